@@ -50,17 +50,20 @@
 //! # Layout
 //! - `operation`: the [`Operation`] trait, its input and output
 //! - `description`, `plan`, `image`, `error`: the values that pass between host and operation
+//! - `color`: [`Color`], for arguments
 //! - [`abi`]: the C ABI table that carries them, for builtin operations and shared libraries alike
 #![deny(missing_docs)]
 
 pub mod abi;
 mod arguments;
+mod color;
 mod description;
 mod error;
 mod image;
 mod operation;
 mod plan;
 
+pub use color::{Color, ColorError};
 pub use description::{Description, Example, Frames, InputKind, OutputKind};
 pub use error::{Error, ErrorKind};
 pub use image::{Frame, Image, ImageRef, PixelFormat};
