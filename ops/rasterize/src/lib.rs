@@ -1,1 +1,131 @@
-//! placeholder
+//! imgserve's builtin operation `rasterize`: an SVG drawing in, pixels out.
+//!
+//! A drawing comes from a stranger. It is given the fonts built in here and the images it carries itself; it
+//! reads no file and reaches no server. What it may take of time and memory is the host's to bound.
+//!
+//! # Layout
+//! - `args`: what a request may say
+//! - `fonts`: the bundled fonts
+//! - `resources`: what a drawing may refer to
+//! - `render`: where it goes, and its pixels
+
+mod args;
+mod fonts;
+mod render;
+mod resources;
+
+use imgserve_sdk::serde_json::json;
+use imgserve_sdk::{
+    Description, Error, ErrorKind, Flow, Host, InputKind, Operation, Output, OutputKind, PixelFormat, Plan,
+    Source, SourceHeader,
+};
+use resvg::usvg::{self, Options, Tree};
+
+pub use args::{Args, Fit};
+
+/// Canvas copies that a drawing may reasonably need at once beside the result: a few layers (opacity, masks,
+/// clips) and the two or three buffers of a filter.
+const LAYERS: u64 = 4;
+/// Bytes for the parsed drawing, its text as outlines and one embedded image.
+const DRAWING_BYTES: u64 = 64 << 20;
+
+/// Draws an SVG of any size at a width and height in pixels.
+///
+/// The result is `rgba8` of exactly the planned size.
+#[derive(Debug)]
+pub struct Rasterize;
+
+impl Operation for Rasterize {
+    type Args = Args;
+
+    fn describe() -> Description {
+        let description = Description::new::<Args>(
+            "rasterize",
+            env!("CARGO_PKG_VERSION"),
+            "Draws an SVG at a width and height in pixels.",
+        );
+        Description {
+            input: InputKind::Encoded { formats: vec!["svg".to_owned()] },
+            output: OutputKind::Image { format: "png".to_owned() },
+            ..description
+        }
+        .example("stretched to 800 by 600", json!({ "width": 800, "height": 600 }))
+        .example("an icon in the middle of a square", json!({ "width": 64, "height": 64, "fit": "contain" }))
+        .example(
+            "at most 1200 pixels a side, on white",
+            json!({ "width": 1200, "height": 1200, "fit": "inside", "background": "white" }),
+        )
+    }
+
+    fn plan(args: &Args, source: &SourceHeader) -> Result<Plan, Error> {
+        args.check()?;
+        check_beginning(&source.head)?;
+        let size = planned_size(args, source)?;
+        let mut plan = Plan::new(size.width, size.height, PixelFormat::Rgba8);
+        plan.peak_bytes = PixelFormat::Rgba8.bytes(size.width, size.height) * LAYERS + DRAWING_BYTES;
+        Ok(plan)
+    }
+
+    fn run(args: &Args, source: Source<'_>, host: &dyn Host) -> Result<Output, Error> {
+        let size = planned_size(args, source.header)?;
+        let tree = Tree::from_data(source.encoded()?, &options()).map_err(|error| unsupported(&error))?;
+        if host.progress(0.25) == Flow::Cancelled {
+            return Err(Error::failed("cancelled"));
+        }
+        render::render(&tree, args, size).map(Output::Pixels)
+    }
+}
+
+fn planned_size(args: &Args, source: &SourceHeader) -> Result<render::Size, Error> {
+    if args.fit == Fit::Inside && (source.width == 0 || source.height == 0) {
+        let text = "the drawing's own width and height are not known, and `fit` = `inside` needs them";
+        return Err(Error::new(ErrorKind::UnsupportedSource, text).about_argument("fit"));
+    }
+    Ok(render::output_size(args, (source.width.into(), source.height.into())))
+}
+
+/// Refuses at once what the first bytes show to be no SVG. An empty beginning was not read, and passes.
+fn check_beginning(head: &[u8]) -> Result<(), Error> {
+    if head.starts_with(&[0x1f, 0x8b]) {
+        return Err(unsupported(&usvg::Error::SvgzFeatureNotEnabled));
+    }
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    if text.first().is_some_and(|&byte| byte != b'<') {
+        let text = "not a valid SVG: it does not begin as an XML document in UTF-8 does";
+        return Err(Error::new(ErrorKind::UnsupportedSource, text));
+    }
+    Ok(())
+}
+
+fn unsupported(error: &usvg::Error) -> Error {
+    let text = match error {
+        usvg::Error::SvgzFeatureNotEnabled | usvg::Error::MalformedGZip => {
+            "a compressed SVG (SVGZ) is not supported".to_owned()
+        }
+        usvg::Error::NotAnUtf8Str => "not a valid SVG: it is not encoded in UTF-8".to_owned(),
+        usvg::Error::ElementsLimitReached
+        | usvg::Error::ParsingFailed(usvg::roxmltree::Error::NodesLimitReached) => {
+            "not a valid SVG: it has too many elements, or too many inside one another".to_owned()
+        }
+        usvg::Error::InvalidSize => {
+            "not a valid SVG: its width, height or viewBox is not positive".to_owned()
+        }
+        usvg::Error::ParsingFailed(error) => format!("not a valid SVG: {error}"),
+    };
+    Error::new(ErrorKind::UnsupportedSource, text)
+}
+
+/// How a drawing is parsed: 96 dots per inch as CSS has them, English where `systemLanguage` asks, and nothing
+/// of the machine's.
+fn options() -> Options<'static> {
+    Options {
+        resources_dir: None,
+        dpi: 96.0,
+        languages: vec!["en".to_owned()],
+        font_family: fonts::DEFAULT_FAMILY.to_owned(),
+        fontdb: fonts::database(),
+        font_resolver: fonts::resolver(),
+        image_href_resolver: resources::resolver(),
+        ..Options::default()
+    }
+}

@@ -1,0 +1,155 @@
+//! From a parsed drawing to straight-alpha pixels of exactly the planned size: where the drawing goes, the
+//! rendering by resvg, and the background under it.
+
+use imgserve_sdk::{Color, Error, Image, PixelFormat};
+use resvg::tiny_skia::{PixmapMut, Transform};
+use resvg::usvg::Tree;
+
+use crate::args::{Args, Fit};
+
+/// A width and a height in pixels, each at least 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+}
+
+/// The result's size, for a drawing whose sides are in proportion as `drawing`'s; only `inside` asks for them.
+pub(crate) fn output_size(args: &Args, drawing: (f64, f64)) -> Size {
+    let target = Size { width: args.width, height: args.height };
+    if args.fit == Fit::Inside { largest_inside(target, drawing) } else { target }
+}
+
+/// The largest size inside `target` that has the shape of `drawing`, rounded to pixels, at least 1 × 1.
+fn largest_inside(target: Size, (width, height): (f64, f64)) -> Size {
+    let (target_width, target_height) = (f64::from(target.width), f64::from(target.height));
+    let scale = (target_width / width).min(target_height / height);
+    let side = |side: f64, limit: f64| (side * scale).round().clamp(1.0, limit) as u32;
+    Size { width: side(width, target_width), height: side(height, target_height) }
+}
+
+/// Draws `tree` on `size`, which is [`output_size`]'s.
+pub(crate) fn render(tree: &Tree, args: &Args, size: Size) -> Result<Image, Error> {
+    let drawing = (f64::from(tree.size().width()), f64::from(tree.size().height()));
+    match args.fit {
+        Fit::Fill | Fit::Inside => stretched(tree, size, args.background),
+        Fit::Cover => covering(tree, size, args.background),
+        Fit::Contain => {
+            let shown = stretched(tree, largest_inside(size, drawing), args.background)?;
+            centred(shown, size, args.background)
+        }
+    }
+}
+
+fn stretched(tree: &Tree, size: Size, background: Color) -> Result<Image, Error> {
+    let across = size.width as f32 / tree.size().width();
+    let down = size.height as f32 / tree.size().height();
+    draw(tree, size, Transform::from_scale(across, down), background)
+}
+
+fn covering(tree: &Tree, size: Size, background: Color) -> Result<Image, Error> {
+    let (width, height) = (tree.size().width(), tree.size().height());
+    let scale = (size.width as f32 / width).max(size.height as f32 / height);
+    let left = (size.width as f32 - width * scale) / 2.0;
+    let top = (size.height as f32 - height * scale) / 2.0;
+    draw(tree, size, Transform::from_row(scale, 0.0, 0.0, scale, left, top), background)
+}
+
+/// `shown` in the middle of a canvas filled with `background`. What a drawing has outside of its own edges is
+/// thus cut off rather than drawn over the bars.
+fn centred(shown: Image, size: Size, background: Color) -> Result<Image, Error> {
+    if (shown.width(), shown.height()) == (size.width, size.height) {
+        return Ok(shown);
+    }
+    let mut canvas = Image::zeroed(size.width, size.height, PixelFormat::Rgba8)?;
+    let bytes = PixelFormat::Rgba8.bytes_per_pixel();
+    canvas.data_mut().chunks_exact_mut(bytes).for_each(|pixel| pixel.copy_from_slice(&background.rgba()));
+    let left = ((size.width - shown.width()) / 2) as usize * bytes;
+    let top = ((size.height - shown.height()) / 2) as usize;
+    let length = shown.width() as usize * bytes;
+    let rows = canvas.data_mut().chunks_exact_mut(size.width as usize * bytes).skip(top);
+    for (to, from) in rows.zip(shown.data().chunks_exact(length)) {
+        to[left..left + length].copy_from_slice(from);
+    }
+    Ok(canvas)
+}
+
+/// Draws into the result's own memory and leaves straight alpha there.
+fn draw(tree: &Tree, size: Size, transform: Transform, background: Color) -> Result<Image, Error> {
+    let mut image = Image::zeroed(size.width, size.height, PixelFormat::Rgba8)?;
+    let mut canvas = PixmapMut::from_bytes(image.data_mut(), size.width, size.height)
+        .ok_or_else(|| Error::failed(format!("cannot draw on {}x{} pixels", size.width, size.height)))?;
+    resvg::render(tree, transform, &mut canvas);
+    finish(image.data_mut(), background);
+    Ok(image)
+}
+
+/// Turns premultiplied pixels into straight ones, with `background` laid under them. Under, afterwards, and not
+/// drawn upon: a drawing's blend modes must not see it.
+fn finish(pixels: &mut [u8], background: Color) {
+    let below = background.rgba();
+    let background_alpha = u32::from(background.alpha);
+    for pixel in pixels.chunks_exact_mut(4) {
+        match pixel[3] {
+            255 => {}
+            0 => pixel.copy_from_slice(&below),
+            above => {
+                // How much of the background shows, and the result's alpha, both out of 255 × 255.
+                let behind = (255 - u32::from(above)) * background_alpha;
+                let alpha = 255 * u32::from(above) + behind;
+                for (channel, below) in pixel.iter_mut().zip(&below[..3]) {
+                    let sum = 255 * 255 * u32::from(*channel) + behind * u32::from(*below);
+                    *channel = ((sum + alpha / 2) / alpha).min(255) as u8;
+                }
+                pixel[3] = ((alpha + 127) / 255) as u8;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inside_keeps_the_shape_and_at_least_a_pixel() {
+        let target = Size { width: 100, height: 50 };
+        let inside = |width, height| {
+            let size = largest_inside(target, (width, height));
+            (size.width, size.height)
+        };
+        assert_eq!(inside(10.0, 10.0), (50, 50));
+        assert_eq!(inside(3.0, 1.0), (100, 33));
+        assert_eq!(inside(1.0, 1e6), (1, 50));
+        assert_eq!(inside(1e-3, 1e-3), (50, 50));
+    }
+
+    fn finished(pixel: [u8; 4], background: Color) -> [u8; 4] {
+        let mut pixel = pixel;
+        finish(&mut pixel, background);
+        pixel
+    }
+
+    #[test]
+    fn premultiplied_pixels_become_straight() {
+        for (premultiplied, straight) in [
+            ([0, 0, 0, 0], [0, 0, 0, 0]),
+            ([9, 8, 7, 255], [9, 8, 7, 255]),
+            ([128, 64, 0, 128], [255, 128, 0, 128]),
+            ([1, 0, 0, 1], [255, 0, 0, 1]),
+        ] {
+            assert_eq!(finished(premultiplied, Color::TRANSPARENT), straight, "{premultiplied:?}");
+        }
+    }
+
+    #[test]
+    fn a_background_lies_under_the_drawing() {
+        assert_eq!(finished([0; 4], Color::WHITE), [255; 4]);
+        assert_eq!(finished([9, 8, 7, 255], Color::WHITE), [9, 8, 7, 255]);
+        assert_eq!(finished([128, 0, 0, 128], Color::WHITE), [255, 127, 127, 255]);
+        let translucent = Color { red: 0, green: 0, blue: 255, alpha: 128 };
+        assert_eq!(finished([0; 4], translucent), [0, 0, 255, 128]);
+        // Half red over half blue: two thirds red, one third blue, three quarters opaque.
+        assert_eq!(finished([128, 0, 0, 128], translucent), [170, 0, 85, 192]);
+    }
+}

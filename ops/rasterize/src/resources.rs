@@ -1,0 +1,118 @@
+//! What a drawing may refer to: images that it carries itself as `data:` URLs, within limits. A path or any
+//! other URL resolves to nothing, so that a drawing can read no file and reach no server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use imagesize::ImageType;
+use resvg::usvg::{ImageHrefResolver, ImageKind, Options, Tree};
+
+/// Embedded images per drawing, those in embedded drawings included. Each use of one counts.
+const MAX_IMAGES: usize = 64;
+/// Bytes of all embedded images together, as encoded: 64 MiB.
+const MAX_BYTES: usize = 64 << 20;
+/// Pixels of one embedded image: 16 megapixels, which take 64 MiB while it is drawn.
+const MAX_PIXELS: usize = 16 << 20;
+/// Drawings embedded in drawings embedded in drawings; deeper ones are left out.
+const MAX_DEPTH: usize = 2;
+
+/// What one drawing has used of its limits so far.
+#[derive(Default)]
+struct Usage {
+    images: AtomicUsize,
+    bytes: AtomicUsize,
+    depth: AtomicUsize,
+}
+
+impl Usage {
+    /// Counts an image of that many bytes; whether it is still within the limits.
+    fn admits(&self, bytes: usize) -> bool {
+        let images = self.images.fetch_add(1, Ordering::Relaxed) + 1;
+        let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        images <= MAX_IMAGES && bytes <= MAX_BYTES
+    }
+}
+
+/// A resolver for one drawing: its limits count from nothing. An image beyond them is left out, the rest drawn.
+pub(crate) fn resolver() -> ImageHrefResolver<'static> {
+    let usage = Usage::default();
+    ImageHrefResolver {
+        resolve_data: Box::new(move |mime, data, options| match usage.admits(data.len()) {
+            true if mime == "image/svg+xml" => drawing(&data, options, &usage.depth),
+            true => raster(data),
+            false => None,
+        }),
+        resolve_string: Box::new(|_, _| None),
+    }
+}
+
+/// A raster image, by what its bytes say it is (a `data:` URL's media type is often wrong), if it is not too
+/// large. The size is that of its header: nothing is decoded before it is drawn.
+fn raster(data: Arc<Vec<u8>>) -> Option<ImageKind> {
+    let size = imagesize::blob_size(&data).ok()?;
+    if size.width.checked_mul(size.height).is_none_or(|pixels| pixels == 0 || pixels > MAX_PIXELS) {
+        return None;
+    }
+    match imagesize::image_type(&data).ok()? {
+        ImageType::Png => Some(ImageKind::PNG(data)),
+        ImageType::Jpeg => Some(ImageKind::JPEG(data)),
+        ImageType::Gif => Some(ImageKind::GIF(data)),
+        ImageType::Webp => Some(ImageKind::WEBP(data)),
+        _ => None,
+    }
+}
+
+/// An embedded drawing. usvg hands our own resolver on to it, so it is held to the same limits.
+fn drawing(data: &[u8], options: &Options<'_>, depth: &AtomicUsize) -> Option<ImageKind> {
+    let tree = if depth.fetch_add(1, Ordering::Relaxed) < MAX_DEPTH {
+        Tree::from_data_nested(data, options).ok()
+    } else {
+        None
+    };
+    depth.fetch_sub(1, Ordering::Relaxed);
+    tree.map(ImageKind::SVG)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A GIF of that size, as far as its header goes.
+    fn gif(width: u16, height: u16) -> Arc<Vec<u8>> {
+        let mut bytes = b"GIF89a".to_vec();
+        bytes.extend(width.to_le_bytes());
+        bytes.extend(height.to_le_bytes());
+        bytes.extend([0; 16]);
+        Arc::new(bytes)
+    }
+
+    fn resolves(resolver: &ImageHrefResolver<'_>, data: Arc<Vec<u8>>) -> bool {
+        (resolver.resolve_data)("image/png", data, &Options::default()).is_some()
+    }
+
+    #[test]
+    fn paths_and_urls_resolve_to_nothing() {
+        let resolver = resolver();
+        for href in ["/etc/hostname", "file:///etc/hostname", "Cargo.toml", "http://127.0.0.1/a.png"] {
+            assert!((resolver.resolve_string)(href, &Options::default()).is_none(), "{href}");
+        }
+    }
+
+    #[test]
+    fn too_many_pixels_are_left_out_by_the_header_alone() {
+        assert!(resolves(&resolver(), gif(4096, 4096)));
+        assert!(!resolves(&resolver(), gif(4097, 4096)));
+        assert!(!resolves(&resolver(), gif(65_535, 65_535)));
+        assert!(!resolves(&resolver(), gif(0, 1)));
+        assert!(!resolves(&resolver(), Arc::new(b"BM and more that is no image".to_vec())));
+    }
+
+    #[test]
+    fn too_many_images_or_bytes_are_left_out() {
+        let resolver = resolver();
+        assert_eq!((0..100).filter(|_| resolves(&resolver, gif(1, 1))).count(), MAX_IMAGES);
+        let usage = Usage::default();
+        assert!(usage.admits(MAX_BYTES));
+        assert!(!usage.admits(1));
+    }
+}

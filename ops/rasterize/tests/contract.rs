@@ -1,0 +1,66 @@
+//! What `rasterize` says, plans and refuses, as a host sees it.
+
+mod common;
+
+use common::{header, plan, plugin};
+use imgserve_sdk::serde_json::json;
+use imgserve_sdk::{DecodeHint, ErrorKind, InputKind, OutputKind, PixelFormat, SourceHeader};
+
+#[test]
+fn describes_itself_and_its_arguments() {
+    let description = plugin().describe().unwrap();
+    assert_eq!(description.name, "rasterize");
+    assert_eq!(description.input, InputKind::Encoded { formats: vec!["svg".to_owned()] });
+    assert_eq!(description.output, OutputKind::Image { format: "png".to_owned() });
+    let schema = &description.arguments;
+    assert_eq!(schema["required"], json!(["width", "height"]));
+    assert_eq!(schema["properties"]["fit"]["default"], "fill");
+    assert_eq!(schema["properties"]["background"]["default"], "#00000000");
+    assert_eq!(schema["properties"]["height"]["maximum"], 65_535);
+    assert!(description.examples.len() >= 3);
+    for example in description.examples {
+        plan(&example.arguments, &header(30, 20)).expect(&example.name);
+    }
+}
+
+#[test]
+fn impossible_arguments_are_refused_by_name() {
+    for (args, argument) in [
+        (json!({ "width": 0, "height": 5 }), "width"),
+        (json!({ "width": 5, "height": 65_536 }), "height"),
+        (json!({ "width": 5, "height": 5, "fit": "outside" }), "fit"),
+        (json!({ "width": 5, "height": 5, "background": "#12345" }), "background"),
+    ] {
+        let error = plan(&args, &header(100, 100)).unwrap_err();
+        assert_eq!((error.kind(), error.argument()), (ErrorKind::InvalidArgument, Some(argument)), "{args}");
+    }
+}
+
+#[test]
+fn plans_the_size_without_the_drawings_own_unless_it_is_needed() {
+    for fit in ["fill", "contain", "cover"] {
+        let args = json!({ "width": 50, "height": 40, "fit": fit });
+        let planned = plan(&args, &header(0, 0)).unwrap();
+        assert_eq!((planned.width, planned.height, planned.pixels), (50, 40, PixelFormat::Rgba8), "{fit}");
+        assert_eq!(planned.decode, DecodeHint::default());
+        assert!(planned.peak_bytes > 50 * 40 * 4);
+    }
+    let args = json!({ "width": 50, "height": 40, "fit": "inside" });
+    assert_eq!(plan(&args, &header(0, 0)).unwrap_err().kind(), ErrorKind::UnsupportedSource);
+    let planned = plan(&args, &header(1000, 10)).unwrap();
+    assert_eq!((planned.width, planned.height), (50, 1));
+}
+
+#[test]
+fn what_begins_as_no_svg_is_refused_before_it_is_fetched_whole() {
+    let begins = |head: &[u8]| {
+        let header = SourceHeader { head: head.to_vec(), ..header(10, 10) };
+        plan(&json!({ "width": 5, "height": 5 }), &header).map_err(|error| error.kind())
+    };
+    for head in [&b""[..], b"<svg", b"\xef\xbb\xbf<?xml", b" \n<!-- drawn -->"] {
+        assert!(begins(head).is_ok(), "{head:?}");
+    }
+    for head in [&b"\x89PNG"[..], b"\x1f\x8b\x08", b"{}"] {
+        assert_eq!(begins(head), Err(ErrorKind::UnsupportedSource), "{head:?}");
+    }
+}
