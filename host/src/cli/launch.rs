@@ -1,0 +1,176 @@
+//! Starting imgserve once more: detached, or as another user. Done by executing the program again, so that no code runs
+//! between a fork and an exec, and so that the process that serves never had another user's rights.
+
+use std::fs::OpenOptions;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use super::pid_file::make_parent;
+use super::start::Arguments;
+use super::{Failure, log, ui};
+
+/// First word of what the daemon says when it serves.
+pub(super) const READY: &str = "ready";
+
+/// Starts the daemon and waits until it serves.
+pub(super) fn detach(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let log_dir = arguments.log_dir();
+    std::fs::create_dir_all(&log_dir)
+        .map_err(Failure::io(format!("cannot make log directory {}", log_dir.display())))?;
+    let log_file = log_dir.join(log::FILE);
+    let stderr = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&log_file)
+        .map_err(Failure::io(format!("cannot write log file {}", log_file.display())))?;
+    let mut command = again(arguments, &["--detached"])?;
+    let mut daemon = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        // Only a crash writes here; the log itself is written through the rotating file.
+        .stderr(stderr)
+        .spawn()
+        .map_err(Failure::io("cannot start the daemon"))?;
+    let mut said = String::new();
+    if let Some(stdout) = daemon.stdout.take() {
+        // The pipe ends when the daemon dies without a word.
+        let _ = BufReader::new(stdout).read_line(&mut said);
+    }
+    match said.trim().strip_prefix(READY) {
+        Some(address) => {
+            let address = address.trim();
+            ui::say(&format!(
+                "imgserve started: pid {}, http://{address}, log {}",
+                daemon.id(),
+                log_file.display()
+            ));
+            Ok(ExitCode::SUCCESS)
+        }
+        None if said.trim().is_empty() => {
+            Err(Failure::Other(format!("the daemon died at its start; see {}", log_file.display())))
+        }
+        None => Err(Failure::Other(said.trim().to_owned())),
+    }
+}
+
+/// Becomes the user of `-uid` and `-gid` in this process; returns only when that fails.
+pub(super) fn become_other(arguments: &Arguments) -> Failure {
+    match again(arguments, &["--foreground"]) {
+        Ok(mut command) => Failure::io("cannot become the other user (only root can)")(command.exec()),
+        Err(failure) => failure,
+    }
+}
+
+/// The same command, as the asked-for user, with files prepared for it.
+fn again(arguments: &Arguments, flags: &[&str]) -> Result<Command, Failure> {
+    let program = std::env::current_exe().map_err(Failure::io("cannot find imgserve's own program file"))?;
+    let mut command = Command::new(program);
+    command.arg("start").args(flags);
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut path_option = |name: &str, path: Option<PathBuf>| {
+        if let Some(path) = path {
+            command.arg(name).arg(absolute(&path));
+        }
+    };
+    // Said explicitly, because the defaults differ between users.
+    path_option("--config", arguments.place.config_file());
+    path_option("--pid", Some(arguments.place.pid_file()));
+    path_option("--logdir", Some(arguments.log_dir()));
+    let root = (!arguments.foreground).then(|| PathBuf::from("/"));
+    path_option("--chdir", arguments.chdir.clone().or(root));
+    for (name, value) in [
+        ("--host", arguments.host.map(|host| host.to_string())),
+        ("--port", arguments.port.map(|port| port.to_string())),
+        ("--umask", arguments.umask.map(|mask| format!("{mask:o}"))),
+    ] {
+        if let Some(value) = value {
+            command.arg(name).arg(value);
+        }
+    }
+    switch_user(arguments, &mut command)?;
+    Ok(command)
+}
+
+fn switch_user(arguments: &Arguments, command: &mut Command) -> Result<(), Failure> {
+    let user = arguments.uid.as_deref().map(|name| lookup(name, "/etc/passwd", "user")).transpose()?;
+    let group = arguments.gid.as_deref().map(|name| lookup(name, "/etc/group", "group")).transpose()?;
+    // A user without a named group gets its own, never root's.
+    let group = group.map(|group| group.id).or_else(|| user.as_ref().and_then(|user| user.group));
+    if let Some(group) = group {
+        command.gid(group);
+    }
+    let Some(user) = user else { return Ok(()) };
+    command.uid(user.id);
+    if let Some(home) = &user.home {
+        command.env("HOME", home);
+    }
+    let pid_file = arguments.place.pid_file();
+    make_parent(&pid_file)?;
+    let log_dir = arguments.log_dir();
+    let _ = std::fs::create_dir_all(&log_dir);
+    let opened = OpenOptions::new().create(true).append(true).open(&pid_file);
+    opened.map_err(Failure::io(format!("cannot write pid file {}", pid_file.display())))?;
+    for path in [&pid_file, &log_dir, &log_dir.join(log::FILE)] {
+        if path.exists() {
+            chown(path, Some(user.id), group).map_err(Failure::io(format!(
+                "cannot give {} to user {}",
+                path.display(),
+                user.id
+            )))?;
+        }
+    }
+    Ok(())
+}
+
+struct Account {
+    id: u32,
+    group: Option<u32>,
+    home: Option<String>,
+}
+
+/// Finds a user or group by name or number in a file of passwd(5) or group(5) format.
+fn lookup(name: &str, file: &str, what: &str) -> Result<Account, Failure> {
+    let text = std::fs::read_to_string(file).map_err(Failure::io(format!("cannot read {file}")))?;
+    let fields = text
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>())
+        .find(|fields| fields.first() == Some(&name) || fields.get(2) == Some(&name));
+    if let Some(fields) = fields
+        && let Some(id) = fields.get(2).and_then(|id| id.parse().ok())
+    {
+        let is_user = what == "user";
+        return Ok(Account {
+            id,
+            group: is_user.then(|| fields.get(3).and_then(|group| group.parse().ok())).flatten(),
+            home: is_user.then(|| fields.get(5).map(|home| (*home).to_owned())).flatten(),
+        });
+    }
+    // A number needs no entry: containers often have none.
+    let id = name.parse().map_err(|_| Failure::Other(format!("there is no {what} `{name}` in {file}")))?;
+    Ok(Account { id, group: None, home: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_found_by_name_or_number_and_numbers_need_no_entry() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("passwd");
+        std::fs::write(&file, "root:x:0:0:root:/root:/bin/sh\nimg:x:77:78::/srv/img:/bin/false\n").unwrap();
+        let file = file.to_str().unwrap();
+        for name in ["img", "77"] {
+            let account = lookup(name, file, "user").unwrap();
+            assert_eq!(
+                (account.id, account.group, account.home.as_deref()),
+                (77, Some(78), Some("/srv/img"))
+            );
+        }
+        assert_eq!(lookup("4321", file, "user").unwrap().id, 4321);
+        assert!(lookup("nobody-here", file, "user").is_err());
+    }
+}

@@ -1,0 +1,168 @@
+//! The command line, compatible with imgserve 0.2: options with one dash or two, in either case. One file per command.
+//!
+//! # Layout
+//! - `options`: what several commands take
+//! - `start`, `stop` (and restart), `status`, `reload`: the daemon
+//! - `config`: the configuration in force; `demo`: the whole thing shown at work
+//! - `pid_file`, `log`, `launch`, `ui`: what the commands share
+
+mod config;
+mod demo;
+mod launch;
+mod log;
+mod options;
+mod pid_file;
+mod reload;
+mod start;
+mod status;
+mod stop;
+mod ui;
+
+use std::ffi::{OsStr, OsString};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::fault::chain;
+
+/// Exit code for a configuration that is refused.
+const BAD_CONFIGURATION: u8 = 64;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "imgserve",
+    version,
+    about = "A sandboxed plugin-operation host for images: thumbnails and renders by one POST",
+    after_help = "Try `imgserve demo` first: it starts a server and shows it at work.\n\
+                  Options may be written with one dash or two, as in imgserve 0.2 (-port 8602, --port 8602).",
+    disable_help_subcommand = false,
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the server, as a daemon unless --foreground
+    Start(start::Arguments),
+    /// Stop the server when the jobs it accepted are finished; -KILL stops it at once
+    Stop(stop::Arguments),
+    /// Stop the server if it runs, and start it
+    Restart(start::Arguments),
+    /// Say whether the server runs (exit code 0: runs, 1: stale pid file, 3: does not run)
+    Status(options::Place),
+    /// Let the running server take in its changed configuration
+    Reload(options::Place),
+    /// Print the configuration in force, with every key, its unit and default
+    Config(config::Arguments),
+    /// Start a server on a free port, run real jobs through it and show what happens
+    Demo(demo::Arguments),
+    /// Print the version
+    Version,
+    /// A worker process; started by the server
+    #[command(hide = true)]
+    Worker,
+}
+
+/// Runs the command that `arguments` (the program's name first) name.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments.map(|argument| two_dashes(&argument))) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let outcome = match cli.command {
+        Command::Worker => return crate::worker::serve(),
+        Command::Start(arguments) => start::run(&arguments),
+        Command::Stop(arguments) => stop::run(&arguments),
+        Command::Restart(arguments) => stop::restart(&arguments),
+        Command::Status(place) => status::run(&place),
+        Command::Reload(place) => reload::run(&place),
+        Command::Config(arguments) => config::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Version => {
+            ui::say(&format!("imgserve {}", env!("CARGO_PKG_VERSION")));
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        ui::complain(&chain(&error));
+        match error {
+            Failure::Config(_) => ExitCode::from(BAD_CONFIGURATION),
+            Failure::Other(_) | Failure::Io { .. } => ExitCode::FAILURE,
+        }
+    })
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The configuration is refused.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    /// A file or process could not be had.
+    #[error("{what}")]
+    Io {
+        /// What was attempted.
+        what: String,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Anything else; the text says what to do.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Failure {
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+}
+
+/// 0.2 took `-port`, `-FORCE` and `-KILL`; clap takes `--port`, `--force` and `--kill`.
+fn two_dashes(argument: &OsStr) -> OsString {
+    let Some(text) = argument.to_str() else { return argument.to_owned() };
+    let name = text.strip_prefix("--").or_else(|| text.strip_prefix('-')).unwrap_or_default();
+    let (name, value) = name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value)));
+    let long = name.len() >= 2 && name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-');
+    match (long, value) {
+        (false, _) => argument.to_owned(),
+        (true, None) => format!("--{}", name.to_ascii_lowercase()).into(),
+        (true, Some(value)) => format!("--{}={value}", name.to_ascii_lowercase()).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_0_2_are_understood() {
+        for (given, wanted) in [
+            ("-port", "--port"),
+            ("--port", "--port"),
+            ("-FORCE", "--force"),
+            ("-port=1", "--port=1"),
+            ("-h", "-h"),
+            ("-V", "-V"),
+            ("-1", "-1"),
+            ("--", "--"),
+            ("start", "start"),
+            ("/a-b", "/a-b"),
+        ] {
+            assert_eq!(two_dashes(OsStr::new(given)), wanted, "{given}");
+        }
+    }
+
+    #[test]
+    fn every_command_parses() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+        let line = "imgserve start -host 127.0.0.1 -port 1 -pid /p -logdir /l -FORCE -chdir / -uid 1 -gid 1 -umask 022";
+        Cli::try_parse_from(line.split(' ').map(|word| two_dashes(OsStr::new(word)))).unwrap();
+        Cli::try_parse_from(["imgserve", "stop", "--kill"]).unwrap();
+    }
+}

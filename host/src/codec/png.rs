@@ -1,0 +1,286 @@
+//! PNG (W3C PNG, third edition) by the `png` crate. An APNG is read as its still picture.
+
+use std::io::Cursor;
+
+use imgserve_sdk::{Image, ImageRef, PixelFormat};
+use png::{BitDepth, ColorType, Compression, DeflateCompression, Filter, Limits, Transformations};
+
+use super::{CodecError, Cost, Format, Header, Orientation, color, convert::convert};
+
+/// For everything that is not the picture: profiles, texts, a row or two.
+const SIDE_BYTES: usize = 64 << 20;
+
+pub(super) fn probe(bytes: &[u8]) -> Result<Option<Header>, CodecError> {
+    let Some((b"IHDR", ihdr, at)) = chunk(bytes, 8) else {
+        return if bytes.len() < 16 { Ok(None) } else { first_chunk(bytes) };
+    };
+    let ihdr = Ihdr::parse(ihdr)?;
+    let Some((orientation, keyed)) = before_picture(bytes, at) else { return Ok(None) };
+    let pixels = match (ihdr.color, ihdr.depth, keyed) {
+        (_, 16, _) => PixelFormat::Rgba16,
+        (4 | 6, _, _) | (_, _, true) => PixelFormat::Rgba8,
+        (0, _, false) => PixelFormat::Gray8,
+        _ => PixelFormat::Rgb8,
+    };
+    let (width, height) = ihdr.size;
+    let mut header = Header::still(Format::Png, ihdr.size, orientation, pixels);
+    // What the library gives, and a copy where that is expanded or turned; and a few rows.
+    let copied = ihdr.depth == 16 || ihdr.color == 4 || orientation != Orientation::UPRIGHT;
+    let pictures = pixels.bytes(width, height).saturating_mul(if copied { 2 } else { 1 });
+    header.cost = Cost { fixed: pictures.saturating_add(32 * u64::from(width) + (1 << 20)), scaled: 0 };
+    Ok(Some(header))
+}
+
+/// The header chunk (section 11.2.1).
+struct Ihdr {
+    size: (u32, u32),
+    depth: u8,
+    color: u8,
+}
+
+impl Ihdr {
+    fn parse(data: &[u8]) -> Result<Self, CodecError> {
+        let &[w0, w1, w2, w3, h0, h1, h2, h3, depth, color, compression, filter, interlace] = data else {
+            return Err(malformed("bad header chunk"));
+        };
+        let size = (u32::from_be_bytes([w0, w1, w2, w3]), u32::from_be_bytes([h0, h1, h2, h3]));
+        if size.0 == 0 || size.1 == 0 || size.0.max(size.1) > i32::MAX as u32 {
+            return Err(malformed("a side of 0 or more than 2147483647 pixels"));
+        }
+        let known =
+            matches!((color, depth), (0, 1 | 2 | 4 | 8 | 16) | (2 | 4 | 6, 8 | 16) | (3, 1 | 2 | 4 | 8));
+        if !known || (compression, filter) != (0, 0) || interlace > 1 {
+            return Err(malformed("impossible values in the header chunk"));
+        }
+        Ok(Self { size, depth, color })
+    }
+}
+
+/// The orientation, and whether there are transparent colours, by the chunks from `at` to the picture; `None`
+/// when the bytes end before the picture begins.
+fn before_picture(bytes: &[u8], mut at: usize) -> Option<(Orientation, bool)> {
+    let (mut orientation, mut keyed) = (Orientation::UPRIGHT, false);
+    loop {
+        // Of the picture only the name is needed.
+        if matches!(bytes.get(at + 4..at + 8)?, b"IDAT" | b"IEND") {
+            return Some((orientation, keyed));
+        }
+        let (name, data, next) = chunk(bytes, at)?;
+        match name {
+            b"tRNS" => keyed = true,
+            b"eXIf" => orientation = Orientation::from_exif_block(data),
+            _ => {}
+        }
+        at = next;
+    }
+}
+
+fn first_chunk(bytes: &[u8]) -> Result<Option<Header>, CodecError> {
+    if &bytes[12..16] == b"IHDR" && bytes[8..12] == [0, 0, 0, 13] {
+        return Ok(None);
+    }
+    Err(malformed("it does not begin with a header chunk"))
+}
+
+/// A chunk's name and data, and where the next one begins; `None` when the bytes end before it does.
+fn chunk(bytes: &[u8], at: usize) -> Option<(&[u8; 4], &[u8], usize)> {
+    let (length, rest) = bytes.get(at..)?.split_first_chunk::<4>()?;
+    let (name, rest) = rest.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let data = rest.get(..length)?;
+    rest.get(length..length.checked_add(4)?)?;
+    Some((name, data, at + 12 + length))
+}
+
+/// The picture as it lies in the file, in sRGB.
+pub(super) fn decode(bytes: &[u8]) -> Result<Image, CodecError> {
+    let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: SIDE_BYTES });
+    decoder.set_transformations(Transformations::EXPAND);
+    decoder.set_ignore_text_chunk(true);
+    let mut reader = decoder.read_info().map_err(malformed)?;
+    let size = reader.output_buffer_size().ok_or_else(|| malformed("larger than the address space"))?;
+    let mut data = vec![0; size];
+    let info = reader.next_frame(&mut data).map_err(malformed)?;
+    data.truncate(info.buffer_size());
+    let (format, data) = to_contract(info.color_type, info.bit_depth, data)?;
+    let image = Image::new(info.width, info.height, format, data).map_err(malformed)?;
+    let info = reader.info();
+    // An sRGB chunk takes precedence over a profile.
+    let icc = info.icc_profile.as_deref().filter(|_| info.srgb.is_none());
+    Ok(color::to_srgb(image, icc))
+}
+
+/// PNG's samples are big-endian; gray with alpha and 16-bit pixels of any colour become RGBA.
+fn to_contract(
+    color: ColorType,
+    depth: BitDepth,
+    mut data: Vec<u8>,
+) -> Result<(PixelFormat, Vec<u8>), CodecError> {
+    let rgba16 = |data: Vec<u8>| (PixelFormat::Rgba16, data);
+    Ok(match (color, depth) {
+        (ColorType::Grayscale, BitDepth::Eight) => (PixelFormat::Gray8, data),
+        (ColorType::Rgb, BitDepth::Eight) => (PixelFormat::Rgb8, data),
+        (ColorType::Rgba, BitDepth::Eight) => (PixelFormat::Rgba8, data),
+        (ColorType::GrayscaleAlpha, BitDepth::Eight) => {
+            let (pixels, _) = data.as_chunks::<2>();
+            (PixelFormat::Rgba8, pixels.iter().flat_map(|&[y, a]| [y, y, y, a]).collect())
+        }
+        (ColorType::Rgba, BitDepth::Sixteen) => {
+            data.as_chunks_mut::<2>().0.iter_mut().for_each(|word| word.reverse());
+            rgba16(data)
+        }
+        (ColorType::Rgb, BitDepth::Sixteen) => {
+            let (pixels, _) = data.as_chunks::<6>();
+            rgba16(pixels.iter().flat_map(|&[r, s, g, h, b, c]| [s, r, h, g, c, b, 255, 255]).collect())
+        }
+        (ColorType::Grayscale, BitDepth::Sixteen) => {
+            let (pixels, _) = data.as_chunks::<2>();
+            rgba16(pixels.iter().flat_map(|&[y, z]| [z, y, z, y, z, y, 255, 255]).collect())
+        }
+        (ColorType::GrayscaleAlpha, BitDepth::Sixteen) => {
+            let (pixels, _) = data.as_chunks::<4>();
+            rgba16(pixels.iter().flat_map(|&[y, z, a, b]| [z, y, z, y, z, y, b, a]).collect())
+        }
+        _ => return Err(malformed("a pixel layout that should have been expanded")),
+    })
+}
+
+pub(super) fn encode(image: ImageRef<'_>) -> Result<Vec<u8>, CodecError> {
+    let opaque = is_opaque(image).then(|| convert(image, PixelFormat::Rgb8));
+    let image = opaque.as_ref().map_or(image, Image::as_ref);
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, image.width(), image.height());
+    let (color, depth) = match image.format() {
+        PixelFormat::Gray8 => (ColorType::Grayscale, BitDepth::Eight),
+        PixelFormat::Rgb8 => (ColorType::Rgb, BitDepth::Eight),
+        PixelFormat::Rgba8 => (ColorType::Rgba, BitDepth::Eight),
+        PixelFormat::Rgba16 => (ColorType::Rgba, BitDepth::Sixteen),
+    };
+    encoder.set_color(color);
+    encoder.set_depth(depth);
+    if is_drawing(image) {
+        encoder.set_deflate_compression(DeflateCompression::Level(3));
+        encoder.set_filter(Filter::NoFilter);
+    } else {
+        encoder.set_compression(Compression::Fast);
+        encoder.set_filter(Filter::Adaptive);
+    }
+    let big_endian = (depth == BitDepth::Sixteen).then(|| {
+        let mut data = image.data().to_vec();
+        data.as_chunks_mut::<2>().0.iter_mut().for_each(|word| word.reverse());
+        data
+    });
+    let data = big_endian.as_deref().unwrap_or(image.data());
+    let error = |error: png::EncodingError| CodecError::encode(Format::Png, error);
+    let mut writer = encoder.write_header().map_err(error)?;
+    writer.write_image_data(data).map_err(error)?;
+    writer.finish().map_err(error)?;
+    Ok(file)
+}
+
+/// Whether 8-bit alpha is there to no purpose.
+fn is_opaque(image: ImageRef<'_>) -> bool {
+    image.format() == PixelFormat::Rgba8
+        && image.data().as_chunks::<4>().0.iter().all(|pixel| pixel[3] == 255)
+}
+
+/// Whether flat areas prevail, which compress better as they are than filtered: in a sample of rows, at least a
+/// third of the pixels equal their left neighbour. Photographs stay far below, drawings and text far above.
+fn is_drawing(image: ImageRef<'_>) -> bool {
+    const ROWS: usize = 64;
+    let pixel = image.format().bytes_per_pixel();
+    let row = image.width() as usize * pixel;
+    let step = (image.height() as usize).div_ceil(ROWS).max(1);
+    let (mut equal, mut pairs) = (0, 0);
+    for row in image.data().chunks_exact(row).step_by(step) {
+        equal +=
+            row.chunks_exact(pixel).zip(row[pixel..].chunks_exact(pixel)).filter(|(a, b)| a == b).count();
+        pairs += image.width() as usize - 1;
+    }
+    3 * equal >= pairs
+}
+
+fn malformed(text: impl std::fmt::Display) -> CodecError {
+    CodecError::malformed(Format::Png, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use moxcms::ColorProfile;
+
+    use super::super::samples::{decode_one, exif, gradient, header};
+    use super::*;
+
+    /// A file of these raw samples, written as they are.
+    fn raw(
+        size: (u32, u32),
+        color: ColorType,
+        depth: BitDepth,
+        data: &[u8],
+        change: impl Fn(&mut png::Info),
+    ) -> Vec<u8> {
+        let mut info = png::Info::with_size(size.0, size.1);
+        (info.color_type, info.bit_depth) = (color, depth);
+        change(&mut info);
+        let mut file = Vec::new();
+        let mut writer = png::Encoder::with_info(&mut file, info).unwrap().write_header().unwrap();
+        writer.write_image_data(data).unwrap();
+        writer.finish().unwrap();
+        file
+    }
+
+    #[test]
+    fn every_layout_becomes_one_of_the_contract() {
+        use BitDepth::{Eight, One, Sixteen};
+        let plain = |_: &mut png::Info| {};
+        let two = |color, depth, data: &[u8]| decode_one(&raw((2, 1), color, depth, data, plain));
+        assert_eq!(two(ColorType::Grayscale, One, &[0b0100_0000]).data(), [0, 255]);
+        assert_eq!(two(ColorType::GrayscaleAlpha, Eight, &[1, 2, 3, 4]).data(), [1, 1, 1, 2, 3, 3, 3, 4]);
+        let wide = two(ColorType::Rgb, Sixteen, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        assert_eq!(wide.format(), PixelFormat::Rgba16);
+        assert_eq!(wide.data(), [2, 1, 4, 3, 6, 5, 255, 255, 8, 7, 10, 9, 12, 11, 255, 255]);
+        let wide = two(ColorType::GrayscaleAlpha, Sixteen, &[1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(wide.data(), [2, 1, 2, 1, 2, 1, 4, 3, 6, 5, 6, 5, 6, 5, 8, 7]);
+        let keyed = raw((2, 1), ColorType::Indexed, Eight, &[1, 0], |info| {
+            info.palette = Some(vec![1, 2, 3, 4, 5, 6].into());
+            info.trns = Some(vec![0].into());
+        });
+        assert_eq!(decode_one(&keyed).data(), [4, 5, 6, 255, 1, 2, 3, 0]);
+    }
+
+    #[test]
+    fn an_embedded_profile_is_applied_to_8_and_16_bits() {
+        let p3 = ColorProfile::new_display_p3().encode().unwrap();
+        let tag = |info: &mut png::Info| info.icc_profile = Some(p3.clone().into());
+        let red = decode_one(&raw((1, 1), ColorType::Rgb, BitDepth::Eight, &[234, 51, 35], tag));
+        assert!(red.data()[0] > 252 && red.data()[1] < 8, "{red:?}");
+        let wide =
+            decode_one(&raw((1, 1), ColorType::Rgb, BitDepth::Sixteen, &[234, 234, 51, 51, 35, 35], tag));
+        assert!(wide.data()[1] > 252 && wide.data()[3] < 8 && wide.data()[7] == 255, "{wide:?}");
+    }
+
+    #[test]
+    fn an_exif_chunk_turns_the_picture() {
+        let turn = |info: &mut png::Info| info.exif_metadata = Some(exif(6).into());
+        let file = raw((2, 1), ColorType::Grayscale, BitDepth::Eight, &[1, 2], turn);
+        assert_eq!((header(&file).unwrap().width, header(&file).unwrap().height), (1, 2));
+        assert_eq!(decode_one(&file).data(), [1, 2]);
+    }
+
+    #[test]
+    fn a_flipped_bit_is_found_by_the_checksum() {
+        let mut file = encode(gradient(30, 30, PixelFormat::Rgb8).as_ref()).unwrap();
+        let at = file.windows(4).position(|name| name == b"IDAT").unwrap() + 30;
+        file[at] ^= 1;
+        assert!(matches!(decode(&file), Err(CodecError::Malformed { .. })));
+    }
+
+    #[test]
+    fn drawings_and_photographs_are_told_apart_and_opaque_alpha_is_dropped() {
+        assert!(!is_drawing(gradient(100, 100, PixelFormat::Rgb8).as_ref()));
+        let flat = Image::new(100, 100, PixelFormat::Rgba8, [7, 8, 9, 255].repeat(10_000)).unwrap();
+        assert!(is_drawing(flat.as_ref()));
+        assert!(is_drawing(Image::new(1, 1, PixelFormat::Gray8, vec![0]).unwrap().as_ref()));
+        assert_eq!(header(&encode(flat.as_ref()).unwrap()).unwrap().pixels, PixelFormat::Rgb8);
+    }
+}

@@ -1,0 +1,211 @@
+//! Tests that hold for every format: probing any beginning, cut-off and mutated files, limits, round trips.
+
+use std::time::{Duration, Instant};
+
+use imgserve_sdk::{DecodeHint, PixelFormat};
+use proptest::prelude::*;
+
+use super::samples::{LIMITS, all, decode, decode_at, decode_one, distance, encode, gradient, header};
+use super::{CodecError, Decoder, EncodeOptions, Encoder, Format, Limits, Probe, estimate, probe};
+
+#[test]
+fn each_format_is_told_by_its_content_and_decodes_as_its_header_says() {
+    for (name, format, file) in all() {
+        let header = header(&file).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(header.format, format, "{name}");
+        let source = header.source(Vec::new());
+        assert_eq!((source.format.as_str(), source.width), (format.name(), header.width));
+        if format != Format::Svg {
+            let frames = decode(&file).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(frames.len(), header.frames.unwrap() as usize, "{name}");
+            assert!(
+                estimate(&header, &DecodeHint::default()) >= frames[0].image.data().len() as u64,
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn any_beginning_of_a_file_gives_its_header_or_asks_for_more() {
+    for (name, _, file) in all() {
+        let whole = header(&file).unwrap();
+        for end in 0..file.len() {
+            match probe(&file[..end], false, &LIMITS) {
+                Ok(Probe::NeedMore) => {}
+                Ok(Probe::Header(mut early)) => {
+                    early.frames = early.frames.or(whole.frames);
+                    assert_eq!(early, whole, "{name} at {end}");
+                }
+                Err(error) => panic!("{name} at {end}: {error}"),
+            }
+            let _ = probe(&file[..end], true, &LIMITS);
+        }
+    }
+}
+
+#[test]
+fn a_header_is_known_long_before_the_end() {
+    let picture = gradient(300, 200, PixelFormat::Rgb8);
+    for format in [Format::Jpeg, Format::Png, Format::Gif, Format::WebP] {
+        let file = encode(format, picture.as_ref(), 80);
+        assert!(file.len() > 700, "{format}");
+        let early = probe(&file[..700], false, &LIMITS).unwrap();
+        assert!(
+            matches!(early, Probe::Header(header) if (header.width, header.height) == (300, 200)),
+            "{format}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_off_is_malformed() {
+    for (name, format, file) in all().into_iter().filter(|(_, format, _)| *format != Format::Svg) {
+        // Half of each is beyond the header and well before the end of the picture.
+        let Ok(header) = header(&file[..file.len() / 2]) else { continue };
+        let cut = &file[..file.len() / 2];
+        let result = Decoder::new(cut, &header, &DecodeHint::default(), &LIMITS).and_then(|mut decoder| {
+            while decoder.next_frame()?.is_some() {}
+            Ok(())
+        });
+        assert!(
+            matches!(result, Err(CodecError::Malformed { format: f, .. }) if f == format),
+            "{name}: {result:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_image_is_not_recognised() {
+    for bytes in [
+        &b""[..],
+        b"x",
+        b"<!DOCTYPE html><html><body>404</body></html>",
+        b"%PDF-1.7\n%some more text",
+        &[0; 64],
+    ] {
+        assert_eq!(probe(bytes, true, &LIMITS), Err(CodecError::Unrecognized), "{bytes:?}");
+    }
+    assert_eq!(probe(b"", false, &LIMITS), Ok(Probe::NeedMore));
+    let svgz = probe(&[0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], true, &LIMITS).unwrap_err();
+    assert!(svgz.to_string().contains("svgz"), "{svgz}");
+}
+
+#[test]
+fn a_bomb_is_refused_by_its_header() {
+    let side = |n: u32| n.to_be_bytes();
+    let png = [
+        b"\x89PNG\r\n\x1A\n\0\0\0\x0DIHDR".as_slice(),
+        &side(100_000),
+        &side(100_000),
+        b"\x08\x06\0\0\0crc.\0\0\0\x01IDAT",
+    ]
+    .concat();
+    let jpeg = b"\xFF\xD8\xFF\xC0\0\x11\x08\xFF\xFF\xFF\xFF\x03\x01\x22\0\x02\x11\x01\x03\x11\x01";
+    let gif = b"GIF89a\xFF\xFF\xFF\xFF\0\0\0";
+    let webp = b"RIFF\x16\0\0\0WEBPVP8X\x0A\0\0\0\0\0\0\0\xFF\xFF\0\xFF\xFF\0";
+    let tiff = b"II*\0\x08\0\0\0\x05\0\
+        \0\x01\x04\0\x01\0\0\0\0\0\x01\0\x01\x01\x04\0\x01\0\0\0\0\0\x01\0\
+        \x06\x01\x03\0\x01\0\0\0\x01\0\0\0\x11\x01\x04\0\x01\0\0\0\x08\0\0\0\
+        \x17\x01\x04\0\x01\0\0\0\x08\0\0\0\0\0\0\0";
+    let bmp =
+        [b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\0\xA0\0\0\0\xA0\0\0\x01\0\x18\0".as_slice(), &[0; 24]]
+            .concat();
+    for bomb in [&png[..], jpeg, gif, webp, tiff, &bmp] {
+        let error = probe(bomb, false, &LIMITS).unwrap_err();
+        assert!(
+            matches!(error, CodecError::Limit { key: "[limits] max_source_pixels", .. }),
+            "{bomb:?}: {error}"
+        );
+    }
+}
+
+#[test]
+fn too_many_frames_are_refused_by_header_and_decoder() {
+    let few = Limits { max_frames: 2, ..LIMITS };
+    for (name, _, file) in all().into_iter().filter(|(name, ..)| name.starts_with("animated")) {
+        assert!(
+            matches!(probe(&file, true, &few), Err(CodecError::Limit { value: 3, limit: 2, .. })),
+            "{name}"
+        );
+        let header = header(&file).unwrap();
+        let result = Decoder::new(&file, &header, &DecodeHint::default(), &few).and_then(|mut decoder| {
+            while decoder.next_frame()?.is_some() {}
+            Ok(())
+        });
+        assert!(matches!(result, Err(CodecError::Limit { what: "frames", .. })), "{name}");
+    }
+}
+
+#[test]
+fn what_is_written_reads_back_nearly_the_same() {
+    for format in [Format::Jpeg, Format::Png, Format::WebP] {
+        for pixels in PixelFormat::ALL {
+            let picture = gradient(64, 48, pixels);
+            let read = decode_one(&encode(format, picture.as_ref(), 95));
+            let allowed = if format == Format::Png { 0 } else { 12 };
+            let seen = super::convert(read.as_ref(), PixelFormat::Rgb8);
+            let meant = super::convert(picture.as_ref(), PixelFormat::Rgb8);
+            assert!(distance(&seen, &meant) <= allowed, "{format} {pixels:?}: {}", distance(&seen, &meant));
+        }
+    }
+}
+
+#[test]
+fn quality_is_paid_for_in_bytes() {
+    let picture = gradient(200, 150, PixelFormat::Rgb8);
+    for format in [Format::Jpeg, Format::WebP] {
+        let sizes = [10, 60, 95].map(|quality| encode(format, picture.as_ref(), quality).len());
+        assert!(sizes.is_sorted() && sizes[0] < sizes[2], "{format}: {sizes:?}");
+    }
+}
+
+#[test]
+fn an_encoder_refuses_what_its_format_cannot_hold() {
+    let options = EncodeOptions::default();
+    for (format, width, height) in
+        [(Format::WebP, 16_384, 1), (Format::Jpeg, 1, 65_536), (Format::Png, 0, 1), (Format::Tiff, 1, 1)]
+    {
+        assert!(
+            matches!(Encoder::new(format, &options, width, height), Err(CodecError::Encode { .. })),
+            "{format}"
+        );
+    }
+    for format in Format::ALL.into_iter().filter(|format| format.can_encode()) {
+        let mut encoder = Encoder::new(format, &options, 2, 2).unwrap();
+        assert!(encoder.push(gradient(3, 2, PixelFormat::Rgb8).as_ref(), 0).is_err());
+        assert!(encoder.finish().is_err(), "{format}: no frame was taken");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn a_mutated_file_is_answered_soon_and_without_a_panic(
+        which in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in prop::option::weighted(0.2, any::<prop::sample::Index>()),
+    ) {
+        let files = sample_files();
+        let (name, _, file) = which.get(files);
+        let mut file = file.clone();
+        for (at, value) in changes {
+            let at = at.index(file.len());
+            file[at] = value;
+        }
+        if let Some(cut) = cut {
+            file.truncate(cut.index(file.len()));
+        }
+        let start = Instant::now();
+        let _ = probe(&file, false, &LIMITS);
+        let _ = decode(&file);
+        let _ = decode_at(&file, 0.125);
+        prop_assert!(start.elapsed() < Duration::from_secs(5), "{} took {:?}", name, start.elapsed());
+    }
+}
+
+fn sample_files() -> &'static [(&'static str, Format, Vec<u8>)] {
+    static FILES: std::sync::OnceLock<Vec<(&'static str, Format, Vec<u8>)>> = std::sync::OnceLock::new();
+    FILES.get_or_init(all)
+}

@@ -1,0 +1,209 @@
+//! WebP (RFC 9649): its chunks are walked here, pictures are read by image-webp, in safe Rust (`frames`), and
+//! written by libwebp, the only encoder that does lossy well (`sink`, `libwebp`).
+
+mod frames;
+mod libwebp;
+mod sink;
+
+use imgserve_sdk::PixelFormat;
+
+use super::{CodecError, Cost, Format, Header, Orientation};
+pub(super) use frames::Frames;
+pub(super) use sink::Sink;
+
+/// What image-webp takes of each pixel at its peak: planes, alpha, and RGBA.
+const DECODER_BYTES: u64 = 8;
+/// What an animation takes beside that: a frame's picture and the canvas.
+const CANVAS_BYTES: u64 = 8;
+
+pub(super) fn probe(bytes: &[u8], complete: bool) -> Result<Option<Header>, CodecError> {
+    let Some((name, size, data)) = chunk(bytes, 12) else { return Ok(None) };
+    let found = match name {
+        b"VP8 " => lossy_size(data).map(|size| (size, false)),
+        b"VP8L" => lossless_size(data),
+        b"VP8X" => return extended(bytes, complete, data, next(12, size)),
+        _ => return Err(malformed("the first chunk is not a picture's")),
+    };
+    let Some((coded, alpha)) = found else {
+        let short = data.len() < 10 && size >= data.len();
+        return if short { Ok(None) } else { Err(malformed("bad picture header")) };
+    };
+    describe(coded, alpha, Orientation::UPRIGHT, Some(1)).map(Some)
+}
+
+fn describe(
+    coded: (u32, u32),
+    alpha: bool,
+    orientation: Orientation,
+    frames: Option<u32>,
+) -> Result<Header, CodecError> {
+    if coded.0 == 0 || coded.1 == 0 {
+        return Err(malformed("a picture without area"));
+    }
+    let pixels = if alpha { PixelFormat::Rgba8 } else { PixelFormat::Rgb8 };
+    let mut header = Header::still(Format::WebP, coded, orientation, pixels);
+    let delivered = pixels.bytes_per_pixel() as u64 * if orientation == Orientation::UPRIGHT { 1 } else { 2 };
+    let canvas = if frames == Some(1) { 0 } else { CANVAS_BYTES };
+    let fixed = (DECODER_BYTES + canvas + delivered) * u64::from(coded.0) * u64::from(coded.1);
+    (header.cost, header.frames) = (Cost { fixed, scaled: 0 }, frames);
+    Ok(header)
+}
+
+/// A chunk's name, its announced size, and what is there of its data; `None` without its first eight bytes.
+fn chunk(bytes: &[u8], at: usize) -> Option<(&[u8; 4], usize, &[u8])> {
+    let (name, rest) = bytes.get(at..)?.split_first_chunk::<4>()?;
+    let (size, rest) = rest.split_first_chunk::<4>()?;
+    let size = usize::try_from(u32::from_le_bytes(*size)).ok()?;
+    Some((name, size, &rest[..rest.len().min(size)]))
+}
+
+/// Where the chunk behind begins: sizes are padded to even.
+fn next(at: usize, size: usize) -> usize {
+    at.saturating_add(8).saturating_add(size).saturating_add(size % 2)
+}
+
+/// Of a VP8 key frame (RFC 6386, section 9.1).
+fn lossy_size(data: &[u8]) -> Option<(u32, u32)> {
+    let [tag, _, _, 0x9D, 0x01, 0x2A, w0, w1, h0, h1] = *data.first_chunk::<10>()? else { return None };
+    let side = |low, high| u32::from(u16::from_le_bytes([low, high]) & 0x3FFF);
+    (tag & 1 == 0).then_some((side(w0, w1), side(h0, h1)))
+}
+
+/// Of a VP8L picture, and whether it says to use its alpha (RFC 9649, section 3.4).
+fn lossless_size(data: &[u8]) -> Option<((u32, u32), bool)> {
+    let [0x2F, bits @ ..] = *data.first_chunk::<5>()? else { return None };
+    let bits = u32::from_le_bytes(bits);
+    Some((((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1), bits >> 28 & 1 != 0))
+}
+
+/// The extended form: a canvas, and EXIF only behind the pictures, which must be there if the size is to be known.
+fn extended(bytes: &[u8], complete: bool, data: &[u8], first: usize) -> Result<Option<Header>, CodecError> {
+    let Some(&[flags, _, _, _, w0, w1, w2, h0, h1, h2]) = data.first_chunk::<10>() else { return Ok(None) };
+    let side = |a, b, c| u32::from_le_bytes([a, b, c, 0]) + 1;
+    let canvas = (side(w0, w1, w2), side(h0, h1, h2));
+    let (alpha, exif, animated) = (flags & 0x10 != 0, flags & 0x08 != 0, flags & 0x02 != 0);
+    let found = Chunks::walk(bytes, first, canvas)?;
+    let orientation = match found.exif {
+        Some(block) => Orientation::from_exif_block(block),
+        None if exif && !complete => return Ok(None),
+        None => Orientation::UPRIGHT,
+    };
+    let frames = if animated { complete.then_some(found.frames) } else { Some(1) };
+    if frames == Some(0) {
+        return Err(malformed("no frame"));
+    }
+    describe(canvas, alpha, orientation, frames).map(Some)
+}
+
+#[derive(Default)]
+struct Chunks<'a> {
+    frames: u32,
+    exif: Option<&'a [u8]>,
+}
+
+impl<'a> Chunks<'a> {
+    /// Walks the chunks that are there, and refuses a picture larger than its canvas: the limit on pixels is held
+    /// against the canvas.
+    fn walk(bytes: &'a [u8], mut at: usize, canvas: (u32, u32)) -> Result<Self, CodecError> {
+        let mut found = Self::default();
+        while let Some((name, size, data)) = chunk(bytes, at) {
+            match name {
+                b"ANMF" => {
+                    found.frames += 1;
+                    let mut inner = 16;
+                    while let Some((name, size, data)) = chunk(data, inner) {
+                        check_picture(name, data, canvas)?;
+                        inner = next(inner, size);
+                    }
+                }
+                b"EXIF" if data.len() == size && found.exif.is_none() => found.exif = Some(data),
+                _ => check_picture(name, data, canvas)?,
+            }
+            at = next(at, size);
+        }
+        Ok(found)
+    }
+}
+
+fn check_picture(name: &[u8; 4], data: &[u8], canvas: (u32, u32)) -> Result<(), CodecError> {
+    let size = match name {
+        b"VP8 " => lossy_size(data),
+        b"VP8L" => lossless_size(data).map(|(size, _)| size),
+        _ => None,
+    };
+    if size.is_some_and(|(width, height)| width > canvas.0 || height > canvas.1) {
+        return Err(malformed("a picture larger than its canvas"));
+    }
+    Ok(())
+}
+
+fn malformed(text: impl std::fmt::Display) -> CodecError {
+    CodecError::malformed(Format::WebP, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use imgserve_sdk::{DecodeHint, Image};
+
+    use super::super::{Decoder, Loops, samples::*};
+    use super::*;
+
+    /// The extended form of a still: canvas, picture, EXIF.
+    fn with_exif(file: &[u8], (width, height): (u32, u32), orientation: u8) -> Vec<u8> {
+        let side = |side: u32| (side - 1).to_le_bytes();
+        let chunk = |name: &[u8; 4], data: &[u8]| {
+            [name, &(data.len() as u32).to_le_bytes()[..], data, &[0][..data.len() % 2]].concat()
+        };
+        let canvas = [&[0x08, 0, 0, 0][..], &side(width)[..3], &side(height)[..3]].concat();
+        let exif = [b"Exif\0\0".as_slice(), &exif(orientation)].concat();
+        let body = [b"WEBP", &chunk(b"VP8X", &canvas)[..], &file[12..], &chunk(b"EXIF", &exif)].concat();
+        [b"RIFF", &(body.len() as u32).to_le_bytes()[..], &body].concat()
+    }
+
+    #[test]
+    fn exif_behind_the_picture_is_waited_for() {
+        let picture = gradient(40, 20, PixelFormat::Rgb8);
+        let file = with_exif(&encode(Format::WebP, picture.as_ref(), 90), (40, 20), 6);
+        assert_eq!(probe(&file[..file.len() - 40], false), Ok(None));
+        let header = header(&file).unwrap();
+        assert_eq!((header.width, header.height), (20, 40));
+        let turned = Orientation::from_exif(6).upright(picture);
+        assert!(distance(&decode_one(&file), &turned) < 16);
+    }
+
+    #[test]
+    fn an_animation_comes_back_with_its_colours_delays_and_loops() {
+        let colors = [[255, 0, 0, 255], [0, 0, 255, 255], [0, 0, 0, 0]];
+        for loops in [Loops::Forever, Loops::Times(1), Loops::Times(3)] {
+            let file = animation(Format::WebP, &colors, loops);
+            let header = header(&file).unwrap();
+            assert_eq!((header.frames, header.pixels), (Some(3), PixelFormat::Rgba8));
+            let decoder = Decoder::new(&file, &header, &DecodeHint::default(), &LIMITS).unwrap();
+            assert_eq!(decoder.loops(), loops);
+            let frames = decode(&file).unwrap();
+            for (frame, color) in frames.iter().zip(colors) {
+                let pixel = &frame.image.data()[..4];
+                assert!(pixel[3] == color[3], "{pixel:?}");
+                assert!(
+                    color[3] == 0 || pixel.iter().zip(color).all(|(a, b)| a.abs_diff(b) < 12),
+                    "{pixel:?}"
+                );
+                assert_eq!(frame.delay_ms, 100);
+            }
+        }
+    }
+
+    #[test]
+    fn a_picture_larger_than_its_canvas_is_refused_unread() {
+        let file =
+            with_exif(&encode(Format::WebP, gradient(40, 20, PixelFormat::Rgb8).as_ref(), 90), (40, 19), 1);
+        assert!(matches!(probe(&file, true), Err(CodecError::Malformed { .. })));
+    }
+
+    #[test]
+    fn alpha_is_kept() {
+        let clear = Image::new(16, 16, PixelFormat::Rgba8, [10, 200, 30, 77].repeat(256)).unwrap();
+        let read = decode_one(&encode(Format::WebP, clear.as_ref(), 80));
+        assert!(read.data().chunks_exact(4).all(|pixel| pixel[3] == 77));
+    }
+}

@@ -1,0 +1,261 @@
+//! Reading a WebP's pictures. image-webp decodes each; putting an animation's on the canvas is done here, because
+//! image-webp 0.2 forgets to clear what a frame asks to be cleared.
+
+use std::io::Cursor;
+
+use image_webp::WebPDecoder;
+use imgserve_sdk::{Image, PixelFormat};
+
+use super::super::canvas::{Canvas, Part};
+use super::super::{CodecError, DecodedFrame, Header, Limits, Loops, color};
+use super::{chunk, malformed, next};
+
+/// The pictures of a still or an animation.
+pub(in super::super) struct Frames<'a> {
+    bytes: &'a [u8],
+    icc: Option<&'a [u8]>,
+    size: (u32, u32),
+    limits: Limits,
+    course: Course,
+}
+
+enum Course {
+    Still {
+        done: bool,
+    },
+    Animation {
+        canvas: Canvas,
+        /// What the last frame wants cleared.
+        clear: Option<Part>,
+        /// Where the next chunk begins.
+        at: usize,
+        shown: u32,
+        loops: Loops,
+    },
+}
+
+impl<'a> Frames<'a> {
+    pub(in super::super) fn new(
+        bytes: &'a [u8],
+        header: &Header,
+        limits: &Limits,
+    ) -> Result<Self, CodecError> {
+        let announced =
+            bytes.get(4..8).and_then(|size| size.first_chunk()).map(|size| u32::from_le_bytes(*size));
+        if announced.is_none_or(|size| bytes.len() - 8 < size as usize) {
+            return Err(malformed("the file is cut off"));
+        }
+        let animated =
+            bytes.get(12..16) == Some(b"VP8X") && bytes.get(20).is_some_and(|flags| flags & 2 != 0);
+        let course = match find(bytes, b"ANIM") {
+            Some(&[_, _, _, _, low, high, ..]) if animated => Course::Animation {
+                canvas: Canvas::new(header.width, header.height),
+                clear: None,
+                at: 12,
+                shown: 0,
+                loops: match u16::from_le_bytes([low, high]) {
+                    0 => Loops::Forever,
+                    times => Loops::Times(u32::from(times)),
+                },
+            },
+            _ => Course::Still { done: false },
+        };
+        Ok(Self { bytes, icc: find(bytes, b"ICCP"), size: header.coded_size(), limits: *limits, course })
+    }
+
+    pub(in super::super) fn next_frame(&mut self) -> Result<Option<DecodedFrame>, CodecError> {
+        let (image, delay_ms) = match &mut self.course {
+            Course::Still { done: true } => return Ok(None),
+            Course::Still { done } => {
+                *done = true;
+                (decode(Coded::find(&self.bytes[12..])?, self.size)?, 0)
+            }
+            Course::Animation { canvas, clear, at, shown, .. } => {
+                let Some(frame) = Frame::next(self.bytes, at)? else {
+                    return if *shown == 0 { Err(malformed("no frame")) } else { Ok(None) };
+                };
+                *shown += 1;
+                self.limits.check_size(frame.size.0, frame.size.1)?;
+                let part = frame.part(canvas)?;
+                let picture = decode(Coded::find(frame.chunks)?, frame.size)?;
+                if let Some(part) = clear.take() {
+                    canvas.clear(part);
+                }
+                draw(canvas, part, &picture, frame.blend);
+                *clear = frame.dispose.then_some(part);
+                (canvas.image(), frame.delay_ms)
+            }
+        };
+        Ok(Some(DecodedFrame { image: color::to_srgb(image, self.icc), delay_ms }))
+    }
+
+    pub(in super::super) fn loops(&self) -> Loops {
+        match self.course {
+            Course::Still { .. } => Loops::Times(1),
+            Course::Animation { loops, .. } => loops,
+        }
+    }
+}
+
+/// The first whole chunk of this name at the file's top level.
+fn find<'a>(bytes: &'a [u8], wanted: &[u8; 4]) -> Option<&'a [u8]> {
+    let mut at = 12;
+    loop {
+        let (name, size, data) = chunk(bytes, at)?;
+        if name == wanted && data.len() == size {
+            return Some(data);
+        }
+        at = next(at, size);
+    }
+}
+
+/// One ANMF chunk (RFC 9649, section 2.7.1.1).
+struct Frame<'a> {
+    left: u32,
+    top: u32,
+    size: (u32, u32),
+    delay_ms: u32,
+    blend: bool,
+    dispose: bool,
+    chunks: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// The next one from `at` on, which is moved behind it.
+    fn next(bytes: &'a [u8], at: &mut usize) -> Result<Option<Self>, CodecError> {
+        while let Some((name, size, data)) = chunk(bytes, *at) {
+            *at = next(*at, size);
+            if name != b"ANMF" {
+                continue;
+            }
+            let (head, chunks) =
+                data.split_first_chunk::<16>().ok_or_else(|| malformed("a frame without header"))?;
+            if data.len() < size {
+                return Err(malformed("the file is cut off"));
+            }
+            let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], 0]);
+            return Ok(Some(Self {
+                left: 2 * number(0),
+                top: 2 * number(3),
+                size: (number(6) + 1, number(9) + 1),
+                delay_ms: number(12),
+                blend: head[15] & 2 == 0,
+                dispose: head[15] & 1 != 0,
+                chunks,
+            }));
+        }
+        Ok(None)
+    }
+
+    fn part(&self, canvas: &Canvas) -> Result<Part, CodecError> {
+        let part = Part::new(canvas, self.left, self.top, self.size.0, self.size.1);
+        let whole = part.size() == (self.size.0 as usize, self.size.1 as usize);
+        if whole { Ok(part) } else { Err(malformed("a frame beyond its canvas")) }
+    }
+}
+
+/// One picture's chunks.
+struct Coded<'a> {
+    alpha: Option<&'a [u8]>,
+    name: &'a [u8; 4],
+    data: &'a [u8],
+}
+
+impl<'a> Coded<'a> {
+    /// The first picture, with the alpha that stands before it.
+    fn find(chunks: &'a [u8]) -> Result<Self, CodecError> {
+        let (mut at, mut alpha) = (0, None);
+        while let Some((name, size, data)) = chunk(chunks, at) {
+            if data.len() < size {
+                return Err(malformed("the file is cut off"));
+            }
+            match name {
+                b"ALPH" => alpha = Some(data),
+                b"VP8 " => return Ok(Self { alpha, name, data }),
+                // A lossless picture carries its own alpha.
+                b"VP8L" => return Ok(Self { alpha: None, name, data }),
+                _ => {}
+            }
+            at = next(at, size);
+        }
+        Err(malformed("no picture"))
+    }
+
+    /// A file of nothing but this picture.
+    fn file(&self, (width, height): (u32, u32)) -> Vec<u8> {
+        let mut file = b"RIFF\0\0\0\0WEBP".to_vec();
+        if let Some(alpha) = self.alpha {
+            let [w0, w1, w2, _] = (width - 1).to_le_bytes();
+            let [h0, h1, h2, _] = (height - 1).to_le_bytes();
+            append(&mut file, b"VP8X", &[0x10, 0, 0, 0, w0, w1, w2, h0, h1, h2]);
+            append(&mut file, b"ALPH", alpha);
+        }
+        append(&mut file, self.name, self.data);
+        let size = u32::try_from(file.len() - 8).unwrap_or(u32::MAX);
+        file[4..8].copy_from_slice(&size.to_le_bytes());
+        file
+    }
+}
+
+fn append(file: &mut Vec<u8>, name: &[u8; 4], data: &[u8]) {
+    file.extend_from_slice(name);
+    // The data was in a chunk before, so its size fits.
+    file.extend_from_slice(&(data.len() as u32).to_le_bytes());
+    file.extend_from_slice(data);
+    file.resize(file.len() + data.len() % 2, 0);
+}
+
+/// `Rgb8` or `Rgba8`, as the picture is.
+fn decode(coded: Coded<'_>, size: (u32, u32)) -> Result<Image, CodecError> {
+    let file = coded.file(size);
+    let mut decoder = WebPDecoder::new(Cursor::new(&file)).map_err(malformed)?;
+    decoder.set_memory_limit(file.len());
+    if decoder.dimensions() != size {
+        return Err(malformed("a picture of another size than its header says"));
+    }
+    let bytes = decoder.output_buffer_size().ok_or_else(|| malformed("larger than the address space"))?;
+    let mut data = vec![0; bytes];
+    decoder.read_image(&mut data).map_err(malformed)?;
+    let format = if decoder.has_alpha() { PixelFormat::Rgba8 } else { PixelFormat::Rgb8 };
+    Image::new(size.0, size.1, format, data).map_err(malformed)
+}
+
+fn draw(canvas: &mut Canvas, part: Part, picture: &Image, blend: bool) {
+    let row = picture.width() as usize * picture.format().bytes_per_pixel();
+    for (target, row) in canvas.rows(part).zip(picture.data().chunks_exact(row)) {
+        if picture.format() == PixelFormat::Rgb8 {
+            let (row, _) = row.as_chunks::<3>();
+            target.iter_mut().zip(row).for_each(|(pixel, &[r, g, b])| *pixel = [r, g, b, 255]);
+        } else {
+            let (row, _) = row.as_chunks::<4>();
+            let put = |below: [u8; 4], above: [u8; 4]| if blend { over(above, below) } else { above };
+            target.iter_mut().zip(row).for_each(|(pixel, above)| *pixel = put(*pixel, *above));
+        }
+    }
+}
+
+/// Straight alpha (RFC 9649, section 2.7.1.1, "blending method").
+fn over(above: [u8; 4], below: [u8; 4]) -> [u8; 4] {
+    let (top, bottom) = (u32::from(above[3]) * 255, u32::from(below[3]) * (255 - u32::from(above[3])));
+    let alpha = top + bottom;
+    if alpha == 0 {
+        return [0; 4];
+    }
+    let mix =
+        |i: usize| ((u32::from(above[i]) * top + u32::from(below[i]) * bottom + alpha / 2) / alpha) as u8;
+    [mix(0), mix(1), mix(2), ((alpha + 127) / 255) as u8]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blending_keeps_straight_alpha() {
+        assert_eq!(over([9, 9, 9, 0], [1, 2, 3, 77]), [1, 2, 3, 77]);
+        assert_eq!(over([9, 8, 7, 255], [1, 2, 3, 77]), [9, 8, 7, 255]);
+        assert_eq!(over([200, 0, 0, 128], [0, 200, 0, 0]), [200, 0, 0, 128]);
+        assert_eq!(over([255, 0, 0, 128], [0, 0, 255, 255]), [128, 0, 127, 255]);
+        assert_eq!(over([0; 4], [0; 4]), [0; 4]);
+    }
+}

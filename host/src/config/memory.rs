@@ -1,0 +1,27 @@
+//! How much memory there is: the machine's, or what the control group allows.
+
+use super::Config;
+
+impl Config {
+    /// What the estimates of all running tasks may add up to, in bytes.
+    pub(crate) fn memory_budget(&self) -> u64 {
+        match self.workers.memory_budget_mb {
+            0 => available().map_or(1 << 30, |bytes| bytes / 2),
+            megabytes => megabytes << 20,
+        }
+    }
+}
+
+/// The smaller of the machine's memory (proc(5), meminfo) and the control group's limit (cgroup v2, memory.max).
+fn available() -> Option<u64> {
+    let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib << 10)
+    });
+    let group =
+        std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    match (machine, group) {
+        (Some(machine), Some(group)) => Some(machine.min(group)),
+        (machine, group) => machine.or(group),
+    }
+}

@@ -1,0 +1,73 @@
+//! A user's TOML over the defaults. A key that the defaults do not have is refused, because a misspelt limit
+//! that is silently ignored protects nobody.
+
+use toml::{Table, Value};
+
+use super::{ConfigError, DEFAULTS};
+
+/// Keys of an `[operations.NAME]` section; the section's name is free.
+const OPERATION_KEYS: [&str; 4] = ["kind", "plugin", "args", "enabled"];
+
+/// The defaults with `text`'s values put over them.
+pub(super) fn over_defaults(text: &str) -> Result<Table, ConfigError> {
+    let mut merged: Table = DEFAULTS.parse()?;
+    let user: Table = text.parse()?;
+    for (section, values) in user {
+        let known: Vec<&str> = merged.keys().map(String::as_str).collect();
+        if !known.contains(&section.as_str()) {
+            return Err(unknown(&section, "", &known));
+        }
+        let Value::Table(values) = values else {
+            return Err(super::value_error(&section, "is a section: write it as [section]"));
+        };
+        let Some(Value::Table(target)) = merged.get_mut(&section) else { continue };
+        if section == "operations" {
+            merge_operations(target, values)?;
+        } else {
+            merge_section(&section, target, values)?;
+        }
+    }
+    Ok(merged)
+}
+
+fn merge_section(section: &str, target: &mut Table, values: Table) -> Result<(), ConfigError> {
+    for (key, value) in values {
+        if !target.contains_key(&key) {
+            let known: Vec<&str> = target.keys().map(String::as_str).collect();
+            return Err(unknown(&key, section, &known));
+        }
+        target.insert(key, value);
+    }
+    Ok(())
+}
+
+fn merge_operations(target: &mut Table, operations: Table) -> Result<(), ConfigError> {
+    for (name, values) in operations {
+        let path = format!("operations.{name}");
+        let Value::Table(values) = values else {
+            return Err(super::value_error(&path, "is a section: write it as [operations.NAME]"));
+        };
+        if let Some(key) = values.keys().find(|key| !OPERATION_KEYS.contains(&key.as_str())) {
+            return Err(unknown(key, &path, &OPERATION_KEYS));
+        }
+        match target.entry(name).or_insert_with(|| Value::Table(Table::new())) {
+            Value::Table(existing) => existing.extend(values),
+            other => *other = Value::Table(values),
+        }
+    }
+    Ok(())
+}
+
+fn unknown(key: &str, section: &str, known: &[&str]) -> ConfigError {
+    let full = |key: &str| if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") };
+    let nearest = known.iter().max_by(|a, b| similarity(key, a).total_cmp(&similarity(key, b)));
+    let hint = match nearest {
+        Some(nearest) if similarity(key, nearest) > 0.7 => format!(": did you mean `{}`?", full(nearest)),
+        _ => format!(": known are {}", known.join(", ")),
+    };
+    ConfigError::UnknownKey { key: full(key), hint }
+}
+
+fn similarity(a: &str, b: &str) -> f64 {
+    strsim::jaro_winkler(a, b)
+}

@@ -1,0 +1,288 @@
+//! TOML text → checked [`Config`]. Every key, its unit and its default stand in `defaults.toml`, which is both
+//! the default configuration and its documentation; this file says what type each has and what is valid.
+//!
+//! # Layout
+//! - `memory`: how much of it there is
+//! - `merge`: a user's file over the defaults; unknown keys refused, the nearest known one suggested
+//! - `paths`: where files lie for root and for others
+//! - `render`: the configuration in force, with the defaults' comments
+
+mod memory;
+mod merge;
+mod paths;
+mod render;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub use paths::Paths;
+pub use render::render;
+
+/// The defaults, with a comment on every key.
+pub const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read configuration {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The text is not TOML.
+    #[error("configuration is not TOML: {0}")]
+    Syntax(#[from] toml::de::Error),
+    /// A key that does not exist.
+    #[error("unknown key `{key}`{hint}")]
+    UnknownKey {
+        /// The key's full path.
+        key: String,
+        /// ": did you mean …?", or empty.
+        hint: String,
+    },
+    /// A value of the wrong type or out of range.
+    #[error("{key}: {text}")]
+    Value {
+        /// The key's full path.
+        key: String,
+        /// What is wrong and what is possible.
+        text: String,
+    },
+}
+
+/// The whole configuration, valid. The fields' units and defaults are in `defaults.toml`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Config {
+    /// The HTTP server and its shutdown.
+    pub server: Server,
+    /// The worker processes.
+    pub workers: Workers,
+    /// What a job may cost.
+    pub limits: Limits,
+    /// Fetching and storing.
+    pub transfer: Transfer,
+    /// What may be reached.
+    pub access: Access,
+    /// The log file.
+    pub log: Log,
+    /// The registry: operation name → plugin and its settings.
+    pub operations: BTreeMap<String, Operation>,
+}
+
+/// `[server]`; like the sections below, documented in `defaults.toml`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Server {
+    pub host: IpAddr,
+    pub port: u16,
+    pub header_timeout_s: u64,
+    pub keep_alive_s: u64,
+    pub max_body_kb: usize,
+    pub max_connections: usize,
+    pub max_finished_jobs: usize,
+    pub drain_timeout_s: u64,
+    pub stop_timeout_s: u64,
+}
+
+/// `[workers]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Workers {
+    pub count: usize,
+    pub pin: bool,
+    pub memory_limit_mb: u64,
+    pub memory_budget_mb: u64,
+    pub prepare_timeout_ms: u64,
+    pub run_timeout_ms: u64,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Limits {
+    pub max_source_mb: u64,
+    pub max_source_pixels: u64,
+    pub max_output_pixels: u64,
+    pub max_source_frames: u32,
+    pub max_queue: usize,
+    pub source_memory_mb: u64,
+}
+
+/// `[transfer]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Transfer {
+    pub connect_timeout_s: u64,
+    pub idle_timeout_s: u64,
+    pub total_timeout_s: u64,
+    pub max_redirects: usize,
+    pub max_transfers: usize,
+    pub user_agent: String,
+    pub ca_file: PathBuf,
+}
+
+/// `[access]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Access {
+    pub allow_networks: Vec<IpNet>,
+    pub file_roots: Vec<PathBuf>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Log {
+    pub level: String,
+    pub max_size_mb: u64,
+    pub max_files: usize,
+}
+
+/// `[operations.NAME]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operation {
+    /// What kind of plugin is behind it.
+    pub kind: PluginKind,
+    /// The plugin's name, such as `resize`.
+    pub plugin: String,
+    /// Default arguments, which a request may override.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub args: Map<String, Value>,
+    /// Whether requests may name it.
+    #[serde(default = "enabled")]
+    pub enabled: bool,
+}
+
+fn enabled() -> bool {
+    true
+}
+
+/// What kind of plugin is behind an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PluginKind {
+    /// Linked into imgserve.
+    Builtin,
+}
+
+impl Config {
+    /// Reads `file`, or takes the defaults when there is none.
+    ///
+    /// # Errors
+    /// [`ConfigError`] of any kind.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let Some(path) = file else { return Self::parse("") };
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text)
+    }
+
+    /// The defaults, overridden by a user's TOML `text`.
+    ///
+    /// # Errors
+    /// Any [`ConfigError`] but `Read`.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let table = merge::over_defaults(text)?;
+        let config: Self = serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| {
+            ConfigError::Value {
+                key: error.path().to_string(),
+                text: error.inner().message().trim().to_owned(),
+            }
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let positive = [
+            ("server.header_timeout_s", self.server.header_timeout_s),
+            ("server.keep_alive_s", self.server.keep_alive_s),
+            ("server.max_body_kb", self.server.max_body_kb as u64),
+            ("server.max_connections", self.server.max_connections as u64),
+            ("workers.prepare_timeout_ms", self.workers.prepare_timeout_ms),
+            ("workers.run_timeout_ms", self.workers.run_timeout_ms),
+            ("limits.max_source_mb", self.limits.max_source_mb),
+            ("limits.max_source_pixels", self.limits.max_source_pixels),
+            ("limits.max_output_pixels", self.limits.max_output_pixels),
+            ("limits.max_source_frames", u64::from(self.limits.max_source_frames)),
+            ("limits.max_queue", self.limits.max_queue as u64),
+            ("transfer.connect_timeout_s", self.transfer.connect_timeout_s),
+            ("transfer.idle_timeout_s", self.transfer.idle_timeout_s),
+            ("transfer.total_timeout_s", self.transfer.total_timeout_s),
+            ("transfer.max_transfers", self.transfer.max_transfers as u64),
+            ("log.max_size_mb", self.log.max_size_mb),
+        ];
+        if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
+            return Err(value_error(key, "must be at least 1"));
+        }
+        if self.workers.memory_limit_mb < 64 {
+            return Err(value_error("workers.memory_limit_mb", "must be at least 64"));
+        }
+        if self.workers.count > 1024 {
+            return Err(value_error("workers.count", "must be at most 1024"));
+        }
+        if self.limits.source_memory_mb < self.limits.max_source_mb {
+            let text = "must be at least limits.max_source_mb, or the largest sources could never be held";
+            return Err(value_error("limits.source_memory_mb", text));
+        }
+        if self.log.level.parse::<tracing::Level>().is_err() {
+            return Err(value_error("log.level", "must be error, warn, info, debug or trace"));
+        }
+        if let Some(root) = self.access.file_roots.iter().find(|root| !root.is_absolute()) {
+            let text = format!("{} is not an absolute path", root.display());
+            return Err(value_error("access.file_roots", &text));
+        }
+        Ok(())
+    }
+}
+
+fn value_error(key: &str, text: &str) -> ConfigError {
+    ConfigError::Value { key: key.to_owned(), text: text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid_and_complete() {
+        let config = Config::parse("").unwrap();
+        assert_eq!(config.server.port, 8602);
+        assert_eq!(config.operations.keys().collect::<Vec<_>>(), ["rasterize", "resize"]);
+    }
+
+    #[test]
+    fn a_preset_is_five_lines() {
+        let text = "[operations.thumbnail]\nkind = 'builtin'\nplugin = 'resize'\nargs = { width = 200, height = 200 }";
+        let config = Config::parse(text).unwrap();
+        assert_eq!(config.operations["thumbnail"].args["width"], 200);
+        assert!(config.operations["thumbnail"].enabled && config.operations.contains_key("resize"));
+    }
+
+    #[test]
+    fn errors_name_the_key_and_the_nearest_known_one() {
+        for (text, wanted) in [
+            ("[server]\nprot = 1", "unknown key `server.prot`: did you mean `server.port`?"),
+            ("[sever]\nport = 1", "unknown key `sever`: did you mean `server`?"),
+            ("[server]\nport = 'x'", "server.port: invalid type: string \"x\", expected u16"),
+            ("[server]\nport = 70000", "server.port: "),
+            ("[limits]\nmax_source_frames = 0", "limits.max_source_frames: must be at least 1"),
+            (
+                "[operations.x]\nkind = 'builtin'\nplugin = 'resize'\narg = {}",
+                "unknown key `operations.x.arg`: did you mean `operations.x.args`?",
+            ),
+            ("[operations.x]\nplugin = 'resize'", "operations.x: missing field `kind`"),
+            ("[access]\nallow_networks = ['nonsense']", "access.allow_networks[0]: "),
+            ("[access]\nfile_roots = ['relative']", "access.file_roots: relative is not an absolute path"),
+            ("[log]\nlevel = 'loud'", "log.level: must be"),
+        ] {
+            let error = Config::parse(text).unwrap_err().to_string();
+            assert!(error.starts_with(wanted), "{text:?} gave {error:?}, wanted {wanted:?}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Why a request is refused or a job fails: a closed list of kinds, each with a text for a person. Who answers
+//! it how (0.2's code, a v1 problem, the job's record) is decided in `http` and `journal`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What sort of fault it is, in the order in which 0.2's checks happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum FaultKind {
+    /// The body is not a JSON object.
+    NotJson,
+    /// The members are not exactly the four.
+    WrongMembers,
+    /// `operationType` names no operation.
+    UnknownOperation,
+    /// `args` is not an object.
+    ArgsNotObject,
+    /// `srcURL` is empty.
+    EmptySource,
+    /// `dstURL` is empty.
+    EmptyDestination,
+    /// A required argument is missing.
+    MissingArgument,
+    /// An argument has the wrong type.
+    WrongType,
+    /// The operation does not take sources with this extension.
+    SourceExtension,
+    /// The scheme of `srcURL` is not supported.
+    SourceScheme,
+    /// The scheme of `dstURL` is not supported.
+    DestinationScheme,
+    /// Form upload: the field's name is missing.
+    MissingFieldName,
+    /// Form upload: the field's name is not a string.
+    FieldNameType,
+    /// The destination's extension does not fit what the operation gives.
+    DestinationExtension,
+    /// An argument is out of its range.
+    InvalidArgument,
+    /// The source cannot be fetched.
+    SourceUnavailable,
+    /// The source is not an image that can be read.
+    UnreadableSource,
+    /// The source is smaller than the result.
+    SourceTooSmall,
+    /// The source is not a valid SVG.
+    InvalidSvg,
+    /// The destination cannot be stored to.
+    DestinationUnavailable,
+    /// A configured limit would be exceeded.
+    LimitExceeded,
+    /// The operation itself failed.
+    OperationFailed,
+    /// Too much to do; try again later.
+    Busy,
+}
+
+impl FaultKind {
+    /// The kind as it is written in headers, JSON and logs, such as `source-too-small`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::NotJson => "not-json",
+            Self::WrongMembers => "wrong-members",
+            Self::UnknownOperation => "unknown-operation",
+            Self::ArgsNotObject => "args-not-object",
+            Self::EmptySource => "empty-source",
+            Self::EmptyDestination => "empty-destination",
+            Self::MissingArgument => "missing-argument",
+            Self::WrongType => "wrong-type",
+            Self::SourceExtension => "source-extension",
+            Self::SourceScheme => "source-scheme",
+            Self::DestinationScheme => "destination-scheme",
+            Self::MissingFieldName => "missing-field-name",
+            Self::FieldNameType => "field-name-type",
+            Self::DestinationExtension => "destination-extension",
+            Self::InvalidArgument => "invalid-argument",
+            Self::SourceUnavailable => "source-unavailable",
+            Self::UnreadableSource => "unreadable-source",
+            Self::SourceTooSmall => "source-too-small",
+            Self::InvalidSvg => "invalid-svg",
+            Self::DestinationUnavailable => "destination-unavailable",
+            Self::LimitExceeded => "limit-exceeded",
+            Self::OperationFailed => "operation-failed",
+            Self::Busy => "busy",
+        }
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A fault: its kind and a text that says what, which, why and, where it can, what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct Fault {
+    /// What sort it is.
+    pub kind: FaultKind,
+    /// For a person.
+    pub text: String,
+}
+
+impl Fault {
+    /// A fault of `kind`; `text` is lowercase and without a full stop.
+    pub(crate) fn new(kind: FaultKind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into() }
+    }
+
+    /// A fault whose text is an error's with all its causes.
+    pub(crate) fn of(kind: FaultKind, error: &dyn std::error::Error) -> Self {
+        Self::new(kind, chain(error))
+    }
+}
+
+/// An error's text with those of its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        // Libraries often repeat a cause's text in their own; say it once.
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}

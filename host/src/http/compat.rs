@@ -1,0 +1,135 @@
+//! `POST /` as in imgserve 0.2: every reply has status 200 and one of three bodies; what else there is to say goes into
+//! headers. Here stands the one function that maps a fault to 0.2's code.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::fault::{Fault, FaultKind};
+use crate::job::{Accepted, Service};
+
+/// The accepted job's id, for `GET /v1/jobs/{id}`.
+const JOB_ID: HeaderName = HeaderName::from_static("x-job-id");
+/// `<kind>; <text>` of the fault.
+const ERROR: HeaderName = HeaderName::from_static("x-imgserve-error");
+/// What was odd about a request that was accepted all the same.
+const WARNING: HeaderName = HeaderName::from_static("x-imgserve-warning");
+/// Longest text put into a header, in bytes.
+const MAX_HEADER: usize = 1000;
+
+/// Seconds after which a client that was told "busy" should try again.
+const RETRY_AFTER: u32 = 5;
+
+/// 0.2's code of a fault; none for one that 0.2 answered without a code.
+pub(super) fn code(kind: FaultKind) -> Option<u16> {
+    Some(match kind {
+        FaultKind::NotJson => return None,
+        FaultKind::WrongMembers => 101,
+        FaultKind::UnknownOperation => 102,
+        FaultKind::ArgsNotObject => 103,
+        FaultKind::EmptySource => 104,
+        FaultKind::EmptyDestination => 105,
+        FaultKind::MissingArgument => 106,
+        FaultKind::WrongType => 107,
+        FaultKind::SourceExtension => 108,
+        FaultKind::SourceScheme => 109,
+        FaultKind::DestinationScheme => 110,
+        FaultKind::MissingFieldName => 111,
+        FaultKind::FieldNameType => 112,
+        FaultKind::DestinationExtension => 113,
+        FaultKind::InvalidArgument => 114,
+        FaultKind::SourceUnavailable => 201,
+        FaultKind::UnreadableSource => 202,
+        FaultKind::SourceTooSmall => 203,
+        FaultKind::InvalidSvg => 204,
+        FaultKind::DestinationUnavailable => 205,
+        FaultKind::LimitExceeded => 206,
+        FaultKind::OperationFailed => 207,
+        FaultKind::Busy => 301,
+    })
+}
+
+pub(super) async fn post(
+    State(service): State<Arc<Service>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) => return refusal(&Fault::new(FaultKind::NotJson, rejection.body_text())),
+    };
+    match service.accept(&body).await {
+        Ok(accepted) => acceptance(&accepted),
+        Err(fault) => refusal(&fault),
+    }
+}
+
+/// 0.2 took a POST to any path, and answered everything else with its one line.
+pub(super) async fn fallback(
+    method: Method,
+    state: State<Arc<Service>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    if method == Method::POST {
+        return post(state, body).await;
+    }
+    (StatusCode::NOT_FOUND, "404 Not Found - imgserve 0.2\n").into_response()
+}
+
+fn acceptance(accepted: &Accepted) -> Response {
+    let mut response = Json(json!({ "dstURL": accepted.destination })).into_response();
+    let headers = response.headers_mut();
+    headers.insert(JOB_ID, header_value(&accepted.id.to_string()));
+    if !accepted.unknown_arguments.is_empty() {
+        let text = format!("unknown arguments ignored: {}", accepted.unknown_arguments.join(", "));
+        headers.insert(WARNING, header_value(&text));
+    }
+    response
+}
+
+fn refusal(fault: &Fault) -> Response {
+    let body = match code(fault.kind) {
+        None => json!({ "msg": "request parse error" }),
+        Some(code) => json!({ "msg": "request invalid", "code": code }),
+    };
+    let mut response = Json(body).into_response();
+    response.headers_mut().insert(ERROR, header_value(&format!("{}; {}", fault.kind, fault.text)));
+    if fault.kind == FaultKind::Busy {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER));
+    }
+    response
+}
+
+/// A text as a header's value: one line of visible ASCII, everything else escaped.
+fn header_value(text: &str) -> HeaderValue {
+    let mut value = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            ' '..='~' => value.push(character),
+            other => value.extend(other.escape_default()),
+        }
+        if value.len() > MAX_HEADER {
+            value.push_str("...");
+            break;
+        }
+    }
+    HeaderValue::from_str(&value).expect("printable ASCII is a valid header value")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_texts_are_one_line_of_ascii() {
+        let value = header_value("größer\r\nX-Evil: 1 \"q\"");
+        assert_eq!(value.to_str().unwrap(), "gr\\u{f6}\\u{df}er\\r\\nX-Evil: 1 \"q\"");
+        assert!(header_value(&"x".repeat(9999)).len() < 1100);
+    }
+}

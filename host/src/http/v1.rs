@@ -1,0 +1,83 @@
+//! `/v1`: the records of jobs and the registry of operations, as JSON.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{Method, StatusCode, Uri};
+use axum::routing::get;
+use axum::{Json, Router};
+use imgserve_sdk::Description;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::problem::Problem;
+use crate::config::PluginKind;
+use crate::job::{JobId, Record, Service};
+use crate::registry::Operation;
+
+pub(super) fn routes() -> Router<Arc<Service>> {
+    Router::new()
+        .route("/jobs/{id}", get(job))
+        .route("/operations", get(operations))
+        .route("/operations/{name}", get(operation))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+}
+
+async fn job(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Result<Json<Record>, Problem> {
+    JobId::parse(&id).and_then(|id| service.job(id)).map(Json).ok_or_else(|| {
+        let detail = "no job has this id, or it finished too long ago ([server] max_finished_jobs)";
+        Problem::new(StatusCode::NOT_FOUND, "Unknown job", detail)
+    })
+}
+
+/// An operation as clients see it.
+#[derive(Debug, Serialize)]
+struct Shown {
+    name: String,
+    kind: PluginKind,
+    /// The sources' file name extensions.
+    sources: Vec<String>,
+    /// Default arguments from the configuration.
+    defaults: Map<String, Value>,
+    plugin: Description,
+}
+
+impl Shown {
+    fn of(operation: &Operation) -> Self {
+        Self {
+            name: operation.name.clone(),
+            kind: operation.settings.kind,
+            sources: operation.source_extensions().into_iter().map(str::to_owned).collect(),
+            defaults: operation.settings.args.clone(),
+            plugin: operation.description.clone(),
+        }
+    }
+}
+
+async fn operations(State(service): State<Arc<Service>>) -> Json<Vec<Shown>> {
+    Json(service.generation().registry.iter().map(Shown::of).collect())
+}
+
+async fn operation(
+    State(service): State<Arc<Service>>,
+    Path(name): Path<String>,
+) -> Result<Json<Shown>, Problem> {
+    let generation = service.generation();
+    generation.registry.get(&name).map(|operation| Json(Shown::of(operation))).ok_or_else(|| {
+        let known: Vec<&str> = generation.registry.iter().map(|operation| operation.name.as_str()).collect();
+        let detail = format!("the operations are {}", known.join(", "));
+        Problem::new(StatusCode::NOT_FOUND, "Unknown operation", detail)
+    })
+}
+
+async fn unknown_path(uri: Uri) -> Problem {
+    let detail =
+        format!("{} is none of /v1/jobs/{{id}}, /v1/operations, /v1/operations/{{name}}", uri.path());
+    Problem::new(StatusCode::NOT_FOUND, "Unknown path", detail)
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} answers GET, not {method}", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", detail)
+}

@@ -1,0 +1,41 @@
+//! A registry and the workers that serve it. A reload makes a new generation; jobs hold on to the one they began with,
+//! and its workers end with the last of them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::fault::Fault;
+use crate::registry::Registry;
+use crate::worker::{Budget, Pool, PoolConfig, Stats};
+
+/// What a job is checked against and run by.
+#[derive(Debug)]
+pub(crate) struct Generation {
+    pub(crate) registry: Registry,
+    pub(crate) pool: Pool,
+}
+
+impl Generation {
+    /// Starts workers, `program` being imgserve itself, and builds the registry from what they have loaded.
+    ///
+    /// # Errors
+    /// The fault that names the operation which cannot be loaded.
+    pub(crate) async fn start(
+        config: &Config,
+        program: &Path,
+        budget: Arc<Budget>,
+        stats: Arc<Stats>,
+    ) -> Result<Arc<Self>, Fault> {
+        let enabled = config.operations.iter().filter(|(_, operation)| operation.enabled);
+        let pool_config = PoolConfig {
+            program: program.to_owned(),
+            operations: enabled.map(|(name, operation)| (name.clone(), operation.clone())).collect(),
+            workers: config.workers.clone(),
+            limits: config.limits.clone(),
+        };
+        let pool = Pool::start(pool_config, budget, stats).await?;
+        let registry = Registry::build(&config.operations, pool.loaded())?;
+        Ok(Arc::new(Self { registry, pool }))
+    }
+}

@@ -1,0 +1,283 @@
+//! 0.2's checks 101 to 113, in their order: from a request's body to an [`Order`] that cannot be invalid. Pure:
+//! nothing is fetched here.
+
+use imgserve_sdk::OutputKind;
+use serde_json::{Map, Value};
+
+use crate::codec::Format;
+use crate::fault::{Fault, FaultKind};
+use crate::registry::{HOST_ARGUMENTS, Operation, Registry};
+use crate::transfer::{
+    Tags, basename, destination_extension, extension, scheme_of, split_form, substitute_tags,
+};
+use crate::worker::Task;
+
+/// Encoding quality when the request names none.
+const DEFAULT_QUALITY: u8 = 80;
+
+/// A request that passed all checks which need no source.
+#[derive(Clone, Debug)]
+pub(super) struct Order {
+    /// What a worker is to do.
+    pub(super) task: Task,
+    /// `srcURL` as it came.
+    pub(super) source: String,
+    /// `dstURL` as it came; its tags are substituted when the plan is known.
+    pub(super) destination: String,
+    /// The form's file field, for form uploads.
+    pub(super) field: Option<String>,
+    /// Media type of the result.
+    pub(super) media_type: String,
+    /// Arguments that nobody knows; 0.2 ignored them, so the request is not refused for them.
+    pub(super) unknown_arguments: Vec<String>,
+}
+
+impl Order {
+    /// `dstURL` with all tags substituted, for a result of this size.
+    pub(super) fn destination_for(&self, width: u32, height: u32) -> String {
+        let sizes = Tags { width: Some(width), height: Some(height), ..source_tags(&self.source) };
+        substitute_tags(&self.destination, &sizes)
+    }
+
+    /// The result's format as it is shown to clients.
+    pub(super) fn format_name(&self) -> &str {
+        match self.task.format {
+            Some(format) => format.name(),
+            None => &self.media_type,
+        }
+    }
+}
+
+fn source_tags(source: &str) -> Tags<'_> {
+    Tags { width: None, height: None, basename: Some(basename(source)), extension: extension(source) }
+}
+
+/// Parses a request's body.
+///
+/// # Errors
+/// [`FaultKind::NotJson`].
+pub(super) fn parse(body: &[u8]) -> Result<Map<String, Value>, Fault> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(other) => {
+            Err(Fault::new(FaultKind::NotJson, format!("the body is {}, not an object", type_name(&other))))
+        }
+        Err(error) => Err(Fault::new(FaultKind::NotJson, format!("the body is not JSON: {error}"))),
+    }
+}
+
+/// Checks a request against the registry.
+///
+/// # Errors
+/// The first check that fails, as IMGSERVE-0.2's table orders them.
+pub(super) fn check(object: &Map<String, Value>, registry: &Registry) -> Result<Order, Fault> {
+    let [operation, source, destination, args] = members(object)?;
+    let operation = known_operation(operation, registry)?;
+    let request_args = args.as_object().ok_or_else(|| {
+        Fault::new(FaultKind::ArgsNotObject, format!("args is {}, not an object", type_name(args)))
+    })?;
+    let source = url(source, "srcURL", FaultKind::EmptySource)?;
+    let destination = url(destination, "dstURL", FaultKind::EmptyDestination)?;
+
+    let mut args = operation.settings.args.clone();
+    args.extend(request_args.clone());
+    let own = operation.without_host_arguments(&args);
+    operation.check(&Value::Object(own.clone()))?;
+    let quality = integer(&args, "quality")?;
+    let format_name = text(&args, "format")?;
+
+    let source_extension = source_extension(source, operation)?;
+    scheme(source, "srcURL", FaultKind::SourceScheme)?;
+    scheme(destination, "dstURL", FaultKind::DestinationScheme)?;
+    let field = form_field(destination, &args)?;
+    let requested = format_name.map(|name| requested_format(name, operation)).transpose()?;
+    let quality = quality.map_or(Ok(DEFAULT_QUALITY), in_quality_range)?;
+    let (format, media_type) = output(operation, &source_extension, requested, destination, source)?;
+
+    let unknown_arguments = request_args
+        .keys()
+        .filter(|key| !operation.knows(key) && !HOST_ARGUMENTS.contains(&key.as_str()))
+        .cloned()
+        .collect();
+    Ok(Order {
+        task: Task {
+            operation: operation.name.clone(),
+            args: own,
+            extension: source_extension,
+            format,
+            quality,
+        },
+        source: source.to_owned(),
+        destination: destination.to_owned(),
+        field,
+        media_type,
+        unknown_arguments,
+    })
+}
+
+fn members(object: &Map<String, Value>) -> Result<[&Value; 4], Fault> {
+    const MEMBERS: [&str; 4] = ["operationType", "srcURL", "dstURL", "args"];
+    let wrong = |text: String| Fault::new(FaultKind::WrongMembers, text);
+    if let Some(extra) = object.keys().find(|key| !MEMBERS.contains(&key.as_str())) {
+        return Err(wrong(format!("member `{}` is none of {}", extra.escape_debug(), MEMBERS.join(", "))));
+    }
+    let get = |name: &str| object.get(name).ok_or_else(|| wrong(format!("member `{name}` is missing")));
+    Ok([get(MEMBERS[0])?, get(MEMBERS[1])?, get(MEMBERS[2])?, get(MEMBERS[3])?])
+}
+
+fn known_operation<'a>(name: &Value, registry: &'a Registry) -> Result<&'a Operation, Fault> {
+    name.as_str().and_then(|name| registry.get(name)).ok_or_else(|| {
+        let known: Vec<&str> = registry.iter().map(|operation| operation.name.as_str()).collect();
+        let text = format!("operationType {name} is none of {}", known.join(", "));
+        Fault::new(FaultKind::UnknownOperation, text)
+    })
+}
+
+fn url<'a>(value: &'a Value, member: &str, kind: FaultKind) -> Result<&'a str, Fault> {
+    match value.as_str() {
+        Some("") => Err(Fault::new(kind, format!("{member} is empty"))),
+        Some(url) => Ok(url),
+        None => Err(Fault::new(kind, format!("{member} is {}, not a string", type_name(value)))),
+    }
+}
+
+fn integer(args: &Map<String, Value>, name: &str) -> Result<Option<i64>, Fault> {
+    match args.get(name) {
+        None => Ok(None),
+        Some(value) => value.as_i64().map(Some).ok_or_else(|| wrong_type(name, value, "an integer")),
+    }
+}
+
+fn text<'a>(args: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, Fault> {
+    match args.get(name) {
+        None => Ok(None),
+        Some(value) => value.as_str().map(Some).ok_or_else(|| wrong_type(name, value, "a string")),
+    }
+}
+
+fn wrong_type(name: &str, value: &Value, wanted: &str) -> Fault {
+    Fault::new(FaultKind::WrongType, format!("argument `{name}`: {value} is not {wanted}"))
+}
+
+fn source_extension(source: &str, operation: &Operation) -> Result<String, Fault> {
+    let found = extension(source).unwrap_or_default().to_ascii_lowercase();
+    let taken = operation.source_extensions();
+    if taken.contains(&found.as_str()) {
+        return Ok(found);
+    }
+    let text = format!(
+        "`{}` does not take sources ending in \".{found}\", only {}",
+        operation.name,
+        taken.join(", ")
+    );
+    Err(Fault::new(FaultKind::SourceExtension, text))
+}
+
+fn scheme(url: &str, member: &str, kind: FaultKind) -> Result<(), Fault> {
+    match scheme_of(url) {
+        Some(_) => Ok(()),
+        None => {
+            Err(Fault::new(kind, format!("the scheme of {member} is none of http, https, ftp, ftps, file")))
+        }
+    }
+}
+
+/// The documentation of 0.2 says `field_name`, its code read `field_file`.
+fn form_field(destination: &str, args: &Map<String, Value>) -> Result<Option<String>, Fault> {
+    if split_form(destination).is_none() {
+        return Ok(None);
+    }
+    match args.get("field_name").or_else(|| args.get("field_file")) {
+        None => {
+            let text = "an upload through a form needs args.field_name, the name of the form's file field";
+            Err(Fault::new(FaultKind::MissingFieldName, text))
+        }
+        Some(Value::String(name)) => Ok(Some(name.clone())),
+        Some(other) => Err(Fault::new(
+            FaultKind::FieldNameType,
+            format!("args.field_name is {}, not a string", type_name(other)),
+        )),
+    }
+}
+
+fn requested_format(name: &str, operation: &Operation) -> Result<Format, Fault> {
+    let invalid = |text: String| Fault::new(FaultKind::InvalidArgument, text);
+    if let OutputKind::Encoded { media_type, .. } = &operation.description.output {
+        let text =
+            format!("argument `format`: `{}` gives {media_type}, which has no other format", operation.name);
+        return Err(invalid(text));
+    }
+    Format::from_name(name).filter(|format| format.can_encode()).ok_or_else(|| {
+        invalid(format!(
+            "argument `format`: \"{}\" is none of {}",
+            name.escape_debug(),
+            writable().join(", ")
+        ))
+    })
+}
+
+fn writable() -> Vec<&'static str> {
+    Format::ALL.iter().filter(|format| format.can_encode()).map(|format| format.name()).collect()
+}
+
+fn in_quality_range(quality: i64) -> Result<u8, Fault> {
+    u8::try_from(quality).ok().filter(|quality| (1..=100).contains(quality)).ok_or_else(|| {
+        Fault::new(FaultKind::InvalidArgument, format!("argument `quality`: {quality} is not in 1 to 100"))
+    })
+}
+
+/// The result's format, and whether the destination's extension fits it.
+fn output(
+    operation: &Operation,
+    source_extension: &str,
+    requested: Option<Format>,
+    destination: &str,
+    source: &str,
+) -> Result<(Option<Format>, String), Fault> {
+    let substituted = substitute_tags(destination, &source_tags(source));
+    let found = destination_extension(&substituted).map(str::to_ascii_lowercase);
+    let mismatch = |text: String| Fault::new(FaultKind::DestinationExtension, text);
+    let (format, wanted): (Option<Format>, Vec<&str>) = match (requested, &operation.description.output) {
+        // Where `format` says it, a destination without any extension contradicts nothing.
+        (Some(format), _) if found.is_none() => return Ok((Some(format), format.media_type().to_owned())),
+        (Some(format), _) => (Some(format), format.extensions().to_vec()),
+        (None, OutputKind::Source) => (Format::from_extension(source_extension), vec![source_extension]),
+        (None, OutputKind::Image { format }) => {
+            let format = Format::from_name(format);
+            (format, format.map(Format::extensions).unwrap_or_default().to_vec())
+        }
+        (None, OutputKind::Encoded { media_type, extension }) => {
+            return if found.as_deref() == Some(extension.as_str()) {
+                Ok((None, media_type.clone()))
+            } else {
+                Err(mismatch(format!("the destination must end in .{extension}")))
+            };
+        }
+    };
+    if !found.as_deref().is_some_and(|found| wanted.contains(&found)) {
+        let found = found.map_or("no extension".to_owned(), |found| format!(".{found}"));
+        let hint = if requested.is_none() { "; args.format asks for another format" } else { "" };
+        return Err(mismatch(format!(
+            "the destination has {found} and must end in .{}{hint}",
+            wanted.join(" or .")
+        )));
+    }
+    match format {
+        Some(format) if format.can_encode() => Ok((Some(format), format.media_type().to_owned())),
+        _ => Err(mismatch(format!(
+            "{source_extension} can be read and not written: name one of {} in args.format",
+            writable().join(", ")
+        ))),
+    }
+}
+
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}

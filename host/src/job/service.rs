@@ -1,0 +1,155 @@
+//! What all jobs share: the current generation, the transfers, the job store, and the bounds.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use serde::Serialize;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use super::generation::Generation;
+use super::intake::Gate;
+use super::state::{JobId, Record};
+use crate::config::Config;
+use crate::fault::Fault;
+use crate::journal::Journal;
+use crate::transfer::Transfer;
+use crate::worker::{Budget, Stats};
+
+/// The whole machinery behind the API.
+#[derive(Debug)]
+pub(crate) struct Service {
+    program: PathBuf,
+    generation: ArcSwap<Generation>,
+    /// What a reload may not change halfway: one at a time.
+    reloading: tokio::sync::Mutex<()>,
+    pub(super) settings: Mutex<Arc<Settings>>,
+    pub(super) journal: Journal,
+    /// One permit for each job that is accepted and not finished.
+    pub(super) queue: Arc<Semaphore>,
+    pub(super) stores: Arc<Semaphore>,
+    pub(super) tasks: TaskTracker,
+    budget: Arc<Budget>,
+    stats: Arc<Stats>,
+}
+
+/// What a reload replaces beside the generation.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) transfer: Transfer,
+    pub(super) gate: Gate,
+}
+
+/// How the server is doing.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Overview {
+    /// Jobs accepted and not finished.
+    pub(crate) jobs: usize,
+    /// Tasks waiting for a worker: probing, planning, drawing.
+    pub(crate) waiting_short: usize,
+    /// Tasks waiting for a worker: running.
+    pub(crate) waiting_long: usize,
+    /// Worker processes that are ready or busy.
+    pub(crate) workers: usize,
+    /// Worker processes that are busy.
+    pub(crate) workers_busy: usize,
+    /// Worker processes that died and were replaced.
+    pub(crate) worker_restarts: u64,
+    /// Estimated memory of all running tasks, in bytes.
+    pub(crate) memory_used_bytes: u64,
+    /// Whether new jobs are taken.
+    pub(crate) accepting: bool,
+}
+
+impl Service {
+    /// Starts the workers; `program` is imgserve itself, whose command `worker` they are.
+    ///
+    /// # Errors
+    /// The fault for which an operation or the transfers cannot be set up.
+    pub(crate) async fn start(
+        config: &Config,
+        program: PathBuf,
+        transfer: Transfer,
+    ) -> Result<Arc<Self>, Fault> {
+        let budget = Budget::new(config.memory_budget());
+        let stats = Arc::new(Stats::default());
+        let generation = Generation::start(config, &program, Arc::clone(&budget), Arc::clone(&stats)).await?;
+        Ok(Arc::new(Self {
+            program,
+            generation: ArcSwap::new(generation),
+            reloading: tokio::sync::Mutex::new(()),
+            settings: Mutex::new(Arc::new(Settings::new(config, transfer))),
+            journal: Journal::new(config.server.max_finished_jobs),
+            queue: Arc::new(Semaphore::new(config.limits.max_queue)),
+            stores: Arc::new(Semaphore::new(config.transfer.max_transfers)),
+            tasks: TaskTracker::new(),
+            budget,
+            stats,
+        }))
+    }
+
+    /// Swaps in the operations, workers, access rules and transfer settings of `config`. Jobs under way finish as they
+    /// began. What is bound at start (address, queue length, memory budget) stays.
+    ///
+    /// # Errors
+    /// The fault for which the new generation cannot be started; the old one goes on.
+    pub(crate) async fn reload(&self, config: &Config, transfer: Transfer) -> Result<(), Fault> {
+        let _one = self.reloading.lock().await;
+        let (budget, stats) = (Arc::clone(&self.budget), Arc::clone(&self.stats));
+        let generation = Generation::start(config, &self.program, budget, stats).await?;
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) =
+            Arc::new(Settings::new(config, transfer));
+        self.generation.store(generation);
+        Ok(())
+    }
+
+    /// The generation that new jobs begin with.
+    pub(crate) fn generation(&self) -> Arc<Generation> {
+        self.generation.load_full()
+    }
+
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The record of a job.
+    pub(crate) fn job(&self, id: JobId) -> Option<Record> {
+        self.journal.get(id)
+    }
+
+    /// How the server is doing.
+    pub(crate) fn overview(&self) -> Overview {
+        let (waiting_short, waiting_long) = self.generation.load().pool.waiting();
+        Overview {
+            jobs: self.tasks.len(),
+            waiting_short,
+            waiting_long,
+            workers: self.stats.alive.load(Ordering::Relaxed),
+            workers_busy: self.stats.busy.load(Ordering::Relaxed),
+            worker_restarts: self.stats.restarts.load(Ordering::Relaxed),
+            memory_used_bytes: self.budget.used(),
+            accepting: !self.tasks.is_closed() && self.queue.available_permits() > 0,
+        }
+    }
+
+    /// Takes no new jobs and waits until the accepted ones are finished; false when that takes longer than `limit`.
+    pub(crate) async fn drain(&self, limit: Duration) -> bool {
+        self.tasks.close();
+        tokio::time::timeout(limit, self.tasks.wait()).await.is_ok()
+    }
+}
+
+impl Settings {
+    fn new(config: &Config, transfer: Transfer) -> Self {
+        let limits = &config.limits;
+        let gate = Gate::new(
+            limits.source_memory_mb << 20,
+            limits.max_source_mb << 20,
+            config.transfer.max_transfers,
+        );
+        Self { transfer, gate }
+    }
+}

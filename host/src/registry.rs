@@ -1,0 +1,183 @@
+//! Operation name → what is known of its plugin and its settings. Built from the configuration and from what the
+//! workers say they have loaded; requests are checked against it before anything is fetched.
+
+use std::collections::BTreeMap;
+
+use imgserve_sdk::{Description, InputKind};
+use jsonschema::error::{TypeKind, ValidationErrorKind};
+use jsonschema::{ValidationError, Validator};
+use serde_json::{Map, Value};
+
+use crate::codec::Format;
+use crate::config;
+use crate::fault::{Fault, FaultKind};
+use crate::worker::Loaded;
+
+/// All operations that requests may name.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    operations: BTreeMap<String, Operation>,
+}
+
+/// One operation.
+#[derive(Debug)]
+pub(crate) struct Operation {
+    /// Its name in the registry.
+    pub name: String,
+    /// Its section of the configuration.
+    pub settings: config::Operation,
+    /// What its plugin says of itself.
+    pub description: Description,
+    schema: Validator,
+}
+
+impl Registry {
+    /// The enabled operations of the configuration, described by what the workers have loaded.
+    ///
+    /// # Errors
+    /// A fault that names the operation whose schema or default arguments are not usable.
+    pub(crate) fn build(
+        settings: &BTreeMap<String, config::Operation>,
+        loaded: &[Loaded],
+    ) -> Result<Self, Fault> {
+        let mut operations = BTreeMap::new();
+        for Loaded { name, description } in loaded {
+            let Some(settings) = settings.get(name) else { continue };
+            let operation = Operation::new(name, settings.clone(), description.clone())?;
+            operations.insert(name.clone(), operation);
+        }
+        Ok(Self { operations })
+    }
+
+    /// The operation of this name.
+    pub(crate) fn get(&self, name: &str) -> Option<&Operation> {
+        self.operations.get(name)
+    }
+
+    /// All operations, by name.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Operation> {
+        self.operations.values()
+    }
+}
+
+impl Operation {
+    fn new(name: &str, settings: config::Operation, description: Description) -> Result<Self, Fault> {
+        let refuse =
+            |text: String| Fault::new(FaultKind::OperationFailed, format!("operation `{name}`: {text}"));
+        let schema = jsonschema::validator_for(&description.arguments)
+            .map_err(|error| refuse(format!("its argument schema is not usable: {error}")))?;
+        let operation = Self { name: name.to_owned(), settings, description, schema };
+        let defaults = &operation.settings.args;
+        if let Some(key) =
+            defaults.keys().find(|key| !operation.knows(key) && !HOST_ARGUMENTS.contains(&key.as_str()))
+        {
+            return Err(refuse(format!(
+                "default argument `{key}` is none of {}",
+                operation.argument_names().join(", ")
+            )));
+        }
+        let own = operation.without_host_arguments(defaults);
+        match operation.check(&Value::Object(own)) {
+            Err(fault) if fault.kind != FaultKind::MissingArgument => {
+                Err(refuse(format!("default {}", fault.text)))
+            }
+            _ => Ok(operation),
+        }
+    }
+
+    /// Whether its schema has this argument.
+    pub(crate) fn knows(&self, argument: &str) -> bool {
+        self.description.arguments["properties"].get(argument).is_some()
+    }
+
+    fn argument_names(&self) -> Vec<&str> {
+        let properties = self.description.arguments["properties"].as_object();
+        properties.map(|map| map.keys().map(String::as_str).collect()).unwrap_or_default()
+    }
+
+    /// The file name extensions of the sources it takes, lowercase.
+    pub(crate) fn source_extensions(&self) -> Vec<&str> {
+        match &self.description.input {
+            InputKind::Pixels { .. } => {
+                let readable = Format::ALL.iter().filter(|&&format| format != Format::Svg);
+                readable.flat_map(|format| format.extensions()).copied().collect()
+            }
+            InputKind::Encoded { formats } => formats
+                .iter()
+                .flat_map(|name| {
+                    Format::from_name(name).map_or_else(|| vec![name.as_str()], |f| f.extensions().to_vec())
+                })
+                .collect(),
+        }
+    }
+
+    /// The arguments that are the operation's own.
+    pub(crate) fn without_host_arguments(&self, args: &Map<String, Value>) -> Map<String, Value> {
+        let own = args.iter().filter(|(key, _)| !HOST_ARGUMENTS.contains(&key.as_str()));
+        own.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    /// Checks required arguments first, then types, as 0.2's codes 106 and 107 do. Ranges are for the plan.
+    ///
+    /// # Errors
+    /// [`FaultKind::MissingArgument`] or [`FaultKind::WrongType`], naming the argument.
+    pub(crate) fn check(&self, args: &Value) -> Result<(), Fault> {
+        let mut wrong_type = None;
+        for error in self.schema.iter_errors(args) {
+            match error.kind() {
+                ValidationErrorKind::Required { property } => {
+                    let name = property.as_str().unwrap_or_default();
+                    let text = format!("argument `{}` is missing", path(&error, name));
+                    return Err(Fault::new(FaultKind::MissingArgument, text));
+                }
+                ValidationErrorKind::Type { kind } => {
+                    wrong_type.get_or_insert_with(|| type_fault(&error, kind));
+                }
+                _ => {}
+            }
+        }
+        match wrong_type.or_else(|| self.fractional_integer(args)) {
+            Some(fault) => Err(fault),
+            None => Ok(()),
+        }
+    }
+
+    /// JSON Schema takes 200.0 for an integer; 0.2 did not, and neither do the operations.
+    fn fractional_integer(&self, args: &Value) -> Option<Fault> {
+        let properties = self.description.arguments["properties"].as_object()?;
+        let (name, value) = args.as_object()?.iter().find(|(name, value)| {
+            value.is_f64() && properties.get(*name).is_some_and(|schema| schema["type"] == "integer")
+        })?;
+        // An integer too long for 64 bits is read as a float: it has the right type and an impossible value.
+        if value.as_f64().is_some_and(|number| number.abs() >= 1e18) {
+            return Some(Fault::new(
+                FaultKind::InvalidArgument,
+                format!("argument `{name}`: {value} is out of range"),
+            ));
+        }
+        Some(Fault::new(FaultKind::WrongType, format!("argument `{name}`: {value} is not an integer")))
+    }
+}
+
+/// Members of `args` that are the host's own: an operation never sees them.
+pub(crate) const HOST_ARGUMENTS: [&str; 4] = ["field_name", "field_file", "format", "quality"];
+
+fn path(error: &ValidationError<'_>, property: &str) -> String {
+    let parent = error.instance_path().to_string();
+    let parent = parent.trim_start_matches('/').replace('/', ".");
+    if parent.is_empty() { property.to_owned() } else { format!("{parent}.{property}") }
+}
+
+fn type_fault(error: &ValidationError<'_>, kind: &TypeKind) -> Fault {
+    let name = error.instance_path().to_string().trim_start_matches('/').replace('/', ".");
+    let wanted = match kind {
+        TypeKind::Single(kind) => kind.to_string(),
+        TypeKind::Multiple(kinds) => {
+            kinds.iter().map(|kind| kind.to_string()).collect::<Vec<_>>().join(" or ")
+        }
+    };
+    Fault::new(
+        FaultKind::WrongType,
+        format!("argument `{name}`: {} is not of type {wanted}", error.instance()),
+    )
+}

@@ -1,0 +1,142 @@
+//! A running server: the workers, the API on a listener, and what signals do to it. Takes the listener and the signals
+//! as arguments, so that a test can own both.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::{Config, ConfigError, Paths};
+use crate::fault::{Fault, FaultKind};
+use crate::http;
+use crate::job::Service;
+use crate::transfer::{Transfer, TransferConfig};
+
+/// What a server can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Stop when the accepted jobs are finished, within `[server] drain_timeout_s`.
+    Drain,
+    /// Stop, giving accepted jobs `[server] stop_timeout_s`.
+    Stop,
+    /// Take in the changed configuration.
+    Reload,
+}
+
+/// What a server is made of.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    /// The configuration to begin with.
+    pub config: Config,
+    /// Where to read it again for a reload; none keeps the built-in defaults.
+    pub config_file: Option<PathBuf>,
+    /// imgserve itself, for its worker processes.
+    pub program: PathBuf,
+}
+
+/// Serves on `listener` until it is told to stop. `ready` is called once requests can be answered.
+///
+/// # Errors
+/// The fault for which it cannot start.
+pub(crate) async fn serve(
+    setup: Setup,
+    listener: TcpListener,
+    mut commands: mpsc::Receiver<Command>,
+    ready: impl FnOnce(),
+) -> Result<(), Fault> {
+    let Setup { config, config_file, program } = setup;
+    let service = Service::start(&config, program, transfer(&config)?).await?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn({
+        let (service, server) = (Arc::clone(&service), config.server.clone());
+        async move {
+            let stopped = async {
+                let _ = stopped.await;
+            };
+            http::serve(listener, service, &server, stopped).await;
+        }
+    });
+    ready();
+    let limit = loop {
+        match commands.recv().await {
+            Some(Command::Reload) => reload(&service, config_file.as_deref()).await,
+            Some(Command::Drain) => break Duration::from_secs(config.server.drain_timeout_s),
+            Some(Command::Stop) | None => break Duration::from_secs(config.server.stop_timeout_s),
+        }
+    };
+    tracing::info!(
+        jobs = service.overview().jobs,
+        "stopping: finishing accepted jobs for up to {} s",
+        limit.as_secs()
+    );
+    // The API goes on answering while jobs finish: they can be asked for, and new ones are told "busy".
+    let drained = tokio::select! {
+        drained = service.drain(limit) => drained,
+        () = told_to_stop(&mut commands) => false,
+    };
+    if !drained {
+        tracing::warn!(jobs = service.overview().jobs, "stopping with unfinished jobs");
+    }
+    drop(stop);
+    let _ = serving.await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn told_to_stop(commands: &mut mpsc::Receiver<Command>) {
+    while let Some(command) = commands.recv().await {
+        if command == Command::Stop {
+            return;
+        }
+    }
+    // Nobody is left to say so.
+    std::future::pending().await
+}
+
+async fn reload(service: &Service, file: Option<&std::path::Path>) {
+    let outcome = async {
+        let config = Config::load(file).map_err(|error| config_fault(&error))?;
+        let transfer = transfer(&config)?;
+        service.reload(&config, transfer).await
+    };
+    match outcome.await {
+        Ok(()) => tracing::info!("configuration reloaded"),
+        Err(fault) => tracing::error!("configuration not reloaded, the old one stays: {fault}"),
+    }
+}
+
+fn config_fault(error: &ConfigError) -> Fault {
+    Fault::of(FaultKind::OperationFailed, error)
+}
+
+fn transfer(config: &Config) -> Result<Transfer, Fault> {
+    let settings = &config.transfer;
+    let file_roots = match config.access.file_roots.as_slice() {
+        [] => vec![Paths::of_this_user().files],
+        roots => roots.to_vec(),
+    };
+    let mut extra_ca_pem = Vec::new();
+    if !settings.ca_file.as_os_str().is_empty() {
+        let path = settings.ca_file.display();
+        let pem = std::fs::read(&settings.ca_file).map_err(|error| {
+            let text = format!("[transfer] ca_file: cannot read {path}: {error}");
+            Fault::new(FaultKind::OperationFailed, text)
+        })?;
+        extra_ca_pem.push(pem);
+    }
+    Transfer::new(TransferConfig {
+        allow_networks: config.access.allow_networks.clone(),
+        file_roots,
+        connect_timeout: Duration::from_secs(settings.connect_timeout_s),
+        idle_timeout: Duration::from_secs(settings.idle_timeout_s),
+        total_timeout: Duration::from_secs(settings.total_timeout_s),
+        max_source_bytes: config.limits.max_source_mb << 20,
+        max_redirects: settings.max_redirects,
+        user_agent: settings.user_agent.clone(),
+        extra_ca_pem,
+        ..TransferConfig::default()
+    })
+    .map_err(|error| Fault::of(FaultKind::OperationFailed, &error))
+}

@@ -1,0 +1,267 @@
+//! HTTP and HTTPS: requests whose every hop passes the address policy, and on them fetch and PUT. Redirects are
+//! followed by hand; credentials stay with the origin they were given for.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use reqwest::cookie::{CookieStore, Jar};
+use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, LOCATION, SET_COOKIE};
+use reqwest::{Method, Response, StatusCode};
+use rustls::ClientConfig;
+use url::{Origin, Url};
+
+use super::body::{Paced, Upload};
+use super::clock::Clock;
+use super::config::TransferConfig;
+use super::error::{TransferError, TransferErrorKind, find_cause};
+use super::resolve::{ResolveError, Resolver};
+
+/// The HTTP client; keeps connections alive between transfers.
+#[derive(Debug)]
+pub(super) struct Http {
+    client: reqwest::Client,
+    resolver: Resolver,
+    pub(super) config: Arc<TransferConfig>,
+}
+
+impl Http {
+    pub(super) fn new(
+        config: Arc<TransferConfig>,
+        resolver: Resolver,
+        tls: ClientConfig,
+    ) -> Result<Self, TransferError> {
+        let client = reqwest::Client::builder()
+            .user_agent(&config.user_agent)
+            .connect_timeout(config.connect_timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            // A proxy would resolve names itself, past the policy.
+            .no_proxy()
+            .http1_only()
+            .dns_resolver(Arc::new(resolver.clone()))
+            .tls_backend_preconfigured(tls)
+            .build()
+            .map_err(|error| {
+                TransferError::new(TransferErrorKind::Config, "the HTTP client cannot be built")
+                    .with_source(error)
+            })?;
+        Ok(Self { client, resolver, config })
+    }
+
+    /// Starts a fetch: the response to a GET, its body still to be read.
+    pub(super) async fn get(&self, clock: Clock, url: Url) -> Result<Response, TransferError> {
+        success(Session::new(self, clock).send(Call::get(url)).await?)
+    }
+
+    /// Stores by PUT.
+    pub(super) async fn put(&self, clock: Clock, url: Url, upload: Upload) -> Result<(), TransferError> {
+        let mut session = Session::new(self, clock);
+        let call = Call { method: Method::PUT, url, headers: HeaderMap::new(), upload: Some(upload) };
+        let response = success(session.send(call).await?)?;
+        session.drain(response).await;
+        Ok(())
+    }
+}
+
+/// One request, which redirects may change.
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) upload: Option<Upload>,
+}
+
+impl Call {
+    pub(super) fn get(url: Url) -> Self {
+        Self { method: Method::GET, url, headers: HeaderMap::new(), upload: None }
+    }
+
+    /// Becomes the next hop's request (RFC 9110, section 15.4): 303 always asks for GET, and 301 and 302 turn a POST
+    /// into one, as every browser does; all else is sent again as it was.
+    fn redirect(&mut self, status: StatusCode, target: Url) {
+        let to_get = match status.as_u16() {
+            303 => true,
+            301 | 302 => self.method == Method::POST,
+            _ => false,
+        };
+        if to_get {
+            self.method = Method::GET;
+            self.upload = None;
+        }
+        if self.url.origin() != target.origin() {
+            // What was meant for one origin, a Referer say, is not told to another.
+            self.headers.clear();
+        }
+        self.url = target;
+    }
+}
+
+/// The requests of one transfer: they share a clock, cookies, and credentials.
+pub(super) struct Session<'a> {
+    http: &'a Http,
+    pub(super) clock: Clock,
+    jar: Jar,
+    credentials: Option<(Origin, String, String)>,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(http: &'a Http, clock: Clock) -> Self {
+        Self { http, clock, jar: Jar::default(), credentials: None }
+    }
+
+    /// The largest page worth parsing, in bytes.
+    pub(super) fn page_limit(&self) -> usize {
+        self.http.config.max_form_page_bytes
+    }
+
+    /// Sends a request and follows its redirects. The final response may have any status but that of a redirect.
+    pub(super) async fn send(&mut self, mut call: Call) -> Result<Response, TransferError> {
+        for _ in 0..=self.http.config.max_redirects {
+            self.take_credentials(&mut call.url)?;
+            let response = self.hop(&call).await.map_err(|error| error.at(call.url.as_str()))?;
+            self.jar.set_cookies(&mut response.headers().get_all(SET_COOKIE).iter(), &call.url);
+            match redirect_target(&response, &call.url)? {
+                Some(target) => call.redirect(response.status(), target),
+                None => return Ok(response),
+            }
+        }
+        let message = format!("more than {} redirects", self.http.config.max_redirects);
+        Err(TransferError::new(TransferErrorKind::Protocol, message).at(call.url.as_str()))
+    }
+
+    /// Moves user and password out of the URL, to be sent to its origin and to no other.
+    fn take_credentials(&mut self, url: &mut Url) -> Result<(), TransferError> {
+        if url.username().is_empty() && url.password().is_none() {
+            return Ok(());
+        }
+        let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let (user, password) = (decode(url.username()), decode(url.password().unwrap_or_default()));
+        self.credentials = Some((url.origin(), user, password));
+        url.set_username("").and_then(|()| url.set_password(None)).map_err(|()| {
+            TransferError::new(TransferErrorKind::InvalidUrl, "invalid URL: it can have no user")
+        })
+    }
+
+    async fn hop(&self, call: &Call) -> Result<Response, TransferError> {
+        let host = call.url.host().filter(|_| matches!(call.url.scheme(), "http" | "https"));
+        let host = host.ok_or_else(|| {
+            TransferError::new(TransferErrorKind::NotAllowed, "only http and https URLs are followed")
+        })?;
+        self.http.resolver.check_literal(&host)?;
+        let mut request =
+            self.http.client.request(call.method.clone(), call.url.clone()).headers(call.headers.clone());
+        if let Some(cookies) = self.jar.cookies(&call.url) {
+            request = request.header(COOKIE, cookies);
+        }
+        if let Some((origin, user, password)) = &self.credentials
+            && *origin == call.url.origin()
+        {
+            request = request.basic_auth(user, Some(password));
+        }
+        let (sent, progress) = tokio::sync::watch::channel(0);
+        if let Some(upload) = &call.upload {
+            let body = reqwest::Body::wrap(Paced::new(upload, sent));
+            request = request.header(CONTENT_TYPE, upload.content_type.clone()).body(body);
+        }
+        self.clock.progressing(request.send(), progress).await?.map_err(request_error)
+    }
+
+    /// Reads what is left of a response whose status has already decided, within bounds: some servers stop working
+    /// on an upload when its client hangs up.
+    pub(super) async fn drain(&self, mut response: Response) {
+        let mut left = self.page_limit();
+        let rest = async {
+            while let Ok(Some(chunk)) = response.chunk().await
+                && chunk.len() <= left
+            {
+                left -= chunk.len();
+            }
+        };
+        // The upload has succeeded whether or not its response ends in time.
+        let _ended = self.clock.idle(rest).await;
+    }
+
+    /// The beginning of a response's body, and whether that is all of it.
+    pub(super) async fn read_up_to(
+        &self,
+        mut response: Response,
+        limit: usize,
+    ) -> Result<(Vec<u8>, bool), TransferError> {
+        let mut read = Vec::new();
+        while let Some(chunk) = next_chunk(&mut response, &self.clock).await? {
+            let room = limit - read.len();
+            read.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if chunk.len() > room {
+                return Ok((read, false));
+            }
+        }
+        Ok((read, true))
+    }
+}
+
+/// The next piece of a response's body.
+pub(super) async fn next_chunk(
+    response: &mut Response,
+    clock: &Clock,
+) -> Result<Option<Bytes>, TransferError> {
+    clock.idle(response.chunk()).await?.map_err(|error| {
+        let message = "the connection broke before the end of the response";
+        TransferError::new(TransferErrorKind::Connect, message).with_source(error.without_url())
+    })
+}
+
+/// Lets a 2xx response pass.
+pub(super) fn success(response: Response) -> Result<Response, TransferError> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let error = TransferError::new(TransferErrorKind::Status(status.as_u16()), format!("status {status}"));
+    Err(error.at(response.url().as_str()))
+}
+
+fn redirect_target(response: &Response, from: &Url) -> Result<Option<Url>, TransferError> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let target = response
+        .headers()
+        .get(LOCATION)
+        .and_then(|location| std::str::from_utf8(location.as_bytes()).ok())
+        .and_then(|location| from.join(location).ok());
+    match target {
+        Some(target) => Ok(Some(target)),
+        None => {
+            let message = format!("status {} without a usable Location", response.status());
+            Err(TransferError::new(TransferErrorKind::Protocol, message).at(from.as_str()))
+        }
+    }
+}
+
+/// What went wrong before there was a response.
+fn request_error(error: reqwest::Error) -> TransferError {
+    use TransferErrorKind::{Connect, Protocol, Timeout, Tls};
+    if let Some(denied) = find_cause::<ResolveError>(&error) {
+        return denied.clone().into();
+    }
+    let (kind, message) = if let Some(tls) = find_cause::<rustls::Error>(&error) {
+        (Tls, format!("the TLS handshake failed: {tls}"))
+    } else if error.is_timeout() {
+        (Timeout, format!("timed out: see {}", super::config::KEY_CONNECT_TIMEOUT))
+    } else if error.is_connect() {
+        (Connect, "cannot connect".to_owned())
+    } else {
+        (Protocol, "no valid HTTP response".to_owned())
+    };
+    // A server that hangs up without a response is likely being restarted.
+    let transient = kind != Tls;
+    TransferError::new(kind, message).transient(transient).with_source(error.without_url())
+}
+
+/// Text as a header value, which line breaks cannot be.
+pub(super) fn header_value(text: &str) -> Result<HeaderValue, TransferError> {
+    HeaderValue::from_str(text).map_err(|error| {
+        let message = format!("{text:?} cannot be sent as a header");
+        TransferError::new(TransferErrorKind::Config, message).with_source(error)
+    })
+}

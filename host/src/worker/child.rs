@@ -1,0 +1,166 @@
+//! One worker process as the server sees it: start it, exchange frames with it, learn how it died.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::UnixStream;
+use tokio::process::Command;
+
+use super::protocol::{self, Loaded, Reply, Request, Setup};
+use crate::fault::Fault;
+
+/// How long a new worker may take to load its plugins.
+const SETUP_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest line taken from a worker's stderr, in bytes; the rest of the line is dropped.
+const MAX_LINE: usize = 2048;
+
+/// Large buffers stay with the process instead of going back to the kernel after each task: fresh pages cost more
+/// than the work on them. glibc takes the values from the environment.
+const MALLOC_ENV: [(&str, &str); 3] = [
+    ("MALLOC_MMAP_THRESHOLD_", "33554432"),
+    ("MALLOC_TRIM_THRESHOLD_", "268435456"),
+    ("MALLOC_ARENA_MAX", "1"),
+];
+
+/// Why a worker cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SpawnError {
+    /// The process cannot be started, or ended at once.
+    #[error("cannot start a worker process")]
+    Process(#[source] io::Error),
+    /// It did not become ready.
+    #[error("a new worker process died: {0}")]
+    Died(String),
+    /// It cannot load its plugins.
+    #[error("{0}")]
+    Unready(Fault),
+}
+
+/// A running worker process. Killed when dropped.
+#[derive(Debug)]
+pub(super) struct Child {
+    process: tokio::process::Child,
+    stream: UnixStream,
+    last_line: Arc<Mutex<String>>,
+    /// What it has loaded.
+    pub(super) loaded: Vec<Loaded>,
+}
+
+impl Child {
+    /// Starts `program worker` and waits until its plugins are loaded.
+    pub(super) async fn start(program: &Path, setup: &Setup) -> Result<Self, SpawnError> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(SpawnError::Process)?;
+        ours.set_nonblocking(true).map_err(SpawnError::Process)?;
+        let stream = UnixStream::from_std(ours).map_err(SpawnError::Process)?;
+        let mut process = Command::new(program)
+            .arg("worker")
+            .env_clear()
+            .envs(MALLOC_ENV)
+            // Of its own group, so that a Ctrl-C in the terminal reaches the server alone.
+            .process_group(0)
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(SpawnError::Process)?;
+        let last_line = Arc::new(Mutex::new(String::new()));
+        if let Some(stderr) = process.stderr.take() {
+            tokio::spawn(log_lines(stderr, process.id().unwrap_or(0), Arc::clone(&last_line)));
+        }
+        let mut child = Self { process, stream, last_line, loaded: Vec::new() };
+        let exchange = async {
+            child.send(&Request::Setup(setup.clone()), &[]).await?;
+            child.receive(|_| {}).await
+        };
+        match tokio::time::timeout(SETUP_TIMEOUT, exchange).await {
+            Ok(Ok((Reply::Ready(loaded), _))) => Ok(Self { loaded, ..child }),
+            Ok(Ok((Reply::Unready(fault), _))) => Err(SpawnError::Unready(fault)),
+            Ok(Ok(_)) => Err(SpawnError::Died("it spoke another protocol".to_owned())),
+            Ok(Err(_)) => Err(SpawnError::Died(child.obituary().await)),
+            Err(_) => Err(SpawnError::Died(format!("not ready after {} s", SETUP_TIMEOUT.as_secs()))),
+        }
+    }
+
+    /// The process id, for people and tests.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
+    /// Hands over a task. An error means that the worker was gone before it could have begun.
+    pub(super) async fn send(&mut self, request: &Request, payload: &[u8]) -> io::Result<()> {
+        protocol::send(&mut self.stream, request, payload).await
+    }
+
+    /// Waits for the outcome of the task. An error means that the worker died of it.
+    pub(super) async fn receive(&mut self, mut progress: impl FnMut(f32)) -> io::Result<(Reply, Bytes)> {
+        loop {
+            match protocol::receive(&mut self.stream).await? {
+                (Reply::Progress(done), _) => progress(done),
+                outcome => return Ok(outcome),
+            }
+        }
+    }
+
+    /// Resolves when the process ends by itself.
+    pub(super) async fn ended(&mut self) {
+        // An error here means the process cannot be waited for, which is as good as gone.
+        let _ = self.process.wait().await;
+    }
+
+    /// Makes sure the process is gone and says how it ended.
+    pub(super) async fn obituary(mut self) -> String {
+        let status = match tokio::time::timeout(Duration::from_secs(1), self.process.wait()).await {
+            Ok(status) => status,
+            Err(_) => {
+                let _ = self.process.start_kill();
+                self.process.wait().await
+            }
+        };
+        // The last words may still be in the pipe; the reading task ends with it.
+        tokio::task::yield_now().await;
+        let line = self.last_line.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let how = status.map_or_else(|error| error.to_string(), describe);
+        if line.is_empty() { how } else { format!("{how}: {line}") }
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => match rustix::process::Signal::from_named_raw(signal) {
+            Some(name) => format!("{name:?}").replace("Signal::", "signal "),
+            None => format!("signal {signal}"),
+        },
+        (None, Some(code)) => format!("exit status {code}"),
+        (None, None) => "unknown end".to_owned(),
+    }
+}
+
+/// Copies a worker's stderr to the log, line by line, and remembers the last line.
+async fn log_lines(mut stderr: impl AsyncRead + Unpin, pid: u32, last: Arc<Mutex<String>>) {
+    let mut line = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
+        for &byte in &buffer[..count] {
+            if byte != b'\n' {
+                if line.len() < MAX_LINE {
+                    line.push(byte);
+                }
+                continue;
+            }
+            let text = String::from_utf8_lossy(&line).trim().to_owned();
+            line.clear();
+            if !text.is_empty() {
+                tracing::info!(worker = pid, "{text}");
+                *last.lock().unwrap_or_else(PoisonError::into_inner) = text;
+            }
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! The server's side of the workers: one supervisor per process, which hands it tasks, enforces the deadline by
+//! killing it, and replaces it at once when it dies. A death fails the one task that caused it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::budget::Budget;
+use super::child::{Child, SpawnError};
+use super::protocol::{Loaded, Placeholder, Prepared, Reply, Request, Setup, Task};
+use super::queue::{Queue, Role};
+use super::sandbox;
+use crate::config::{Limits, Operation, Workers};
+use crate::fault::{Fault, FaultKind, chain};
+
+/// How long to wait before a worker that cannot be started is tried again.
+const RESPAWN_DELAY: Duration = Duration::from_secs(1);
+
+/// What a pool needs to know.
+#[derive(Clone, Debug)]
+pub(crate) struct PoolConfig {
+    /// The program whose command `worker` is a worker: imgserve itself.
+    pub program: PathBuf,
+    /// Operation name → plugin.
+    pub operations: Vec<(String, Operation)>,
+    /// `[workers]`.
+    pub workers: Workers,
+    /// `[limits]`.
+    pub limits: Limits,
+}
+
+/// Counters of a pool.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    /// Workers that are ready or busy.
+    pub alive: AtomicUsize,
+    /// Workers that are busy.
+    pub busy: AtomicUsize,
+    /// Workers that died and were replaced.
+    pub restarts: AtomicU64,
+}
+
+/// A generation of workers, all with the same plugins. Ends when dropped, after the tasks it has.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    shared: Arc<Shared>,
+    loaded: Vec<Loaded>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: PoolConfig,
+    queue: Queue<Assignment>,
+    stats: Arc<Stats>,
+}
+
+/// A task on its way to a worker.
+struct Assignment {
+    request: Request,
+    payload: Bytes,
+    deadline: Deadline,
+    progress: Option<Arc<dyn Fn(f32) + Send + Sync>>,
+    outcome: oneshot::Sender<Result<(Reply, Bytes), Fault>>,
+}
+
+impl std::fmt::Debug for Assignment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Assignment").field("request", &self.request).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Deadline {
+    limit: Duration,
+    key: &'static str,
+}
+
+impl Pool {
+    /// Starts the workers; returns when the first one has loaded all plugins.
+    ///
+    /// # Errors
+    /// The fault for which it could not.
+    pub(crate) async fn start(
+        config: PoolConfig,
+        budget: Arc<Budget>,
+        stats: Arc<Stats>,
+    ) -> Result<Self, Fault> {
+        let shared = Arc::new(Shared { config, queue: Queue::new(budget), stats });
+        let cores = sandbox::cores();
+        let count = match shared.config.workers.count {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        };
+        let slots = (0..count).map(|slot| Slot {
+            role: Role::General,
+            core: shared.config.workers.pin.then(|| cores.get(slot % cores.len().max(1)).copied()).flatten(),
+        });
+        // One more than cores, free to run on any, for short tasks alone.
+        let mut slots = slots.chain([Slot { role: Role::Express, core: None }]);
+        let first_slot = slots.next().expect("there is at least the express worker");
+        let first = shared.spawn(first_slot).await.map_err(|error| spawn_fault(&error))?;
+        let loaded = first.loaded.clone();
+        tokio::spawn(supervise(Arc::clone(&shared), first_slot, Some(first)));
+        for slot in slots {
+            tokio::spawn(supervise(Arc::clone(&shared), slot, None));
+        }
+        Ok(Self { shared, loaded })
+    }
+
+    /// The operations whose plugins are loaded.
+    pub(crate) fn loaded(&self) -> &[Loaded] {
+        &self.loaded
+    }
+
+    /// Probes, plans and draws the placeholder from a source's first bytes; none when they do not suffice.
+    ///
+    /// # Errors
+    /// The operation's refusal, or the fault of a worker that died or hung over it.
+    pub(crate) async fn prepare(
+        &self,
+        task: Task,
+        head: Bytes,
+        complete: bool,
+    ) -> Result<Option<(Prepared, Bytes)>, Fault> {
+        match self.short(Request::Prepare { task, complete }, head).await? {
+            (Reply::NeedMore, _) => Ok(None),
+            (Reply::Prepared(prepared), placeholder) => Ok(Some((prepared, placeholder))),
+            (reply, _) => Err(unexpected(reply)),
+        }
+    }
+
+    /// Draws a placeholder.
+    ///
+    /// # Errors
+    /// The fault of a worker that died or hung over it.
+    pub(crate) async fn draw(&self, placeholder: Placeholder) -> Result<Bytes, Fault> {
+        match self.short(Request::Draw(placeholder), Bytes::new()).await? {
+            (Reply::Done { .. }, bytes) => Ok(bytes),
+            (reply, _) => Err(unexpected(reply)),
+        }
+    }
+
+    /// Decodes, runs and encodes; gives width, height and the result. `peak_bytes` is admitted first.
+    ///
+    /// # Errors
+    /// The operation's failure, or the fault of a worker that died or hung over it.
+    pub(crate) async fn run(
+        &self,
+        task: Task,
+        source: Bytes,
+        peak_bytes: u64,
+        progress: Arc<dyn Fn(f32) + Send + Sync>,
+    ) -> Result<(u32, u32, Bytes), Fault> {
+        let limit = Duration::from_millis(self.shared.config.workers.run_timeout_ms);
+        let deadline = Deadline { limit, key: "[workers] run_timeout_ms" };
+        let (sender, outcome) = oneshot::channel();
+        let assignment = Assignment {
+            request: Request::Run(task),
+            payload: source,
+            deadline,
+            progress: Some(progress),
+            outcome: sender,
+        };
+        self.shared.queue.push_long(peak_bytes, assignment);
+        match self.outcome(outcome).await? {
+            (Reply::Done { width, height }, bytes) => Ok((width, height, bytes)),
+            (reply, _) => Err(unexpected(reply)),
+        }
+    }
+
+    /// Tasks waiting for a worker, short and long.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        self.shared.queue.len()
+    }
+
+    async fn short(&self, request: Request, payload: Bytes) -> Result<(Reply, Bytes), Fault> {
+        let limit = Duration::from_millis(self.shared.config.workers.prepare_timeout_ms);
+        let deadline = Deadline { limit, key: "[workers] prepare_timeout_ms" };
+        let (sender, outcome) = oneshot::channel();
+        self.shared.queue.push_short(Assignment {
+            request,
+            payload,
+            deadline,
+            progress: None,
+            outcome: sender,
+        });
+        self.outcome(outcome).await
+    }
+
+    async fn outcome(
+        &self,
+        outcome: oneshot::Receiver<Result<(Reply, Bytes), Fault>>,
+    ) -> Result<(Reply, Bytes), Fault> {
+        match outcome.await {
+            Ok(Ok((Reply::Refused(fault), _))) => Err(fault),
+            Ok(outcome) => outcome,
+            Err(_) => Err(Fault::new(FaultKind::Busy, "the server is stopping")),
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.queue.close();
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    role: Role,
+    core: Option<usize>,
+}
+
+impl Shared {
+    async fn spawn(&self, slot: Slot) -> Result<Child, SpawnError> {
+        let setup = Setup {
+            operations: self.config.operations.clone(),
+            core: slot.core,
+            memory_limit: self.config.workers.memory_limit_mb << 20,
+            limits: self.config.limits.clone(),
+        };
+        Child::start(&self.config.program, &setup).await
+    }
+}
+
+/// Keeps one worker running and busy until the queue is closed and empty.
+async fn supervise(shared: Arc<Shared>, slot: Slot, mut ready: Option<Child>) {
+    // A task that its worker was gone for before it began goes to the next worker.
+    let mut again = None;
+    loop {
+        let mut child = match ready.take() {
+            Some(child) => child,
+            None => match shared.spawn(slot).await {
+                Ok(child) => child,
+                Err(error) => {
+                    tracing::error!("{}; trying again in {} s", chain(&error), RESPAWN_DELAY.as_secs());
+                    tokio::time::sleep(RESPAWN_DELAY).await;
+                    continue;
+                }
+            },
+        };
+        shared.stats.alive.fetch_add(1, Ordering::Relaxed);
+        let end = serve(&shared, slot.role, &mut child, again.take()).await;
+        shared.stats.alive.fetch_sub(1, Ordering::Relaxed);
+        let Some((pid, end)) = end.map(|end| (child.id(), end)) else { return };
+        shared.stats.restarts.fetch_add(1, Ordering::Relaxed);
+        match end {
+            End::Idle(assignment) => {
+                tracing::warn!("idle worker ended ({}); replacing it", child.obituary().await);
+                again = assignment;
+            }
+            End::Task(assignment) => {
+                let fault = death_fault(&child.obituary().await, shared.config.workers.memory_limit_mb);
+                tracing::warn!(worker = pid, "{fault}; replacing it");
+                let _ = assignment.outcome.send(Err(fault));
+            }
+            End::Late(assignment) => {
+                drop(child);
+                let Deadline { limit, key } = assignment.deadline;
+                let text = format!("not done after {} ms ({key}); the worker was killed", limit.as_millis());
+                tracing::warn!(worker = pid, "{text}");
+                let _ = assignment.outcome.send(Err(Fault::new(FaultKind::LimitExceeded, text)));
+            }
+        }
+    }
+}
+
+/// Why a worker has to be replaced.
+enum End {
+    /// It ended while it had nothing to do, or before it could begin.
+    Idle(Option<Assignment>),
+    /// It died of the task.
+    Task(Assignment),
+    /// The task was not done in time.
+    Late(Assignment),
+}
+
+/// Hands one worker its tasks; none when there will be no more.
+async fn serve(shared: &Shared, role: Role, child: &mut Child, mut first: Option<Assignment>) -> Option<End> {
+    loop {
+        let (assignment, _share) = match first.take() {
+            Some(assignment) => (assignment, None),
+            None => tokio::select! {
+                taken = shared.queue.take(role) => taken?,
+                () = child.ended() => return Some(End::Idle(None)),
+            },
+        };
+        // Nobody waits for the outcome any more: the client or the job is gone.
+        if assignment.outcome.is_closed() {
+            continue;
+        }
+        shared.stats.busy.fetch_add(1, Ordering::Relaxed);
+        let end = perform(child, assignment).await;
+        shared.stats.busy.fetch_sub(1, Ordering::Relaxed);
+        if end.is_some() {
+            return end;
+        }
+    }
+}
+
+async fn perform(child: &mut Child, assignment: Assignment) -> Option<End> {
+    let started = Instant::now();
+    let report = |done| {
+        if let Some(progress) = &assignment.progress {
+            progress(done);
+        }
+    };
+    report(0.0);
+    let exchange = async {
+        let sent = child.send(&assignment.request, &assignment.payload).await;
+        if sent.is_err() { Err(false) } else { child.receive(report).await.map_err(|_| true) }
+    };
+    match tokio::time::timeout(assignment.deadline.limit, exchange).await {
+        Ok(Ok(outcome)) => {
+            tracing::debug!(ms = started.elapsed().as_millis() as u64, "task done");
+            let _ = assignment.outcome.send(Ok(outcome));
+            None
+        }
+        Ok(Err(true)) => Some(End::Task(assignment)),
+        Ok(Err(false)) => Some(End::Idle(Some(assignment))),
+        Err(_) => Some(End::Late(assignment)),
+    }
+}
+
+fn death_fault(obituary: &str, limit_mb: u64) -> Fault {
+    // What the Rust runtime says before it aborts; the one sign of RLIMIT_DATA that a process can give.
+    if obituary.contains("memory allocation of") {
+        let text =
+            format!("the worker ran out of memory ([workers] memory_limit_mb = {limit_mb}): {obituary}");
+        return Fault::new(FaultKind::LimitExceeded, text);
+    }
+    Fault::new(FaultKind::OperationFailed, format!("the worker died ({obituary})"))
+}
+
+fn spawn_fault(error: &SpawnError) -> Fault {
+    Fault::of(FaultKind::OperationFailed, error)
+}
+
+fn unexpected(reply: Reply) -> Fault {
+    Fault::new(FaultKind::OperationFailed, format!("the worker gave an answer out of turn: {reply:?}"))
+}

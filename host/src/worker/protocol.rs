@@ -1,0 +1,230 @@
+//! What server and worker say to each other: length-prefixed frames over a Unix socket pair. A frame is a JSON
+//! message and a payload of encoded bytes; pixels never cross.
+//!
+//! Frame: `u32` length of the JSON, `u64` length of the payload (both little-endian), the JSON, the payload.
+
+use std::io::{self, Read, Write};
+
+use bytes::Bytes;
+use imgserve_sdk::Description;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::config::Operation;
+use crate::fault::Fault;
+
+/// Longest JSON of a frame, in bytes: arguments come from a request body, which is capped far below.
+const MAX_MESSAGE: u32 = 64 << 20;
+/// Longest payload, in bytes: more than any source or result that the limits allow.
+const MAX_PAYLOAD: u64 = 4 << 30;
+const PREFIX: usize = 12;
+
+/// Server to worker.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Request {
+    /// The first frame: what to load and how to limit oneself.
+    Setup(Setup),
+    /// Probe, plan and draw the placeholder. Payload: the source's first bytes.
+    Prepare {
+        /// What is to be done.
+        task: Task,
+        /// Whether the payload is the whole source.
+        complete: bool,
+    },
+    /// Decode, run, encode. Payload: the source.
+    Run(Task),
+    /// Draw a placeholder. No payload.
+    Draw(Placeholder),
+}
+
+/// The worker's settings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Setup {
+    /// Operation name → plugin to load.
+    pub operations: Vec<(String, Operation)>,
+    /// The core to be pinned to.
+    pub core: Option<usize>,
+    /// RLIMIT_DATA in bytes.
+    pub memory_limit: u64,
+    /// `[limits]`.
+    pub limits: crate::config::Limits,
+}
+
+/// One operation on one source.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Task {
+    /// The operation's name in the registry.
+    pub operation: String,
+    /// Its arguments, defaults applied, the host's own taken out.
+    pub args: Map<String, Value>,
+    /// The source's extension, for formats that the host cannot recognise by content.
+    pub extension: String,
+    /// The result's file format, or none for output that the operation encodes itself.
+    pub format: Option<crate::codec::Format>,
+    /// Encoding quality, 1 to 100.
+    pub quality: u8,
+}
+
+/// A placeholder to draw.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Placeholder {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Its file format.
+    pub format: crate::codec::Format,
+    /// Whether it says that the work failed, rather than that it is under way.
+    pub failed: bool,
+}
+
+/// Worker to server.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Reply {
+    /// The plugins are loaded.
+    Ready(Vec<Loaded>),
+    /// The plugins cannot be loaded.
+    Unready(Fault),
+    /// The source's header is not in these bytes yet.
+    NeedMore,
+    /// The plan. Payload: the placeholder (none for output that is no image).
+    Prepared(Prepared),
+    /// How much of the running task is done, 0 to 1. More replies follow.
+    Progress(f32),
+    /// The result's size. Payload: the result, or the drawn placeholder.
+    Done {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+    },
+    /// The task was refused or failed.
+    Refused(Fault),
+}
+
+/// An operation whose plugin is loaded.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Loaded {
+    /// The operation's name in the registry.
+    pub name: String,
+    /// What its plugin says of itself.
+    pub description: Description,
+}
+
+/// The outcome of planning.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Prepared {
+    /// The result's width in pixels.
+    pub width: u32,
+    /// The result's height in pixels.
+    pub height: u32,
+    /// Estimated peak memory of the run in a worker, in bytes, the source's own bytes included.
+    pub peak_bytes: u64,
+}
+
+fn prefix(message: &[u8], payload: &[u8]) -> [u8; PREFIX] {
+    let mut prefix = [0; PREFIX];
+    prefix[..4].copy_from_slice(&(message.len() as u32).to_le_bytes());
+    prefix[4..].copy_from_slice(&(payload.len() as u64).to_le_bytes());
+    prefix
+}
+
+fn lengths(prefix: [u8; PREFIX]) -> io::Result<(usize, usize)> {
+    let (message, payload) = prefix.split_at(4);
+    let message = u32::from_le_bytes(message.try_into().expect("split at 4"));
+    let payload = u64::from_le_bytes(payload.try_into().expect("12 less 4 is 8"));
+    if message > MAX_MESSAGE || payload > MAX_PAYLOAD {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "frame too long"));
+    }
+    Ok((message as usize, payload as usize))
+}
+
+fn parse<T: DeserializeOwned>(message: &[u8]) -> io::Result<T> {
+    serde_json::from_slice(message).map_err(io::Error::from)
+}
+
+/// Writes a frame, blocking (the worker's side).
+pub(crate) fn write<T: Serialize>(stream: &mut impl Write, message: &T, payload: &[u8]) -> io::Result<()> {
+    let message = serde_json::to_vec(message)?;
+    stream.write_all(&prefix(&message, payload))?;
+    stream.write_all(&message)?;
+    stream.write_all(payload)?;
+    stream.flush()
+}
+
+/// Reads a frame, blocking (the worker's side).
+pub(crate) fn read<T: DeserializeOwned>(stream: &mut impl Read) -> io::Result<(T, Vec<u8>)> {
+    let mut head = [0; PREFIX];
+    stream.read_exact(&mut head)?;
+    let (message_len, payload_len) = lengths(head)?;
+    let mut message = vec![0; message_len];
+    stream.read_exact(&mut message)?;
+    let mut payload = Vec::with_capacity(payload_len);
+    stream.take(payload_len as u64).read_to_end(&mut payload)?;
+    if payload.len() < payload_len {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok((parse(&message)?, payload))
+}
+
+/// Writes a frame (the server's side).
+pub(crate) async fn send<T: Serialize>(
+    stream: &mut (impl AsyncWriteExt + Unpin),
+    message: &T,
+    payload: &[u8],
+) -> io::Result<()> {
+    let message = serde_json::to_vec(message)?;
+    stream.write_all(&prefix(&message, payload)).await?;
+    stream.write_all(&message).await?;
+    stream.write_all(payload).await
+}
+
+/// Reads a frame (the server's side).
+pub(crate) async fn receive<T: DeserializeOwned>(
+    stream: &mut (impl AsyncReadExt + Unpin),
+) -> io::Result<(T, Bytes)> {
+    let mut head = [0; PREFIX];
+    stream.read_exact(&mut head).await?;
+    let (message_len, payload_len) = lengths(head)?;
+    let mut message = vec![0; message_len];
+    stream.read_exact(&mut message).await?;
+    // The announced length is not allocated up front: a worker gone wild must not make the server grow.
+    let mut payload = Vec::new();
+    stream.take(payload_len as u64).read_to_end(&mut payload).await?;
+    if payload.len() < payload_len {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok((parse(&message)?, payload.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_frame_arrives_as_it_was_sent_either_way() {
+        let mut wire = Vec::new();
+        write(&mut wire, &Reply::Progress(0.5), b"payload").unwrap();
+        let (reply, payload) = receive::<Reply>(&mut wire.as_slice()).await.unwrap();
+        assert!(matches!(reply, Reply::Progress(0.5)));
+        assert_eq!(payload, "payload");
+
+        let mut wire = Vec::new();
+        send(&mut wire, &Reply::NeedMore, b"").await.unwrap();
+        assert!(
+            matches!(read::<Reply>(&mut wire.as_slice()).unwrap(), (Reply::NeedMore, payload) if payload.is_empty())
+        );
+    }
+
+    #[tokio::test]
+    async fn a_cut_or_absurd_frame_is_an_error() {
+        let mut wire = Vec::new();
+        write(&mut wire, &Reply::NeedMore, b"payload").unwrap();
+        assert!(read::<Reply>(&mut &wire[..wire.len() - 1]).is_err());
+        assert!(receive::<Reply>(&mut &wire[..wire.len() - 1]).await.is_err());
+        assert!(receive::<Reply>(&mut [0xff_u8; 64].as_slice()).await.is_err());
+    }
+}

@@ -1,0 +1,16 @@
+//! What imgserve's tests and benches talk to: real servers on loopback, each gone with its value.
+//!
+//! # Layout
+//! - `authority`: a certificate authority of our own, and a certificate for localhost
+//! - `ftp`: an FTP and FTPS server (libunftp) on a temporary directory
+//! - `web`: an HTTP and HTTPS server with files to fetch, an upload form, and a place to PUT to
+//! - `samples`: images made on the spot
+
+mod authority;
+mod ftp;
+pub mod samples;
+mod web;
+
+pub use authority::Authority;
+pub use ftp::{Ftp, PASSWORD, USER};
+pub use web::Web;

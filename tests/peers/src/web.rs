@@ -1,0 +1,169 @@
+//! A real HTTP server: `GET /files/NAME` gives a file, `PUT /files/NAME` takes one, `GET /` shows an upload form whose
+//! action (with a hidden field and a cookie that it insists on) takes one, `POST /plain` takes one without a form.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Multipart, Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use tokio::net::TcpListener;
+
+use crate::Authority;
+
+/// The form's file field.
+const FIELD: &str = "picture";
+const FORM: &str = r#"<!doctype html><title>Upload</title>
+<form action="/search"><input name="q"></form>
+<form action="/take" method="post" enctype="multipart/form-data">
+<input type="hidden" name="token" value="t&amp;0"><input type="file" name="picture"><button>Send</button></form>"#;
+
+type Files = Arc<Mutex<HashMap<String, Vec<Bytes>>>>;
+
+/// A running HTTP or HTTPS server and what it holds.
+#[derive(Clone, Debug)]
+pub struct Web {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// `http://127.0.0.1:PORT`, or `https://…`.
+    pub origin: String,
+    files: Files,
+}
+
+impl Web {
+    /// Starts one, with TLS when an authority is given.
+    ///
+    /// # Panics
+    /// When no port can be had.
+    pub async fn start(tls: Option<&Authority>) -> Self {
+        let files = Files::default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let app = routes(Arc::clone(&files));
+        match tls.map(Authority::acceptor) {
+            None => {
+                tokio::spawn(async move { axum::serve(listener, app).await });
+            }
+            Some(acceptor) => {
+                tokio::spawn(async move { axum::serve(Tls { listener, acceptor }, app).await });
+            }
+        }
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        Self { address, origin: format!("{scheme}://{address}"), files }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Vec<Bytes>>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Offers a file under `/files/NAME`.
+    pub fn put(&self, name: &str, bytes: impl Into<Bytes>) {
+        self.lock().insert(name.to_owned(), vec![bytes.into()]);
+    }
+
+    /// Everything that was stored under this name, in order.
+    pub fn versions(&self, name: &str) -> Vec<Bytes> {
+        self.lock().get(name).cloned().unwrap_or_default()
+    }
+
+    /// The `dstURL` that uploads through the form; its field is `picture`.
+    pub fn form(&self, name: &str) -> String {
+        format!("{}/:{name}", self.origin)
+    }
+
+    /// The URL to GET from or PUT to.
+    pub fn file(&self, name: &str) -> String {
+        format!("{}/files/{name}", self.origin)
+    }
+}
+
+fn routes(files: Files) -> Router {
+    Router::new()
+        .route("/", get(|| async { ([(header::SET_COOKIE, "session=s1; Path=/")], Html(FORM)) }))
+        .route("/take", post(take))
+        .route("/plain", post(plain))
+        .route("/files/{name}", get(give).put(keep))
+        .layer(DefaultBodyLimit::max(256 << 20))
+        .with_state(files)
+}
+
+async fn give(State(files): State<Files>, Path(name): Path<String>) -> impl IntoResponse {
+    let found =
+        files.lock().unwrap_or_else(PoisonError::into_inner).get(&name).and_then(|all| all.last().cloned());
+    found.ok_or(StatusCode::NOT_FOUND)
+}
+
+async fn keep(State(files): State<Files>, Path(name): Path<String>, body: Bytes) -> StatusCode {
+    store(&files, name, body);
+    StatusCode::CREATED
+}
+
+fn store(files: &Files, name: String, body: Bytes) {
+    files.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default().push(body);
+}
+
+async fn take(State(files): State<Files>, headers: HeaderMap, form: Multipart) -> StatusCode {
+    let cookie = headers.get(header::COOKIE).is_some_and(|value| value == "session=s1");
+    match received(form).await {
+        Some((token, name, body)) if cookie && token.as_deref() == Some("t&0") => {
+            store(&files, name, body);
+            StatusCode::OK
+        }
+        _ => StatusCode::FORBIDDEN,
+    }
+}
+
+async fn plain(State(files): State<Files>, form: Multipart) -> StatusCode {
+    match received(form).await {
+        Some((None, name, body)) => {
+            store(&files, name, body);
+            StatusCode::CREATED
+        }
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+/// The token field if there is one, the file's name and its bytes.
+async fn received(mut form: Multipart) -> Option<(Option<String>, String, Bytes)> {
+    let (mut token, mut file) = (None, None);
+    while let Ok(Some(field)) = form.next_field().await {
+        match field.name().map(str::to_owned).as_deref() {
+            Some("token") => token = field.text().await.ok(),
+            Some(FIELD) => {
+                let name = field.file_name()?.to_owned();
+                file = Some((name, field.bytes().await.ok()?));
+            }
+            _ => {}
+        }
+    }
+    file.map(|(name, body)| (token, name, body))
+}
+
+/// Connections that have shaken hands.
+struct Tls {
+    listener: TcpListener,
+    acceptor: tokio_rustls::TlsAcceptor,
+}
+
+impl axum::serve::Listener for Tls {
+    type Io = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let Ok((stream, address)) = self.listener.accept().await else { continue };
+            // A client that does not trust us ends the handshake; the next one is welcome.
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
+}
