@@ -2,6 +2,7 @@
 //! workers say they have loaded; requests are checked against it before anything is fetched.
 
 use std::collections::BTreeMap;
+use std::mem;
 
 use imgserve_sdk::{Description, InputKind};
 use jsonschema::error::{TypeKind, ValidationErrorKind};
@@ -130,8 +131,8 @@ impl Operation {
                     let text = format!("argument `{}` is missing", path(&error, name));
                     return Err(Fault::new(FaultKind::MissingArgument, text));
                 }
-                ValidationErrorKind::Type { kind } => {
-                    wrong_type.get_or_insert_with(|| type_fault(&error, kind));
+                _ if has_wrong_type(&error) => {
+                    wrong_type.get_or_insert_with(|| type_fault(&error));
                 }
                 _ => {}
             }
@@ -168,16 +169,26 @@ fn path(error: &ValidationError<'_>, property: &str) -> String {
     if parent.is_empty() { property.to_owned() } else { format!("{parent}.{property}") }
 }
 
-fn type_fault(error: &ValidationError<'_>, kind: &TypeKind) -> Fault {
-    let name = error.instance_path().to_string().trim_start_matches('/').replace('/', ".");
-    let wanted = match kind {
-        TypeKind::Single(kind) => kind.to_string(),
-        TypeKind::Multiple(kinds) => {
-            kinds.iter().map(|kind| kind.to_string()).collect::<Vec<_>>().join(" or ")
+/// Whether a value is of another JSON type than the schema allows, rather than of the right type and impossible. The
+/// schema of an enum has one branch for each of its names.
+fn has_wrong_type(error: &ValidationError<'_>) -> bool {
+    let other_type = |expected: &Value| mem::discriminant(expected) != mem::discriminant(error.instance().as_ref());
+    match error.kind() {
+        ValidationErrorKind::Type { .. } => true,
+        ValidationErrorKind::Constant { expected_value } => other_type(expected_value),
+        ValidationErrorKind::Enum { options } => options.as_array().is_some_and(|all| all.iter().all(other_type)),
+        ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::AnyOf { context } => {
+            context.iter().all(|branch| branch.iter().any(has_wrong_type))
         }
+        _ => false,
+    }
+}
+
+fn type_fault(error: &ValidationError<'_>) -> Fault {
+    let name = error.instance_path().to_string().trim_start_matches('/').replace('/', ".");
+    let wanted = match error.kind() {
+        ValidationErrorKind::Type { kind: TypeKind::Single(kind) } => format!("of type {kind}"),
+        _ => "of a type that the schema of this argument has".to_owned(),
     };
-    Fault::new(
-        FaultKind::WrongType,
-        format!("argument `{name}`: {} is not of type {wanted}", error.instance()),
-    )
+    Fault::new(FaultKind::WrongType, format!("argument `{name}`: {} is not {wanted}", error.instance()))
 }

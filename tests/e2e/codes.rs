@@ -90,7 +90,10 @@ async fn checks_before_anything_is_fetched() {
         (json!({ "dstURL": server.file_url("out.jpg") }), 113),
         (json!({ "dstURL": server.file_url("out") }), 113),
         (json!({ "srcURL": "http://h/a.jpeg", "dstURL": "http://h/a.jpg" }), 113),
-        (json!({ "srcURL": "http://h/a.svg", "operationType": "rasterize", "dstURL": "http://h/a.svg" }), 113),
+        (
+            json!({ "srcURL": "http://h/a.svg", "operationType": "rasterize", "dstURL": "http://h/a.svg" }),
+            113,
+        ),
         (json!({ "srcURL": "http://h/a.bmp", "dstURL": "http://h/a.bmp" }), 113),
         (json!({ "args": args(json!({ "format": "jpeg" })) }), 113),
         (json!({ "args": args(json!({ "format": "tga" })) }), 114),
@@ -144,9 +147,8 @@ async fn sources_and_sizes() {
     server.write("svg-in-a.png", samples::DRAWING);
     let file = |name: &str| server.file_url(name);
     let size = |width: i64, height: i64| json!({ "width": width, "height": height });
-    let svg = |name: &str| {
-        json!({ "operationType": "rasterize", "srcURL": file(name), "dstURL": file("out.png") })
-    };
+    let svg =
+        |name: &str| json!({ "operationType": "rasterize", "srcURL": file(name), "dstURL": file("out.png") });
     for (changes, wanted) in [
         (json!({ "srcURL": file("absent.png") }), 201),
         (json!({ "srcURL": "file:///etc/hostname.png" }), 201),
@@ -195,7 +197,9 @@ async fn bad_logins() {
 
 #[tokio::test]
 async fn limits() {
-    let server = Server::start("[limits]\nmax_source_pixels = 2000\nmax_output_pixels = 1000\n[transfer]\nmax_redirects = 1");
+    let server = Server::start(
+        "[limits]\nmax_source_pixels = 2000\nmax_output_pixels = 1000\n[transfer]\nmax_redirects = 1",
+    );
     server.write("a.png", samples::encoded(60, 30, ImageFormat::Png));
     server.write("big.png", samples::encoded(60, 40, ImageFormat::Png));
     let reply = check(&server, json!({ "srcURL": server.file_url("big.png") }), 206).await;

@@ -39,11 +39,18 @@ pub(super) fn state(path: &Path) -> Result<State, Failure> {
             Err(Failure::io(format!("cannot lock pid file {}", path.display()))(error))
         }
         Ok(()) => Ok(match pid {
-            Some(pid) if test_kill_process(pid).is_ok() => State::Foreign(pid),
+            Some(pid) if lives(pid) => State::Foreign(pid),
             None if text.trim().is_empty() => State::Absent,
             pid => State::Stale(pid),
         }),
     }
+}
+
+/// A killed process that nobody has waited for yet (state Z, proc(5)) still has its pid and does not live.
+fn lives(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+    test_kill_process(pid).is_ok() && !matches!(state, Some('Z' | 'X'))
 }
 
 /// A running server's hold on its pid file.

@@ -101,6 +101,8 @@ fn connection(
         // Runs from the end of the last response as well, and so bounds idle connections too.
         .header_read_timeout(Duration::from_secs(config.header_timeout_s.max(config.keep_alive_s)))
         .keep_alive(true)
+        // A client that has sent its request and closed its side is still to be served.
+        .half_close(true)
         .max_headers(64)
         .max_buf_size(64 << 10);
     builder.serve_connection(TokioIo::new(stream), service)

@@ -133,9 +133,21 @@ impl Child {
 }
 
 fn describe(status: ExitStatus) -> String {
+    // signal(7), the ones that end a process which did something wrong or was made to end.
+    const NAMES: [(i32, &str); 9] = [
+        (4, "SIGILL"),
+        (6, "SIGABRT"),
+        (7, "SIGBUS"),
+        (8, "SIGFPE"),
+        (9, "SIGKILL"),
+        (11, "SIGSEGV"),
+        (15, "SIGTERM"),
+        (24, "SIGXCPU"),
+        (31, "SIGSYS"),
+    ];
     match (status.signal(), status.code()) {
-        (Some(signal), _) => match rustix::process::Signal::from_named_raw(signal) {
-            Some(name) => format!("{name:?}").replace("Signal::", "signal "),
+        (Some(signal), _) => match NAMES.iter().find(|(number, _)| *number == signal) {
+            Some((_, name)) => (*name).to_owned(),
             None => format!("signal {signal}"),
         },
         (None, Some(code)) => format!("exit status {code}"),
@@ -157,7 +169,8 @@ async fn log_lines(mut stderr: impl AsyncRead + Unpin, pid: u32, last: Arc<Mutex
             }
             let text = String::from_utf8_lossy(&line).trim().to_owned();
             line.clear();
-            if !text.is_empty() {
+            // How to get a backtrace is no news to an operator, and would hide the line before it.
+            if !text.is_empty() && !text.starts_with("note: ") {
                 tracing::info!(worker = pid, "{text}");
                 *last.lock().unwrap_or_else(PoisonError::into_inner) = text;
             }

@@ -14,45 +14,47 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The program under test.
-pub fn program() -> Command {
+pub(crate) fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_imgserve"))
 }
 
 /// A running server; killed when dropped.
-pub struct Server {
+pub(crate) struct Server {
     process: Child,
-    pub directory: TempDir,
-    pub origin: String,
+    pub(crate) directory: TempDir,
+    pub(crate) origin: String,
     log: Arc<Mutex<Vec<String>>>,
     client: reqwest::Client,
 }
 
 /// What came back from a POST.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub body: Value,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
 }
 
 impl Reply {
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    pub fn job(&self) -> &str {
+    pub(crate) fn job(&self) -> &str {
         self.header("x-job-id")
     }
 }
 
 impl Server {
     /// Starts one that may reach loopback, with `extra` TOML.
-    pub fn start(extra: &str) -> Self {
-        Self::start_with(&format!("[access]\nallow_networks = [\"127.0.0.0/8\"]\nfile_roots = [\"FILES\"]\n{extra}"))
+    pub(crate) fn start(extra: &str) -> Self {
+        Self::start_with(&format!(
+            "[access]\nallow_networks = [\"127.0.0.0/8\"]\nfile_roots = [\"FILES\"]\n{extra}"
+        ))
     }
 
     /// Starts one with this configuration; `FILES` in it stands for the directory of its files.
-    pub fn start_with(config: &str) -> Self {
+    pub(crate) fn start_with(config: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let files = directory.path().join("files");
         std::fs::create_dir(&files).unwrap();
@@ -72,48 +74,55 @@ impl Server {
         Self { process, directory, origin, log, client: client() }
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    pub fn files(&self) -> PathBuf {
+    pub(crate) fn files(&self) -> PathBuf {
         self.directory.path().join("files")
     }
 
     /// A `file://` URL of a name in the server's directory.
-    pub fn file_url(&self, name: &str) -> String {
+    pub(crate) fn file_url(&self, name: &str) -> String {
         format!("file://{}", self.files().join(name).display())
     }
 
-    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
         std::fs::write(self.files().join(name), bytes).unwrap();
         self.file_url(name)
     }
 
-    pub fn read(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.files().join(name)).unwrap()
     }
 
-    pub async fn post_body(&self, body: impl Into<reqwest::Body>) -> Reply {
+    pub(crate) async fn post_body(&self, body: impl Into<reqwest::Body>) -> Reply {
         let response = self.client.post(&self.origin).body(body).send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.unwrap();
         Reply { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
     }
 
-    pub async fn post(&self, operation: &str, source: &str, destination: &str, args: Value) -> Reply {
-        let request = json!({ "operationType": operation, "srcURL": source, "dstURL": destination, "args": args });
+    pub(crate) async fn post(&self, operation: &str, source: &str, destination: &str, args: Value) -> Reply {
+        let request =
+            json!({ "operationType": operation, "srcURL": source, "dstURL": destination, "args": args });
         self.post_body(request.to_string()).await
     }
 
     /// Posts a job that must be accepted; gives its id.
-    pub async fn submit(&self, operation: &str, source: &str, destination: &str, args: Value) -> String {
+    pub(crate) async fn submit(
+        &self,
+        operation: &str,
+        source: &str,
+        destination: &str,
+        args: Value,
+    ) -> String {
         let reply = self.post(operation, source, destination, args).await;
         assert!(reply.body.get("dstURL").is_some(), "refused: {reply:?}");
         reply.job().to_owned()
     }
 
-    pub async fn get(&self, path: &str) -> (u16, Value) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         let response = self.client.get(format!("{}{path}", self.origin)).send().await.unwrap();
         let status = response.status().as_u16();
         let text = response.text().await.unwrap();
@@ -121,7 +130,7 @@ impl Server {
     }
 
     /// The job's record once it has ended.
-    pub async fn ended(&self, job: &str) -> Value {
+    pub(crate) async fn ended(&self, job: &str) -> Value {
         let began = Instant::now();
         loop {
             let (status, record) = self.get(&format!("/v1/jobs/{job}")).await;
@@ -135,7 +144,13 @@ impl Server {
     }
 
     /// Posts a job and waits until it has succeeded.
-    pub async fn succeed(&self, operation: &str, source: &str, destination: &str, args: Value) -> Value {
+    pub(crate) async fn succeed(
+        &self,
+        operation: &str,
+        source: &str,
+        destination: &str,
+        args: Value,
+    ) -> Value {
         let job = self.submit(operation, source, destination, args).await;
         let record = self.ended(&job).await;
         assert_eq!(record["state"], "succeeded", "{record}");
@@ -143,21 +158,21 @@ impl Server {
     }
 
     /// The log so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }
 
     /// Process ids of the server's workers.
-    pub fn workers(&self) -> Vec<u32> {
+    pub(crate) fn workers(&self) -> Vec<u32> {
         children(self.pid())
     }
 
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         signal(self.pid(), name);
     }
 
     /// Waits for the server to end by itself.
-    pub fn wait_end(&mut self) -> std::process::ExitStatus {
+    pub(crate) fn wait_end(&mut self) -> std::process::ExitStatus {
         let began = Instant::now();
         loop {
             if let Some(status) = self.process.try_wait().unwrap() {
@@ -205,7 +220,7 @@ fn follow(process: &mut Child) -> (String, Arc<Mutex<Vec<String>>>) {
 }
 
 /// Process ids of a process's children (proc(5)).
-pub fn children(pid: u32) -> Vec<u32> {
+pub(crate) fn children(pid: u32) -> Vec<u32> {
     let mut found = Vec::new();
     for task in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
         let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
@@ -214,20 +229,20 @@ pub fn children(pid: u32) -> Vec<u32> {
     found
 }
 
-pub fn signal(pid: u32, name: &str) {
+pub(crate) fn signal(pid: u32, name: &str) {
     let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().unwrap();
     assert!(status.success());
 }
 
 /// A figure in KiB from /proc/PID/status, such as `VmHWM`.
-pub fn memory_kib(pid: u32, field: &str) -> u64 {
+pub(crate) fn memory_kib(pid: u32, field: &str) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = text.lines().find(|line| line.starts_with(field)).unwrap_or_default();
     line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or_default()
 }
 
 /// Width, height and format of an encoded image, by the `image` crate: not the decoder under test.
-pub fn look(bytes: &[u8]) -> (u32, u32, image::ImageFormat) {
+pub(crate) fn look(bytes: &[u8]) -> (u32, u32, image::ImageFormat) {
     let reader = image::ImageReader::new(std::io::Cursor::new(bytes)).with_guessed_format().unwrap();
     let format = reader.format().expect("an image");
     let image = reader.decode().unwrap();
@@ -235,7 +250,7 @@ pub fn look(bytes: &[u8]) -> (u32, u32, image::ImageFormat) {
 }
 
 /// Whether an image is white but for a line of dark words in its middle: a placeholder.
-pub fn is_placeholder(bytes: &[u8]) -> bool {
+pub(crate) fn is_placeholder(bytes: &[u8]) -> bool {
     let image = image::load_from_memory(bytes).unwrap().to_rgb8();
     let white = image.pixels().filter(|pixel| pixel.0.iter().all(|&level| level > 200)).count();
     let corners_white = image.get_pixel(0, 0).0.iter().all(|&level| level > 250);
@@ -244,7 +259,7 @@ pub fn is_placeholder(bytes: &[u8]) -> bool {
 }
 
 /// Waits until `condition` holds.
-pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !condition().await {
         assert!(began.elapsed() < PATIENCE, "never: {what}");
@@ -253,6 +268,6 @@ pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 }
 
 /// The path of a file beside the tests.
-pub fn beside(path: &str) -> PathBuf {
+pub(crate) fn beside(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests").join(path)
 }

@@ -1,0 +1,82 @@
+//! Golden images. One case shows one thing; sources are made on the spot; results are PNG. A pixel may differ by 2 of
+//! 255 in a channel (SIMD variants round differently) and by 0.1 on average. `IMGSERVE_UPDATE_GOLDEN=1` writes the files
+//! anew; a failure leaves `NAME-diff.png` (wanted, got, difference) under the target directory.
+
+use std::path::PathBuf;
+
+use image::{ImageFormat, Rgba, RgbaImage, imageops};
+use imgserve_peers::samples;
+use serde_json::{Value, json};
+
+use crate::harness::{Server, beside};
+
+const MOST: u8 = 2;
+const MEAN: f64 = 0.1;
+
+#[tokio::test]
+async fn results_look_as_they_did() {
+    let server = Server::start("");
+    let photo = server.write("photo.png", samples::encoded(320, 200, ImageFormat::Png));
+    let drawing = server.write("drawing.svg", samples::DRAWING);
+    let cases: [(&str, &str, &str, Value); 8] = [
+        ("resize-cover", "resize", &photo, json!({ "width": 60, "height": 60 })),
+        ("resize-southeast", "resize", &photo, json!({ "width": 60, "height": 60, "gravity": "southeast" })),
+        (
+            "resize-contain",
+            "resize",
+            &photo,
+            json!({ "width": 60, "height": 60, "fit": "contain", "background": "#336" }),
+        ),
+        ("resize-inside", "resize", &photo, json!({ "width": 60, "height": 60, "fit": "inside" })),
+        ("resize-nearest", "resize", &photo, json!({ "width": 60, "height": 60, "filter": "nearest" })),
+        ("resize-enlarge", "resize", &photo, json!({ "width": 400, "height": 60, "enlarge": true })),
+        ("rasterize-fill", "rasterize", &drawing, json!({ "width": 120, "height": 120 })),
+        (
+            "rasterize-contain",
+            "rasterize",
+            &drawing,
+            json!({ "width": 120, "height": 120, "fit": "contain", "background": "white" }),
+        ),
+    ];
+    let mut wrong = Vec::new();
+    for (name, operation, source, args) in cases {
+        server.succeed(operation, source, &server.file_url("out.png"), args).await;
+        wrong.extend(compare(name, &image::load_from_memory(&server.read("out.png")).unwrap().to_rgba8()));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What is wrong with a result, if anything.
+fn compare(name: &str, got: &RgbaImage) -> Option<String> {
+    let path = beside(&format!("golden/{name}.png"));
+    if std::env::var_os("IMGSERVE_UPDATE_GOLDEN").is_some() {
+        got.save(&path).unwrap();
+        return None;
+    }
+    let wanted = image::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).to_rgba8();
+    if wanted.dimensions() != got.dimensions() {
+        return Some(format!("{name}: {:?} instead of {:?}", got.dimensions(), wanted.dimensions()));
+    }
+    let differences = || wanted.iter().zip(got.iter()).map(|(a, b)| a.abs_diff(*b));
+    let most = differences().max().unwrap_or(0);
+    let mean = differences().map(f64::from).sum::<f64>() / wanted.len() as f64;
+    (most > MOST || mean > MEAN).then(|| {
+        let shown = show(name, &wanted, got);
+        format!("{name}: differs by up to {most}, {mean:.3} on average; see {}", shown.display())
+    })
+}
+
+fn show(name: &str, wanted: &RgbaImage, got: &RgbaImage) -> PathBuf {
+    let (width, height) = wanted.dimensions();
+    let mut panels = RgbaImage::from_pixel(width * 3, height, Rgba([0, 0, 0, 255]));
+    imageops::overlay(&mut panels, wanted, 0, 0);
+    imageops::overlay(&mut panels, got, i64::from(width), 0);
+    for (x, y, pixel) in wanted.enumerate_pixels() {
+        let other = got.get_pixel(x, y);
+        let strong = |channel: usize| pixel.0[channel].abs_diff(other.0[channel]).saturating_mul(16);
+        panels.put_pixel(x + 2 * width, y, Rgba([strong(0), strong(1), strong(2), 255]));
+    }
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-diff.png"));
+    panels.save(&path).unwrap();
+    path
+}

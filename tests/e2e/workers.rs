@@ -1,0 +1,143 @@
+//! Worker processes that die, hang or eat memory: one task fails with a clear text, the next ones go on.
+
+use image::ImageFormat;
+use imgserve_peers::samples;
+use serde_json::{Value, json};
+
+use crate::harness::{Server, is_placeholder, memory_kib, signal, until};
+
+/// Hundreds of large blurs: minutes of work from a few kilobytes.
+fn endless() -> String {
+    let blur = "<g filter='url(#b)'><rect width='900' height='900' fill='red'/></g>";
+    format!(
+        "<svg xmlns='http://www.w3.org/2000/svg' width='1000' height='1000'><filter id='b' x='-1' y='-1' width='3' \
+         height='3'><feTurbulence baseFrequency='0.01' numOctaves='9'/><feGaussianBlur stdDeviation='90'/></filter>{}</svg>",
+        blur.repeat(400)
+    )
+}
+
+/// Nested translucent groups, each of which needs a canvas of its own while it is drawn.
+fn greedy() -> String {
+    let (open, close) = ("<g opacity='0.9'>".repeat(60), "</g>".repeat(60));
+    format!(
+        "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'>{open}<rect width='9' height='9'/>{close}</svg>"
+    )
+}
+
+async fn fine(server: &Server) {
+    let source = server.write("fine.png", samples::encoded(60, 40, ImageFormat::Png));
+    server
+        .succeed("resize", &source, &server.file_url("fine-out.png"), json!({ "width": 20, "height": 10 }))
+        .await;
+}
+
+async fn restarts(server: &Server) -> u64 {
+    server.get("/readyz").await.1["worker_restarts"].as_u64().unwrap()
+}
+
+fn error(record: &Value) -> (&str, &str) {
+    (record["error"]["kind"].as_str().unwrap(), record["error"]["text"].as_str().unwrap())
+}
+
+#[tokio::test]
+async fn a_task_that_hangs_is_ended_and_fails_alone() {
+    let server = Server::start("[workers]\ncount = 1\nrun_timeout_ms = 400");
+    let source = server.write("endless.svg", endless());
+    let job = server
+        .submit("rasterize", &source, &server.file_url("out.png"), json!({ "width": 1000, "height": 1000 }))
+        .await;
+    fine(&server).await;
+    let record = server.ended(&job).await;
+    let (kind, text) = error(&record);
+    assert_eq!((record["state"].as_str(), kind), (Some("failed"), "limit-exceeded"));
+    assert!(text.contains("run_timeout_ms"), "{text}");
+    assert!(is_placeholder(&server.read("out.png")), "the failure must be at the destination");
+    assert_eq!(restarts(&server).await, 1);
+}
+
+#[tokio::test]
+async fn a_task_that_eats_memory_aborts_its_worker_and_fails_alone() {
+    let server = Server::start("[workers]\ncount = 1\nmemory_limit_mb = 160");
+    let source = server.write("greedy.svg", greedy());
+    let job = server
+        .submit("rasterize", &source, &server.file_url("out.png"), json!({ "width": 1500, "height": 1500 }))
+        .await;
+    fine(&server).await;
+    let record = server.ended(&job).await;
+    let (kind, text) = error(&record);
+    assert_eq!(kind, "limit-exceeded", "{text}");
+    assert!(text.contains("memory_limit_mb") && text.contains("memory allocation of"), "{text}");
+    assert!(is_placeholder(&server.read("out.png")));
+    assert_eq!(restarts(&server).await, 1);
+    assert!(memory_kib(server.pid(), "VmHWM") < 120 << 10, "the server grew");
+}
+
+#[tokio::test]
+async fn a_killed_worker_is_replaced_at_once() {
+    let server = Server::start("[workers]\ncount = 1");
+    fine(&server).await;
+    let source = server.write("endless.svg", endless());
+    let job = server
+        .submit("rasterize", &source, &server.file_url("out.png"), json!({ "width": 1000, "height": 1000 }))
+        .await;
+    until("a worker is busy", async || server.get(&format!("/v1/jobs/{job}")).await.1["state"] == "running")
+        .await;
+    // All of them: the busy one and the idle ones.
+    for worker in server.workers() {
+        signal(worker, "KILL");
+    }
+    let record = server.ended(&job).await;
+    let (kind, text) = error(&record);
+    assert_eq!(kind, "operation-failed");
+    assert!(text.contains("the worker died"), "{text}");
+    fine(&server).await;
+    until("all workers are back", async || server.get("/readyz").await.1["workers"] == 2).await;
+}
+
+#[tokio::test]
+async fn a_short_task_never_waits_behind_a_long_one() {
+    let server = Server::start("[workers]\ncount = 1\nrun_timeout_ms = 30000");
+    let source = server.write("endless.svg", endless());
+    for name in ["1.png", "2.png"] {
+        let size = json!({ "width": 1000, "height": 1000 });
+        server.submit("rasterize", &source, &server.file_url(name), size).await;
+    }
+    until("the worker is busy", async || server.get("/readyz").await.1["workers_busy"] == 1).await;
+    // The only general worker is taken for half a minute: the reply comes all the same.
+    let source = server.write("a.png", samples::encoded(60, 40, ImageFormat::Png));
+    let began = std::time::Instant::now();
+    server.submit("resize", &source, &server.file_url("out.png"), json!({ "width": 20, "height": 10 })).await;
+    assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
+    assert!(is_placeholder(&server.read("out.png")));
+}
+
+#[tokio::test]
+async fn workers_end_with_their_server() {
+    let mut server = Server::start("");
+    fine(&server).await;
+    let workers = server.workers();
+    assert!(workers.len() >= 2, "{workers:?}");
+    server.signal("KILL");
+    server.wait_end();
+    let alive = |pid: &u32| std::path::Path::new(&format!("/proc/{pid}/fd/0")).exists();
+    until("the workers are gone", async || !workers.iter().any(alive)).await;
+}
+
+#[tokio::test]
+async fn workers_are_limited_and_pinned() {
+    let server = Server::start("[workers]\ncount = 1\nmemory_limit_mb = 300");
+    fine(&server).await;
+    until("both workers are up", async || server.get("/readyz").await.1["workers"] == 2).await;
+    let mut pinned = 0;
+    for worker in server.workers() {
+        let limits = std::fs::read_to_string(format!("/proc/{worker}/limits")).unwrap();
+        let data = limits.lines().find(|line| line.starts_with("Max data size")).unwrap();
+        assert!(data.contains(&(300 << 20).to_string()), "{data}");
+        let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
+        let cores = status.lines().find(|line| line.starts_with("Cpus_allowed_list")).unwrap();
+        pinned += usize::from(!cores.contains(['-', ',']));
+        let environment = std::fs::read_to_string(format!("/proc/{worker}/environ")).unwrap();
+        assert!(!environment.contains("PATH="), "the server's environment reached a worker");
+    }
+    assert!(pinned >= 1);
+}
