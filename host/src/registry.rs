@@ -172,11 +172,14 @@ fn path(error: &ValidationError<'_>, property: &str) -> String {
 /// Whether a value is of another JSON type than the schema allows, rather than of the right type and impossible. The
 /// schema of an enum has one branch for each of its names.
 fn has_wrong_type(error: &ValidationError<'_>) -> bool {
-    let other_type = |expected: &Value| mem::discriminant(expected) != mem::discriminant(error.instance().as_ref());
+    let other_type =
+        |expected: &Value| mem::discriminant(expected) != mem::discriminant(error.instance().as_ref());
     match error.kind() {
         ValidationErrorKind::Type { .. } => true,
         ValidationErrorKind::Constant { expected_value } => other_type(expected_value),
-        ValidationErrorKind::Enum { options } => options.as_array().is_some_and(|all| all.iter().all(other_type)),
+        ValidationErrorKind::Enum { options } => {
+            options.as_array().is_some_and(|all| all.iter().all(other_type))
+        }
         ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::AnyOf { context } => {
             context.iter().all(|branch| branch.iter().any(has_wrong_type))
         }

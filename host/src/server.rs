@@ -47,7 +47,8 @@ pub(crate) async fn serve(
     ready: impl FnOnce(),
 ) -> Result<(), Fault> {
     let Setup { config, config_file, program } = setup;
-    let service = Service::start(&config, program, transfer(&config)?).await?;
+    let (config, transfer) = blocking(move || transfer(&config).map(|transfer| (config, transfer))).await?;
+    let service = Service::start(&config, program, transfer).await?;
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn({
         let (service, server) = (Arc::clone(&service), config.server.clone());
@@ -61,7 +62,7 @@ pub(crate) async fn serve(
     ready();
     let limit = loop {
         match commands.recv().await {
-            Some(Command::Reload) => reload(&service, config_file.as_deref()).await,
+            Some(Command::Reload) => reload(&service, config_file.clone()).await,
             Some(Command::Drain) => break Duration::from_secs(config.server.drain_timeout_s),
             Some(Command::Stop) | None => break Duration::from_secs(config.server.stop_timeout_s),
         }
@@ -95,10 +96,13 @@ async fn told_to_stop(commands: &mut mpsc::Receiver<Command>) {
     std::future::pending().await
 }
 
-async fn reload(service: &Service, file: Option<&std::path::Path>) {
+async fn reload(service: &Service, file: Option<PathBuf>) {
+    let read = move || {
+        let config = Config::load(file.as_deref()).map_err(|error| config_fault(&error))?;
+        transfer(&config).map(|transfer| (config, transfer))
+    };
     let outcome = async {
-        let config = Config::load(file).map_err(|error| config_fault(&error))?;
-        let transfer = transfer(&config)?;
+        let (config, transfer) = blocking(read).await?;
         service.reload(&config, transfer).await
     };
     match outcome.await {
@@ -107,10 +111,20 @@ async fn reload(service: &Service, file: Option<&std::path::Path>) {
     }
 }
 
+/// Work that reads files, on a thread where that disturbs nobody.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    let broken_off =
+        |_| Err(Fault::new(FaultKind::OperationFailed, "reading the configuration was broken off"));
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(broken_off)
+}
+
 fn config_fault(error: &ConfigError) -> Fault {
     Fault::of(FaultKind::OperationFailed, error)
 }
 
+#[allow(clippy::disallowed_methods, reason = "called by `blocking` alone")]
 fn transfer(config: &Config) -> Result<Transfer, Fault> {
     let settings = &config.transfer;
     let file_roots = match config.access.file_roots.as_slice() {

@@ -3,6 +3,12 @@
 //! `cargo bench -p imgserve --bench jobs [-- FOLDER]`; with a folder, its first JPEG enlarged to 6 MP is the source, else
 //! a synthetic picture. Prints time to reply, time to result, jobs/s with 8 clients, peak memory of server and workers,
 //! and beside each time what one thread of the `image` crate needs for the same pixels at the same moment.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a step that fails ends the bench; peers and files are its own"
+)]
 
 #[path = "../e2e/harness/mod.rs"]
 #[allow(dead_code, reason = "the bench uses a part of the tests' harness")]

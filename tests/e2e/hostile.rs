@@ -37,7 +37,7 @@ async fn refused_with_the_right_code() {
     let server = Server::start("");
     let cases: [(&str, Vec<u8>, u64); 7] = [
         ("zero.png", Vec::new(), 202),
-        ("noise.jpg", (0..5000_u32).map(|i| (i * 7919 >> 3) as u8).collect(), 202),
+        ("noise.jpg", (0..5000_u32).map(|i| ((i * 7919) >> 3) as u8).collect(), 202),
         ("text.gif", b"GIF89 is what this text begins like".to_vec(), 202),
         ("huge.png", png_header(10_000, 10_000), 206),
         ("absurd.png", png_header(0x7fff_ffff, 0x7fff_ffff), 206),

@@ -1,4 +1,10 @@
 //! End-to-end tests: the real binary, real HTTP and FTP peers, real images.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a step that fails fails the test; peers and files are the test's own"
+)]
 
 mod architecture;
 mod cli;

@@ -1,5 +1,6 @@
 //! Starting imgserve once more: detached, or as another user. Done by executing the program again, so that no code runs
 //! between a fork and an exec, and so that the process that serves never had another user's rights.
+#![allow(clippy::disallowed_methods, reason = "a command: nothing else runs in its process")]
 
 use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader};

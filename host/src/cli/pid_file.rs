@@ -1,5 +1,6 @@
 //! The pid file. The server holds a lock on it as long as it lives, so that a file left by a crash is never taken for a
 //! running server, whatever process has its pid now.
+#![allow(clippy::disallowed_methods, reason = "a command: nothing else runs in its process")]
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};

@@ -1,4 +1,5 @@
 //! `imgserve stop` and `imgserve restart`.
+#![allow(clippy::disallowed_methods, reason = "a command: nothing else runs in its process")]
 
 use std::path::Path;
 use std::process::ExitCode;

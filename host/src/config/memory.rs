@@ -1,4 +1,8 @@
 //! How much memory there is: the machine's, or what the control group allows.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "read before the runtime starts, or on a thread of its own by a reload"
+)]
 
 use super::Config;
 

@@ -6,6 +6,10 @@
 //! - `merge`: a user's file over the defaults; unknown keys refused, the nearest known one suggested
 //! - `paths`: where files lie for root and for others
 //! - `render`: the configuration in force, with the defaults' comments
+#![allow(
+    clippy::disallowed_methods,
+    reason = "read before the runtime starts, or on a thread of its own by a reload"
+)]
 
 mod memory;
 mod merge;

@@ -71,7 +71,7 @@ impl Acceptance {
             .map_err(|error| Fault::of(FaultKind::DestinationUnavailable, &error))?;
         let id = JobId::new();
         let mut record = self.record(id, &prepared, &destination);
-        record.took(Phase::PlanMs, started.elapsed());
+        record.took(Phase::Plan, started.elapsed());
         let journal = &self.service.journal;
         journal.submit(record);
 
@@ -91,7 +91,7 @@ impl Acceptance {
             journal.withdraw(id);
             return Err(fault);
         }
-        journal.update(id, |record| record.took(Phase::PlaceholderMs, storing.elapsed()));
+        journal.update(id, |record| record.took(Phase::Placeholder, storing.elapsed()));
         journal.advance(id, JobState::Accepted);
         let unknown_arguments = job.order.unknown_arguments.clone();
         self.service.tasks.spawn(job.run());

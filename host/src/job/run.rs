@@ -90,9 +90,9 @@ impl Job {
         self.store(result).await?;
         let began = began.get().copied().unwrap_or(done);
         self.service.journal.update(self.id, |record| {
-            record.took(Phase::QueueMs, began - accepted);
-            record.took(Phase::WorkMs, done - began);
-            record.took(Phase::StoreMs, done.elapsed());
+            record.took(Phase::Queue, began - accepted);
+            record.took(Phase::Work, done - began);
+            record.took(Phase::Store, done.elapsed());
             record.output.bytes = Some(bytes);
         });
         Ok(bytes)

@@ -63,18 +63,22 @@ impl JobState {
 
 /// A part of a job's way whose duration is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
 pub(crate) enum Phase {
     /// From the request to the plan: the source's first bytes fetched, the header read, the placeholder drawn.
-    PlanMs,
+    #[serde(rename = "plan_ms")]
+    Plan,
     /// Storing the placeholder.
-    PlaceholderMs,
+    #[serde(rename = "placeholder_ms")]
+    Placeholder,
     /// From the reply until a worker began, waiting for the rest of the source included.
-    QueueMs,
+    #[serde(rename = "queue_ms")]
+    Queue,
     /// In the worker: decode, run, encode.
-    WorkMs,
+    #[serde(rename = "work_ms")]
+    Work,
     /// Storing the result.
-    StoreMs,
+    #[serde(rename = "store_ms")]
+    Store,
 }
 
 /// What a job has produced.

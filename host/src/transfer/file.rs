@@ -121,6 +121,7 @@ fn open_beneath(directory: &OwnedFd, path: &Path, flags: OFlags) -> Result<Owned
         .map_err(|errno| local(errno, "cannot open"))
 }
 
+#[allow(clippy::disallowed_methods, reason = "called by spawn_blocking alone")]
 fn write(beneath: &Beneath<'_>, body: &[u8], abandoned: &AtomicBool) -> Result<(), TransferError> {
     std::fs::create_dir_all(beneath.root).map_err(|error| local(error, "cannot create the file root"))?;
     let (directories, name) = beneath.split();

@@ -1,4 +1,5 @@
 //! Tests of the file transfer on a real file system, apart for length.
+#![allow(clippy::disallowed_methods, reason = "files of the test's own")]
 
 use std::os::unix::fs::symlink;
 

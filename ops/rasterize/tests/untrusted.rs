@@ -1,5 +1,6 @@
 //! Drawings that want more than to be drawn: to read files, to reach servers, to take all memory or time.
 #![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
+#![allow(clippy::disallowed_methods, reason = "files of the test's own")]
 
 mod common;
 

@@ -28,7 +28,8 @@ pub fn picture(width: u32, height: u32) -> RgbImage {
 pub fn encoded(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
     let picture = DynamicImage::ImageRgb8(picture(width, height));
     // An icon's PNG has alpha by the format's rules.
-    let picture = if format == ImageFormat::Ico { DynamicImage::ImageRgba8(picture.to_rgba8()) } else { picture };
+    let picture =
+        if format == ImageFormat::Ico { DynamicImage::ImageRgba8(picture.to_rgba8()) } else { picture };
     let mut bytes = Vec::new();
     match format {
         ImageFormat::Jpeg => picture.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, 92)),

@@ -1,4 +1,5 @@
 //! FTP and FTPS against libunftp, a real server.
+#![allow(clippy::disallowed_methods, reason = "files of the test's own")]
 
 use std::fmt::Debug;
 use std::path::PathBuf;
