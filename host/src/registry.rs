@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::mem;
 
-use imgserve_sdk::{Description, InputKind};
+use imgserve_sdk::{Description, InputKind, OutputKind};
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{ValidationError, Validator};
 use serde_json::{Map, Value};
 
-use crate::codec::Format;
 use crate::config;
 use crate::fault::{Fault, FaultKind};
+use crate::format::Format;
 use crate::worker::Loaded;
 
 /// All operations that requests may name.
@@ -78,6 +78,11 @@ impl Operation {
             )));
         }
         let own = operation.without_host_arguments(defaults);
+        let format = text(defaults, "format")
+            .and_then(|name| name.map(|name| operation.format(name)).transpose().map(|_| ()));
+        let quality =
+            integer(defaults, "quality").and_then(|number| number.map(quality).transpose().map(|_| ()));
+        format.and(quality).map_err(|fault| refuse(format!("default {}", fault.text)))?;
         match operation.check(&Value::Object(own)) {
             Err(fault) if fault.kind != FaultKind::MissingArgument => {
                 Err(refuse(format!("default {}", fault.text)))
@@ -116,6 +121,26 @@ impl Operation {
     pub(crate) fn without_host_arguments(&self, args: &Map<String, Value>) -> Map<String, Value> {
         let own = args.iter().filter(|(key, _)| !HOST_ARGUMENTS.contains(&key.as_str()));
         own.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    /// The format that a request asks for by this name.
+    ///
+    /// # Errors
+    /// [`FaultKind::InvalidArgument`].
+    pub(crate) fn format(&self, name: &str) -> Result<Format, Fault> {
+        let invalid = |text: String| Fault::new(FaultKind::InvalidArgument, text);
+        if let OutputKind::Encoded { media_type, .. } = &self.description.output {
+            let text =
+                format!("argument `format`: `{}` gives {media_type}, which has no other format", self.name);
+            return Err(invalid(text));
+        }
+        Format::from_name(name).filter(|format| format.can_encode()).ok_or_else(|| {
+            invalid(format!(
+                "argument `format`: \"{}\" is none of {}",
+                name.escape_debug(),
+                writable().join(", ")
+            ))
+        })
     }
 
     /// Checks required arguments first, then types, as 0.2's codes 106 and 107 do. Ranges are for the plan.
@@ -162,6 +187,47 @@ impl Operation {
 
 /// Members of `args` that are the host's own: an operation never sees them.
 pub(crate) const HOST_ARGUMENTS: [&str; 4] = ["field_name", "field_file", "format", "quality"];
+
+/// Names of the formats that are written.
+pub(crate) fn writable() -> Vec<&'static str> {
+    Format::ALL.iter().filter(|format| format.can_encode()).map(|format| format.name()).collect()
+}
+
+/// An encoding quality, 1 to 100.
+///
+/// # Errors
+/// [`FaultKind::InvalidArgument`].
+pub(crate) fn quality(quality: i64) -> Result<u8, Fault> {
+    u8::try_from(quality).ok().filter(|quality| (1..=100).contains(quality)).ok_or_else(|| {
+        Fault::new(FaultKind::InvalidArgument, format!("argument `quality`: {quality} is not in 1 to 100"))
+    })
+}
+
+/// One of the host's own arguments, an integer.
+///
+/// # Errors
+/// [`FaultKind::WrongType`].
+pub(crate) fn integer(args: &Map<String, Value>, name: &str) -> Result<Option<i64>, Fault> {
+    match args.get(name) {
+        None => Ok(None),
+        Some(value) => value.as_i64().map(Some).ok_or_else(|| wrong_type(name, value, "an integer")),
+    }
+}
+
+/// One of the host's own arguments, a string.
+///
+/// # Errors
+/// [`FaultKind::WrongType`].
+pub(crate) fn text<'a>(args: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, Fault> {
+    match args.get(name) {
+        None => Ok(None),
+        Some(value) => value.as_str().map(Some).ok_or_else(|| wrong_type(name, value, "a string")),
+    }
+}
+
+fn wrong_type(name: &str, value: &Value, wanted: &str) -> Fault {
+    Fault::new(FaultKind::WrongType, format!("argument `{name}`: {value} is not {wanted}"))
+}
 
 fn path(error: &ValidationError<'_>, property: &str) -> String {
     let parent = error.instance_path().to_string();

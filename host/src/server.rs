@@ -26,12 +26,11 @@ pub(crate) enum Command {
 }
 
 /// What a server is made of.
-#[derive(Debug)]
 pub(crate) struct Setup {
     /// The configuration to begin with.
     pub config: Config,
-    /// Where to read it again for a reload; none keeps the built-in defaults.
-    pub config_file: Option<PathBuf>,
+    /// Reads it again for a reload.
+    pub read_config: Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>,
     /// imgserve itself, for its worker processes.
     pub program: PathBuf,
 }
@@ -46,7 +45,7 @@ pub(crate) async fn serve(
     mut commands: mpsc::Receiver<Command>,
     ready: impl FnOnce(),
 ) -> Result<(), Fault> {
-    let Setup { config, config_file, program } = setup;
+    let Setup { config, read_config, program } = setup;
     let (config, transfer) = blocking(move || transfer(&config).map(|transfer| (config, transfer))).await?;
     let service = Service::start(&config, program, transfer).await?;
     let (stop, stopped) = oneshot::channel::<()>();
@@ -62,7 +61,10 @@ pub(crate) async fn serve(
     ready();
     let limit = loop {
         match commands.recv().await {
-            Some(Command::Reload) => reload(&service, config_file.clone()).await,
+            Some(Command::Reload) => {
+                // Beside this loop, so that a reload that takes long does not keep a stop waiting.
+                tokio::spawn(reload(Arc::clone(&service), Arc::clone(&read_config)));
+            }
             Some(Command::Drain) => break Duration::from_secs(config.server.drain_timeout_s),
             Some(Command::Stop) | None => break Duration::from_secs(config.server.stop_timeout_s),
         }
@@ -78,7 +80,9 @@ pub(crate) async fn serve(
         () = told_to_stop(&mut commands) => false,
     };
     if !drained {
-        tracing::warn!(jobs = service.overview().jobs, "stopping with unfinished jobs");
+        for (id, destination) in service.unfinished() {
+            tracing::warn!(job = %id, "stopping before the result is at {destination}");
+        }
     }
     drop(stop);
     let _ = serving.await;
@@ -96,9 +100,12 @@ async fn told_to_stop(commands: &mut mpsc::Receiver<Command>) {
     std::future::pending().await
 }
 
-async fn reload(service: &Service, file: Option<PathBuf>) {
+async fn reload(
+    service: Arc<Service>,
+    read_config: Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>,
+) {
     let read = move || {
-        let config = Config::load(file.as_deref()).map_err(|error| config_fault(&error))?;
+        let config = read_config().map_err(|error| config_fault(&error))?;
         transfer(&config).map(|transfer| (config, transfer))
     };
     let outcome = async {

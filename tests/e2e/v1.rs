@@ -71,3 +71,22 @@ async fn health_and_readiness() {
         "{overview}"
     );
 }
+
+#[tokio::test]
+async fn a_client_that_dawdles_is_left() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let server = Server::start("[server]\nheader_timeout_s = 1\nbody_timeout_s = 1");
+    for (sent, answer) in [
+        ("POST / HTT", ""),
+        ("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{", "did not come in time"),
+    ] {
+        let mut stream =
+            tokio::net::TcpStream::connect(server.origin.trim_start_matches("http://")).await.unwrap();
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        let mut told = String::new();
+        let ended =
+            tokio::time::timeout(std::time::Duration::from_secs(20), stream.read_to_string(&mut told)).await;
+        assert!(ended.is_ok(), "the connection stays open after {sent:?}");
+        assert!(told.contains(answer), "{told}");
+    }
+}

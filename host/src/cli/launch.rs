@@ -2,16 +2,22 @@
 //! between a fork and an exec, and so that the process that serves never had another user's rights.
 #![allow(clippy::disallowed_methods, reason = "a command: nothing else runs in its process")]
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
+use rustix::fs::OFlags;
+
 use super::pid_file::make_parent;
 use super::start::Arguments;
 use super::{Failure, log, ui};
+
+/// open(2): a link in the last place is refused, a pipe does not hold us up.
+const FILE_ITSELF: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
+const DIRECTORY_ITSELF: i32 = OFlags::NOFOLLOW.union(OFlags::DIRECTORY).bits() as i32;
 
 /// First word of what the daemon says when it serves.
 pub(super) const READY: &str = "ready";
@@ -22,11 +28,7 @@ pub(super) fn detach(arguments: &Arguments) -> Result<ExitCode, Failure> {
     std::fs::create_dir_all(&log_dir)
         .map_err(Failure::io(format!("cannot make log directory {}", log_dir.display())))?;
     let log_file = log_dir.join(log::FILE);
-    let stderr = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&log_file)
-        .map_err(Failure::io(format!("cannot write log file {}", log_file.display())))?;
+    let stderr = append_to(&log_file)?;
     let mut command = again(arguments, &["--detached"])?;
     let mut daemon = command
         .stdin(Stdio::null())
@@ -91,6 +93,9 @@ fn again(arguments: &Arguments, flags: &[&str]) -> Result<Command, Failure> {
             command.arg(name).arg(value);
         }
     }
+    if arguments.force {
+        command.arg("--force");
+    }
     switch_user(arguments, &mut command)?;
     Ok(command)
 }
@@ -98,8 +103,9 @@ fn again(arguments: &Arguments, flags: &[&str]) -> Result<Command, Failure> {
 fn switch_user(arguments: &Arguments, command: &mut Command) -> Result<(), Failure> {
     let user = arguments.uid.as_deref().map(|name| lookup(name, "/etc/passwd", "user")).transpose()?;
     let group = arguments.gid.as_deref().map(|name| lookup(name, "/etc/group", "group")).transpose()?;
-    // A user without a named group gets its own, never root's.
-    let group = group.map(|group| group.id).or_else(|| user.as_ref().and_then(|user| user.group));
+    // A user without a named group gets its own, never root's; a mere number gets the group of that number.
+    let group =
+        group.map(|group| group.id).or_else(|| user.as_ref().map(|user| user.group.unwrap_or(user.id)));
     if let Some(group) = group {
         command.gid(group);
     }
@@ -112,18 +118,36 @@ fn switch_user(arguments: &Arguments, command: &mut Command) -> Result<(), Failu
     make_parent(&pid_file)?;
     let log_dir = arguments.log_dir();
     let _ = std::fs::create_dir_all(&log_dir);
-    let opened = OpenOptions::new().create(true).append(true).open(&pid_file);
-    opened.map_err(Failure::io(format!("cannot write pid file {}", pid_file.display())))?;
-    for path in [&pid_file, &log_dir, &log_dir.join(log::FILE)] {
-        if path.exists() {
-            chown(path, Some(user.id), group).map_err(Failure::io(format!(
-                "cannot give {} to user {}",
-                path.display(),
-                user.id
-            )))?;
-        }
+    let directory = OpenOptions::new().read(true).custom_flags(DIRECTORY_ITSELF).open(&log_dir);
+    let directory =
+        directory.map_err(Failure::io(format!("cannot open log directory {}", log_dir.display())))?;
+    let log_file = log_dir.join(log::FILE);
+    for (file, path) in
+        [(directory, &log_dir), (append_to(&log_file)?, &log_file), (append_to(&pid_file)?, &pid_file)]
+    {
+        fchown(&file, Some(user.id), group).map_err(Failure::io(format!(
+            "cannot give {} to user {}",
+            path.display(),
+            user.id
+        )))?;
     }
     Ok(())
+}
+
+/// Opens a file to append to, which is that very file: where another user may write to its directory, a link there could
+/// make root write to, or give away, any file.
+fn append_to(path: &Path) -> Result<File, Failure> {
+    let cannot = || Failure::io(format!("cannot write {}", path.display()));
+    let mut options = OpenOptions::new();
+    let file = options.create(true).append(true).custom_flags(FILE_ITSELF).open(path).map_err(cannot())?;
+    let data = file.metadata().map_err(cannot())?;
+    if data.is_file() && data.nlink() == 1 {
+        return Ok(file);
+    }
+    Err(Failure::Other(format!(
+        "{} is not a file of its own (a link or a device): remove it",
+        path.display()
+    )))
 }
 
 struct Account {

@@ -4,11 +4,17 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::process::{Pid, test_kill_process};
 
 use super::Failure;
+
+/// How often and at which pause the lock is tried for.
+const LOCK_TRIES: u32 = 15;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a pid file says about its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,18 +72,35 @@ impl PidFile {
     pub(super) fn take(path: &Path) -> Result<Self, Failure> {
         let cannot = |what: &str| Failure::io(format!("cannot {what} pid file {}", path.display()));
         make_parent(path)?;
-        let mut options = OpenOptions::new();
-        let mut file =
-            options.read(true).write(true).create(true).truncate(false).open(path).map_err(cannot("open"))?;
-        if file.try_lock().is_err() {
-            let text = format!("imgserve is already running: its pid file {} is held", path.display());
-            return Err(Failure::Other(text));
-        }
+        let mut file = hold(path, true)?;
         file.set_len(0).map_err(cannot("write"))?;
         file.rewind().map_err(cannot("write"))?;
         writeln!(file, "{}", std::process::id()).map_err(cannot("write"))?;
         Ok(Self { path: path.to_owned(), file })
     }
+}
+
+/// Opens the file and takes its lock. Whoever only looks at the file holds the lock for a moment, and a server that
+/// ends removes the file: neither is mistaken for a running server.
+fn hold(path: &Path, create: bool) -> Result<File, Failure> {
+    let cannot = || Failure::io(format!("cannot open pid file {}", path.display()));
+    for _ in 0..LOCK_TRIES {
+        let mut options = OpenOptions::new();
+        let file =
+            options.read(true).write(true).create(create).truncate(false).open(path).map_err(cannot())?;
+        let ours = file.metadata().map_err(cannot())?.ino();
+        if file.try_lock().is_ok() && std::fs::metadata(path).is_ok_and(|there| there.ino() == ours) {
+            return Ok(file);
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    Err(Failure::Other(format!("imgserve is already running: its pid file {} is held", path.display())))
+}
+
+/// Removes a file that no server holds.
+pub(super) fn remove(path: &Path) -> Result<(), Failure> {
+    let _held = hold(path, false)?;
+    std::fs::remove_file(path).map_err(Failure::io(format!("cannot remove {}", path.display())))
 }
 
 impl Drop for PidFile {

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use tokio::net::TcpListener;
@@ -62,7 +63,8 @@ fn octal(text: &str) -> Result<u32, String> {
 }
 
 impl Arguments {
-    fn config(&self) -> Result<Config, Failure> {
+    /// The configuration, with what the command line says over it.
+    pub(super) fn config(&self) -> Result<Config, Failure> {
         let mut config = self.place.load()?;
         config.server.host = self.host.unwrap_or(config.server.host);
         config.server.port = self.port.unwrap_or(config.server.port);
@@ -151,7 +153,8 @@ fn serve(arguments: &Arguments, config: Config, ready: impl FnOnce(SocketAddr)) 
     // The same file even after an upgrade has replaced it, so that server and workers always match.
     let program = Some(PathBuf::from("/proc/self/exe")).filter(|path| path.exists()).unwrap_or(program);
     // Paths of the command line are meant from where it was typed.
-    let config_file = arguments.place.config_file().map(absolute);
+    let place = Place { config: arguments.place.config.clone().map(absolute), pid: None };
+    let read_config = Arc::new(move || Config::load(place.config_file().as_deref()));
     let pid_path = absolute(arguments.place.pid_file());
     if let Some(directory) = &arguments.chdir {
         std::env::set_current_dir(directory)
@@ -169,7 +172,7 @@ fn serve(arguments: &Arguments, config: Config, ready: impl FnOnce(SocketAddr)) 
         let bound = listener.local_addr().map_err(Failure::io("cannot learn the port"))?;
         warn_if_open(&config, bound);
         let commands = signals().map_err(Failure::io("cannot catch signals"))?;
-        server::serve(Setup { config, config_file, program }, listener, commands, || ready(bound))
+        server::serve(Setup { config, read_config, program }, listener, commands, || ready(bound))
             .await
             .map_err(|fault| Failure::Other(fault.text))
     });

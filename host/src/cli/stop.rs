@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         }
         State::Running(None) => Err(no_pid(&path)),
         State::Stale(_) => {
-            std::fs::remove_file(&path).map_err(Failure::io(format!("cannot remove {}", path.display())))?;
+            pid_file::remove(&path)?;
             ui::say(&format!("imgserve was not running; removed its stale pid file {}", path.display()));
             Ok(ExitCode::SUCCESS)
         }
@@ -54,6 +54,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 pub(super) fn restart(arguments: &start::Arguments) -> Result<ExitCode, Failure> {
+    // A running server is not given up for a configuration that would not start.
+    arguments.config()?;
     let path = arguments.place.pid_file();
     match pid_file::state(&path)? {
         State::Running(Some(pid)) => end(&arguments.place, &path, pid, false)?,
@@ -94,7 +96,8 @@ fn end(place: &Place, path: &Path, pid: Pid, kill: bool) -> Result<(), Failure> 
         std::thread::sleep(POLL);
     }
     if kill {
-        let _ = std::fs::remove_file(path);
+        // It may be gone by now, or a new server's.
+        let _ = pid_file::remove(path);
     }
     Ok(())
 }

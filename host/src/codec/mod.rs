@@ -9,7 +9,7 @@
 //! here (a panic, too much memory, an endless loop) is contained by the worker's limits and its deadline.
 //!
 //! # Layout
-//! - `format`, `error`: names and signatures; refusals and limits
+//! - `sniff`, `error`: which format bytes are of; refusals and limits
 //! - `decode`, `encode`: the two streams of frames, dispatching to the formats
 //! - `jpeg`, `png`, `gif`, `webp`, `bitmap` (BMP, TIFF, ICO), `svg`: the formats
 //! - `canvas`, `color`, `orientation`, `convert`: from a file's pixels to the contract's
@@ -21,13 +21,13 @@ mod convert;
 mod decode;
 mod encode;
 mod error;
-mod format;
 mod gif;
 mod jpeg;
 mod orientation;
 mod png;
 #[cfg(test)]
 mod samples;
+mod sniff;
 mod svg;
 #[cfg(test)]
 mod tests;
@@ -37,11 +37,11 @@ pub(crate) use convert::{WHITE, convert, pick_format};
 pub(crate) use decode::{DecodedFrame, Decoder};
 pub(crate) use encode::{EncodeOptions, Encoder, Loops};
 pub(crate) use error::{CodecError, Limits};
-pub(crate) use format::Format;
 pub(crate) use orientation::Orientation;
 
-use format::Sniff;
+use crate::format::Format;
 use imgserve_sdk::{DecodeHint, PixelFormat, SourceHeader};
+use sniff::Sniff;
 
 /// What [`probe`] found.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,7 +111,7 @@ impl Header {
 /// # Errors
 /// [`CodecError::Unrecognized`], or what is wrong with it or too much about it as far as its header tells.
 pub(crate) fn probe(bytes: &[u8], complete: bool, limits: &Limits) -> Result<Probe, CodecError> {
-    let format = match format::sniff(bytes) {
+    let format = match sniff::sniff(bytes) {
         Sniff::Is(format) => format,
         Sniff::Open if !complete => return Ok(Probe::NeedMore),
         Sniff::Open | Sniff::Unknown => return Err(svg::refuse_compressed(bytes)),

@@ -30,6 +30,9 @@ pub use render::render;
 /// The defaults, with a comment on every key.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
 
+/// No count, size or time is larger: sums and products of them must not overflow.
+const LARGEST: u64 = 1 << 40;
+
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -89,7 +92,7 @@ pub struct Server {
     pub host: IpAddr,
     pub port: u16,
     pub header_timeout_s: u64,
-    pub keep_alive_s: u64,
+    pub body_timeout_s: u64,
     pub max_body_kb: usize,
     pub max_connections: usize,
     pub max_finished_jobs: usize,
@@ -112,6 +115,7 @@ pub struct Workers {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Limits {
     pub max_source_mb: u64,
+    pub max_result_mb: u64,
     pub max_source_pixels: u64,
     pub max_output_pixels: u64,
     pub max_source_frames: u32,
@@ -205,7 +209,7 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         let positive = [
             ("server.header_timeout_s", self.server.header_timeout_s),
-            ("server.keep_alive_s", self.server.keep_alive_s),
+            ("server.body_timeout_s", self.server.body_timeout_s),
             ("server.max_body_kb", self.server.max_body_kb as u64),
             ("server.max_connections", self.server.max_connections as u64),
             ("workers.prepare_timeout_ms", self.workers.prepare_timeout_ms),
@@ -223,6 +227,12 @@ impl Config {
         ];
         if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(value_error(key, "must be at least 1"));
+        }
+        if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value > LARGEST) {
+            return Err(value_error(key, "is absurdly large"));
+        }
+        if !self.transfer.ca_file.as_os_str().is_empty() && !self.transfer.ca_file.is_absolute() {
+            return Err(value_error("transfer.ca_file", "must be an absolute path: a daemon works in /"));
         }
         if self.workers.memory_limit_mb < 64 {
             return Err(value_error("workers.memory_limit_mb", "must be at least 64"));

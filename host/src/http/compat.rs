@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use axum::Json;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde_json::json;
 
+use super::BodyLimit;
 use crate::fault::{Fault, FaultKind};
 use crate::job::{Accepted, Service};
 
@@ -57,15 +57,31 @@ pub(super) fn code(kind: FaultKind) -> Option<u16> {
 
 pub(super) async fn post(
     State(service): State<Arc<Service>>,
-    body: Result<Bytes, BytesRejection>,
+    Extension(limit): Extension<BodyLimit>,
+    body: Body,
 ) -> Response {
-    let body = match body {
-        Ok(body) => body,
-        Err(rejection) => return refusal(&Fault::new(FaultKind::NotJson, rejection.body_text())),
+    let accepted = match read(body, limit).await {
+        Ok(body) => service.accept(&body).await,
+        Err(fault) => Err(fault),
     };
-    match service.accept(&body).await {
+    match accepted {
         Ok(accepted) => acceptance(&accepted),
         Err(fault) => refusal(&fault),
+    }
+}
+
+/// The whole body, if it comes in time and is not too long.
+async fn read(body: Body, limit: BodyLimit) -> Result<Bytes, Fault> {
+    match tokio::time::timeout(limit.time, to_bytes(body, limit.bytes)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) => {
+            let text =
+                format!("the body cannot be read ([server] max_body_kb = {}): {error}", limit.bytes >> 10);
+            Err(Fault::new(FaultKind::NotJson, text))
+        }
+        Err(_) => {
+            Err(Fault::new(FaultKind::NotJson, "the body did not come in time ([server] body_timeout_s)"))
+        }
     }
 }
 
@@ -73,10 +89,11 @@ pub(super) async fn post(
 pub(super) async fn fallback(
     method: Method,
     state: State<Arc<Service>>,
-    body: Result<Bytes, BytesRejection>,
+    limit: Extension<BodyLimit>,
+    body: Body,
 ) -> Response {
     if method == Method::POST {
-        return post(state, body).await;
+        return post(state, limit, body).await;
     }
     (StatusCode::NOT_FOUND, "404 Not Found - imgserve 0.2\n").into_response()
 }

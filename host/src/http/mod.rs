@@ -17,9 +17,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
+use axum::{Extension, Router};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -35,14 +35,21 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause after an accept that failed for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-fn routes(service: Arc<Service>, max_body: usize) -> Router {
+/// What a request may cost, for the handlers.
+#[derive(Clone, Copy, Debug)]
+struct BodyLimit {
+    bytes: usize,
+    time: Duration,
+}
+
+fn routes(service: Arc<Service>, body: BodyLimit) -> Router {
     Router::new()
-        .route("/", get(pages::front).post(compat::post))
+        .route("/", get(pages::front).post(compat::post).fallback(compat::fallback))
         .route("/healthz", get(pages::healthz))
         .route("/readyz", get(pages::readyz))
         .nest("/v1", v1::routes())
         .fallback(compat::fallback)
-        .layer(axum::extract::DefaultBodyLimit::max(max_body))
+        .layer(Extension(body))
         .with_state(service)
 }
 
@@ -53,7 +60,9 @@ pub(crate) async fn serve(
     config: &Server,
     shutdown: impl Future<Output = ()>,
 ) {
-    let app = routes(service, config.max_body_kb << 10);
+    let body =
+        BodyLimit { bytes: config.max_body_kb << 10, time: Duration::from_secs(config.body_timeout_s) };
+    let app = routes(service, body);
     let connections = Arc::new(Semaphore::new(config.max_connections));
     let graceful = GracefulShutdown::new();
     tokio::pin!(shutdown);
@@ -99,7 +108,7 @@ fn connection(
     builder
         .timer(TokioTimer::new())
         // Runs from the end of the last response as well, and so bounds idle connections too.
-        .header_read_timeout(Duration::from_secs(config.header_timeout_s.max(config.keep_alive_s)))
+        .header_read_timeout(Duration::from_secs(config.header_timeout_s))
         .keep_alive(true)
         // A client that has sent its request and closed its side is still to be served.
         .half_close(true)

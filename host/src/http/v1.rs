@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::routing::get;
@@ -24,7 +25,10 @@ pub(super) fn routes() -> Router<Arc<Service>> {
         .method_not_allowed_fallback(wrong_method)
 }
 
-async fn job(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Result<Json<Record>, Problem> {
+type Name = Result<Path<String>, PathRejection>;
+
+async fn job(State(service): State<Arc<Service>>, id: Name) -> Result<Json<Record>, Problem> {
+    let id = id.map(|Path(id)| id).unwrap_or_default();
     JobId::parse(&id).and_then(|id| service.job(id)).map(Json).ok_or_else(|| {
         let detail = "no job has this id, or it finished too long ago ([server] max_finished_jobs)";
         Problem::new(StatusCode::NOT_FOUND, "Unknown job", detail)
@@ -59,10 +63,8 @@ async fn operations(State(service): State<Arc<Service>>) -> Json<Vec<Shown>> {
     Json(service.generation().registry.iter().map(Shown::of).collect())
 }
 
-async fn operation(
-    State(service): State<Arc<Service>>,
-    Path(name): Path<String>,
-) -> Result<Json<Shown>, Problem> {
+async fn operation(State(service): State<Arc<Service>>, name: Name) -> Result<Json<Shown>, Problem> {
+    let name = name.map(|Path(name)| name).unwrap_or_default();
     let generation = service.generation();
     generation.registry.get(&name).map(|operation| Json(Shown::of(operation))).ok_or_else(|| {
         let known: Vec<&str> = generation.registry.iter().map(|operation| operation.name.as_str()).collect();

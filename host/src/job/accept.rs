@@ -2,12 +2,12 @@
 //! is the job runnable, so that a late placeholder can never overwrite a result.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::generation::Generation;
-use super::intake::{self, Head, Held, Intake};
+use super::intake::{self, Head, Held, Intake, REPLY_PATIENCE};
 use super::request::{self, Order};
 use super::run::{Job, Supply};
 use super::service::{Service, Settings};
@@ -18,8 +18,6 @@ use crate::worker::Prepared;
 
 /// The bytes of a source that planning is first tried with; four times as many each further time.
 const FIRST_LOOK: usize = 16 << 10;
-/// How long a request waits for memory when its source must be read whole before it can be planned.
-const MEMORY_WAIT: Duration = Duration::from_secs(20);
 
 /// An accepted job, as the client is told of it.
 #[derive(Clone, Debug)]
@@ -40,6 +38,8 @@ impl Service {
         let object = request::parse(body)?;
         let generation = self.generation();
         let order = request::check(&object, &generation.registry)?;
+        // Counted before looking, so that a stop which begins meanwhile waits for this one.
+        let _counted = self.tasks.token();
         if self.tasks.is_closed() {
             return Err(Fault::new(FaultKind::Busy, "the server is stopping"));
         }
@@ -66,8 +66,9 @@ impl Acceptance {
     async fn accept(self, slot: tokio::sync::OwnedSemaphorePermit) -> Result<Accepted, Fault> {
         let started = Instant::now();
         let (prepared, placeholder, supply) = self.prepare().await?;
-        let destination_url = self.order.destination_for(prepared.width, prepared.height);
-        let destination = Destination::parse(&destination_url)
+        let (destination_url, destination) = self
+            .order
+            .destination_for(prepared.width, prepared.height)
             .map_err(|error| Fault::of(FaultKind::DestinationUnavailable, &error))?;
         let id = JobId::new();
         let mut record = self.record(id, &prepared, &destination);
@@ -87,14 +88,14 @@ impl Acceptance {
             settings: self.settings,
             _slot: slot,
         };
-        if let Err(fault) = job.store(placeholder).await {
+        if let Err(fault) = job.store_placeholder(placeholder).await {
             journal.withdraw(id);
             return Err(fault);
         }
         journal.update(id, |record| record.took(Phase::Placeholder, storing.elapsed()));
         journal.advance(id, JobState::Accepted);
         let unknown_arguments = job.order.unknown_arguments.clone();
-        self.service.tasks.spawn(job.run());
+        self.service.tasks.spawn(job.run_to_end());
         Ok(Accepted { id, destination: destination_url, unknown_arguments })
     }
 
@@ -123,7 +124,7 @@ impl Acceptance {
 
     /// Plans on the source's first bytes, as few as suffice.
     async fn prepare(&self) -> Result<(Prepared, Bytes, Supply), Fault> {
-        let Settings { transfer, gate } = &*self.settings;
+        let Settings { transfer, gate, .. } = &*self.settings;
         let mut intake = Intake::start(transfer, &self.order.source, gate).await?;
         let mut wanted = FIRST_LOOK;
         loop {
@@ -141,18 +142,15 @@ impl Acceptance {
             };
             wanted = head.len().max(wanted).saturating_mul(4);
             if let Some((prepared, placeholder)) = self.plan(head, complete).await? {
-                return Ok((prepared, placeholder, Supply::Coming(intake)));
+                return Ok((prepared, placeholder, Supply::Coming(intake.planned())));
             }
         }
     }
 
     /// The source must be read whole to be planned, and memory is short: waits for its turn, though not for long.
     async fn prepare_whole(&self) -> Result<(Prepared, Bytes, Supply), Fault> {
-        let Settings { transfer, gate } = &*self.settings;
-        let whole = intake::fetch_whole(transfer, &self.order.source, gate);
-        let held: Held = tokio::time::timeout(MEMORY_WAIT, whole).await.unwrap_or_else(|_| {
-            Err(Fault::new(FaultKind::Busy, "no memory for the source ([limits] source_memory_mb)"))
-        })?;
+        let Settings { transfer, gate, .. } = &*self.settings;
+        let held: Held = intake::fetch_whole(transfer, &self.order.source, gate, REPLY_PATIENCE).await?;
         match self.plan(held.bytes.clone(), true).await? {
             Some((prepared, placeholder)) => Ok((prepared, placeholder, Supply::Here(held))),
             None => Err(Fault::new(FaultKind::UnreadableSource, "the source ends before its dimensions")),

@@ -3,11 +3,13 @@
 //! source is fetched again when its turn comes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 
+use crate::config::Config;
 use crate::fault::{Fault, FaultKind};
 use crate::transfer::{Blame, Fetch, Transfer, TransferError, TransferErrorKind};
 
@@ -15,6 +17,9 @@ use crate::transfer::{Blame, Fetch, Transfer, TransferError, TransferErrorKind};
 const FREE: usize = 64 << 10;
 /// One permit of the shared limit stands for this many bytes.
 const UNIT: usize = 16 << 10;
+
+/// How long a client's request waits for a place or for memory before it is told "busy".
+pub(super) const REPLY_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What bounds the sources that are held and the transfers under way.
 #[derive(Clone, Debug)]
@@ -25,17 +30,35 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// `memory` bytes for all held sources, none of which is larger than `largest` bytes; `transfers` at once.
-    pub(super) fn new(memory: u64, largest: u64, transfers: usize) -> Self {
+    /// The bounds that the configuration sets; they hold until the process ends.
+    pub(super) fn new(config: &Config) -> Self {
         Self {
-            memory: Arc::new(Semaphore::new(units(memory) as usize)),
-            transfers: Arc::new(Semaphore::new(transfers)),
-            largest: units(largest),
+            memory: Arc::new(Semaphore::new(units(config.limits.source_memory_mb << 20) as usize)),
+            transfers: Arc::new(Semaphore::new(config.transfer.max_transfers)),
+            largest: units(config.limits.max_source_mb << 20),
         }
     }
 
-    async fn transfer(&self) -> Result<OwnedSemaphorePermit, Fault> {
-        Arc::clone(&self.transfers).acquire_owned().await.map_err(|_| stopping())
+    /// The same bounds for sources of up to `bytes`, as far as memory for them can ever be had.
+    pub(super) fn for_sources_up_to(&self, bytes: u64) -> Self {
+        Self { largest: units(bytes), ..self.clone() }
+    }
+
+    async fn transfer(&self, patience: Duration) -> Result<OwnedSemaphorePermit, Fault> {
+        permit(&self.transfers, 1, patience, "[transfer] max_transfers").await
+    }
+}
+
+/// Waits for permits, though not for ever.
+async fn permit(
+    semaphore: &Arc<Semaphore>,
+    count: u32,
+    patience: Duration,
+    key: &str,
+) -> Result<OwnedSemaphorePermit, Fault> {
+    match tokio::time::timeout(patience, Arc::clone(semaphore).acquire_many_owned(count)).await {
+        Ok(permit) => permit.map_err(|_| stopping()),
+        Err(_) => Err(Fault::new(FaultKind::Busy, format!("too much is under way ({key})"))),
     }
 }
 
@@ -57,7 +80,8 @@ pub(super) struct Held {
 /// A source being fetched. Dropped, the fetch ends.
 #[derive(Debug)]
 pub(super) struct Intake {
-    progress: watch::Receiver<Arrived>,
+    /// None when planning is done: nobody looks at the first bytes any more.
+    progress: Option<watch::Receiver<Arrived>>,
     task: JoinHandle<Result<Option<Held>, TransferError>>,
 }
 
@@ -100,17 +124,24 @@ impl Intake {
     /// # Errors
     /// [`FaultKind::SourceUnavailable`].
     pub(super) async fn start(transfer: &Transfer, url: &str, gate: &Gate) -> Result<Self, Fault> {
-        let permit = gate.transfer().await?;
+        let permit = gate.transfer(REPLY_PATIENCE).await?;
         let fetch = transfer.fetch(url).await.map_err(|error| unavailable(&error))?;
         let (sender, progress) = watch::channel(Arrived::default());
         let task = tokio::spawn(download(fetch, Arc::clone(&gate.memory), sender, permit));
-        Ok(Self { progress, task })
+        Ok(Self { progress: Some(progress), task })
+    }
+
+    /// Planning is done: the first bytes need not be shown any more.
+    pub(super) fn planned(mut self) -> Self {
+        self.progress = None;
+        self
     }
 
     /// The first bytes: at least `wanted` of them, unless there are fewer.
     pub(super) async fn head(&mut self, wanted: usize) -> Head {
         let enough = |arrived: &Arrived| arrived.head.len() >= wanted || arrived.end != End::Coming;
-        match self.progress.wait_for(enough).await {
+        let Some(progress) = &mut self.progress else { return Head::Failed };
+        match progress.wait_for(enough).await {
             Ok(arrived) => match arrived.end {
                 End::Coming => Head::Part(arrived.head.clone()),
                 End::Complete => Head::Whole(arrived.head.clone()),
@@ -144,12 +175,16 @@ impl Drop for Intake {
 /// Fetches the whole of `url`, after waiting until memory for it is there.
 ///
 /// # Errors
-/// [`FaultKind::SourceUnavailable`].
-pub(super) async fn fetch_whole(transfer: &Transfer, url: &str, gate: &Gate) -> Result<Held, Fault> {
+/// [`FaultKind::SourceUnavailable`]; [`FaultKind::Busy`] when `patience` ends before there is room.
+pub(super) async fn fetch_whole(
+    transfer: &Transfer,
+    url: &str,
+    gate: &Gate,
+    patience: Duration,
+) -> Result<Held, Fault> {
+    let _permit = gate.transfer(patience).await?;
     // The size is known for certain only afterwards, so room for the largest source is taken first.
-    let mut share =
-        Arc::clone(&gate.memory).acquire_many_owned(gate.largest).await.map_err(|_| stopping())?;
-    let _permit = gate.transfer().await?;
+    let mut share = permit(&gate.memory, gate.largest, patience, "[limits] source_memory_mb").await?;
     let mut fetch = transfer.fetch(url).await.map_err(|error| unavailable(&error))?;
     let mut bytes = BytesMut::new();
     while let Some(chunk) = fetch.chunk().await.map_err(|error| unavailable(&error))? {
@@ -186,7 +221,7 @@ async fn download(
         }
         bytes.extend_from_slice(&chunk);
         // Showing copies, so it is done at doubling sizes: in all no more than twice the source.
-        if bytes.len() >= shown * 2 {
+        if progress.receiver_count() > 0 && bytes.len() >= shown * 2 {
             shown = bytes.len().max(4096);
             let head = Bytes::copy_from_slice(&bytes);
             let _ = progress.send(Arrived { head, end: End::Coming });

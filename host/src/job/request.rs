@@ -4,11 +4,12 @@
 use imgserve_sdk::OutputKind;
 use serde_json::{Map, Value};
 
-use crate::codec::Format;
 use crate::fault::{Fault, FaultKind};
-use crate::registry::{HOST_ARGUMENTS, Operation, Registry};
+use crate::format::Format;
+use crate::registry::{self, HOST_ARGUMENTS, Operation, Registry, writable};
 use crate::transfer::{
-    Tags, basename, destination_extension, extension, scheme_of, split_form, substitute_tags,
+    Destination, Tags, TransferError, basename, destination_extension, extension, scheme_of, split_form,
+    substitute_tags,
 };
 use crate::worker::Task;
 
@@ -33,10 +34,14 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// `dstURL` with all tags substituted, for a result of this size.
-    pub(super) fn destination_for(&self, width: u32, height: u32) -> String {
-        let sizes = Tags { width: Some(width), height: Some(height), ..source_tags(&self.source) };
-        substitute_tags(&self.destination, &sizes)
+    /// `dstURL` with all tags substituted, for a result of this size, as text and understood.
+    pub(super) fn destination_for(
+        &self,
+        width: u32,
+        height: u32,
+    ) -> Result<(String, Destination), TransferError> {
+        let tags = Tags { width: Some(width), height: Some(height), ..source_tags(&self.source) };
+        Destination::from_template(&self.destination, &tags)
     }
 
     /// The result's format as it is shown to clients.
@@ -83,15 +88,15 @@ pub(super) fn check(object: &Map<String, Value>, registry: &Registry) -> Result<
     args.extend(request_args.clone());
     let own = operation.without_host_arguments(&args);
     operation.check(&Value::Object(own.clone()))?;
-    let quality = integer(&args, "quality")?;
-    let format_name = text(&args, "format")?;
+    let quality = registry::integer(&args, "quality")?;
+    let format_name = registry::text(&args, "format")?;
 
     let source_extension = source_extension(source, operation)?;
     scheme(source, "srcURL", FaultKind::SourceScheme)?;
     scheme(destination, "dstURL", FaultKind::DestinationScheme)?;
     let field = form_field(destination, &args)?;
-    let requested = format_name.map(|name| requested_format(name, operation)).transpose()?;
-    let quality = quality.map_or(Ok(DEFAULT_QUALITY), in_quality_range)?;
+    let requested = format_name.map(|name| operation.format(name)).transpose()?;
+    let quality = quality.map_or(Ok(DEFAULT_QUALITY), registry::quality)?;
     let (format, media_type) = output(operation, &source_extension, requested, destination, source)?;
 
     let unknown_arguments = request_args
@@ -141,24 +146,6 @@ fn url<'a>(value: &'a Value, member: &str, kind: FaultKind) -> Result<&'a str, F
     }
 }
 
-fn integer(args: &Map<String, Value>, name: &str) -> Result<Option<i64>, Fault> {
-    match args.get(name) {
-        None => Ok(None),
-        Some(value) => value.as_i64().map(Some).ok_or_else(|| wrong_type(name, value, "an integer")),
-    }
-}
-
-fn text<'a>(args: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, Fault> {
-    match args.get(name) {
-        None => Ok(None),
-        Some(value) => value.as_str().map(Some).ok_or_else(|| wrong_type(name, value, "a string")),
-    }
-}
-
-fn wrong_type(name: &str, value: &Value, wanted: &str) -> Fault {
-    Fault::new(FaultKind::WrongType, format!("argument `{name}`: {value} is not {wanted}"))
-}
-
 fn source_extension(source: &str, operation: &Operation) -> Result<String, Fault> {
     let found = extension(source).unwrap_or_default().to_ascii_lowercase();
     let taken = operation.source_extensions();
@@ -198,32 +185,6 @@ fn form_field(destination: &str, args: &Map<String, Value>) -> Result<Option<Str
             format!("args.field_name is {}, not a string", type_name(other)),
         )),
     }
-}
-
-fn requested_format(name: &str, operation: &Operation) -> Result<Format, Fault> {
-    let invalid = |text: String| Fault::new(FaultKind::InvalidArgument, text);
-    if let OutputKind::Encoded { media_type, .. } = &operation.description.output {
-        let text =
-            format!("argument `format`: `{}` gives {media_type}, which has no other format", operation.name);
-        return Err(invalid(text));
-    }
-    Format::from_name(name).filter(|format| format.can_encode()).ok_or_else(|| {
-        invalid(format!(
-            "argument `format`: \"{}\" is none of {}",
-            name.escape_debug(),
-            writable().join(", ")
-        ))
-    })
-}
-
-fn writable() -> Vec<&'static str> {
-    Format::ALL.iter().filter(|format| format.can_encode()).map(|format| format.name()).collect()
-}
-
-fn in_quality_range(quality: i64) -> Result<u8, Fault> {
-    u8::try_from(quality).ok().filter(|quality| (1..=100).contains(quality)).ok_or_else(|| {
-        Fault::new(FaultKind::InvalidArgument, format!("argument `quality`: {quality} is not in 1 to 100"))
-    })
 }
 
 /// The result's format, and whether the destination's extension fits it.

@@ -2,18 +2,21 @@
 //! "Image Processing failed" placeholder there and is recorded.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::generation::Generation;
-use super::intake::{self, Held, Intake};
+use super::intake::{self, Held, Intake, REPLY_PATIENCE};
 use super::request::Order;
 use super::service::{Service, Settings};
 use super::state::{JobId, JobState, Phase};
 use crate::fault::{Fault, FaultKind};
 use crate::transfer::Destination;
 use crate::worker::{Placeholder, Prepared};
+
+/// How long an accepted job waits for its turn to fetch its source again: past any queue that drains.
+const TURN_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 /// Where the source comes from.
 #[derive(Debug)]
@@ -49,10 +52,26 @@ impl Job {
         }
     }
 
-    /// Stores `bytes` at the destination.
-    pub(super) async fn store(&self, bytes: Bytes) -> Result<(), Fault> {
-        let stopping = |_| Fault::new(FaultKind::Busy, "the server is stopping");
-        let _permit = self.service.stores.acquire().await.map_err(stopping)?;
+    /// The same, and a job that breaks off by a mistake of ours has failed like any other.
+    pub(super) async fn run_to_end(self) {
+        let (service, id) = (Arc::clone(&self.service), self.id);
+        if let Err(broken_off) = tokio::spawn(self.run()).await {
+            let fault = Fault::new(FaultKind::OperationFailed, format!("the job broke off: {broken_off}"));
+            tracing::error!(job = %id, "{fault}");
+            service.journal.fail(id, fault);
+        }
+    }
+
+    /// Stores the placeholder, which a client waits for.
+    pub(super) async fn store_placeholder(&self, bytes: Bytes) -> Result<(), Fault> {
+        let acquired = tokio::time::timeout(REPLY_PATIENCE, self.service.placeholders.acquire()).await;
+        let Ok(Ok(_permit)) = acquired else {
+            return Err(Fault::new(FaultKind::Busy, "too much is under way ([transfer] max_transfers)"));
+        };
+        self.store(bytes).await
+    }
+
+    async fn store(&self, bytes: Bytes) -> Result<(), Fault> {
         let field = self.order.field.as_deref();
         self.settings
             .transfer
@@ -63,6 +82,10 @@ impl Job {
 
     async fn work(&mut self, accepted: Instant) -> Result<u64, Fault> {
         let held = self.source().await?;
+        let service = Arc::clone(&self.service);
+        // From before the run until the result is stored: no more results than permits are ever held.
+        let stopping = |_| Fault::new(FaultKind::Busy, "the server is stopping");
+        let _permit = service.results.acquire().await.map_err(stopping)?;
         let began = Arc::new(OnceLock::new());
         let report = {
             let (service, id, began) = (Arc::clone(&self.service), self.id, Arc::clone(&began));
@@ -74,6 +97,11 @@ impl Job {
             }
         };
         let peak_bytes = self.prepared.peak_bytes.saturating_add(held.bytes.len() as u64);
+        if peak_bytes > self.settings.memory_limit {
+            let (need, have) = (peak_bytes >> 20, self.settings.memory_limit >> 20);
+            let text = format!("the work would take about {need} MiB ([workers] memory_limit_mb = {have})");
+            return Err(Fault::new(FaultKind::LimitExceeded, text));
+        }
         let task = self.order.task.clone();
         let ran = self.generation.pool.run(task, held.bytes.clone(), peak_bytes, Arc::new(report)).await;
         drop(held);
@@ -107,8 +135,8 @@ impl Job {
         match arrived {
             Some(held) => Ok(held),
             None => {
-                let Settings { transfer, gate } = &*self.settings;
-                intake::fetch_whole(transfer, &self.order.source, gate).await
+                let Settings { transfer, gate, .. } = &*self.settings;
+                intake::fetch_whole(transfer, &self.order.source, gate, TURN_PATIENCE).await
             }
         }
     }

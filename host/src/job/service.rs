@@ -30,7 +30,10 @@ pub(crate) struct Service {
     pub(super) journal: Journal,
     /// One permit for each job that is accepted and not finished.
     pub(super) queue: Arc<Semaphore>,
-    pub(super) stores: Arc<Semaphore>,
+    /// Placeholders being stored: apart from results, so that slow destinations delay no reply.
+    pub(super) placeholders: Semaphore,
+    /// Jobs that run or whose result is being stored: what bounds the results held in memory.
+    pub(super) results: Semaphore,
     pub(super) tasks: TaskTracker,
     budget: Arc<Budget>,
     stats: Arc<Stats>,
@@ -41,6 +44,8 @@ pub(crate) struct Service {
 pub(super) struct Settings {
     pub(super) transfer: Transfer,
     pub(super) gate: Gate,
+    /// What one worker may take, in bytes.
+    pub(super) memory_limit: u64,
 }
 
 /// How the server is doing.
@@ -81,10 +86,11 @@ impl Service {
             program,
             generation: ArcSwap::new(generation),
             reloading: tokio::sync::Mutex::new(()),
-            settings: Mutex::new(Arc::new(Settings::new(config, transfer))),
+            settings: Mutex::new(Arc::new(Settings::new(config, transfer, Gate::new(config)))),
             journal: Journal::new(config.server.max_finished_jobs),
             queue: Arc::new(Semaphore::new(config.limits.max_queue)),
-            stores: Arc::new(Semaphore::new(config.transfer.max_transfers)),
+            placeholders: Semaphore::new(config.transfer.max_transfers),
+            results: Semaphore::new(config.transfer.max_transfers),
             tasks: TaskTracker::new(),
             budget,
             stats,
@@ -92,7 +98,8 @@ impl Service {
     }
 
     /// Swaps in the operations, workers, access rules and transfer settings of `config`. Jobs under way finish as they
-    /// began. What is bound at start (address, queue length, memory budget) stays.
+    /// began. What bounds
+    /// all generations together (queue, transfers at once, memory for sources and tasks) stays as it was at the start.
     ///
     /// # Errors
     /// The fault for which the new generation cannot be started; the old one goes on.
@@ -100,8 +107,9 @@ impl Service {
         let _one = self.reloading.lock().await;
         let (budget, stats) = (Arc::clone(&self.budget), Arc::clone(&self.stats));
         let generation = Generation::start(config, &self.program, budget, stats).await?;
-        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) =
-            Arc::new(Settings::new(config, transfer));
+        let gate = self.settings().gate.clone();
+        let settings = Arc::new(Settings::new(config, transfer, gate));
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
         self.generation.store(generation);
         Ok(())
     }
@@ -118,6 +126,11 @@ impl Service {
     /// The record of a job.
     pub(crate) fn job(&self, id: JobId) -> Option<Record> {
         self.journal.get(id)
+    }
+
+    /// Ids and destinations of the jobs that have not ended.
+    pub(crate) fn unfinished(&self) -> Vec<(JobId, String)> {
+        self.journal.unfinished()
     }
 
     /// How the server is doing.
@@ -143,13 +156,8 @@ impl Service {
 }
 
 impl Settings {
-    fn new(config: &Config, transfer: Transfer) -> Self {
-        let limits = &config.limits;
-        let gate = Gate::new(
-            limits.source_memory_mb << 20,
-            limits.max_source_mb << 20,
-            config.transfer.max_transfers,
-        );
-        Self { transfer, gate }
+    fn new(config: &Config, transfer: Transfer, gate: Gate) -> Self {
+        let memory_limit = config.workers.memory_limit_mb << 20;
+        Self { transfer, gate: gate.for_sources_up_to(config.limits.max_source_mb << 20), memory_limit }
     }
 }

@@ -46,6 +46,13 @@ impl Journal {
         self.lock().by_id.get(&id).cloned()
     }
 
+    /// Ids and destinations of the jobs that have not ended.
+    pub(crate) fn unfinished(&self) -> Vec<(JobId, String)> {
+        let records = self.lock();
+        let open = records.by_id.values().filter(|record| !record.state.is_final());
+        open.map(|record| (record.id, record.destination.clone())).collect()
+    }
+
     /// Changes what is recorded of an unfinished job.
     pub(crate) fn update(&self, id: JobId, change: impl FnOnce(&mut Record)) {
         if let Some(record) = self.lock().by_id.get_mut(&id).filter(|record| !record.state.is_final()) {

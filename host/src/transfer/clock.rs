@@ -102,11 +102,11 @@ mod tests {
     async fn each_timeout_names_its_key() {
         let clock = clock(1, 2, 60);
         let connect = clock.connect(pending::<()>()).await.unwrap_err();
-        assert_eq!(connect.to_string(), "timed out: [limits] connect_timeout_s is 1 s");
+        assert_eq!(connect.to_string(), "timed out: [transfer] connect_timeout_s is 1 s");
         let idle = clock.idle(pending::<()>()).await.unwrap_err();
-        assert_eq!(idle.to_string(), "timed out: [limits] idle_timeout_s is 2 s");
+        assert_eq!(idle.to_string(), "timed out: [transfer] idle_timeout_s is 2 s");
         let total = clock.total(pending::<()>()).await.unwrap_err();
-        assert_eq!(total.to_string(), "timed out: [limits] transfer_timeout_s is 60 s");
+        assert_eq!(total.to_string(), "timed out: [transfer] total_timeout_s is 60 s");
         assert_eq!(total.kind(), TransferErrorKind::Timeout);
     }
 

@@ -9,6 +9,7 @@ use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
 use super::error::{TransferError, TransferErrorKind};
+use super::tags::{Tags, substitute_tags};
 
 /// A scheme imgserve transfers by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -136,16 +137,32 @@ pub(crate) enum Destination {
 }
 
 impl Destination {
-    /// Understands a `dstURL` whose tags have been substituted.
+    /// Understands a `dstURL` without tags.
+    #[cfg(test)]
+    pub(crate) fn parse(url: &str) -> Result<Self, TransferError> {
+        Self::from_template(url, &Tags::default()).map(|(_, destination)| destination)
+    }
+
+    /// Understands a `dstURL` with tags: the substituted text, and where it leads. What kind of destination it is, and
+    /// the page of a form, are the template's: a colon in a source's name changes neither.
     ///
     /// # Errors
     ///
     /// `InvalidUrl`, the message naming the URL without its password.
-    pub(crate) fn parse(url: &str) -> Result<Self, TransferError> {
-        if let Some((page, file_name)) = split_form(url) {
-            let page = parse_http(page).map_err(|error| error.at(url))?;
-            return Ok(Self::Form { page, file_name: file_name.to_owned() });
-        }
+    pub(crate) fn from_template(template: &str, tags: &Tags<'_>) -> Result<(String, Self), TransferError> {
+        let Some((page, name)) = split_form(template) else {
+            let text = substitute_tags(template, tags);
+            let plain = Self::plain(&text)?;
+            return Ok((text, plain));
+        };
+        // Without a colon of its own all of the name is substituted in.
+        let file_name = substitute_tags(name, tags);
+        let text = format!("{page}:{file_name}");
+        let page = parse_http(page).map_err(|error| error.at(&text))?;
+        Ok((text, Self::Form { page, file_name }))
+    }
+
+    fn plain(url: &str) -> Result<Self, TransferError> {
         SourceUrl::parse(url).map(|plain| match plain {
             SourceUrl::Http(url) => Self::Put { url },
             SourceUrl::Ftp(url) => Self::Ftp(url),
@@ -302,11 +319,15 @@ fn unparsable(error: url::ParseError) -> TransferError {
     invalid(&error.to_string())
 }
 
-/// The URL as it may be shown and logged: without its password. Text that is no URL loses whatever could be one.
+/// The URL as it may be shown and logged: without its password, and without its query, which is where signed URLs and
+/// tokens keep theirs. Text that is no URL loses whatever could be one.
 pub(super) fn redact(url: &str) -> String {
     if let Ok(mut parsed) = Url::parse(url)
         && parsed.set_password(None).is_ok()
     {
+        if parsed.query().is_some() {
+            parsed.set_query(Some("..."));
+        }
         return parsed.into();
     }
     let shown = match (url.find("://"), url.rfind('@')) {

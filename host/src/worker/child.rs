@@ -12,12 +12,15 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::UnixStream;
 use tokio::process::Command;
+use tokio::task::JoinHandle;
 
 use super::protocol::{self, Loaded, Reply, Request, Setup};
 use crate::fault::Fault;
 
 /// How long a new worker may take to load its plugins.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a dead worker's last words are waited for.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Longest line taken from a worker's stderr, in bytes; the rest of the line is dropped.
 const MAX_LINE: usize = 2048;
 
@@ -49,6 +52,8 @@ pub(super) struct Child {
     process: tokio::process::Child,
     stream: UnixStream,
     last_line: Arc<Mutex<String>>,
+    log: Option<JoinHandle<()>>,
+    max_result: u64,
     /// What it has loaded.
     pub(super) loaded: Vec<Loaded>,
 }
@@ -72,10 +77,12 @@ impl Child {
             .spawn()
             .map_err(SpawnError::Process)?;
         let last_line = Arc::new(Mutex::new(String::new()));
-        if let Some(stderr) = process.stderr.take() {
-            tokio::spawn(log_lines(stderr, process.id().unwrap_or(0), Arc::clone(&last_line)));
-        }
-        let mut child = Self { process, stream, last_line, loaded: Vec::new() };
+        let log = process
+            .stderr
+            .take()
+            .map(|stderr| tokio::spawn(log_lines(stderr, process.id().unwrap_or(0), Arc::clone(&last_line))));
+        let max_result = setup.limits.max_result_mb << 20;
+        let mut child = Self { process, stream, last_line, log, max_result, loaded: Vec::new() };
         let exchange = async {
             child.send(&Request::Setup(setup.clone()), &[]).await?;
             child.receive(|_| {}).await
@@ -96,13 +103,14 @@ impl Child {
 
     /// Hands over a task. An error means that the worker was gone before it could have begun.
     pub(super) async fn send(&mut self, request: &Request, payload: &[u8]) -> io::Result<()> {
+        self.last_line.lock().unwrap_or_else(PoisonError::into_inner).clear();
         protocol::send(&mut self.stream, request, payload).await
     }
 
     /// Waits for the outcome of the task. An error means that the worker died of it.
     pub(super) async fn receive(&mut self, mut progress: impl FnMut(f32)) -> io::Result<(Reply, Bytes)> {
         loop {
-            match protocol::receive(&mut self.stream).await? {
+            match protocol::receive(&mut self.stream, self.max_result).await? {
                 (Reply::Progress(done), _) => progress(done),
                 outcome => return Ok(outcome),
             }
@@ -124,8 +132,10 @@ impl Child {
                 self.process.wait().await
             }
         };
-        // The last words may still be in the pipe; the reading task ends with it.
-        tokio::task::yield_now().await;
+        // The last words may still be in the pipe; the task that reads them ends with it.
+        if let Some(log) = self.log.take() {
+            let _ = tokio::time::timeout(LAST_WORDS, log).await;
+        }
         let line = self.last_line.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let how = status.map_or_else(|error| error.to_string(), describe);
         if line.is_empty() { how } else { format!("{how}: {line}") }

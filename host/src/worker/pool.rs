@@ -20,6 +20,9 @@ use crate::fault::{Fault, FaultKind, chain};
 /// How long to wait before a worker that cannot be started is tried again.
 const RESPAWN_DELAY: Duration = Duration::from_secs(1);
 
+/// How long a short task may wait for a worker.
+const SHORT_PATIENCE: Duration = Duration::from_secs(30);
+
 /// What a pool needs to know.
 #[derive(Clone, Debug)]
 pub(crate) struct PoolConfig {
@@ -64,6 +67,8 @@ struct Assignment {
     payload: Bytes,
     deadline: Deadline,
     progress: Option<Arc<dyn Fn(f32) + Send + Sync>>,
+    /// Whether a worker was already lost over it before it could begin.
+    again: bool,
     outcome: oneshot::Sender<Result<(Reply, Bytes), Fault>>,
 }
 
@@ -163,6 +168,7 @@ impl Pool {
             payload: source,
             deadline,
             progress: Some(progress),
+            again: false,
             outcome: sender,
         };
         self.shared.queue.push_long(peak_bytes, assignment);
@@ -181,14 +187,14 @@ impl Pool {
         let limit = Duration::from_millis(self.shared.config.workers.prepare_timeout_ms);
         let deadline = Deadline { limit, key: "[workers] prepare_timeout_ms" };
         let (sender, outcome) = oneshot::channel();
-        self.shared.queue.push_short(Assignment {
-            request,
-            payload,
-            deadline,
-            progress: None,
-            outcome: sender,
-        });
-        self.outcome(outcome).await
+        let assignment =
+            Assignment { request, payload, deadline, progress: None, again: false, outcome: sender };
+        self.shared.queue.push_short(assignment);
+        // Somebody waits for the reply: a queue that does not move must not hold them for ever.
+        match tokio::time::timeout(limit + SHORT_PATIENCE, self.outcome(outcome)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Fault::new(FaultKind::Busy, "no worker was free in time")),
+        }
     }
 
     async fn outcome(
@@ -236,6 +242,8 @@ async fn supervise(shared: Arc<Shared>, slot: Slot, mut ready: Option<Child>) {
             Some(child) => child,
             None => match shared.spawn(slot).await {
                 Ok(child) => child,
+                // Nobody needs it any more.
+                Err(_) if shared.queue.is_done() => return,
                 Err(error) => {
                     tracing::error!("{}; trying again in {} s", chain(&error), RESPAWN_DELAY.as_secs());
                     tokio::time::sleep(RESPAWN_DELAY).await;
@@ -321,7 +329,11 @@ async fn perform(child: &mut Child, assignment: Assignment) -> Option<End> {
             None
         }
         Ok(Err(true)) => Some(End::Task(assignment)),
-        Ok(Err(false)) => Some(End::Idle(Some(assignment))),
+        // Gone before it could begin, which can happen once by chance; twice, and the task itself kills workers.
+        Ok(Err(false)) if !assignment.again => {
+            Some(End::Idle(Some(Assignment { again: true, ..assignment })))
+        }
+        Ok(Err(false)) => Some(End::Task(assignment)),
         Err(_) => Some(End::Late(assignment)),
     }
 }

@@ -16,7 +16,7 @@ use crate::fault::Fault;
 
 /// Longest JSON of a frame, in bytes: arguments come from a request body, which is capped far below.
 const MAX_MESSAGE: u32 = 64 << 20;
-/// Longest payload, in bytes: more than any source or result that the limits allow.
+/// Longest payload that a worker takes, in bytes: more than any source that the limits allow.
 const MAX_PAYLOAD: u64 = 4 << 30;
 const PREFIX: usize = 12;
 
@@ -62,7 +62,7 @@ pub(crate) struct Task {
     /// The source's extension, for formats that the host cannot recognise by content.
     pub extension: String,
     /// The result's file format, or none for output that the operation encodes itself.
-    pub format: Option<crate::codec::Format>,
+    pub format: Option<crate::format::Format>,
     /// Encoding quality, 1 to 100.
     pub quality: u8,
 }
@@ -75,7 +75,7 @@ pub(crate) struct Placeholder {
     /// Height in pixels.
     pub height: u32,
     /// Its file format.
-    pub format: crate::codec::Format,
+    pub format: crate::format::Format,
     /// Whether it says that the work failed, rather than that it is under way.
     pub failed: bool,
 }
@@ -132,11 +132,11 @@ fn prefix(message: &[u8], payload: &[u8]) -> [u8; PREFIX] {
     prefix
 }
 
-fn lengths(prefix: [u8; PREFIX]) -> io::Result<(usize, usize)> {
+fn lengths(prefix: [u8; PREFIX], max_payload: u64) -> io::Result<(usize, usize)> {
     let (message, payload) = prefix.split_at(4);
     let message = u32::from_le_bytes(message.try_into().expect("split at 4"));
     let payload = u64::from_le_bytes(payload.try_into().expect("12 less 4 is 8"));
-    if message > MAX_MESSAGE || payload > MAX_PAYLOAD {
+    if message > MAX_MESSAGE || payload > max_payload {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "frame too long"));
     }
     Ok((message as usize, payload as usize))
@@ -159,7 +159,7 @@ pub(crate) fn write<T: Serialize>(stream: &mut impl Write, message: &T, payload:
 pub(crate) fn read<T: DeserializeOwned>(stream: &mut impl Read) -> io::Result<(T, Vec<u8>)> {
     let mut head = [0; PREFIX];
     stream.read_exact(&mut head)?;
-    let (message_len, payload_len) = lengths(head)?;
+    let (message_len, payload_len) = lengths(head, MAX_PAYLOAD)?;
     let mut message = vec![0; message_len];
     stream.read_exact(&mut message)?;
     let mut payload = Vec::with_capacity(payload_len);
@@ -182,13 +182,14 @@ pub(crate) async fn send<T: Serialize>(
     stream.write_all(payload).await
 }
 
-/// Reads a frame (the server's side).
+/// Reads a frame with a payload of up to `max_payload` bytes (the server's side).
 pub(crate) async fn receive<T: DeserializeOwned>(
     stream: &mut (impl AsyncReadExt + Unpin),
+    max_payload: u64,
 ) -> io::Result<(T, Bytes)> {
     let mut head = [0; PREFIX];
     stream.read_exact(&mut head).await?;
-    let (message_len, payload_len) = lengths(head)?;
+    let (message_len, payload_len) = lengths(head, max_payload)?;
     let mut message = vec![0; message_len];
     stream.read_exact(&mut message).await?;
     // The announced length is not allocated up front: a worker gone wild must not make the server grow.
@@ -208,7 +209,7 @@ mod tests {
     async fn a_frame_arrives_as_it_was_sent_either_way() {
         let mut wire = Vec::new();
         write(&mut wire, &Reply::Progress(0.5), b"payload").unwrap();
-        let (reply, payload) = receive::<Reply>(&mut wire.as_slice()).await.unwrap();
+        let (reply, payload) = receive::<Reply>(&mut wire.as_slice(), 7).await.unwrap();
         assert!(matches!(reply, Reply::Progress(0.5)));
         assert_eq!(payload, "payload");
 
@@ -224,7 +225,8 @@ mod tests {
         let mut wire = Vec::new();
         write(&mut wire, &Reply::NeedMore, b"payload").unwrap();
         assert!(read::<Reply>(&mut &wire[..wire.len() - 1]).is_err());
-        assert!(receive::<Reply>(&mut &wire[..wire.len() - 1]).await.is_err());
-        assert!(receive::<Reply>(&mut [0xff_u8; 64].as_slice()).await.is_err());
+        assert!(receive::<Reply>(&mut wire.as_slice(), 6).await.is_err(), "longer than the limit");
+        assert!(receive::<Reply>(&mut &wire[..wire.len() - 1], 7).await.is_err());
+        assert!(receive::<Reply>(&mut [0xff_u8; 64].as_slice(), 1 << 20).await.is_err());
     }
 }

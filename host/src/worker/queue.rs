@@ -60,6 +60,12 @@ impl<T> Queue<T> {
         self.changed.notify_waiters();
     }
 
+    /// Whether it is closed and empty.
+    pub(super) fn is_done(&self) -> bool {
+        let waiting = self.lock();
+        waiting.closed && waiting.short.is_empty() && waiting.long.is_empty()
+    }
+
     /// Waiting tasks, short and long.
     pub(super) fn len(&self) -> (usize, usize) {
         let waiting = self.lock();

@@ -11,9 +11,10 @@ use serde_json::{Map, Value};
 
 use super::placeholder;
 use super::protocol::{Placeholder, Prepared, Task};
-use crate::codec::{self, CodecError, Decoder, EncodeOptions, Encoder, Format, Loops, Probe};
+use crate::codec::{self, CodecError, Decoder, EncodeOptions, Encoder, Loops, Probe};
 use crate::config::Limits;
 use crate::fault::{Fault, FaultKind};
+use crate::format::Format;
 
 /// Bytes of the source that an operation which reads its own format gets to plan on.
 const HEAD: usize = 64 << 10;
@@ -96,7 +97,13 @@ impl Worker {
                 return Err(Fault::new(FaultKind::UnreadableSource, "the source is not an image"));
             }
         }
-        Ok((plan.width, plan.height, sink.finish()?))
+        let result = sink.finish()?;
+        if result.len() as u64 > self.limits.max_result_mb << 20 {
+            let (have, limit) = (result.len() >> 20, self.limits.max_result_mb);
+            let text = format!("the result has {have} MiB, more than [limits] max_result_mb = {limit}");
+            return Err(Fault::new(FaultKind::LimitExceeded, text));
+        }
+        Ok((plan.width, plan.height, result))
     }
 
     fn operation(&self, task: &Task) -> Result<&Operation, Fault> {

@@ -1,97 +1,18 @@
 //! FTP and FTPS against libunftp, a real server.
 #![allow(clippy::disallowed_methods, reason = "files of the test's own")]
 
-use std::fmt::Debug;
-use std::path::PathBuf;
-use std::pin::Pin;
-use std::sync::Arc;
+use imgserve_peers::{Authority, Ftp};
 
-use libunftp::ServerBuilder;
-use libunftp::options::FtpsRequired;
-use tokio::net::TcpListener;
-use unftp_core::auth::{AuthenticationError, Authenticator, Credentials, Principal};
-use unftp_sbe_fs::Filesystem;
-
-use super::tls::{Certified, certify, trusting};
+use super::tls::trusting;
 use super::{fetch, transfer};
 use crate::transfer::{Destination, Transfer, TransferError, TransferErrorKind};
-
-/// Lets in `ann` with the password `p:w`, and the anonymous.
-#[derive(Debug)]
-struct Door;
-
-impl Authenticator for Door {
-    fn authenticate<'life0, 'life1, 'life2, 'result>(
-        &'life0 self,
-        user: &'life1 str,
-        credentials: &'life2 Credentials,
-    ) -> Pin<Box<dyn Future<Output = Result<Principal, AuthenticationError>> + Send + 'result>>
-    where
-        'life0: 'result,
-        'life1: 'result,
-        'life2: 'result,
-        Self: 'result,
-    {
-        let welcome =
-            user == "anonymous" || (user == "ann" && credentials.password.as_deref() == Some("p:w"));
-        let username = user.to_owned();
-        Box::pin(
-            async move { welcome.then_some(Principal { username }).ok_or(AuthenticationError::BadPassword) },
-        )
-    }
-}
-
-struct Server {
-    directory: tempfile::TempDir,
-    port: u16,
-}
-
-impl Server {
-    async fn start(tls: Option<&Certified>) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let files = directory.path().join("files");
-        std::fs::create_dir(&files).unwrap();
-        let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| directory.path().join(name));
-        if let Some(tls) = tls {
-            std::fs::write(&certificate, tls.certificate.pem()).unwrap();
-            std::fs::write(&key, tls.key.serialize_pem()).unwrap();
-        }
-        let secure = tls.is_some();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        tokio::spawn(async move {
-            while let Ok((peer, _)) = listener.accept().await {
-                let root = files.clone();
-                let storage = Box::new(move || Filesystem::new(root.clone()).unwrap());
-                let mut builder = ServerBuilder::with_authenticator(storage, Arc::new(Door));
-                if secure {
-                    let always = FtpsRequired::All;
-                    builder = builder.ftps(&certificate, &key).ftps_required(always, always);
-                }
-                tokio::spawn(builder.build().unwrap().service(peer));
-            }
-        });
-        Self { directory, port }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join("files").join(name)
-    }
-
-    fn names(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.path("")).unwrap();
-        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-}
 
 async fn store(transfer: &Transfer, url: &str, body: &[u8]) -> Result<(), TransferError> {
     let body = bytes::Bytes::copy_from_slice(body);
     transfer.store(&Destination::parse(url).unwrap(), body, "image/png", None).await
 }
 
-async fn store_over_and_fetch(transfer: &Transfer, server: &Server, base: &str) {
+async fn store_over_and_fetch(transfer: &Transfer, server: &Ftp, base: &str) {
     let result: Vec<u8> = (0..300_000).map(|i| i as u8).collect();
     let url = format!("{base}/x%20y.png");
     store(transfer, &url, b"placeholder\r\n").await.unwrap();
@@ -105,14 +26,14 @@ async fn store_over_and_fetch(transfer: &Transfer, server: &Server, base: &str) 
 
 #[tokio::test]
 async fn ftp_stores_over_and_fetches() {
-    let server = Server::start(None).await;
+    let server = Ftp::start(None).await;
     store_over_and_fetch(&transfer(), &server, &format!("ftp://localhost:{}", server.port)).await;
 }
 
 #[tokio::test]
 async fn ftps_stores_over_and_fetches() {
-    let certified = certify();
-    let server = Server::start(Some(&certified)).await;
+    let certified = Authority::new();
+    let server = Ftp::start(Some(&certified)).await;
     for host in ["localhost", "127.0.0.1"] {
         let base = format!("ftps://ann:p%3Aw@{host}:{}", server.port);
         store_over_and_fetch(&trusting(&certified), &server, &base).await;
@@ -121,11 +42,11 @@ async fn ftps_stores_over_and_fetches() {
 
 #[tokio::test]
 async fn ftps_trusts_no_stranger_and_never_falls_back_to_plain() {
-    let certified = certify();
-    let secure = Server::start(Some(&certified)).await;
+    let certified = Authority::new();
+    let secure = Ftp::start(Some(&certified)).await;
     let url = format!("ftps://localhost:{}/x", secure.port);
     assert_eq!(fetch(&transfer(), &url).await.unwrap_err().kind(), TransferErrorKind::Tls);
-    let plain = Server::start(None).await;
+    let plain = Ftp::start(None).await;
     std::fs::write(plain.path("x"), "x").unwrap();
     let url = format!("ftps://localhost:{}/x", plain.port);
     assert_eq!(fetch(&trusting(&certified), &url).await.unwrap_err().kind(), TransferErrorKind::Protocol);
@@ -133,7 +54,7 @@ async fn ftps_trusts_no_stranger_and_never_falls_back_to_plain() {
 
 #[tokio::test]
 async fn paths_and_logins_are_those_of_the_url() {
-    let server = Server::start(None).await;
+    let server = Ftp::start(None).await;
     std::fs::create_dir(server.path("d")).unwrap();
     let base = format!("127.0.0.1:{}", server.port);
     store(&transfer(), &format!("ftp://ann:p%3Aw@{base}/d/x.png"), b"1").await.unwrap();
@@ -149,7 +70,7 @@ async fn paths_and_logins_are_those_of_the_url() {
 
 #[tokio::test]
 async fn an_ftp_source_over_the_limit_is_refused() {
-    let server = Server::start(None).await;
+    let server = Ftp::start(None).await;
     std::fs::write(server.path("x"), vec![0; (1 << 20) + 1]).unwrap();
     let error = fetch(&transfer(), &format!("ftp://127.0.0.1:{}/x", server.port)).await.unwrap_err();
     assert_eq!(error.kind(), TransferErrorKind::TooLarge);

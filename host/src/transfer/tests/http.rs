@@ -137,7 +137,7 @@ async fn a_server_that_falls_silent_is_left() {
     let (mid_body, task) = raw("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome").await;
     let error = fetch(&impatient(), &format!("http://{mid_body}/x")).await.unwrap_err();
     assert_eq!((error.kind(), error.is_transient()), (TransferErrorKind::Timeout, true));
-    assert!(error.to_string().contains("[limits] idle_timeout_s"), "{error}");
+    assert!(error.to_string().contains("[transfer] idle_timeout_s"), "{error}");
     task.await.unwrap();
     let (mute, _task) = raw("").await;
     assert_eq!(
