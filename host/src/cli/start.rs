@@ -149,9 +149,7 @@ fn serve(arguments: &Arguments, config: Config, ready: impl FnOnce(SocketAddr)) 
     if let Some(mask) = arguments.umask {
         rustix::process::umask(rustix::fs::Mode::from_bits_truncate(mask));
     }
-    let program = std::env::current_exe().map_err(Failure::io("cannot find imgserve's own program file"))?;
-    // The same file even after an upgrade has replaced it, so that server and workers always match.
-    let program = Some(PathBuf::from("/proc/self/exe")).filter(|path| path.exists()).unwrap_or(program);
+    let program = program()?;
     // Paths of the command line are meant from where it was typed.
     let place = Place { config: arguments.place.config.clone().map(absolute), pid: None };
     let read_config = Arc::new(move || Config::load(place.config_file().as_deref()));
@@ -179,6 +177,14 @@ fn serve(arguments: &Arguments, config: Config, ready: impl FnOnce(SocketAddr)) 
     // Transfers that nobody waits for any more must not hold up the end.
     runtime.shutdown_background();
     outcome
+}
+
+/// imgserve itself, to be started as a worker.
+pub(super) fn program() -> Result<PathBuf, Failure> {
+    // The same file even after an upgrade has replaced it, so that server and workers always match.
+    let same = Some(PathBuf::from("/proc/self/exe")).filter(|path| path.exists());
+    same.map_or_else(std::env::current_exe, Ok)
+        .map_err(Failure::io("cannot find imgserve's own program file"))
 }
 
 fn warn_if_open(config: &Config, bound: SocketAddr) {

@@ -1,4 +1,5 @@
-//! The HTTP JSON API; the only code that names hyper or axum.
+//! The HTTP JSON API; the only code that names hyper or axum, but for the web server that
+//! `imgserve demo` brings along as a peer.
 //!
 //! # Layout
 //! - this file: the listener's loop, limits of a connection, the routes
