@@ -173,3 +173,31 @@ async fn every_extension_of_0_2() {
         assert_eq!(look(&server.read(&name)), (20, 20, format));
     }
 }
+
+#[tokio::test]
+async fn a_colon_in_the_sources_name_changes_no_destination() {
+    let (server, web) = (Server::start(""), Web::start(None).await);
+    let source = server.write("a:b.png", samples::encoded(60, 40, ImageFormat::Png));
+    let size = json!({ "width": 20, "height": 10, "field_name": "picture" });
+    for (destination, wanted) in [
+        (web.file("{$basename}.png"), web.file("a:b.png")),
+        (web.form("form-{$basename}.png"), web.form("form-a:b.png")),
+    ] {
+        let reply = server.post("resize", &source, &destination, size.clone()).await;
+        assert_eq!(reply.body, json!({ "dstURL": wanted }), "{reply:?}");
+        assert_eq!(server.ended(reply.job()).await["state"], "succeeded");
+    }
+    assert_eq!((web.versions("a:b.png").len(), web.versions("form-a:b.png").len()), (2, 2));
+}
+
+#[tokio::test]
+async fn no_password_or_signature_is_told() {
+    let (server, ftp, web) = (Server::start(""), Ftp::start(None).await, Web::start(None).await);
+    std::fs::write(ftp.path("a.png"), samples::encoded(60, 40, ImageFormat::Png)).unwrap();
+    let source = format!("ftp://ann:p%3Aw@127.0.0.1:{}/a.png", ftp.port);
+    let destination = format!("{}?X-Signature=5ec2e7", web.file("b.png"));
+    let record = server.succeed("resize", &source, &destination, json!({ "width": 20, "height": 10 })).await;
+    for told in [record.to_string(), server.log()] {
+        assert!(!told.contains("p%3Aw") && !told.contains("p:w") && !told.contains("5ec2e7"), "{told}");
+    }
+}

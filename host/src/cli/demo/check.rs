@@ -5,7 +5,7 @@ use imgserve_sdk::Image;
 
 use super::found::Found;
 use super::samples::Sample;
-use crate::codec::Format;
+use crate::format::Format;
 
 /// Columns and rows of cells whose mean colours are compared.
 const GRID: u32 = 6;

@@ -1,4 +1,5 @@
 //! The demo as a client: posts requests to imgserve as any client does, over HTTP, and asks for the jobs' records.
+#![allow(clippy::disallowed_methods, reason = "the replies are those of our own server")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

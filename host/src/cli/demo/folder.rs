@@ -1,5 +1,6 @@
 //! The demo's directory of files: watched, so that every version of a file is kept, however quickly the next one
 //! replaces it. Where the system has no watch to spare (inotify's limits), only what is there when one looks is seen.
+#![allow(clippy::disallowed_methods, reason = "small files of the demo's own, and nobody else to disturb")]
 
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use imgserve_sdk::{DecodeHint, Image, PixelFormat};
 
 use super::shelf::Version;
-use crate::codec::{Decoder, Format, Limits, Probe, convert, probe};
+use crate::codec::{Decoder, Limits, Probe, convert, probe};
+use crate::format::Format;
 
 const LIMITS: Limits = Limits { max_pixels: 50_000_000, max_frames: 1000 };
 

@@ -3,7 +3,7 @@
 use super::check::Expected;
 use super::peers::{Peers, Place};
 use super::samples::{Sample, Samples};
-use crate::codec::Format;
+use crate::format::Format;
 
 /// A job and what must come of it.
 #[derive(Clone, Debug)]

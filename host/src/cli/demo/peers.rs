@@ -1,4 +1,5 @@
 //! The servers that the demo's jobs fetch from and store to, all its own: web, FTP, and a directory for `file` URLs.
+#![allow(clippy::disallowed_methods, reason = "small files of the demo's own, and nobody else to disturb")]
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

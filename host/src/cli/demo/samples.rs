@@ -5,7 +5,8 @@ use bytes::Bytes;
 use imgserve_sdk::{Image, PixelFormat};
 
 use super::{ball, landscape};
-use crate::codec::{CodecError, EncodeOptions, Encoder, Format, Loops, convert};
+use crate::codec::{CodecError, EncodeOptions, Encoder, Loops, convert};
+use crate::format::Format;
 
 /// Frames of the animation.
 const FRAMES: u32 = 16;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::net::TcpListener;
 
 use super::shelf::Shelf;
-use crate::codec::Format;
+use crate::format::Format;
 
 /// The name of the form's file field.
 pub(super) const FIELD: &str = "picture";
