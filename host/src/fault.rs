@@ -53,6 +53,16 @@ pub(crate) enum FaultKind {
     LimitExceeded,
     /// The operation itself failed.
     OperationFailed,
+    /// A plugin trapped or panicked.
+    PluginTrapped,
+    /// A plugin wanted more memory than its limit.
+    PluginOutOfMemory,
+    /// A plugin was not done within its limit.
+    PluginTimedOut,
+    /// A plugin did what the contract does not allow.
+    PluginContract,
+    /// The operation's plugin has failed too often of late; try again later.
+    OperationSuspended,
     /// Too much to do; try again later.
     Busy,
 }
@@ -83,6 +93,11 @@ impl FaultKind {
             Self::DestinationUnavailable => "destination-unavailable",
             Self::LimitExceeded => "limit-exceeded",
             Self::OperationFailed => "operation-failed",
+            Self::PluginTrapped => "plugin-trapped",
+            Self::PluginOutOfMemory => "plugin-out-of-memory",
+            Self::PluginTimedOut => "plugin-timed-out",
+            Self::PluginContract => "plugin-contract",
+            Self::OperationSuspended => "operation-suspended",
             Self::Busy => "busy",
         }
     }
@@ -102,12 +117,25 @@ pub(crate) struct Fault {
     pub kind: FaultKind,
     /// For a person.
     pub text: String,
+    /// The operation whose plugin is to blame, if one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// When it is worth trying again, in seconds, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
 }
 
 impl Fault {
     /// A fault of `kind`; `text` is lowercase and without a full stop.
     pub(crate) fn new(kind: FaultKind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into() }
+        Self { kind, text: text.into(), operation: None, retry_after_s: None }
+    }
+
+    /// The same, blamed on the plugin behind an operation.
+    #[must_use]
+    pub(crate) fn blamed_on(mut self, operation: &str) -> Self {
+        self.operation = Some(operation.to_owned());
+        self
     }
 
     /// A fault whose text is an error's with all its causes.

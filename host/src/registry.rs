@@ -1,18 +1,31 @@
 //! Operation name → what is known of its plugin and its settings. Built from the configuration and from what the
 //! workers say they have loaded; requests are checked against it before anything is fetched.
+//!
+//! # Layout
+//! - this file: the operations, and the checks of their arguments
+//! - `chain`: from a request's operation to the steps that are run
+//! - `breaker`: an operation whose plugin keeps failing is refused for a while
 
-use std::collections::BTreeMap;
+mod breaker;
+mod chain;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
+use std::time::Duration;
 
-use imgserve_sdk::{Description, InputKind, OutputKind};
+use imgserve_sdk::{Description, InputKind};
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{ValidationError, Validator};
 use serde_json::{Map, Value};
 
-use crate::config;
+use crate::config::{self, Config, PluginKind};
 use crate::fault::{Fault, FaultKind};
 use crate::format::Format;
-use crate::worker::Loaded;
+use crate::plugin::Artifact;
+use crate::worker::{Loaded, Step};
+
+pub(crate) use breaker::{Breaker, BreakerState};
+pub(crate) use chain::Chain;
 
 /// All operations that requests may name.
 #[derive(Debug)]
@@ -29,6 +42,10 @@ pub(crate) struct Operation {
     pub settings: config::Operation,
     /// What its plugin says of itself.
     pub description: Description,
+    /// Its plugin's file; none for a builtin one.
+    pub artifact: Option<Artifact>,
+    /// Whether it is refused for a while.
+    pub breaker: Breaker,
     schema: Validator,
 }
 
@@ -37,17 +54,27 @@ impl Registry {
     ///
     /// # Errors
     /// A fault that names the operation whose schema or default arguments are not usable.
-    pub(crate) fn build(
-        settings: &BTreeMap<String, config::Operation>,
-        loaded: &[Loaded],
-    ) -> Result<Self, Fault> {
+    pub(crate) fn build(config: &Config, loaded: &[Loaded]) -> Result<Self, Fault> {
         let mut operations = BTreeMap::new();
-        for Loaded { name, description } in loaded {
-            let Some(settings) = settings.get(name) else { continue };
-            let operation = Operation::new(name, settings.clone(), description.clone())?;
+        let plugins = &config.plugins;
+        for (name, settings) in config.operations.iter().filter(|(_, settings)| settings.enabled) {
+            let (description, artifact) = match loaded.iter().find(|loaded| loaded.name == *name) {
+                Some(Loaded { description, artifact, .. }) => (description.clone(), artifact.clone()),
+                None if settings.is_pipeline() => (chain::description(), None),
+                None => continue,
+            };
+            let pause = Duration::from_secs(plugins.breaker_pause_s);
+            // A builtin operation fails on hostile images, and is not to be refused to others for it.
+            let failures = if settings.kind == PluginKind::Builtin { 0 } else { plugins.breaker_failures };
+            let breaker = Breaker::new(failures, pause);
+            let operation = Operation::new(name, settings.clone(), description, artifact, breaker)?;
             operations.insert(name.clone(), operation);
         }
-        Ok(Self { operations })
+        let registry = Self { operations };
+        for operation in registry.operations.values() {
+            registry.check_defaults(operation)?;
+        }
+        Ok(registry)
     }
 
     /// The operation of this name.
@@ -59,15 +86,63 @@ impl Registry {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Operation> {
         self.operations.values()
     }
+
+    /// The file name extensions of the sources that an operation takes, lowercase; a pipeline takes what its first step
+    /// does, and so whatever any operation does.
+    pub(crate) fn source_extensions<'r>(&'r self, operation: &'r Operation) -> Vec<&'r str> {
+        if !operation.settings.is_pipeline() {
+            return operation.source_extensions();
+        }
+        let others = self.iter().filter(|operation| !operation.settings.is_pipeline());
+        let all: BTreeSet<&str> = others.flat_map(Operation::source_extensions).collect();
+        all.into_iter().collect()
+    }
+
+    /// Notes that a task of these steps has succeeded, or whose plugin has failed it.
+    pub(crate) fn note(&self, steps: &[Step], outcome: Result<(), &Fault>) {
+        match outcome {
+            Ok(()) => {
+                steps.iter().filter_map(|step| self.get(&step.operation)).for_each(|o| o.breaker.succeeded());
+            }
+            Err(fault) => {
+                let blamed = fault.operation.as_deref().and_then(|name| self.get(name));
+                if let Some(pause) = blamed.and_then(|operation| operation.breaker.failed()) {
+                    let operation = fault.operation.as_deref().unwrap_or_default();
+                    tracing::warn!(
+                        operation,
+                        "refused for {} s after repeated failures: {fault}",
+                        pause.as_secs()
+                    );
+                }
+            }
+        }
+    }
+
+    /// Whether the default arguments are usable, as far as they go.
+    fn check_defaults(&self, operation: &Operation) -> Result<(), Fault> {
+        match self.chain(operation, operation.settings.args.clone()) {
+            Err(fault) if fault.kind != FaultKind::MissingArgument => {
+                let text = format!("operation `{}`: default {}", operation.name, fault.text);
+                Err(Fault::new(FaultKind::OperationFailed, text))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Operation {
-    fn new(name: &str, settings: config::Operation, description: Description) -> Result<Self, Fault> {
+    fn new(
+        name: &str,
+        settings: config::Operation,
+        description: Description,
+        artifact: Option<Artifact>,
+        breaker: Breaker,
+    ) -> Result<Self, Fault> {
         let refuse =
             |text: String| Fault::new(FaultKind::OperationFailed, format!("operation `{name}`: {text}"));
         let schema = jsonschema::validator_for(&description.arguments)
             .map_err(|error| refuse(format!("its argument schema is not usable: {error}")))?;
-        let operation = Self { name: name.to_owned(), settings, description, schema };
+        let operation = Self { name: name.to_owned(), settings, description, artifact, breaker, schema };
         let defaults = &operation.settings.args;
         if let Some(key) =
             defaults.keys().find(|key| !operation.knows(key) && !HOST_ARGUMENTS.contains(&key.as_str()))
@@ -77,18 +152,10 @@ impl Operation {
                 operation.argument_names().join(", ")
             )));
         }
-        let own = operation.without_host_arguments(defaults);
-        let format = text(defaults, "format")
-            .and_then(|name| name.map(|name| operation.format(name)).transpose().map(|_| ()));
         let quality =
             integer(defaults, "quality").and_then(|number| number.map(quality).transpose().map(|_| ()));
-        format.and(quality).map_err(|fault| refuse(format!("default {}", fault.text)))?;
-        match operation.check(&Value::Object(own)) {
-            Err(fault) if fault.kind != FaultKind::MissingArgument => {
-                Err(refuse(format!("default {}", fault.text)))
-            }
-            _ => Ok(operation),
-        }
+        quality.map_err(|fault| refuse(format!("default {}", fault.text)))?;
+        Ok(operation)
     }
 
     /// Whether its schema has this argument.
@@ -115,32 +182,6 @@ impl Operation {
                 })
                 .collect(),
         }
-    }
-
-    /// The arguments that are the operation's own.
-    pub(crate) fn without_host_arguments(&self, args: &Map<String, Value>) -> Map<String, Value> {
-        let own = args.iter().filter(|(key, _)| !HOST_ARGUMENTS.contains(&key.as_str()));
-        own.map(|(key, value)| (key.clone(), value.clone())).collect()
-    }
-
-    /// The format that a request asks for by this name.
-    ///
-    /// # Errors
-    /// [`FaultKind::InvalidArgument`].
-    pub(crate) fn format(&self, name: &str) -> Result<Format, Fault> {
-        let invalid = |text: String| Fault::new(FaultKind::InvalidArgument, text);
-        if let OutputKind::Encoded { media_type, .. } = &self.description.output {
-            let text =
-                format!("argument `format`: `{}` gives {media_type}, which has no other format", self.name);
-            return Err(invalid(text));
-        }
-        Format::from_name(name).filter(|format| format.can_encode()).ok_or_else(|| {
-            invalid(format!(
-                "argument `format`: \"{}\" is none of {}",
-                name.escape_debug(),
-                writable().join(", ")
-            ))
-        })
     }
 
     /// Checks required arguments first, then types, as 0.2's codes 106 and 107 do. Ranges are for the plan.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use crate::{Description, Error, Frame, Image, ImageRef, Plan, SourceHeader, Window};
+use crate::{Description, Error, Frame, Image, ImageRef, Plan, SourceHeader, Window, arguments};
 
 /// An image operation: three functions, whatever kind of plugin it becomes.
 pub trait Operation: 'static {
@@ -15,11 +15,11 @@ pub trait Operation: 'static {
     fn describe() -> Description;
 
     /// What `run` will produce from a source with this header. Called before the client is answered, so it must
-    /// be quick and must not need a pixel.
+    /// be quick and must not need a pixel; the same arguments, header and configuration must give the same plan.
     ///
     /// # Errors
     /// Any [`Error`]; the client is told its kind and text at once.
-    fn plan(args: &Self::Args, source: &SourceHeader) -> Result<Plan, Error>;
+    fn plan(args: &Self::Args, source: &SourceHeader, host: &dyn Host) -> Result<Plan, Error>;
 
     /// Does the work. The result must have the size that `plan` promised for the same arguments and header.
     ///
@@ -29,7 +29,7 @@ pub trait Operation: 'static {
 }
 
 /// What `run` is given.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Source<'a> {
     /// The header that `plan` was given.
     pub header: &'a SourceHeader,
@@ -38,12 +38,12 @@ pub struct Source<'a> {
 }
 
 /// The source in one of its forms.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Input<'a> {
     /// One image, decoded as the plan's hint allows.
     Pixels {
         /// The decoded pixels, upright and sRGB.
-        image: ImageRef<'a>,
+        image: Pixels<'a>,
         /// Which part of the source they show.
         window: Window,
     },
@@ -58,15 +58,54 @@ pub enum Input<'a> {
     Encoded(&'a [u8]),
 }
 
-impl<'a> Source<'a> {
+/// Decoded pixels: a view of the host's, or, where they had to be copied into a sandbox, a copy that is the plugin's.
+#[derive(Clone, Debug)]
+pub enum Pixels<'a> {
+    /// Lent by the host for the length of the call.
+    Borrowed(ImageRef<'a>),
+    /// The plugin's own.
+    Owned(Image),
+}
+
+impl Pixels<'_> {
+    /// The pixels, to read.
+    pub fn as_ref(&self) -> ImageRef<'_> {
+        match self {
+            Self::Borrowed(image) => *image,
+            Self::Owned(image) => image.as_ref(),
+        }
+    }
+
+    /// The pixels, to change in place; copies them only if they are the host's.
+    pub fn into_image(self) -> Image {
+        match self {
+            Self::Borrowed(image) => image.to_image(),
+            Self::Owned(image) => image,
+        }
+    }
+}
+
+impl Source<'_> {
     /// The one image of a source given as pixels, and which part of the source it shows.
     ///
     /// # Errors
     /// `failed` when the source was given in another form than `describe` asked for.
-    pub fn pixels(&self) -> Result<(ImageRef<'a>, Window), Error> {
+    pub fn pixels(&self) -> Result<(ImageRef<'_>, Window), Error> {
+        match &self.input {
+            Input::Pixels { image, window } => Ok((image.as_ref(), *window)),
+            _ => Err(not_pixels()),
+        }
+    }
+
+    /// The one image of a source given as pixels, to change in place, and which part of the source it shows. In a
+    /// sandbox this copies nothing.
+    ///
+    /// # Errors
+    /// `failed` when the source was given in another form than `describe` asked for.
+    pub fn into_pixels(self) -> Result<(Image, Window), Error> {
         match self.input {
-            Input::Pixels { image, window } => Ok((image, window)),
-            _ => Err(Error::failed("the host gave the source in another form than pixels")),
+            Input::Pixels { image, window } => Ok((image.into_image(), window)),
+            _ => Err(not_pixels()),
         }
     }
 
@@ -74,12 +113,16 @@ impl<'a> Source<'a> {
     ///
     /// # Errors
     /// `failed` when the source was given in another form than `describe` asked for.
-    pub fn encoded(&self) -> Result<&'a [u8], Error> {
+    pub fn encoded(&self) -> Result<&[u8], Error> {
         match self.input {
             Input::Encoded(bytes) => Ok(bytes),
             _ => Err(Error::failed("the host gave the source decoded instead of encoded")),
         }
     }
+}
+
+fn not_pixels() -> Error {
+    Error::failed("the host gave the source in another form than pixels")
 }
 
 /// What `run` gives.
@@ -115,11 +158,33 @@ pub enum Flow {
     Cancelled,
 }
 
-/// What an operation may ask of its host while it runs.
+/// What an operation may ask of its host.
 pub trait Host {
-    /// Writes a line to the host's log, under the plugin's name. Long lines are cut.
+    /// Writes a line to the host's log, under the operation's name. Long lines are cut, and after many lines in one
+    /// job the rest is dropped.
     fn log(&self, level: Level, message: &str);
 
     /// Reports how much is done, from 0 to 1, and learns whether to go on.
     fn progress(&self, done: f32) -> Flow;
+
+    /// The next of a sequence of random numbers, evenly spread over all values. The same job gets the same sequence
+    /// whenever it is done again; it is not fit for secrets.
+    fn random(&self) -> u64;
+
+    /// The `config` table of the operation's section in the host's configuration, as the JSON text of an object.
+    /// [`parse_config`](trait.Host.html#method.parse_config) makes a structure of it.
+    fn config(&self) -> &str;
+}
+
+impl dyn Host + '_ {
+    /// The operation's `config` table as a structure of the plugin's own.
+    ///
+    /// # Errors
+    /// `failed`, naming the key, when the table does not fit; that is the operator's to mend.
+    pub fn parse_config<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        arguments::parse(self.config().as_bytes()).map_err(|error| {
+            let text = error.message().replace("argument", "key");
+            Error::failed(format!("the operation's `config` in imgserve's configuration: {text}"))
+        })
+    }
 }

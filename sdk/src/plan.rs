@@ -15,7 +15,7 @@ pub struct SourceHeader {
     pub height: u32,
     /// How many frames it has; `None` when that is known only after reading all of it.
     pub frames: Option<u32>,
-    /// The pixel format it decodes to before any conversion.
+    /// The pixel format that `run` will be given: the one the source decodes to, converted as the description asks.
     pub pixels: PixelFormat,
     /// The source's first bytes (at most 64 KiB), only for operations that take encoded bytes.
     #[serde(skip)]

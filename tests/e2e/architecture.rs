@@ -74,7 +74,8 @@ fn modules_use_only_whom_they_may() {
     ];
     for (path, text) in all() {
         let Some(inner) = path.strip_prefix("host/src/").filter(|_| !only_tests(&path)) else { continue };
-        let Some((_, forbidden)) = rules.iter().find(|(module, _)| inner.split('/').next() == Some(*module))
+        let top = inner.split('/').next().unwrap_or_default().trim_end_matches(".rs");
+        let Some((_, forbidden)) = rules.iter().find(|(module, _)| top == module.trim_end_matches(".rs"))
         else {
             continue;
         };
@@ -99,7 +100,7 @@ fn library_names_stand_where_they_belong() {
         ("image_webp", &["host/src/codec/"]),
         ("moxcms", &["host/src/codec/"]),
         ("resvg", &["ops/rasterize/"]),
-        ("fast_image_resize", &["ops/resize/"]),
+        ("fast_image_resize", &["ops/resize/", "plugins/smartcrop/"]),
         ("wasmtime", &["host/src/plugin/wasm"]),
         ("libloading", &["host/src/plugin/native"]),
     ];
@@ -113,7 +114,12 @@ fn library_names_stand_where_they_belong() {
 
 #[test]
 fn unsafe_stands_where_it_belongs() {
-    let homes = ["sdk/src/abi/", "host/src/plugin/native.rs", "host/src/codec/webp/"];
+    let homes = [
+        "sdk/src/abi/",
+        "host/src/plugin/native.rs",
+        "host/src/plugin/wasm/engine.rs",
+        "host/src/codec/webp/",
+    ];
     for (path, text) in all() {
         let holds = code(&text).contains("unsafe {") || code(&text).contains("unsafe fn");
         assert!(
@@ -138,7 +144,7 @@ fn the_readme_lists_every_configuration_section() {
     let defaults = std::fs::read_to_string(beside("../host/src/config/defaults.toml")).unwrap();
     for line in defaults.lines() {
         let key = line.split(" = ").next().unwrap_or_default();
-        if !line.starts_with('#') && line.contains(" = ") && !["kind", "plugin", "enabled"].contains(&key) {
+        if !line.starts_with('#') && line.contains(" = ") {
             assert!(readme.contains(&format!("`{key}`")), "README's configuration table lacks `{key}`");
         }
     }

@@ -50,7 +50,7 @@ async fn operations_are_described_with_their_schemas() {
     let (status, operations) = server.get("/v1/operations").await;
     let names: Vec<&str> =
         operations.as_array().unwrap().iter().map(|o| o["name"].as_str().unwrap()).collect();
-    assert_eq!((status, names), (200, vec!["resize", "thumb"]));
+    assert_eq!((status, names), (200, vec!["pipeline", "resize", "thumb"]));
     let (_, thumb) = server.get("/v1/operations/thumb").await;
     assert_eq!(thumb["defaults"], json!({ "width": 9 }));
     assert_eq!(thumb["plugin"]["name"], "resize");

@@ -4,14 +4,17 @@
 //! - `options`: what several commands take
 //! - `start`, `stop` (and restart), `status`, `reload`: the daemon
 //! - `config`: the configuration in force; `demo`: the whole thing shown at work
+//! - `plugin`: operations of one's own
 //! - `pid_file`, `log`, `launch`, `ui`: what the commands share
 
 mod config;
 mod demo;
 mod launch;
 mod log;
+mod operations;
 mod options;
 mod pid_file;
+mod plugin;
 mod reload;
 mod start;
 mod status;
@@ -59,11 +62,19 @@ enum Command {
     Config(config::Arguments),
     /// Start a server on a free port, run real jobs through it and show what happens
     Demo(demo::Arguments),
+    /// Write, build, check and try operations of your own
+    #[command(subcommand)]
+    Plugin(plugin::Command),
+    /// List what requests may name: operations with their kinds, versions and limits
+    Operations(operations::Arguments),
     /// Print the version
     Version,
     /// A worker process; started by the server
     #[command(hide = true)]
     Worker,
+    /// The process that makes plugins ready to load; started by the server
+    #[command(hide = true)]
+    Compile,
 }
 
 /// Runs the command that `arguments` (the program's name first) name.
@@ -74,6 +85,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     };
     let outcome = match cli.command {
         Command::Worker => return crate::worker::serve(),
+        Command::Compile => return crate::worker::compile(),
         Command::Start(arguments) => start::run(&arguments),
         Command::Stop(arguments) => stop::run(&arguments),
         Command::Restart(arguments) => stop::restart(&arguments),
@@ -81,6 +93,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Reload(place) => reload::run(&place),
         Command::Config(arguments) => config::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Operations(arguments) => operations::run(&arguments),
+        Command::Plugin(command) => plugin::run(&command),
         Command::Version => {
             ui::say(&format!("imgserve {}", env!("CARGO_PKG_VERSION")));
             Ok(ExitCode::SUCCESS)

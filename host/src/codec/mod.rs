@@ -135,6 +135,12 @@ pub(crate) fn probe(bytes: &[u8], complete: bool, limits: &Limits) -> Result<Pro
     Ok(Probe::Header(header))
 }
 
+/// Bytes of the pixels that a decoder gives for one frame, converted to `format`.
+pub(crate) fn decoded_bytes(header: &Header, hint: &DecodeHint, format: PixelFormat) -> u64 {
+    let scale = decode::scale(header, hint);
+    (format.bytes(header.width, header.height) as f64 * scale * scale).ceil() as u64
+}
+
 /// The memory in bytes that decoding takes at its peak, one delivered frame included, the source's own bytes not.
 pub(crate) fn estimate(header: &Header, hint: &DecodeHint) -> u64 {
     let scale = decode::scale(header, hint);

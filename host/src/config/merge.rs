@@ -6,7 +6,18 @@ use toml::{Table, Value};
 use super::{ConfigError, DEFAULTS};
 
 /// Keys of an `[operations.NAME]` section; the section's name is free.
-const OPERATION_KEYS: [&str; 4] = ["kind", "plugin", "args", "enabled"];
+const OPERATION_KEYS: [&str; 10] = [
+    "kind",
+    "plugin",
+    "path",
+    "sha256",
+    "memory_limit_mb",
+    "time_limit_ms",
+    "max_output_pixels",
+    "config",
+    "args",
+    "enabled",
+];
 
 /// The defaults with `text`'s values put over them.
 pub(super) fn over_defaults(text: &str) -> Result<Table, ConfigError> {

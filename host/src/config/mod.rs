@@ -2,8 +2,9 @@
 //! the default configuration and its documentation; this file says what type each has and what is valid.
 //!
 //! # Layout
-//! - `memory`: how much of it there is
+//! - `derived`: what is left open and found on the machine
 //! - `merge`: a user's file over the defaults; unknown keys refused, the nearest known one suggested
+//! - `operation`: the section of an operation
 //! - `paths`: where files lie for root and for others
 //! - `render`: the configuration in force, with the defaults' comments
 #![allow(
@@ -11,8 +12,9 @@
     reason = "read before the runtime starts, or on a thread of its own by a reload"
 )]
 
-mod memory;
+mod derived;
 mod merge;
+mod operation;
 mod paths;
 mod render;
 
@@ -22,8 +24,8 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
+pub use operation::{Operation, PIPELINE, PluginKind};
 pub use paths::Paths;
 pub use render::render;
 
@@ -80,6 +82,8 @@ pub struct Config {
     pub transfer: Transfer,
     /// What may be reached.
     pub access: Access,
+    /// Third-party plugins.
+    pub plugins: Plugins,
     /// The log file.
     pub log: Log,
     /// The registry: operation name → plugin and its settings.
@@ -150,32 +154,14 @@ pub struct Log {
     pub max_files: usize,
 }
 
-/// `[operations.NAME]`
+/// `[plugins]`
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Operation {
-    /// What kind of plugin is behind it.
-    pub kind: PluginKind,
-    /// The plugin's name, such as `resize`.
-    pub plugin: String,
-    /// Default arguments, which a request may override.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub args: Map<String, Value>,
-    /// Whether requests may name it.
-    #[serde(default = "enabled")]
-    pub enabled: bool,
-}
-
-fn enabled() -> bool {
-    true
-}
-
-/// What kind of plugin is behind an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PluginKind {
-    /// Linked into imgserve.
-    Builtin,
+pub struct Plugins {
+    pub cache_dir: PathBuf,
+    pub compile_timeout_s: u64,
+    pub compile_memory_mb: u64,
+    pub breaker_failures: u32,
+    pub breaker_pause_s: u64,
 }
 
 impl Config {
@@ -187,7 +173,12 @@ impl Config {
         let Some(path) = file else { return Self::parse("") };
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        Self::parse(&text)
+        let mut config = Self::parse(&text)?;
+        // A plugin's path is meant from where the file that names it is.
+        if let Some(directory) = std::path::absolute(path).ok().as_deref().and_then(Path::parent) {
+            config.operations.values_mut().for_each(|operation| operation.resolve(directory));
+        }
+        Ok(config)
     }
 
     /// The defaults, overridden by a user's TOML `text`.
@@ -223,6 +214,8 @@ impl Config {
             ("transfer.idle_timeout_s", self.transfer.idle_timeout_s),
             ("transfer.total_timeout_s", self.transfer.total_timeout_s),
             ("transfer.max_transfers", self.transfer.max_transfers as u64),
+            ("plugins.compile_timeout_s", self.plugins.compile_timeout_s),
+            ("plugins.breaker_pause_s", self.plugins.breaker_pause_s),
             ("log.max_size_mb", self.log.max_size_mb),
         ];
         if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
@@ -233,6 +226,15 @@ impl Config {
         }
         if !self.transfer.ca_file.as_os_str().is_empty() && !self.transfer.ca_file.is_absolute() {
             return Err(value_error("transfer.ca_file", "must be an absolute path: a daemon works in /"));
+        }
+        if !self.plugins.cache_dir.as_os_str().is_empty() && !self.plugins.cache_dir.is_absolute() {
+            return Err(value_error("plugins.cache_dir", "must be an absolute path: a daemon works in /"));
+        }
+        if self.plugins.compile_memory_mb < 256 {
+            return Err(value_error("plugins.compile_memory_mb", "must be at least 256"));
+        }
+        for (name, operation) in &self.operations {
+            operation.check(name, self.workers.memory_limit_mb)?;
         }
         if self.workers.memory_limit_mb < 64 {
             return Err(value_error("workers.memory_limit_mb", "must be at least 64"));
@@ -267,7 +269,7 @@ mod tests {
     fn the_defaults_are_valid_and_complete() {
         let config = Config::parse("").unwrap();
         assert_eq!(config.server.port, 8602);
-        assert_eq!(config.operations.keys().collect::<Vec<_>>(), ["rasterize", "resize"]);
+        assert_eq!(config.operations.keys().collect::<Vec<_>>(), ["pipeline", "rasterize", "resize"]);
     }
 
     #[test]
@@ -291,6 +293,21 @@ mod tests {
                 "unknown key `operations.x.arg`: did you mean `operations.x.args`?",
             ),
             ("[operations.x]\nplugin = 'resize'", "operations.x: missing field `kind`"),
+            ("[operations.x]\nkind = 'wasm'", "operations.x.path: is missing: "),
+            ("[operations.x]\nkind = 'builtin'", "operations.x.plugin: is missing: "),
+            ("[operations.x]\nkind = 'native'\npath = '/x.so'", "operations.x.sha256: is missing: "),
+            (
+                "[operations.x]\nkind = 'wasm'\npath = '/x.wasm'\nsha256 = 'abc'",
+                "operations.x.sha256: must be 64 hexadecimal digits",
+            ),
+            (
+                "[operations.x]\nkind = 'wasm'\npath = '/x.wasm'\nmemory_limit_mb = 4000",
+                "operations.x.memory_limit_mb: must be from 1 to workers.memory_limit_mb = 1024",
+            ),
+            (
+                "[operations.x]\nkind = 'builtin'\nplugin = 'resize'\nmemory_limit_mb = 100",
+                "operations.x.memory_limit_mb: is for kind = \"wasm\"",
+            ),
             ("[access]\nallow_networks = ['nonsense']", "access.allow_networks[0]: "),
             ("[access]\nfile_roots = ['relative']", "access.file_roots: relative is not an absolute path"),
             ("[log]\nlevel = 'loud'", "log.level: must be"),

@@ -13,6 +13,8 @@ pub struct Paths {
     pub pid_file: PathBuf,
     /// What `file://` URLs may name when the configuration lists nothing.
     pub files: PathBuf,
+    /// Compiled plugins when the configuration names no other directory.
+    pub cache: PathBuf,
 }
 
 impl Paths {
@@ -27,6 +29,7 @@ impl Paths {
             log_dir: "/var/log/imgserve".into(),
             pid_file: "/var/run/imgserve.pid".into(),
             files: "/var/lib/imgserve/files".into(),
+            cache: "/var/cache/imgserve".into(),
         }
     }
 
@@ -37,6 +40,7 @@ impl Paths {
             log_dir: base.join("log"),
             pid_file: base.join("imgserve.pid"),
             files: base.join("files"),
+            cache: base.join("cache"),
         }
     }
 }

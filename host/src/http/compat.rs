@@ -23,8 +23,8 @@ const WARNING: HeaderName = HeaderName::from_static("x-imgserve-warning");
 /// Longest text put into a header, in bytes.
 const MAX_HEADER: usize = 1000;
 
-/// Seconds after which a client that was told "busy" should try again.
-const RETRY_AFTER: u32 = 5;
+/// Seconds after which a client that was told "busy" should try again, where the fault does not say.
+const RETRY_AFTER: u64 = 5;
 
 /// 0.2's code of a fault; none for one that 0.2 answered without a code.
 pub(super) fn code(kind: FaultKind) -> Option<u16> {
@@ -49,9 +49,9 @@ pub(super) fn code(kind: FaultKind) -> Option<u16> {
         FaultKind::SourceTooSmall => 203,
         FaultKind::InvalidSvg => 204,
         FaultKind::DestinationUnavailable => 205,
-        FaultKind::LimitExceeded => 206,
-        FaultKind::OperationFailed => 207,
-        FaultKind::Busy => 301,
+        FaultKind::LimitExceeded | FaultKind::PluginOutOfMemory | FaultKind::PluginTimedOut => 206,
+        FaultKind::OperationFailed | FaultKind::PluginTrapped | FaultKind::PluginContract => 207,
+        FaultKind::Busy | FaultKind::OperationSuspended => 301,
     })
 }
 
@@ -116,9 +116,11 @@ fn refusal(fault: &Fault) -> Response {
     };
     let mut response = Json(body).into_response();
     response.headers_mut().insert(ERROR, header_value(&format!("{}; {}", fault.kind, fault.text)));
-    if fault.kind == FaultKind::Busy {
+    if code(fault.kind) == Some(301) {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(fault.retry_after_s.unwrap_or(RETRY_AFTER)));
     }
     response
 }

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::problem::Problem;
 use crate::config::PluginKind;
 use crate::job::{JobId, Record, Service};
-use crate::registry::Operation;
+use crate::registry::{BreakerState, Operation, Registry};
 
 pub(super) fn routes() -> Router<Arc<Service>> {
     Router::new()
@@ -44,33 +44,66 @@ struct Shown {
     sources: Vec<String>,
     /// Default arguments from the configuration.
     defaults: Map<String, Value>,
+    /// What bounds one call of it.
+    limits: Limits,
+    /// SHA-256 of the plugin's file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+    /// Whether the operation is refused for a while because its plugin has failed repeatedly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    breaker: Option<BreakerState>,
     plugin: Description,
 }
 
+/// The limits of one operation; none where only the server's hold.
+#[derive(Debug, Serialize)]
+struct Limits {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_limit_mb: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_limit_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_output_pixels: Option<u64>,
+}
+
 impl Shown {
-    fn of(operation: &Operation) -> Self {
+    fn of(registry: &Registry, operation: &Operation) -> Self {
+        let kind = operation.settings.kind;
         Self {
             name: operation.name.clone(),
-            kind: operation.settings.kind,
-            sources: operation.source_extensions().into_iter().map(str::to_owned).collect(),
+            kind,
+            sources: registry.source_extensions(operation).into_iter().map(str::to_owned).collect(),
             defaults: operation.settings.args.clone(),
+            limits: Limits {
+                memory_limit_mb: (kind == PluginKind::Wasm).then(|| operation.settings.memory_limit_mb()),
+                time_limit_ms: operation.settings.time_limit().map(|limit| limit.as_millis() as u64),
+                max_output_pixels: operation.settings.max_output_pixels,
+            },
+            sha256: operation.artifact.as_ref().map(|artifact| artifact.sha256.clone()),
+            breaker: (kind != PluginKind::Builtin).then(|| operation.breaker.state()),
             plugin: operation.description.clone(),
         }
     }
 }
 
 async fn operations(State(service): State<Arc<Service>>) -> Json<Vec<Shown>> {
-    Json(service.generation().registry.iter().map(Shown::of).collect())
+    let registry = &service.generation().registry;
+    Json(registry.iter().map(|operation| Shown::of(registry, operation)).collect())
 }
 
 async fn operation(State(service): State<Arc<Service>>, name: Name) -> Result<Json<Shown>, Problem> {
     let name = name.map(|Path(name)| name).unwrap_or_default();
     let generation = service.generation();
-    generation.registry.get(&name).map(|operation| Json(Shown::of(operation))).ok_or_else(|| {
-        let known: Vec<&str> = generation.registry.iter().map(|operation| operation.name.as_str()).collect();
-        let detail = format!("the operations are {}", known.join(", "));
-        Problem::new(StatusCode::NOT_FOUND, "Unknown operation", detail)
-    })
+    generation
+        .registry
+        .get(&name)
+        .map(|operation| Json(Shown::of(&generation.registry, operation)))
+        .ok_or_else(|| {
+            let known: Vec<&str> =
+                generation.registry.iter().map(|operation| operation.name.as_str()).collect();
+            let detail = format!("the operations are {}", known.join(", "));
+            Problem::new(StatusCode::NOT_FOUND, "Unknown operation", detail)
+        })
 }
 
 async fn unknown_path(uri: Uri) -> Problem {

@@ -105,7 +105,7 @@ impl Acceptance {
         Record {
             id,
             state: JobState::Accepting,
-            operation: self.order.task.operation.clone(),
+            operation: self.order.operation.clone(),
             source,
             destination: destination.to_string(),
             accepted_at_ms: now_ms(),
@@ -158,7 +158,10 @@ impl Acceptance {
     }
 
     async fn plan(&self, head: Bytes, complete: bool) -> Result<Option<(Prepared, Bytes)>, Fault> {
-        let planned = self.generation.pool.prepare(self.order.task.clone(), head, complete).await?;
+        let task = self.order.task.clone();
+        let planned = self.generation.pool.prepare(task, head, complete).await.inspect_err(|fault| {
+            self.generation.registry.note(&self.order.task.steps, Err(fault));
+        })?;
         if planned.is_none() && complete {
             return Err(Fault::new(FaultKind::UnreadableSource, "the source ends before its dimensions"));
         }

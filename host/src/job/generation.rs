@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, Operation};
 use crate::fault::Fault;
 use crate::registry::Registry;
 use crate::worker::{Budget, Pool, PoolConfig, Stats};
@@ -27,15 +27,19 @@ impl Generation {
         budget: Arc<Budget>,
         stats: Arc<Stats>,
     ) -> Result<Arc<Self>, Fault> {
-        let enabled = config.operations.iter().filter(|(_, operation)| operation.enabled);
+        // A pipeline has no plugin of its own.
+        let loaded = |operation: &Operation| operation.enabled && !operation.is_pipeline();
+        let enabled = config.operations.iter().filter(|(_, operation)| loaded(operation));
         let pool_config = PoolConfig {
             program: program.to_owned(),
             operations: enabled.map(|(name, operation)| (name.clone(), operation.clone())).collect(),
+            cache_dir: config.cache_dir(),
+            plugins: config.plugins.clone(),
             workers: config.workers.clone(),
             limits: config.limits.clone(),
         };
         let pool = Pool::start(pool_config, budget, stats).await?;
-        let registry = Registry::build(&config.operations, pool.loaded())?;
+        let registry = Registry::build(config, pool.loaded())?;
         Ok(Arc::new(Self { registry, pool }))
     }
 }

@@ -3,15 +3,16 @@
 
 use imgserve_sdk::OutputKind;
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 use crate::fault::{Fault, FaultKind};
 use crate::format::Format;
-use crate::registry::{self, HOST_ARGUMENTS, Operation, Registry, writable};
+use crate::registry::{self, Chain, Operation, Registry, writable};
 use crate::transfer::{
     Destination, Tags, TransferError, basename, destination_extension, extension, scheme_of, split_form,
     substitute_tags,
 };
-use crate::worker::Task;
+use crate::worker::{Step, Task};
 
 /// Encoding quality when the request names none.
 const DEFAULT_QUALITY: u8 = 80;
@@ -19,6 +20,8 @@ const DEFAULT_QUALITY: u8 = 80;
 /// A request that passed all checks which need no source.
 #[derive(Clone, Debug)]
 pub(super) struct Order {
+    /// The operation's name, as the request has it.
+    pub(super) operation: String,
     /// What a worker is to do.
     pub(super) task: Task,
     /// `srcURL` as it came.
@@ -86,38 +89,57 @@ pub(super) fn check(object: &Map<String, Value>, registry: &Registry) -> Result<
 
     let mut args = operation.settings.args.clone();
     args.extend(request_args.clone());
-    let own = operation.without_host_arguments(&args);
-    operation.check(&Value::Object(own.clone()))?;
-    let quality = registry::integer(&args, "quality")?;
-    let format_name = registry::text(&args, "format")?;
+    let chain = registry.chain(operation, args)?;
+    let args = &chain.host_args;
+    let quality = registry::integer(args, "quality")?;
+    let format_name = registry::text(args, "format")?;
 
-    let source_extension = source_extension(source, operation)?;
+    let source_extension = source_extension(source, chain.first())?;
     scheme(source, "srcURL", FaultKind::SourceScheme)?;
     scheme(destination, "dstURL", FaultKind::DestinationScheme)?;
-    let field = form_field(destination, &args)?;
-    let requested = format_name.map(|name| operation.format(name)).transpose()?;
+    let field = form_field(destination, args)?;
+    let requested = format_name.map(|name| chain.format(name)).transpose()?;
     let quality = quality.map_or(Ok(DEFAULT_QUALITY), registry::quality)?;
-    let (format, media_type) = output(operation, &source_extension, requested, destination, source)?;
-
-    let unknown_arguments = request_args
-        .keys()
-        .filter(|key| !operation.knows(key) && !HOST_ARGUMENTS.contains(&key.as_str()))
-        .cloned()
-        .collect();
+    let (format, media_type) = output(chain.output(), &source_extension, requested, destination, source)?;
+    admit(&chain)?;
+    let seed = seed(source, &chain.steps);
     Ok(Order {
-        task: Task {
-            operation: operation.name.clone(),
-            args: own,
-            extension: source_extension,
-            format,
-            quality,
-        },
+        operation: operation.name.clone(),
+        task: Task { steps: chain.steps, extension: source_extension, format, quality, seed },
         source: source.to_owned(),
         destination: destination.to_owned(),
         field,
         media_type,
-        unknown_arguments,
+        unknown_arguments: chain.unknown,
     })
+}
+
+/// Refuses an operation whose plugin has failed too often of late.
+fn admit(chain: &Chain<'_>) -> Result<(), Fault> {
+    for operation in chain.operations() {
+        if let Err(left) = operation.breaker.admit() {
+            let left = left.as_millis().div_ceil(1000) as u64;
+            let text = format!(
+                "the plugin of `{}` has failed repeatedly: it is tried again in {left} s ([plugins] breaker_failures)",
+                operation.name
+            );
+            let fault = Fault::new(FaultKind::OperationSuspended, text);
+            return Err(Fault { retry_after_s: Some(left), ..fault });
+        }
+    }
+    Ok(())
+}
+
+/// Where the random numbers of a task begin: the same for the same work, so that it can be done again.
+fn seed(source: &str, steps: &[Step]) -> u64 {
+    let mut digest = Sha256::new();
+    digest.update(source);
+    for step in steps {
+        digest.update(&step.operation);
+        digest.update(Value::Object(step.args.clone()).to_string());
+    }
+    let digest: [u8; 32] = digest.finalize().into();
+    u64::from_le_bytes(*digest.first_chunk().expect("32 bytes hold 8"))
 }
 
 fn members(object: &Map<String, Value>) -> Result<[&Value; 4], Fault> {
@@ -189,7 +211,7 @@ fn form_field(destination: &str, args: &Map<String, Value>) -> Result<Option<Str
 
 /// The result's format, and whether the destination's extension fits it.
 fn output(
-    operation: &Operation,
+    kind: &OutputKind,
     source_extension: &str,
     requested: Option<Format>,
     destination: &str,
@@ -198,7 +220,7 @@ fn output(
     let substituted = substitute_tags(destination, &source_tags(source));
     let found = destination_extension(&substituted).map(str::to_ascii_lowercase);
     let mismatch = |text: String| Fault::new(FaultKind::DestinationExtension, text);
-    let (format, wanted): (Option<Format>, Vec<&str>) = match (requested, &operation.description.output) {
+    let (format, wanted): (Option<Format>, Vec<&str>) = match (requested, kind) {
         // Where `format` says it, a destination without any extension contradicts nothing.
         (Some(format), _) if found.is_none() => return Ok((Some(format), format.media_type().to_owned())),
         (Some(format), _) => (Some(format), format.extensions().to_vec()),

@@ -13,7 +13,7 @@ use super::service::{Service, Settings};
 use super::state::{JobId, JobState, Phase};
 use crate::fault::{Fault, FaultKind};
 use crate::transfer::Destination;
-use crate::worker::{Placeholder, Prepared};
+use crate::worker::{Outcome, Placeholder, Prepared};
 
 /// How long an accepted job waits for its turn to fetch its source again: past any queue that drains.
 const TURN_PATIENCE: Duration = Duration::from_secs(24 * 3600);
@@ -106,7 +106,9 @@ impl Job {
         let ran = self.generation.pool.run(task, held.bytes.clone(), peak_bytes, Arc::new(report)).await;
         drop(held);
         let done = Instant::now();
-        let (width, height, result) = ran?;
+        let registry = &self.generation.registry;
+        registry.note(&self.order.task.steps, ran.as_ref().map(|_| ()));
+        let Outcome { width, height, bytes: result, .. } = ran?;
         if (width, height) != (self.prepared.width, self.prepared.height) {
             let text = format!(
                 "the result is {width}x{height} and was planned {}x{}: the source changed meanwhile",
@@ -145,7 +147,7 @@ impl Job {
         self.service.journal.advance(self.id, JobState::Succeeded);
         tracing::info!(
             job = %self.id,
-            operation = %self.order.task.operation,
+            operation = %self.order.operation,
             destination = %self.destination,
             width = self.prepared.width,
             height = self.prepared.height,
@@ -162,7 +164,7 @@ impl Job {
         }
         tracing::warn!(
             job = %self.id,
-            operation = %self.order.task.operation,
+            operation = %self.order.operation,
             destination = %self.destination,
             kind = %fault.kind,
             ms = accepted.elapsed().as_millis() as u64,

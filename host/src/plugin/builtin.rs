@@ -9,7 +9,7 @@ static RASTERIZE: Table = abi::table::<imgserve_rasterize::Rasterize>();
 static RESIZE: Table = abi::table::<imgserve_resize::Resize>();
 
 pub(super) fn names() -> Vec<&'static str> {
-    BUILTINS.iter().map(|(name, _)| *name).collect()
+    BUILTINS.iter().map(|(name, _)| *name).chain([crate::config::PIPELINE]).collect()
 }
 
 pub(super) fn load(name: &str) -> Result<Plugin, LoadError> {

@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 use tokio::process::Command;
 use tokio::task::JoinHandle;
 
-use super::protocol::{self, Loaded, Reply, Request, Setup};
+use super::protocol::{self, Loaded, LogLevel, Reply, Request, Setup};
 use crate::fault::Fault;
 
 /// How long a new worker may take to load its plugins.
@@ -44,6 +44,15 @@ pub(super) enum SpawnError {
     /// It cannot load its plugins.
     #[error("{0}")]
     Unready(Fault),
+}
+
+/// What a worker says of a task under way.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// How much of it is done, 0 to 1.
+    Progress(f32),
+    /// Which operation's plugin is being called outside of the sandbox; none when it has returned.
+    Calls(Option<String>),
 }
 
 /// A running worker process. Killed when dropped.
@@ -108,10 +117,13 @@ impl Child {
     }
 
     /// Waits for the outcome of the task. An error means that the worker died of it.
-    pub(super) async fn receive(&mut self, mut progress: impl FnMut(f32)) -> io::Result<(Reply, Bytes)> {
+    pub(super) async fn receive(&mut self, mut report: impl FnMut(Event)) -> io::Result<(Reply, Bytes)> {
         loop {
             match protocol::receive(&mut self.stream, self.max_result).await? {
-                (Reply::Progress(done), _) => progress(done),
+                (Reply::Progress(done), _) => report(Event::Progress(done)),
+                (Reply::Calls(operation), _) => report(Event::Calls(Some(operation))),
+                (Reply::Returned, _) => report(Event::Calls(None)),
+                (Reply::Log { operation, level, text }, _) => log_plugin(&operation, level, &text),
                 outcome => return Ok(outcome),
             }
         }
@@ -139,6 +151,15 @@ impl Child {
         let line = self.last_line.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let how = status.map_or_else(|error| error.to_string(), describe);
         if line.is_empty() { how } else { format!("{how}: {line}") }
+    }
+}
+
+fn log_plugin(operation: &str, level: LogLevel, text: &str) {
+    match level {
+        LogLevel::Debug => tracing::debug!(operation, "{text}"),
+        LogLevel::Info => tracing::info!(operation, "{text}"),
+        // A plugin's troubles are not the server's: nobody is to be woken for them.
+        LogLevel::Warn | LogLevel::Error => tracing::warn!(operation, "{text}"),
     }
 }
 

@@ -10,12 +10,14 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::budget::Budget;
-use super::child::{Child, SpawnError};
-use super::protocol::{Loaded, Placeholder, Prepared, Reply, Request, Setup, Task};
+use super::child::{Child, Event, SpawnError};
+use super::compile;
+use super::protocol::{Loaded, Placeholder, Prepared, Registered, Reply, Request, Setup, Task};
 use super::queue::{Queue, Role};
 use super::sandbox;
-use crate::config::{Limits, Operation, Workers};
+use crate::config::{Limits, Operation, Plugins, Workers};
 use crate::fault::{Fault, FaultKind, chain};
+use crate::plugin::Usage;
 
 /// How long to wait before a worker that cannot be started is tried again.
 const RESPAWN_DELAY: Duration = Duration::from_secs(1);
@@ -28,8 +30,12 @@ const SHORT_PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct PoolConfig {
     /// The program whose command `worker` is a worker: imgserve itself.
     pub program: PathBuf,
-    /// Operation name → plugin.
+    /// Operation name → plugin; pipelines are none of the workers' business.
     pub operations: Vec<(String, Operation)>,
+    /// Where compiled plugins lie.
+    pub cache_dir: PathBuf,
+    /// `[plugins]`.
+    pub plugins: Plugins,
     /// `[workers]`.
     pub workers: Workers,
     /// `[limits]`.
@@ -47,6 +53,19 @@ pub(crate) struct Stats {
     pub restarts: AtomicU64,
 }
 
+/// A task that is done.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    /// The result's width in pixels.
+    pub width: u32,
+    /// The result's height in pixels.
+    pub height: u32,
+    /// What sandboxed plugins took for it.
+    pub usage: Usage,
+    /// The encoded result.
+    pub bytes: Bytes,
+}
+
 /// A generation of workers, all with the same plugins. Ends when dropped, after the tasks it has.
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -57,6 +76,7 @@ pub(crate) struct Pool {
 #[derive(Debug)]
 struct Shared {
     config: PoolConfig,
+    operations: Vec<Registered>,
     queue: Queue<Assignment>,
     stats: Arc<Stats>,
 }
@@ -85,7 +105,7 @@ struct Deadline {
 }
 
 impl Pool {
-    /// Starts the workers; returns when the first one has loaded all plugins.
+    /// Has plugin files made ready and starts the workers; returns when the first one has loaded all plugins.
     ///
     /// # Errors
     /// The fault for which it could not.
@@ -94,7 +114,8 @@ impl Pool {
         budget: Arc<Budget>,
         stats: Arc<Stats>,
     ) -> Result<Self, Fault> {
-        let shared = Arc::new(Shared { config, queue: Queue::new(budget), stats });
+        let operations = compile::compile(&config).await?;
+        let shared = Arc::new(Shared { config, operations, queue: Queue::new(budget), stats });
         let cores = sandbox::cores();
         let count = match shared.config.workers.count {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -149,7 +170,7 @@ impl Pool {
         }
     }
 
-    /// Decodes, runs and encodes; gives width, height and the result. `peak_bytes` is admitted first.
+    /// Decodes, runs and encodes. `peak_bytes` is admitted first.
     ///
     /// # Errors
     /// The operation's failure, or the fault of a worker that died or hung over it.
@@ -159,7 +180,7 @@ impl Pool {
         source: Bytes,
         peak_bytes: u64,
         progress: Arc<dyn Fn(f32) + Send + Sync>,
-    ) -> Result<(u32, u32, Bytes), Fault> {
+    ) -> Result<Outcome, Fault> {
         let limit = Duration::from_millis(self.shared.config.workers.run_timeout_ms);
         let deadline = Deadline { limit, key: "[workers] run_timeout_ms" };
         let (sender, outcome) = oneshot::channel();
@@ -173,7 +194,7 @@ impl Pool {
         };
         self.shared.queue.push_long(peak_bytes, assignment);
         match self.outcome(outcome).await? {
-            (Reply::Done { width, height }, bytes) => Ok((width, height, bytes)),
+            (Reply::Done { width, height, usage }, bytes) => Ok(Outcome { width, height, usage, bytes }),
             (reply, _) => Err(unexpected(reply)),
         }
     }
@@ -224,7 +245,7 @@ struct Slot {
 impl Shared {
     async fn spawn(&self, slot: Slot) -> Result<Child, SpawnError> {
         let setup = Setup {
-            operations: self.config.operations.clone(),
+            operations: self.operations.clone(),
             core: slot.core,
             memory_limit: self.config.workers.memory_limit_mb << 20,
             limits: self.config.limits.clone(),
@@ -261,17 +282,17 @@ async fn supervise(shared: Arc<Shared>, slot: Slot, mut ready: Option<Child>) {
                 tracing::warn!("idle worker ended ({}); replacing it", child.obituary().await);
                 again = assignment;
             }
-            End::Task(assignment) => {
-                let fault = death_fault(&child.obituary().await, shared.config.workers.memory_limit_mb);
+            End::Task(assignment, culprit) => {
+                let limit_mb = shared.config.workers.memory_limit_mb;
+                let fault = death_fault(&child.obituary().await, limit_mb, culprit.as_deref());
                 tracing::warn!(worker = pid, "{fault}; replacing it");
                 let _ = assignment.outcome.send(Err(fault));
             }
-            End::Late(assignment) => {
+            End::Late(assignment, culprit) => {
                 drop(child);
-                let Deadline { limit, key } = assignment.deadline;
-                let text = format!("not done after {} ms ({key}); the worker was killed", limit.as_millis());
-                tracing::warn!(worker = pid, "{text}");
-                let _ = assignment.outcome.send(Err(Fault::new(FaultKind::LimitExceeded, text)));
+                let fault = late_fault(assignment.deadline, culprit.as_deref());
+                tracing::warn!(worker = pid, "{fault}");
+                let _ = assignment.outcome.send(Err(fault));
             }
         }
     }
@@ -281,10 +302,10 @@ async fn supervise(shared: Arc<Shared>, slot: Slot, mut ready: Option<Child>) {
 enum End {
     /// It ended while it had nothing to do, or before it could begin.
     Idle(Option<Assignment>),
-    /// It died of the task.
-    Task(Assignment),
+    /// It died of the task, while the plugin of this operation ran outside of the sandbox.
+    Task(Assignment, Option<String>),
     /// The task was not done in time.
-    Late(Assignment),
+    Late(Assignment, Option<String>),
 }
 
 /// Hands one worker its tasks; none when there will be no more.
@@ -318,9 +339,17 @@ async fn perform(child: &mut Child, assignment: Assignment) -> Option<End> {
         }
     };
     report(0.0);
+    let mut culprit = None;
     let exchange = async {
         let sent = child.send(&assignment.request, &assignment.payload).await;
-        if sent.is_err() { Err(false) } else { child.receive(report).await.map_err(|_| true) }
+        if sent.is_err() {
+            return Err(false);
+        }
+        let hear = |event| match event {
+            Event::Progress(done) => report(done),
+            Event::Calls(operation) => culprit = operation,
+        };
+        child.receive(hear).await.map_err(|_| true)
     };
     match tokio::time::timeout(assignment.deadline.limit, exchange).await {
         Ok(Ok(outcome)) => {
@@ -328,24 +357,44 @@ async fn perform(child: &mut Child, assignment: Assignment) -> Option<End> {
             let _ = assignment.outcome.send(Ok(outcome));
             None
         }
-        Ok(Err(true)) => Some(End::Task(assignment)),
+        Ok(Err(true)) => Some(End::Task(assignment, culprit)),
         // Gone before it could begin, which can happen once by chance; twice, and the task itself kills workers.
         Ok(Err(false)) if !assignment.again => {
             Some(End::Idle(Some(Assignment { again: true, ..assignment })))
         }
-        Ok(Err(false)) => Some(End::Task(assignment)),
-        Err(_) => Some(End::Late(assignment)),
+        Ok(Err(false)) => Some(End::Task(assignment, culprit)),
+        Err(_) => Some(End::Late(assignment, culprit)),
     }
 }
 
-fn death_fault(obituary: &str, limit_mb: u64) -> Fault {
+/// Why a task's worker is gone: of what it did itself, or of what a plugin did in it.
+fn death_fault(obituary: &str, limit_mb: u64, culprit: Option<&str>) -> Fault {
     // What the Rust runtime says before it aborts; the one sign of RLIMIT_DATA that a process can give.
     if obituary.contains("memory allocation of") {
         let text =
             format!("the worker ran out of memory ([workers] memory_limit_mb = {limit_mb}): {obituary}");
-        return Fault::new(FaultKind::LimitExceeded, text);
+        let fault = Fault::new(FaultKind::LimitExceeded, text);
+        return culprit.map_or(fault.clone(), |operation| fault.blamed_on(operation));
     }
-    Fault::new(FaultKind::OperationFailed, format!("the worker died ({obituary})"))
+    let Some(operation) = culprit else {
+        return Fault::new(FaultKind::OperationFailed, format!("the worker died ({obituary})"));
+    };
+    // What a worker says of itself when a plugin's time is over.
+    let late = obituary.contains("(time_limit_ms)");
+    let kind = if late { FaultKind::PluginTimedOut } else { FaultKind::PluginTrapped };
+    let text = format!("the plugin of `{operation}` ended its worker ({obituary})");
+    Fault::new(kind, text).blamed_on(operation)
+}
+
+fn late_fault(Deadline { limit, key }: Deadline, culprit: Option<&str>) -> Fault {
+    let text = format!("not done after {} ms ({key}); the worker was killed", limit.as_millis());
+    match culprit {
+        None => Fault::new(FaultKind::LimitExceeded, text),
+        Some(operation) => {
+            let text = format!("the plugin of `{operation}` was {text}");
+            Fault::new(FaultKind::PluginTimedOut, text).blamed_on(operation)
+        }
+    }
 }
 
 fn spawn_fault(error: &SpawnError) -> Fault {

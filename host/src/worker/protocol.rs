@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::config::Operation;
 use crate::fault::Fault;
+use crate::plugin::{Artifact, Usage};
 
 /// Longest JSON of a frame, in bytes: arguments come from a request body, which is capped far below.
 const MAX_MESSAGE: u32 = 64 << 20;
@@ -42,8 +43,8 @@ pub(crate) enum Request {
 /// The worker's settings.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Setup {
-    /// Operation name → plugin to load.
-    pub operations: Vec<(String, Operation)>,
+    /// What to load.
+    pub operations: Vec<Registered>,
     /// The core to be pinned to.
     pub core: Option<usize>,
     /// RLIMIT_DATA in bytes.
@@ -52,19 +53,39 @@ pub(crate) struct Setup {
     pub limits: crate::config::Limits,
 }
 
-/// One operation on one source.
+/// An operation of the configuration and the file of its plugin, made ready to load.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Registered {
+    /// Its name in the registry.
+    pub name: String,
+    /// Its section of the configuration.
+    pub settings: Operation,
+    /// None for a builtin plugin.
+    pub artifact: Option<Artifact>,
+}
+
+/// What is to be done with one source.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Task {
-    /// The operation's name in the registry.
-    pub operation: String,
-    /// Its arguments, defaults applied, the host's own taken out.
-    pub args: Map<String, Value>,
+    /// The operations, one after the other; at least one.
+    pub steps: Vec<Step>,
     /// The source's extension, for formats that the host cannot recognise by content.
     pub extension: String,
     /// The result's file format, or none for output that the operation encodes itself.
     pub format: Option<crate::format::Format>,
     /// Encoding quality, 1 to 100.
     pub quality: u8,
+    /// Where the operations' random numbers begin.
+    pub seed: u64,
+}
+
+/// One operation of a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Step {
+    /// The operation's name in the registry.
+    pub operation: String,
+    /// Its arguments, defaults applied, the host's own taken out.
+    pub args: Map<String, Value>,
 }
 
 /// A placeholder to draw.
@@ -94,12 +115,27 @@ pub(crate) enum Reply {
     Prepared(Prepared),
     /// How much of the running task is done, 0 to 1. More replies follow.
     Progress(f32),
+    /// A line of a plugin's. More replies follow.
+    Log {
+        /// The operation's name in the registry.
+        operation: String,
+        /// How important it is.
+        level: LogLevel,
+        /// One line.
+        text: String,
+    },
+    /// A plugin outside of the sandbox is being called: should the worker end, it is to blame. More replies follow.
+    Calls(String),
+    /// It has returned. More replies follow.
+    Returned,
     /// The result's size. Payload: the result, or the drawn placeholder.
     Done {
         /// Width in pixels.
         width: u32,
         /// Height in pixels.
         height: u32,
+        /// What sandboxed plugins took for it.
+        usage: Usage,
     },
     /// The task was refused or failed.
     Refused(Fault),
@@ -112,6 +148,22 @@ pub(crate) struct Loaded {
     pub name: String,
     /// What its plugin says of itself.
     pub description: Description,
+    /// Its plugin's file; none for a builtin one.
+    pub artifact: Option<Artifact>,
+}
+
+/// How important a plugin's log line is; as [`imgserve_sdk::Level`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogLevel {
+    /// For whoever writes the plugin.
+    Debug,
+    /// For whoever runs it.
+    Info,
+    /// Something is not as it should be.
+    Warn,
+    /// The result is not right.
+    Error,
 }
 
 /// The outcome of planning.

@@ -1,25 +1,24 @@
 //! The worker's loop: one frame in, one task, one frame out, until the server closes the socket on stdin.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::rc::Rc;
 
-use imgserve_sdk::{Flow, Host, Level};
+use imgserve_sdk::Host;
 use rustix::event::{PollFd, PollFlags, poll};
+use serde_json::Value;
 
-use super::protocol::{self, Loaded, Reply, Request, Setup};
+use super::host::{Link, StepHost};
+use super::protocol::{self, Loaded, Registered, Reply, Request, Setup};
 use super::sandbox;
-use super::task::{Operation, Worker};
+use super::stage::Operation;
+use super::task::Worker;
 use crate::fault::{Fault, FaultKind, chain};
-use crate::plugin;
-
-/// Progress is reported at most this often.
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+use crate::plugin::{Loader, Usage};
 
 /// The hidden command `worker`: serves tasks on stdin, which must be a Unix socket.
 pub(crate) fn serve() -> ExitCode {
@@ -43,14 +42,16 @@ fn serve_socket() -> io::Result<()> {
     };
     sandbox::enter(setup.memory_limit, setup.core)?;
     die_with_the_server(stream.try_clone()?)?;
-    let (worker, loaded) = match load(&setup) {
+    let link = Link::new(stream.try_clone()?);
+    let (worker, loaded) = match load(setup, link) {
         Ok(ready) => ready,
         Err(fault) => return protocol::write(&mut stream, &Reply::Unready(fault), &[]),
     };
     protocol::write(&mut stream, &Reply::Ready(loaded), &[])?;
     loop {
         let (request, payload) = protocol::read(&mut stream)?;
-        let (reply, payload) = perform(&worker, request, payload, &mut stream);
+        worker.link.begin();
+        let (reply, payload) = perform(&worker, request, payload);
         protocol::write(&mut stream, &reply, &payload)?;
     }
 }
@@ -67,25 +68,25 @@ fn die_with_the_server(stream: UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-fn load(setup: &Setup) -> Result<(Worker, Vec<Loaded>), Fault> {
+fn load(setup: Setup, link: Rc<Link>) -> Result<(Worker, Vec<Loaded>), Fault> {
+    let refuse = |name: &str, error: &dyn std::error::Error| {
+        Fault::new(FaultKind::OperationFailed, format!("operation `{name}`: {}", chain(error)))
+    };
+    let mut loader = Loader::new().map_err(|error| refuse("*", &error))?;
     let mut operations = HashMap::new();
     let mut loaded = Vec::new();
-    for (name, settings) in &setup.operations {
-        let refuse = |error: &dyn std::error::Error| {
-            let text = format!("operation `{name}`: {}", chain(error));
-            Fault::new(FaultKind::OperationFailed, text)
-        };
-        let plugin = plugin::load(settings).map_err(|error| refuse(&error))?;
-        let description = plugin.describe().map_err(|error| refuse(&error))?;
-        loaded.push(Loaded { name: name.clone(), description: description.clone() });
-        operations.insert(name.clone(), Operation { plugin, description });
+    for Registered { name, settings, artifact } in setup.operations {
+        let plugin = loader.load(&settings, artifact.as_ref()).map_err(|error| refuse(&name, &error))?;
+        let config: Rc<str> = Value::Object(settings.config.clone()).to_string().into();
+        let host: Rc<dyn Host> = Rc::new(StepHost::new(&link, &name, &config, 0, (0, 1)));
+        let description = plugin.describe(&host).map_err(|error| refuse(&name, &error))?;
+        loaded.push(Loaded { name: name.clone(), description: description.clone(), artifact });
+        operations.insert(name.clone(), Operation { name, settings, config, plugin, description });
     }
-    let memory_limit = setup.memory_limit;
-    Ok((Worker { operations, limits: setup.limits.clone(), memory_limit }, loaded))
+    Ok((Worker { operations, limits: setup.limits, memory_limit: setup.memory_limit, link }, loaded))
 }
 
-fn perform(worker: &Worker, request: Request, payload: Vec<u8>, stream: &mut UnixStream) -> (Reply, Vec<u8>) {
-    let host = TaskHost::new(&request, stream);
+fn perform(worker: &Worker, request: Request, payload: Vec<u8>) -> (Reply, Vec<u8>) {
     // A decoder that panics on a hostile image costs its task, not the worker.
     let outcome = catch_unwind(AssertUnwindSafe(|| match request {
         Request::Prepare { task, complete } => match worker.prepare(&task, &payload, complete)? {
@@ -93,12 +94,13 @@ fn perform(worker: &Worker, request: Request, payload: Vec<u8>, stream: &mut Uni
             Some((prepared, placeholder)) => Ok((Reply::Prepared(prepared), placeholder)),
         },
         Request::Run(task) => {
-            let (width, height, bytes) = worker.run(&task, payload, &host)?;
-            Ok((Reply::Done { width, height }, bytes))
+            let done = worker.run(&task, payload)?;
+            Ok((Reply::Done { width: done.width, height: done.height, usage: done.usage }, done.bytes))
         }
         Request::Draw(placeholder) => {
             let bytes = super::placeholder::draw(&placeholder)?;
-            Ok((Reply::Done { width: placeholder.width, height: placeholder.height }, bytes))
+            let (width, height) = (placeholder.width, placeholder.height);
+            Ok((Reply::Done { width, height, usage: Usage::default() }, bytes))
         }
         Request::Setup(_) => Err(Fault::new(FaultKind::OperationFailed, "set up twice")),
     }));
@@ -113,37 +115,4 @@ fn panic_fault(payload: &(dyn std::any::Any + Send)) -> Fault {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
     Fault::new(FaultKind::OperationFailed, format!("panicked: {text}"))
-}
-
-/// What an operation can ask of its host while it runs in this worker.
-struct TaskHost<'a> {
-    operation: String,
-    stream: RefCell<(&'a mut UnixStream, Instant)>,
-}
-
-impl<'a> TaskHost<'a> {
-    fn new(request: &Request, stream: &'a mut UnixStream) -> Self {
-        let operation = match request {
-            Request::Prepare { task, .. } | Request::Run(task) => task.operation.clone(),
-            Request::Setup(_) | Request::Draw(_) => String::new(),
-        };
-        Self { operation, stream: RefCell::new((stream, Instant::now())) }
-    }
-}
-
-impl Host for TaskHost<'_> {
-    fn log(&self, level: Level, message: &str) {
-        eprintln!("{} {level:?}: {}", self.operation, message.escape_debug());
-    }
-
-    fn progress(&self, done: f32) -> Flow {
-        let mut guard = self.stream.borrow_mut();
-        let (stream, last) = &mut *guard;
-        if last.elapsed() >= PROGRESS_INTERVAL {
-            *last = Instant::now();
-            // A server that is gone is noticed by the watching thread.
-            let _ = protocol::write(*stream, &Reply::Progress(done.clamp(0.0, 1.0)), &[]);
-        }
-        Flow::Continue
-    }
 }

@@ -1,30 +1,27 @@
 //! What a worker does with one source: probe and plan, or decode, run and encode. The only place where codecs and
 //! plugins meet.
 
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::rc::Rc;
 
-use imgserve_sdk::abi::{Plugin, PluginError, Product, Results, RunInput};
-use imgserve_sdk::{
-    Description, ErrorKind, Frames, Host, Image, ImageRef, InputKind, PixelFormat, Plan, SourceHeader, Window,
-};
+use imgserve_sdk::abi::{Product, RunInput};
+use imgserve_sdk::{Host, Image, ImageRef, InputKind, PixelFormat, SourceHeader, Window};
 use serde_json::{Map, Value};
 
+use super::host::{Link, StepHost};
 use super::placeholder;
 use super::protocol::{Placeholder, Prepared, Task};
-use crate::codec::{self, CodecError, Decoder, EncodeOptions, Encoder, Loops, Probe};
+use super::sink::{Sink, SinkError};
+use super::stage::{Operation, Stage};
+use crate::codec::{self, CodecError, Decoder, Probe};
 use crate::config::Limits;
 use crate::fault::{Fault, FaultKind};
 use crate::format::Format;
+use crate::plugin::{Results, Usage};
 
 /// Bytes of the source that an operation which reads its own format gets to plan on.
 const HEAD: usize = 64 << 10;
-
-/// An operation ready to be called.
-#[derive(Debug)]
-pub(super) struct Operation {
-    pub(super) plugin: Plugin,
-    pub(super) description: Description,
-}
 
 /// Everything a worker process has loaded.
 #[derive(Debug)]
@@ -32,6 +29,17 @@ pub(super) struct Worker {
     pub(super) operations: HashMap<String, Operation>,
     pub(super) limits: Limits,
     pub(super) memory_limit: u64,
+    pub(super) link: Rc<Link>,
+}
+
+/// A task that is done.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) usage: Usage,
+    /// The encoded result.
+    pub(super) bytes: Vec<u8>,
 }
 
 /// What is known of a source before it is decoded.
@@ -50,10 +58,10 @@ impl Worker {
         head: &[u8],
         complete: bool,
     ) -> Result<Option<(Prepared, Vec<u8>)>, Fault> {
-        let operation = self.operation(task)?;
-        let Some(header) = self.header(operation, task, head, complete)? else { return Ok(None) };
-        let plan = self.plan(operation, task, &header)?;
-        let peak_bytes = self.peak(&header, &plan)?;
+        let Some(header) = self.header(self.first(task)?, task, head, complete)? else { return Ok(None) };
+        let stages = self.stages(task, &header)?;
+        let peak_bytes = self.peak(&header, &stages)?;
+        let Some(Stage { plan, .. }) = stages.last() else { return Err(no_steps()) };
         let placeholder = match task.format {
             None => Vec::new(),
             Some(format) => placeholder::draw(&Placeholder {
@@ -66,50 +74,143 @@ impl Worker {
         Ok(Some((Prepared { width: plan.width, height: plan.height, peak_bytes }, placeholder)))
     }
 
-    /// Does the work; gives width, height and the encoded result.
-    pub(super) fn run(
-        &self,
-        task: &Task,
-        source: Vec<u8>,
-        host: &dyn Host,
-    ) -> Result<(u32, u32, Vec<u8>), Fault> {
-        let operation = self.operation(task)?;
-        let header = self.header(operation, task, &source, true)?.ok_or_else(|| {
+    /// Does the work.
+    pub(super) fn run(&self, task: &Task, source: Vec<u8>) -> Result<Done, Fault> {
+        let header = self.header(self.first(task)?, task, &source, true)?.ok_or_else(|| {
             Fault::new(FaultKind::UnreadableSource, "the source ends before its dimensions")
         })?;
-        let plan = self.plan(operation, task, &header)?;
-        let call = Call { operation, args: args_json(&task.args), header: &header.source, host };
-        let mut sink = Sink { task, plan: &plan, loops: Loops::Times(1), encoder: None, encoded: None };
-        match (&operation.description.input, &header.codec) {
+        let stages = self.stages(task, &header)?;
+        let Some((first, rest)) = stages.split_first() else { return Err(no_steps()) };
+        let mut sink = Sink::new(task);
+        match (&first.operation.description.input, &header.codec) {
             (InputKind::Encoded { .. }, _) => {
-                sink.take(&call.run(RunInput::Encoded(&source), Window::FULL)?)?
+                let results = first.run(RunInput::Encoded(&source), Window::FULL)?;
+                drop(source);
+                pass(Some(first), rest, Held::Results(results), (0, Window::FULL), &mut sink)?;
             }
-            (InputKind::Pixels { formats, frames }, Some(header)) => {
+            (InputKind::Pixels { .. }, Some(header)) => {
+                let limits = self.codec_limits();
                 let mut decoder =
-                    Decoder::new(&source, header, &plan.decode, &self.codec_limits()).map_err(codec_fault)?;
+                    Decoder::new(&source, header, &first.plan.decode, &limits).map_err(codec_fault)?;
                 sink.loops = decoder.loops();
-                match frames {
-                    Frames::Each => each_frame(&call, &mut decoder, formats, &mut sink)?,
-                    Frames::All => all_frames(&call, &mut decoder, formats, &mut sink)?,
+                let all = sink.animates() || stages.iter().any(Stage::takes_all);
+                while let Some(frame) = decoder.next_frame().map_err(codec_fault)? {
+                    let at = (frame.delay_ms, decoder.window());
+                    pass(None, &stages, Held::Image(frame.image), at, &mut sink)?;
+                    if !all {
+                        break;
+                    }
                 }
+                together(&stages, decoder.window(), &mut sink)?;
             }
             (InputKind::Pixels { .. }, None) => {
                 return Err(Fault::new(FaultKind::UnreadableSource, "the source is not an image"));
             }
         }
-        let result = sink.finish()?;
-        if result.len() as u64 > self.limits.max_result_mb << 20 {
-            let (have, limit) = (result.len() >> 20, self.limits.max_result_mb);
+        let bytes = sink.finish()?;
+        if bytes.len() as u64 > self.limits.max_result_mb << 20 {
+            let (have, limit) = (bytes.len() >> 20, self.limits.max_result_mb);
             let text = format!("the result has {have} MiB, more than [limits] max_result_mb = {limit}");
             return Err(Fault::new(FaultKind::LimitExceeded, text));
         }
-        Ok((plan.width, plan.height, result))
+        let usage = stages.iter().fold(Usage::default(), |usage, stage| usage.and(stage.usage.get()));
+        let plan = &stages.last().unwrap_or(first).plan;
+        Ok(Done { width: plan.width, height: plan.height, usage, bytes })
     }
 
-    fn operation(&self, task: &Task) -> Result<&Operation, Fault> {
-        self.operations.get(&task.operation).ok_or_else(|| {
-            Fault::new(FaultKind::OperationFailed, format!("operation `{}` is not loaded", task.operation))
+    fn first(&self, task: &Task) -> Result<&Operation, Fault> {
+        self.operation(&task.steps.first().ok_or_else(no_steps)?.operation)
+    }
+
+    fn operation(&self, name: &str) -> Result<&Operation, Fault> {
+        self.operations.get(name).ok_or_else(|| {
+            Fault::new(FaultKind::OperationFailed, format!("operation `{name}` is not loaded"))
         })
+    }
+
+    /// All operations of a task, each planned on the plan before it.
+    fn stages(&self, task: &Task, header: &Header) -> Result<Vec<Stage<'_>>, Fault> {
+        let mut stages: Vec<Stage<'_>> = Vec::with_capacity(task.steps.len());
+        for (index, step) in task.steps.iter().enumerate() {
+            let operation = self.operation(&step.operation)?;
+            let mut header = match stages.last() {
+                None => header.source.clone(),
+                Some(before) => SourceHeader {
+                    width: before.plan.width,
+                    height: before.plan.height,
+                    pixels: before.plan.pixels,
+                    head: Vec::new(),
+                    ..before.header.clone()
+                },
+            };
+            if let InputKind::Pixels { formats, .. } = &operation.description.input {
+                header.pixels = codec::pick_format(formats, header.pixels);
+            }
+            let place = (index, task.steps.len());
+            let host = StepHost::new(&self.link, &step.operation, &operation.config, task.seed, place);
+            let host: Rc<dyn Host> = Rc::new(host);
+            let args = args_json(&step.args);
+            let plan = operation.plan(&args, &header, &host, &self.link, self.limits.max_output_pixels);
+            let plan = plan.map_err(|fault| within_chain(fault, place))?;
+            stages.push(Stage {
+                operation,
+                args,
+                header,
+                plan,
+                // Another one for the run, so that its random numbers begin where a second run's do.
+                host: Rc::new(StepHost::new(
+                    &self.link,
+                    &step.operation,
+                    &operation.config,
+                    task.seed,
+                    place,
+                )),
+                link: &self.link,
+                waiting: RefCell::default(),
+                usage: Cell::default(),
+            });
+        }
+        if let (Some(format), Some(Stage { plan, .. })) = (task.format, stages.last())
+            && plan.width.max(plan.height) > format.max_side()
+        {
+            let text = format!("a side of a {format} is at most {} pixels", format.max_side());
+            return Err(Fault::new(FaultKind::InvalidArgument, text));
+        }
+        Ok(stages)
+    }
+
+    /// Estimated peak of the run: of its hungriest operation, with what it is given, what it gives, and a copy for the
+    /// encoder or the next one.
+    fn peak(&self, header: &Header, stages: &[Stage<'_>]) -> Result<u64, Fault> {
+        let mut peak = 0;
+        let mut given = None;
+        for stage in stages {
+            let plan = &stage.plan;
+            let frames = if stage.takes_all() { u64::from(stage.header.frames.unwrap_or(1)) } else { 1 };
+            let (decode, input) = match (given, &header.codec) {
+                (Some(given), _) => (0, given),
+                (None, Some(codec)) => {
+                    let pixels = codec::decoded_bytes(codec, &plan.decode, stage.header.pixels);
+                    (codec::estimate(codec, &plan.decode), pixels)
+                }
+                (None, None) => (0, 0),
+            };
+            let input = input.saturating_mul(frames);
+            let output = plan.pixels.bytes(plan.width, plan.height);
+            stage.operation.check_memory(input, output, plan.peak_bytes)?;
+            let copies = if stage.operation.plugin.memory_limit().is_some() { input + output } else { 0 };
+            let encoder = PixelFormat::Rgba8.bytes(plan.width, plan.height).max(output);
+            let total = [decode.max(input), plan.peak_bytes, copies, encoder, encoder];
+            peak = peak.max(total.into_iter().fold(0, u64::saturating_add));
+            given = Some(output);
+        }
+        if peak > self.memory_limit {
+            let (need, have) = (peak >> 20, self.memory_limit >> 20);
+            let text =
+                format!("the work would take about {need} MiB, more than [workers] memory_limit_mb = {have}");
+            return Err(Fault::new(FaultKind::LimitExceeded, text));
+        }
+        Ok(peak)
     }
 
     fn codec_limits(&self) -> codec::Limits {
@@ -148,179 +249,108 @@ impl Worker {
             Some(formats) => formats.iter().any(|format| format == header.format.name()),
         };
         if !fits {
-            let text = format!("the source is {}, which `{}` does not take", header.format, task.operation);
+            let text = format!("the source is {}, which `{}` does not take", header.format, operation.name);
             return Err(refuse(Fault::new(FaultKind::UnreadableSource, text)));
         }
         let head = if taken.is_some() { bytes[..bytes.len().min(HEAD)].to_vec() } else { Vec::new() };
         Ok(Some(Header { source: header.source(head), codec: Some(header) }))
     }
-
-    fn plan(&self, operation: &Operation, task: &Task, header: &Header) -> Result<Plan, Fault> {
-        let args = args_json(&task.args);
-        let plan =
-            operation.plugin.plan(&args, &header.source).map_err(|error| plugin_fault(operation, error))?;
-        let pixels = u64::from(plan.width) * u64::from(plan.height);
-        if pixels > self.limits.max_output_pixels {
-            let text = format!(
-                "the result would have {pixels} pixels, more than [limits] max_output_pixels = {}",
-                self.limits.max_output_pixels
-            );
-            return Err(Fault::new(FaultKind::LimitExceeded, text));
-        }
-        if let Some(format) = task.format
-            && plan.width.max(plan.height) > format.max_side()
-        {
-            let text = format!("a side of a {format} is at most {} pixels", format.max_side());
-            return Err(Fault::new(FaultKind::InvalidArgument, text));
-        }
-        Ok(plan)
-    }
-
-    /// Estimated peak of the run: the decoder's, the operation's, the result's pixels and its encoder's copy.
-    fn peak(&self, header: &Header, plan: &Plan) -> Result<u64, Fault> {
-        let decode = header.codec.as_ref().map_or(0, |header| codec::estimate(header, &plan.decode));
-        let output =
-            PixelFormat::Rgba8.bytes(plan.width, plan.height).max(plan.pixels.bytes(plan.width, plan.height));
-        let peak = decode.saturating_add(plan.peak_bytes).saturating_add(output.saturating_mul(2));
-        if peak > self.memory_limit {
-            let (need, have) = (peak >> 20, self.memory_limit >> 20);
-            let text =
-                format!("the work would take about {need} MiB, more than [workers] memory_limit_mb = {have}");
-            return Err(Fault::new(FaultKind::LimitExceeded, text));
-        }
-        Ok(peak)
-    }
 }
 
-/// One operation called on one source.
-struct Call<'a> {
-    operation: &'a Operation,
-    args: Vec<u8>,
-    header: &'a SourceHeader,
-    host: &'a dyn Host,
+/// Pixels on their way from one operation to the next.
+enum Held {
+    Image(Image),
+    Results(Box<dyn Results>),
 }
 
-impl Call<'_> {
-    fn run(&self, input: RunInput<'_>, window: Window) -> Result<Results, Fault> {
-        self.operation
-            .plugin
-            .run(&self.args, self.header, input, window, self.host)
-            .map_err(|error| plugin_fault(self.operation, error))
-    }
-}
-
-fn each_frame(
-    call: &Call<'_>,
-    decoder: &mut Decoder<'_>,
-    formats: &[PixelFormat],
+/// Hands an image on through the operations that are left, and at last to the sink. Of two operations no more than what
+/// the first gave and what the second gives is held at once.
+fn pass<'s>(
+    mut from: Option<&'s Stage<'s>>,
+    stages: &'s [Stage<'s>],
+    mut held: Held,
+    (mut delay_ms, mut window): (u32, Window),
     sink: &mut Sink<'_>,
 ) -> Result<(), Fault> {
-    while let Some(frame) = decoder.next_frame().map_err(codec_fault)? {
-        let image = accepted(frame.image, formats);
-        let results = call.run(RunInput::Pixels(image.as_ref()), decoder.window())?;
-        sink.take_frame(&results, frame.delay_ms)?;
-        if !sink.animates() {
-            break;
-        }
+    for (index, stage) in stages.iter().enumerate() {
+        let products = products(from, &held)?;
+        let next = match products[..] {
+            [Product::Pixels(image, own_delay)] => {
+                delay_ms = own_delay.max(delay_ms);
+                if stage.takes_all() {
+                    stage.waiting.borrow_mut().push((accepted(stage, image), delay_ms));
+                    return Ok(());
+                }
+                stage.run_on(image, window)?
+            }
+            ref many => {
+                // An animation out of one call: each of its frames goes its own way.
+                for product in many {
+                    let Product::Pixels(image, own_delay) = product else {
+                        return Err(from
+                            .unwrap_or(stage)
+                            .contract("gave encoded bytes to another operation"));
+                    };
+                    let held = Held::Image(image.to_image());
+                    pass(from, &stages[index..], held, (*own_delay.max(&delay_ms), window), sink)?;
+                }
+                return Ok(());
+            }
+        };
+        drop(products);
+        held = Held::Results(next);
+        (from, window) = (Some(stage), Window::FULL);
+    }
+    for product in products(from, &held)? {
+        sink.take(product, delay_ms).map_err(|error| match (error, from) {
+            (SinkError::Fault(fault), _) => fault,
+            (SinkError::Contract(text), Some(stage)) => stage.contract(text),
+            (SinkError::Contract(text), None) => Fault::new(FaultKind::OperationFailed, text),
+        })?;
     }
     Ok(())
 }
 
-fn all_frames(
-    call: &Call<'_>,
-    decoder: &mut Decoder<'_>,
-    formats: &[PixelFormat],
-    sink: &mut Sink<'_>,
-) -> Result<(), Fault> {
-    let mut images = Vec::new();
-    while let Some(frame) = decoder.next_frame().map_err(codec_fault)? {
-        images.push((accepted(frame.image, formats), frame.delay_ms));
+/// Calls the operations that waited for all frames, in order.
+fn together(stages: &[Stage<'_>], mut window: Window, sink: &mut Sink<'_>) -> Result<(), Fault> {
+    for (index, stage) in stages.iter().enumerate() {
+        let images = std::mem::take(&mut *stage.waiting.borrow_mut());
+        if !images.is_empty() {
+            let frames: Vec<(ImageRef<'_>, u32)> =
+                images.iter().map(|(image, delay)| (image.as_ref(), *delay)).collect();
+            let results = stage.run(RunInput::Frames(&frames), window)?;
+            pass(Some(stage), &stages[index + 1..], Held::Results(results), (0, Window::FULL), sink)?;
+        }
+        // Only the first operation sees a part of the source.
+        window = Window::FULL;
     }
-    let frames: Vec<(ImageRef<'_>, u32)> =
-        images.iter().map(|(image, delay)| (image.as_ref(), *delay)).collect();
-    sink.take(&call.run(RunInput::Frames(&frames), decoder.window())?)
+    Ok(())
 }
 
-/// The image in a pixel format that the operation takes.
-fn accepted(image: Image, formats: &[PixelFormat]) -> Image {
-    let wanted = codec::pick_format(formats, image.format());
-    if wanted == image.format() { image } else { codec::convert(image.as_ref(), wanted) }
+fn products<'h>(from: Option<&Stage<'_>>, held: &'h Held) -> Result<Vec<Product<'h>>, Fault> {
+    match (held, from) {
+        (Held::Image(image), _) => Ok(vec![Product::Pixels(image.as_ref(), 0)]),
+        (Held::Results(results), Some(stage)) => stage.products(results.as_ref()),
+        (Held::Results(results), None) => {
+            results.products().map_err(|error| Fault::of(FaultKind::OperationFailed, &error))
+        }
+    }
 }
 
-/// Where results go: into the destination's format.
-struct Sink<'a> {
-    task: &'a Task,
-    plan: &'a Plan,
-    /// How often the source's animation is played.
-    loops: Loops,
-    encoder: Option<Encoder>,
-    encoded: Option<Vec<u8>>,
+fn accepted(stage: &Stage<'_>, image: ImageRef<'_>) -> Image {
+    stage.converted(image).unwrap_or_else(|| image.to_image())
 }
 
-impl Sink<'_> {
-    fn animates(&self) -> bool {
-        self.task.format.is_some_and(Format::can_animate)
+/// Which step of a chain refused.
+fn within_chain(mut fault: Fault, (index, count): (usize, usize)) -> Fault {
+    if count > 1 {
+        fault.text = format!("steps[{index}]: {}", fault.text);
     }
+    fault
+}
 
-    fn take(&mut self, results: &Results) -> Result<(), Fault> {
-        self.take_frame(results, 0)
-    }
-
-    /// Takes a run's results; a single frame's delay is its source frame's.
-    fn take_frame(&mut self, results: &Results, delay_ms: u32) -> Result<(), Fault> {
-        for product in results.products().map_err(|error| contract(&error.to_string()))? {
-            match product {
-                Product::Encoded(bytes) => self.take_encoded(bytes)?,
-                Product::Pixels(image, own_delay) => self.push(image, own_delay.max(delay_ms))?,
-            }
-        }
-        Ok(())
-    }
-
-    fn take_encoded(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        if self.task.format.is_some() || self.encoded.is_some() {
-            return Err(contract("gave encoded bytes where pixels were described"));
-        }
-        self.encoded = Some(bytes.to_vec());
-        Ok(())
-    }
-
-    fn push(&mut self, image: ImageRef<'_>, delay_ms: u32) -> Result<(), Fault> {
-        let Some(format) = self.task.format else {
-            return Err(contract("gave pixels where encoded bytes were described"));
-        };
-        if (image.width(), image.height()) != (self.plan.width, self.plan.height) {
-            return Err(contract(&format!(
-                "planned {}x{} and gave {}x{}",
-                self.plan.width,
-                self.plan.height,
-                image.width(),
-                image.height()
-            )));
-        }
-        let encoder = match &mut self.encoder {
-            Some(encoder) => encoder,
-            None => {
-                let options = EncodeOptions {
-                    quality: self.task.quality,
-                    loops: self.loops,
-                    ..EncodeOptions::default()
-                };
-                let new =
-                    Encoder::new(format, &options, image.width(), image.height()).map_err(codec_fault)?;
-                self.encoder.insert(new)
-            }
-        };
-        encoder.push(image, delay_ms).map_err(codec_fault)
-    }
-
-    fn finish(self) -> Result<Vec<u8>, Fault> {
-        match (self.encoder, self.encoded) {
-            (Some(encoder), _) => encoder.finish().map_err(codec_fault),
-            (None, Some(bytes)) => Ok(bytes),
-            (None, None) => Err(Fault::new(FaultKind::UnreadableSource, "the source has no picture")),
-        }
-    }
+fn no_steps() -> Fault {
+    Fault::new(FaultKind::OperationFailed, "a task without operations")
 }
 
 fn foreign(extension: &str, bytes: &[u8]) -> SourceHeader {
@@ -336,29 +366,6 @@ fn foreign(extension: &str, bytes: &[u8]) -> SourceHeader {
 
 fn args_json(args: &Map<String, Value>) -> Vec<u8> {
     serde_json::to_vec(args).expect("a JSON object can be written")
-}
-
-fn contract(text: &str) -> Fault {
-    Fault::new(FaultKind::OperationFailed, format!("the plugin broke its contract: {text}"))
-}
-
-fn plugin_fault(operation: &Operation, error: PluginError) -> Fault {
-    let Description { name, version, .. } = &operation.description;
-    match error {
-        PluginError::Operation(error) => {
-            let kind = match error.kind() {
-                ErrorKind::MissingArgument => FaultKind::MissingArgument,
-                ErrorKind::WrongType => FaultKind::WrongType,
-                ErrorKind::InvalidArgument => FaultKind::InvalidArgument,
-                ErrorKind::UnsupportedSource => FaultKind::UnreadableSource,
-                ErrorKind::SourceTooSmall => FaultKind::SourceTooSmall,
-                ErrorKind::LimitExceeded => FaultKind::LimitExceeded,
-                ErrorKind::Failed => FaultKind::OperationFailed,
-            };
-            Fault::new(kind, format!("{name} {version}: {}", error.message()))
-        }
-        error => Fault::new(FaultKind::OperationFailed, format!("plugin {name} {version} {error}")),
-    }
 }
 
 pub(super) fn codec_fault(error: CodecError) -> Fault {

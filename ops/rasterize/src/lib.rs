@@ -57,7 +57,7 @@ impl Operation for Rasterize {
         )
     }
 
-    fn plan(args: &Args, source: &SourceHeader) -> Result<Plan, Error> {
+    fn plan(args: &Args, source: &SourceHeader, _: &dyn Host) -> Result<Plan, Error> {
         args.check()?;
         check_beginning(&source.head)?;
         let size = planned_size(args, source)?;
@@ -75,6 +75,9 @@ impl Operation for Rasterize {
         render::render(&tree, args, size).map(Output::Pixels)
     }
 }
+
+#[cfg(feature = "plugin")]
+imgserve_sdk::export_operation!(Rasterize);
 
 fn planned_size(args: &Args, source: &SourceHeader) -> Result<render::Size, Error> {
     if args.fit == Fit::Inside && (source.width == 0 || source.height == 0) {

@@ -52,7 +52,7 @@ impl Operation for Resize {
         )
     }
 
-    fn plan(args: &Args, source: &SourceHeader) -> Result<Plan, Error> {
+    fn plan(args: &Args, source: &SourceHeader, _: &dyn Host) -> Result<Plan, Error> {
         args.check()?;
         let size = source_size(source)?;
         let geometry = geometry(args, size);
@@ -85,6 +85,9 @@ impl Operation for Resize {
         Ok(Output::Pixels(shown))
     }
 }
+
+#[cfg(feature = "plugin")]
+imgserve_sdk::export_operation!(Resize);
 
 fn geometry(args: &Args, source: Size) -> Geometry {
     Geometry::new(source, Size { width: args.width, height: args.height }, args.fit, args.gravity)

@@ -114,12 +114,14 @@ impl Plugin {
     ///
     /// # Errors
     /// [`PluginError::Operation`] when it refuses, [`PluginError::Panic`] or [`PluginError::Contract`].
-    pub fn plan(&self, args: &[u8], header: &SourceHeader) -> Result<Plan, PluginError> {
+    pub fn plan(&self, args: &[u8], header: &SourceHeader, host: &dyn Host) -> Result<Plan, PluginError> {
         let call = call_json(header, Window::FULL, false)?;
+        let calls = host_calls(&host);
         let reply = self.call(|reply| {
-            // SAFETY: the table was checked; the three byte strings live until the call returns.
+            // SAFETY: the table was checked; everything pointed to lives until the call returns.
             unsafe {
-                (self.table.plan)(Bytes::new(args), Bytes::new(&call), Bytes::new(&header.head), reply);
+                let (args, call, head) = (Bytes::new(args), Bytes::new(&call), Bytes::new(&header.head));
+                (self.table.plan)(args, call, head, &calls, reply);
             }
         })?;
         let plan: Plan = reply.parse()?;
@@ -149,12 +151,7 @@ impl Plugin {
                 vec![RawImage { bytes: Bytes::new(bytes), width: 0, height: 0, format: ENCODED, delay_ms: 0 }]
             }
         };
-        let calls = HostCalls {
-            struct_size: size_of::<HostCalls>() as u32,
-            context: ptr::from_ref(&host).cast(),
-            log,
-            progress,
-        };
+        let calls = host_calls(&host);
         let reply = self.call(|reply| {
             // SAFETY: the table was checked; everything pointed to lives until the call returns.
             unsafe {
@@ -248,6 +245,18 @@ fn call_json(header: &SourceHeader, window: Window, frames: bool) -> Result<Vec<
     serde_json::to_vec(&call).map_err(|error| PluginError::Contract(error.to_string()))
 }
 
+/// The calls that reach `host`, to be used while the borrow lasts.
+fn host_calls(host: &&dyn Host) -> HostCalls {
+    HostCalls {
+        struct_size: size_of::<HostCalls>() as u32,
+        context: ptr::from_ref(host).cast(),
+        log,
+        progress,
+        random,
+        config,
+    }
+}
+
 unsafe extern "C" fn log(context: *const c_void, level: u32, message: Bytes) {
     // SAFETY: `run` passes a pointer to its `&dyn Host`, alive during the call.
     let host = unsafe { *context.cast::<&dyn Host>() };
@@ -266,9 +275,20 @@ unsafe extern "C" fn progress(context: *const c_void, done: f32) -> u32 {
     }
 }
 
+unsafe extern "C" fn random(context: *const c_void) -> u64 {
+    // SAFETY: as for `log`.
+    unsafe { *context.cast::<&dyn Host>() }.random()
+}
+
+unsafe extern "C" fn config(context: *const c_void) -> Bytes {
+    // SAFETY: as for `log`.
+    Bytes::new(unsafe { *context.cast::<&dyn Host>() }.config().as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{TestHost, header};
     use crate::{Operation, Output, Source};
 
     #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -287,7 +307,7 @@ mod tests {
             Description::new::<Args>("test", "1.2.3", "For tests.")
         }
 
-        fn plan(args: &Args, source: &SourceHeader) -> Result<Plan, Error> {
+        fn plan(args: &Args, source: &SourceHeader, _: &dyn Host) -> Result<Plan, Error> {
             assert!(args.mode != "panic", "as asked");
             Ok(Plan::new(args.width, source.height, source.pixels))
         }
@@ -303,50 +323,34 @@ mod tests {
 
     static TABLE: Table = super::super::table::<Test>();
 
-    #[derive(Default)]
-    struct Recorder {
-        lines: std::cell::RefCell<Vec<(Level, String)>>,
-        cancel: bool,
-    }
-
-    impl Host for Recorder {
-        fn log(&self, level: Level, message: &str) {
-            self.lines.borrow_mut().push((level, message.to_owned()));
-        }
-        fn progress(&self, _: f32) -> Flow {
-            if self.cancel { Flow::Cancelled } else { Flow::Continue }
-        }
-    }
-
-    fn header() -> SourceHeader {
-        SourceHeader {
-            format: "png".to_owned(),
-            width: 2,
-            height: 1,
-            frames: Some(1),
-            pixels: PixelFormat::Gray8,
-            head: vec![],
-        }
-    }
-
     #[test]
     fn describes_and_plans_through_the_table() {
         let plugin = Plugin::new(&TABLE).unwrap();
         let description = plugin.describe().unwrap();
         assert_eq!((description.name.as_str(), description.version.as_str()), ("test", "1.2.3"));
         assert_eq!(description.arguments["required"], serde_json::json!(["width"]));
-        let plan = plugin.plan(br#"{"width": 7}"#, &header()).unwrap();
+        let plan =
+            plugin.plan(br#"{"width": 7}"#, &header(2, 1, PixelFormat::Gray8), &TestHost::default()).unwrap();
         assert_eq!((plan.width, plan.height), (7, 1));
     }
 
     #[test]
     fn refusals_panics_and_broken_plans_are_told_apart() {
         let plugin = Plugin::new(&TABLE).unwrap();
-        let error = plugin.plan(br#"{}"#, &header()).unwrap_err();
+        let error =
+            plugin.plan(br#"{}"#, &header(2, 1, PixelFormat::Gray8), &TestHost::default()).unwrap_err();
         assert!(matches!(error, PluginError::Operation(e) if e.kind() == crate::ErrorKind::MissingArgument));
-        let error = plugin.plan(br#"{"width": 7, "mode": "panic"}"#, &header()).unwrap_err();
+        let error = plugin
+            .plan(
+                br#"{"width": 7, "mode": "panic"}"#,
+                &header(2, 1, PixelFormat::Gray8),
+                &TestHost::default(),
+            )
+            .unwrap_err();
         assert!(matches!(error, PluginError::Panic(text) if text == "as asked"));
-        let error = plugin.plan(br#"{"width": 0}"#, &header()).unwrap_err();
+        let error = plugin
+            .plan(br#"{"width": 0}"#, &header(2, 1, PixelFormat::Gray8), &TestHost::default())
+            .unwrap_err();
         assert!(matches!(error, PluginError::Contract(_)));
     }
 
@@ -355,13 +359,14 @@ mod tests {
         let plugin = Plugin::new(&TABLE).unwrap();
         let image = ImageRef::new(2, 1, PixelFormat::Gray8, &[1, 2]).unwrap();
         let args = br#"{"width": 7, "mode": "hello"}"#;
-        let host = Recorder::default();
-        let results = plugin.run(args, &header(), RunInput::Pixels(image), Window::FULL, &host).unwrap();
+        let host = TestHost::default();
+        let header = header(2, 1, PixelFormat::Gray8);
+        let results = plugin.run(args, &header, RunInput::Pixels(image), Window::FULL, &host).unwrap();
         assert!(matches!(results.products().unwrap()[..], [Product::Pixels(out, 0)] if out == image));
-        assert_eq!(*host.lines.borrow(), [(Level::Warn, "hello".to_owned())]);
+        assert_eq!(host.lines(), [(Level::Warn, "hello".to_owned())]);
 
-        let host = Recorder { cancel: true, ..Recorder::default() };
-        let error = plugin.run(args, &header(), RunInput::Pixels(image), Window::FULL, &host).unwrap_err();
+        let host = TestHost::default().cancelled();
+        let error = plugin.run(args, &header, RunInput::Pixels(image), Window::FULL, &host).unwrap_err();
         assert!(matches!(error, PluginError::Operation(e) if e.message() == "cancelled"));
     }
 

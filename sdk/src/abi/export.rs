@@ -12,7 +12,9 @@ use super::{
     ABI_MAJOR, ABI_MINOR, Bytes, Call, DONE, ENCODED, HostCalls, MAGIC, PANICKED, REFUSED, RawImage, Reply,
     Table, format_code, format_of,
 };
-use crate::{Error, Flow, Frame, Host, Image, ImageRef, Input, Level, Operation, Output, Source, arguments};
+use crate::{
+    Error, Flow, Frame, Host, Image, ImageRef, Input, Level, Operation, Output, Pixels, Source, arguments,
+};
 
 /// The table of operation `O`.
 pub const fn table<O: Operation>() -> Table {
@@ -34,13 +36,21 @@ unsafe extern "C" fn describe<O: Operation>(reply: *mut Reply) {
     unsafe { reply.write(answer) };
 }
 
-unsafe extern "C" fn plan<O: Operation>(args: Bytes, call: Bytes, head: Bytes, reply: *mut Reply) {
+unsafe extern "C" fn plan<O: Operation>(
+    args: Bytes,
+    call: Bytes,
+    head: Bytes,
+    host: *const HostCalls,
+    reply: *mut Reply,
+) {
     let answer = guarded(|| {
         // SAFETY: the host keeps the three readable during the call.
         let (args, call, head) = unsafe { (args.as_slice(), call.as_slice(), head.as_slice()) };
         let mut call = parse_call(call)?;
         call.header.head = head.to_vec();
-        let plan = O::plan(&arguments::parse(args)?, &call.header)?;
+        // SAFETY: the host passes its calls, readable during the call.
+        let host = ForeignHost(unsafe { &*host });
+        let plan = O::plan(&arguments::parse(args)?, &call.header, &host)?;
         Ok((json(&plan)?, Vec::new()))
     });
     // SAFETY: the host passes a reply to write to.
@@ -73,7 +83,9 @@ unsafe extern "C" fn run<O: Operation>(
                 Input::Encoded(unsafe { first.bytes.as_slice() })
             }
             (frames, true) => Input::Frames { frames, window: call.window },
-            ([(image, _), ..], false) => Input::Pixels { image: *image, window: call.window },
+            ([(image, _), ..], false) => {
+                Input::Pixels { image: Pixels::Borrowed(*image), window: call.window }
+            }
         };
         let output = O::run(&args, Source { header: &call.header, input }, &host)?;
         Ok((Vec::new(), products(output)))
@@ -192,5 +204,16 @@ impl Host for ForeignHost<'_> {
             0 => Flow::Continue,
             _ => Flow::Cancelled,
         }
+    }
+
+    fn random(&self) -> u64 {
+        // SAFETY: as for `log`.
+        unsafe { (self.0.random)(self.0.context) }
+    }
+
+    fn config(&self) -> &str {
+        // SAFETY: as for `log`; the host keeps the text readable during the call.
+        let text = unsafe { (self.0.config)(self.0.context).as_slice() };
+        std::str::from_utf8(text).unwrap_or("{}")
     }
 }

@@ -24,6 +24,8 @@ pub use export::table;
 
 /// The first bytes of every table.
 pub const MAGIC: [u8; 8] = *b"IMGSRVOP";
+/// The symbol that a shared library exports: an [`Entry`].
+pub const SYMBOL: &str = "imgserve_operation";
 /// Versions of different majors do not work together.
 pub const ABI_MAJOR: u16 = 1;
 /// Raised when functions are appended to the table.
@@ -44,7 +46,13 @@ pub struct Table {
     /// Writes a reply whose JSON is a `Description`.
     pub describe: unsafe extern "C" fn(reply: *mut Reply),
     /// From arguments (JSON), call (JSON of `Call`) and the source's first bytes: a reply whose JSON is a `Plan`.
-    pub plan: unsafe extern "C" fn(args: Bytes, call: Bytes, head: Bytes, reply: *mut Reply),
+    pub plan: unsafe extern "C" fn(
+        args: Bytes,
+        call: Bytes,
+        head: Bytes,
+        host: *const HostCalls,
+        reply: *mut Reply,
+    ),
     /// From arguments, call and `count` images (or one encoded source): a reply with images.
     pub run: unsafe extern "C" fn(
         args: Bytes,
@@ -57,6 +65,9 @@ pub struct Table {
     /// Frees what a reply's `owner` points to. Called once for each reply.
     pub free: unsafe extern "C" fn(owner: *mut c_void),
 }
+
+/// The function behind [`SYMBOL`]; what it points to stays as it is for as long as the library is loaded.
+pub type Entry = unsafe extern "C" fn() -> *const Table;
 
 /// Bytes borrowed for the length of a call (or, in a reply, until it is freed).
 #[repr(C)]
@@ -100,7 +111,7 @@ pub struct Reply {
     pub owner: *mut c_void,
 }
 
-/// What a plugin may call while it runs.
+/// What a plugin may call while it plans or runs. Append-only like the table.
 #[repr(C)]
 #[derive(Debug)]
 pub struct HostCalls {
@@ -112,6 +123,10 @@ pub struct HostCalls {
     pub log: unsafe extern "C" fn(context: *const c_void, level: u32, message: Bytes),
     /// Reports progress from 0 to 1; answers 0 go on, 1 cancelled.
     pub progress: unsafe extern "C" fn(context: *const c_void, done: f32) -> u32,
+    /// The next random number.
+    pub random: unsafe extern "C" fn(context: *const c_void) -> u64,
+    /// The operation's `config`: the JSON of an object, readable during the call of `plan` or `run`.
+    pub config: unsafe extern "C" fn(context: *const c_void) -> Bytes,
 }
 
 /// The JSON beside the arguments: what is known of the source.

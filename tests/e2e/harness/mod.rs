@@ -3,11 +3,12 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
+use sha2::Digest as _;
 use tempfile::TempDir;
 
 /// Longer than any job of these tests takes on a loaded machine.
@@ -48,30 +49,56 @@ impl Reply {
 impl Server {
     /// Starts one that may reach loopback, with `extra` TOML.
     pub(crate) fn start(extra: &str) -> Self {
-        Self::start_with(&format!(
-            "[access]\nallow_networks = [\"127.0.0.0/8\"]\nfile_roots = [\"FILES\"]\n{extra}"
-        ))
+        Self::start_with(&with_access(extra))
     }
 
     /// Starts one with this configuration; `FILES` in it stands for the directory of its files.
     pub(crate) fn start_with(config: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let files = directory.path().join("files");
-        std::fs::create_dir(&files).unwrap();
-        let config = config.replace("FILES", files.to_str().unwrap());
-        std::fs::write(directory.path().join("imgserve.toml"), config).unwrap();
-        let mut process = program()
-            .args(["start", "--foreground", "-host", "127.0.0.1", "-port", "0", "--config"])
-            .arg(directory.path().join("imgserve.toml"))
-            .arg("-pid")
-            .arg(directory.path().join("imgserve.pid"))
-            .env("NO_COLOR", "1")
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (origin, log) = follow(&mut process);
+        Self::start_in(tempfile::tempdir().unwrap(), config)
+    }
+
+    /// The same in a directory that is there already; a relative path in the configuration is meant from there.
+    pub(crate) fn start_in(directory: TempDir, config: &str) -> Self {
+        let mut process = spawn(directory.path(), config);
+        let (lines, log) = follow(&mut process);
+        let Some(origin) = lines.recv().unwrap() else {
+            panic!("the server did not start:\n{}", log.lock().unwrap().join("\n"));
+        };
         Self { process, directory, origin, log, client: client() }
+    }
+
+    /// Tries to start one that must refuse to; gives what it says.
+    pub(crate) fn refuses(extra: &str) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let mut process = spawn(directory.path(), &with_access(extra));
+        let (lines, log) = follow(&mut process);
+        let origin = lines.recv().unwrap();
+        if origin.is_some() {
+            let _ = process.kill();
+        }
+        let status = process.wait().unwrap();
+        let log = log.lock().unwrap().join("\n");
+        assert!(origin.is_none(), "it started all the same:\n{log}");
+        assert_eq!(status.code(), Some(1), "{log}");
+        log
+    }
+
+    /// Changes the configuration of one started by [`Self::start`] and has it taken in; gives the line that says how
+    /// that went.
+    pub(crate) async fn reload(&self, extra: &str) -> String {
+        write_config(self.directory.path(), &with_access(extra));
+        let before = self.reloads().len();
+        self.signal("USR1");
+        until("the reload is over", async || self.reloads().len() > before).await;
+        self.reloads().swap_remove(before)
+    }
+
+    fn reloads(&self) -> Vec<String> {
+        let log = self.log.lock().unwrap();
+        log.iter()
+            .filter(|line| line.contains("configuration") && line.contains("reloaded"))
+            .cloned()
+            .collect()
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -162,6 +189,11 @@ impl Server {
         self.log.lock().unwrap().join("\n")
     }
 
+    /// How many workers died and were replaced.
+    pub(crate) async fn restarts(&self) -> u64 {
+        self.get("/readyz").await.1["worker_restarts"].as_u64().unwrap()
+    }
+
     /// Process ids of the server's workers.
     pub(crate) fn workers(&self) -> Vec<u32> {
         children(self.pid())
@@ -200,23 +232,88 @@ fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
-/// Follows a server's log; returns when it says where it listens.
-fn follow(process: &mut Child) -> (String, Arc<Mutex<Vec<String>>>) {
-    let log = Arc::new(Mutex::new(Vec::new()));
-    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-    let origin = loop {
-        let Some(Ok(line)) = lines.next() else {
-            panic!("the server did not start:\n{}", log.lock().unwrap().join("\n"));
-        };
-        let found = line.split("listens on ").nth(1).map(|origin| origin.trim().to_owned());
-        log.lock().unwrap().push(line);
-        if let Some(origin) = found {
-            break origin;
-        }
+/// May reach loopback and its files.
+fn with_access(extra: &str) -> String {
+    format!("[access]\nallow_networks = [\"127.0.0.0/8\"]\nfile_roots = [\"FILES\"]\n{extra}")
+}
+
+/// Writes the configuration of the server in `directory`, which compiles plugins into that directory unless it says
+/// otherwise.
+fn write_config(directory: &Path, config: &str) {
+    let files = directory.join("files");
+    std::fs::create_dir_all(&files).unwrap();
+    let cache = format!("[plugins]\ncache_dir = {:?}", directory.join("cache"));
+    let config = match config.contains("[plugins]") {
+        _ if config.contains("cache_dir") => config.to_owned(),
+        true => config.replace("[plugins]", &cache),
+        false => format!("{config}\n{cache}\n"),
     };
-    let more = Arc::clone(&log);
-    std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| more.lock().unwrap().push(line)));
-    (origin, log)
+    let config = config.replace("FILES", files.to_str().unwrap());
+    std::fs::write(directory.join("imgserve.toml"), config).unwrap();
+}
+
+fn spawn(directory: &Path, config: &str) -> Child {
+    write_config(directory, config);
+    program()
+        .args(["start", "--foreground", "-host", "127.0.0.1", "-port", "0", "--config"])
+        .arg(directory.join("imgserve.toml"))
+        .arg("-pid")
+        .arg(directory.join("imgserve.pid"))
+        .env("NO_COLOR", "1")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Follows a server's log; says where it listens, or none when it ended before that.
+fn follow(process: &mut Child) -> (mpsc::Receiver<Option<String>>, Arc<Mutex<Vec<String>>>) {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let (sender, receiver) = mpsc::channel();
+    let written = Arc::clone(&log);
+    std::thread::spawn(move || {
+        let origin = lines.find_map(|line| {
+            let found = line.split("listens on ").nth(1).map(|origin| origin.trim().to_owned());
+            written.lock().unwrap().push(line);
+            found
+        });
+        sender.send(origin).unwrap();
+        lines.for_each(|line| written.lock().unwrap().push(line));
+    });
+    (receiver, log)
+}
+
+/// A plugin that `tests/run` has built.
+pub(crate) fn plugin(file: &str) -> PathBuf {
+    let directory = match std::env::var_os("IMGSERVE_TEST_PLUGINS") {
+        Some(directory) => PathBuf::from(directory),
+        None => beside("../target/plugins"),
+    };
+    let path = directory.join(file);
+    assert!(
+        path.exists(),
+        "{} is not there: `tests/run` builds the plugins that the tests load; for one test alone, build it with \
+         `imgserve plugin build` and name its directory in IMGSERVE_TEST_PLUGINS",
+        path.display()
+    );
+    path.canonicalize().unwrap()
+}
+
+/// The section of an operation whose plugin is the file at `path`, of the kind that its ending tells, with `more` keys.
+pub(crate) fn section(name: &str, path: &Path, more: &str) -> String {
+    let native = path.extension().is_some_and(|extension| extension == "so");
+    let (kind, digest) = match native {
+        true => ("native", format!("sha256 = \"{}\"\n", sha256(path))),
+        false => ("wasm", String::new()),
+    };
+    format!("[operations.{name}]\nkind = \"{kind}\"\npath = {path:?}\n{digest}{more}\n")
+}
+
+/// SHA-256 of a file, in hexadecimal.
+pub(crate) fn sha256(path: &Path) -> String {
+    let digest = sha2::Sha256::digest(std::fs::read(path).unwrap());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Process ids of a process's children (proc(5)).

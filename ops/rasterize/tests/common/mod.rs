@@ -5,18 +5,10 @@
 use imgserve_rasterize::Rasterize;
 use imgserve_sdk::abi::{Plugin, PluginError, Product, RunInput, Table, table};
 use imgserve_sdk::serde_json::{Value, json};
-use imgserve_sdk::{Error, Flow, Host, Image, Level, PixelFormat, Plan, SourceHeader, Window};
+use imgserve_sdk::testing::TestHost;
+use imgserve_sdk::{Error, Image, PixelFormat, Plan, SourceHeader, Window};
 
 static TABLE: Table = table::<Rasterize>();
-
-struct Silent;
-
-impl Host for Silent {
-    fn log(&self, _: Level, _: &str) {}
-    fn progress(&self, _: f32) -> Flow {
-        Flow::Continue
-    }
-}
 
 pub(crate) fn plugin() -> Plugin {
     Plugin::new(&TABLE).unwrap()
@@ -35,7 +27,7 @@ fn operation_error(error: PluginError) -> Error {
 }
 
 pub(crate) fn plan(args: &Value, header: &SourceHeader) -> Result<Plan, Error> {
-    plugin().plan(args.to_string().as_bytes(), header).map_err(operation_error)
+    plugin().plan(args.to_string().as_bytes(), header, &TestHost::default()).map_err(operation_error)
 }
 
 /// Draws a drawing whose own size a host has read as `header` says.
@@ -43,7 +35,7 @@ pub(crate) fn try_draw(args: &Value, header: &SourceHeader, svg: &[u8]) -> Resul
     let planned = plan(args, header)?;
     let args = args.to_string();
     let results = plugin()
-        .run(args.as_bytes(), header, RunInput::Encoded(svg), Window::FULL, &Silent)
+        .run(args.as_bytes(), header, RunInput::Encoded(svg), Window::FULL, &TestHost::default())
         .map_err(operation_error)?;
     let products = results.products().unwrap();
     let [Product::Pixels(result, _)] = products[..] else { panic!("not one image: {products:?}") };

@@ -5,18 +5,10 @@
 use imgserve_resize::Resize;
 use imgserve_sdk::abi::{Plugin, PluginError, Product, RunInput, Table, table};
 use imgserve_sdk::serde_json::Value;
-use imgserve_sdk::{Error, Flow, Host, Image, ImageRef, Level, PixelFormat, Plan, SourceHeader, Window};
+use imgserve_sdk::testing::TestHost;
+use imgserve_sdk::{Error, Image, ImageRef, PixelFormat, Plan, SourceHeader, Window};
 
 static TABLE: Table = table::<Resize>();
-
-pub(crate) struct Silent;
-
-impl Host for Silent {
-    fn log(&self, _: Level, _: &str) {}
-    fn progress(&self, _: f32) -> Flow {
-        Flow::Continue
-    }
-}
 
 pub(crate) fn plugin() -> Plugin {
     Plugin::new(&TABLE).unwrap()
@@ -27,7 +19,7 @@ pub(crate) fn header(width: u32, height: u32, pixels: PixelFormat) -> SourceHead
 }
 
 pub(crate) fn plan(args: &Value, header: &SourceHeader) -> Result<Plan, Error> {
-    plugin().plan(args.to_string().as_bytes(), header).map_err(|error| match error {
+    plugin().plan(args.to_string().as_bytes(), header, &TestHost::default()).map_err(|error| match error {
         PluginError::Operation(error) => error,
         other => panic!("{other}"),
     })
@@ -48,7 +40,8 @@ pub(crate) fn resize_window(
 ) -> Image {
     let planned = plan(args, header).unwrap();
     let args = args.to_string();
-    let results = plugin().run(args.as_bytes(), header, RunInput::Pixels(image), window, &Silent).unwrap();
+    let results =
+        plugin().run(args.as_bytes(), header, RunInput::Pixels(image), window, &TestHost::default()).unwrap();
     let products = results.products().unwrap();
     let [Product::Pixels(result, _)] = products[..] else { panic!("not one image: {products:?}") };
     assert_eq!((result.width(), result.height()), (planned.width, planned.height), "{args}");

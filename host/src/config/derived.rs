@@ -1,4 +1,5 @@
-//! How much memory there is: the machine's, or what the control group allows.
+//! What the configuration leaves open: how much memory there is (the machine's, or what the control group allows), and
+//! where the cache is.
 #![allow(
     clippy::disallowed_methods,
     reason = "read before the runtime starts, or on a thread of its own by a reload"
@@ -12,6 +13,14 @@ impl Config {
         match self.workers.memory_budget_mb {
             0 => available().map_or(1 << 30, |bytes| bytes / 2),
             megabytes => megabytes << 20,
+        }
+    }
+
+    /// Where compiled plugins lie.
+    pub(crate) fn cache_dir(&self) -> std::path::PathBuf {
+        match self.plugins.cache_dir.as_os_str().is_empty() {
+            true => super::Paths::of_this_user().cache,
+            false => self.plugins.cache_dir.clone(),
         }
     }
 }

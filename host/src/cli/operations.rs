@@ -1,0 +1,110 @@
+//! `imgserve operations`: the registry that the configuration makes, its plugins loaded and asked.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use imgserve_sdk::{Description, InputKind, OutputKind};
+
+use super::options::Place;
+use super::plugin::start_pool;
+use super::{Failure, ui};
+use crate::config::{Config, Operation, PluginKind};
+
+const HELP: &str = "\
+Loads every plugin that the configuration names, as a start would, and lists the operations that requests may name: kind,
+version, what they take and give, and the limits of one call.
+
+Exit codes: 0 listed, 1 a plugin cannot be loaded (the message says which and why), 64 the configuration is refused.";
+
+/// Options of `operations`.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = HELP)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    place: Place,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let config = arguments.place.load()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::io("cannot start the runtime"))?;
+    let enabled = config.operations.iter().filter(|(_, operation)| operation.enabled);
+    let (pipelines, plugins): (Vec<_>, Vec<_>) = enabled.partition(|(_, operation)| operation.is_pipeline());
+    let plugins: Vec<_> = plugins.into_iter().map(|(name, o)| (name.clone(), o.clone())).collect();
+    let pool = start_pool(&runtime, &config, &plugins)?;
+    let mut rows: Vec<[String; 6]> = Vec::new();
+    for loaded in pool.loaded() {
+        if let Some(operation) = config.operations.get(&loaded.name) {
+            rows.push(row(&loaded.name, operation, &loaded.description, &config));
+        }
+    }
+    for (name, _) in pipelines {
+        let steps =
+            ["builtin".to_owned(), env!("CARGO_PKG_VERSION").to_owned(), "as its first step".to_owned()];
+        let [kind, version, takes] = steps;
+        rows.push([
+            name.clone(),
+            kind,
+            version,
+            takes,
+            "as its last step".to_owned(),
+            "its steps'".to_owned(),
+        ]);
+    }
+    rows.sort();
+    rows.insert(0, ["OPERATION", "KIND", "VERSION", "TAKES", "GIVES", "LIMITS"].map(str::to_owned));
+    table(&rows).iter().for_each(|line| ui::say(line));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(name: &str, operation: &Operation, description: &Description, config: &Config) -> [String; 6] {
+    let takes = match &description.input {
+        InputKind::Pixels { .. } => "pixels".to_owned(),
+        InputKind::Encoded { formats } => formats.join(", "),
+    };
+    let gives = match &description.output {
+        OutputKind::Source => "as the source".to_owned(),
+        OutputKind::Image { format } => format.clone(),
+        OutputKind::Encoded { media_type, .. } => media_type.clone(),
+    };
+    let version = match operation.kind == PluginKind::Builtin && operation.plugin == name {
+        true => description.version.clone(),
+        false => format!("{} {}", description.name, description.version),
+    };
+    [name.to_owned(), operation.kind.name().to_owned(), version, takes, gives, limits(operation, config)]
+}
+
+fn limits(operation: &Operation, config: &Config) -> String {
+    let memory = match operation.kind {
+        PluginKind::Wasm => operation.memory_limit_mb(),
+        PluginKind::Builtin | PluginKind::Native => config.workers.memory_limit_mb,
+    };
+    let worker = config.workers.run_timeout_ms;
+    let time = operation.time_limit().map_or(worker, |limit| limit.as_millis() as u64);
+    let pixels = operation.max_output_pixels.unwrap_or(u64::MAX).min(config.limits.max_output_pixels);
+    format!("{memory} MiB, {time} ms, {pixels} pixels")
+}
+
+/// Rows as lines, columns side by side.
+fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+    let widths: [usize; N] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_side_by_side() {
+        let rows = [["a", "bb"], ["cccc", "d"]].map(|row| row.map(str::to_owned));
+        assert_eq!(table(&rows), ["a     bb", "cccc  d"]);
+    }
+}

@@ -1,0 +1,191 @@
+//! `imgserve plugin build`: a crate compiled, made a plugin and put in its place; then what to write into the
+//! configuration.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::artifact::{self, Artifact};
+use super::cargo::{self, Package};
+use super::toolchain::{Choice, Toolchain};
+use super::{Failure, ui};
+use crate::config::Paths;
+use crate::plugin::component;
+
+const HELP: &str = "\
+A component runs in a sandbox: it reaches its arguments, its pixels and nothing else, and its memory and time are
+limited. A shared library (--native) is not sandboxed and may be somewhat faster: only for code that you trust.
+
+To compile to WebAssembly, Rust's standard library for wasm32-unknown-unknown is needed. It is looked for in the
+active toolchain; else rustup is asked to add it; else Debian's packages rustc-web, cargo-web and rust-web-src are
+used, which build it from source. --toolchain chooses one of these.
+
+Exit codes: 0 built, 1 not built; cargo's messages say why.";
+
+/// Options of `plugin build`.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = HELP)]
+pub(in crate::cli) struct Arguments {
+    /// Directory of the crate
+    #[arg(default_value = ".")]
+    dir: PathBuf,
+    /// Build a shared library, which runs outside of the sandbox, instead of a WebAssembly component
+    #[arg(long)]
+    native: bool,
+    /// Where to put the plugin (default: plugins/NAME.wasm or .so in cargo's target directory)
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Which toolchain compiles to WebAssembly
+    #[arg(long, value_enum, default_value = "auto", conflicts_with = "native")]
+    toolchain: Choice,
+    #[command(flatten)]
+    cargo: cargo::Options,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let Built { kind, package, artifact, simd } = build(arguments)?;
+    ui::say(&report(kind, &package, &artifact, simd, &Paths::of_this_user().config));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What came of it.
+struct Built {
+    kind: Kind,
+    /// The package's name.
+    package: String,
+    artifact: Artifact,
+    /// Whether a component has vector instructions.
+    simd: Option<bool>,
+}
+
+fn build(arguments: &Arguments) -> Result<Built, Failure> {
+    let shown = arguments.dir.display();
+    let directory = arguments.dir.canonicalize().map_err(Failure::io(format!("cannot use {shown}")))?;
+    let kind = if arguments.native { Kind::Native } else { Kind::Wasm };
+    let toolchain = match kind {
+        Kind::Wasm => Toolchain::for_wasm(arguments.toolchain, &directory)?,
+        Kind::Native => Toolchain::active(&directory),
+    };
+    let package = cargo::package(&toolchain, &directory, &arguments.cargo)?;
+    ui::complain(&format!("building {} with {}", package.name, toolchain.name));
+    let built = cargo::build(&toolchain, &package, &arguments.cargo, kind == Kind::Wasm)?;
+    let bytes = std::fs::read(&built).map_err(Failure::io(format!("cannot read {}", built.display())))?;
+    let bytes = match kind {
+        Kind::Wasm => artifact::component(&bytes),
+        Kind::Native => artifact::library(bytes),
+    }?;
+    let out = arguments.out.clone().unwrap_or_else(|| kind.place(&package));
+    let artifact = Artifact::store(&bytes, &out)?;
+    let simd = (kind == Kind::Wasm).then(|| component::has_simd(&bytes));
+    Ok(Built { kind, package: package.name, artifact, simd })
+}
+
+/// The component of the crate in `dir`, built as `plugin build` does without options.
+///
+/// # Errors
+/// [`Failure`] when it cannot be built.
+pub(super) fn component(dir: &Path) -> Result<PathBuf, Failure> {
+    let arguments = Arguments {
+        dir: dir.to_owned(),
+        native: false,
+        out: None,
+        toolchain: Choice::Auto,
+        cargo: cargo::Options::default(),
+    };
+    Ok(build(&arguments)?.artifact.path)
+}
+
+/// What is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Wasm,
+    Native,
+}
+
+impl Kind {
+    /// As the configuration has it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Wasm => "wasm",
+            Self::Native => "native",
+        }
+    }
+
+    /// Where a plugin goes that nobody wants elsewhere.
+    fn place(self, package: &Package) -> PathBuf {
+        let extension = match self {
+            Self::Wasm => "wasm",
+            Self::Native => std::env::consts::DLL_EXTENSION,
+        };
+        package.target_directory.join("plugins").join(format!("{}.{extension}", operation(&package.name)))
+    }
+}
+
+/// What was built, and how to register it.
+fn report(kind: Kind, package: &str, artifact: &Artifact, simd: Option<bool>, config: &Path) -> String {
+    let what = match kind {
+        Kind::Wasm => "component",
+        Kind::Native => "library  ",
+    };
+    let path = artifact.path.display();
+    let simd = match simd {
+        Some(true) => "\nsimd       yes",
+        Some(false) => "\nsimd       no vector instructions in it",
+        None => "",
+    };
+    let operation = operation(package);
+    let quoted = toml::Value::from(artifact.path.to_string_lossy().into_owned());
+    format!(
+        "{what}  {path}\nsize       {}\nsha256     {}{simd}\n\n\
+         To register it, add this to {} and type `imgserve reload`:\n\n\
+         [operations.{operation}]\nkind = \"{}\"\npath = {quoted}\nsha256 = \"{}\"",
+        readable(artifact.size),
+        artifact.sha256,
+        config.display(),
+        kind.name(),
+        artifact.sha256
+    )
+}
+
+/// An operation is named for what it does, not for whose it is.
+fn operation(package: &str) -> &str {
+    package.strip_prefix("imgserve-").unwrap_or(package)
+}
+
+/// A size in the unit in which it is read best.
+pub(super) fn readable(bytes: usize) -> String {
+    let kib = bytes as f64 / 1024.0;
+    match bytes {
+        0..1024 => format!("{bytes} bytes"),
+        1024..1_048_576 => format!("{kib:.1} KiB"),
+        _ => format!("{:.1} MiB", kib / 1024.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_section_printed_is_what_the_configuration_takes() {
+        let path = PathBuf::from("/a \"b\"/sepia.wasm");
+        let artifact = Artifact { path, size: 2048, sha256: "ab".repeat(32) };
+        let text = report(Kind::Wasm, "imgserve-sepia", &artifact, Some(true), Path::new("/etc/i.toml"));
+        let (_, section) = text.split_once("`imgserve reload`:").unwrap();
+        let section: toml::Table = section.parse().unwrap();
+        let operation = &section["operations"]["sepia"];
+        assert_eq!(operation["kind"].as_str(), Some("wasm"));
+        assert_eq!(operation["path"].as_str(), Some("/a \"b\"/sepia.wasm"));
+        assert_eq!(operation["sha256"].as_str(), Some(&*"ab".repeat(32)));
+        assert!(text.contains("2.0 KiB") && text.contains("simd       yes"), "{text}");
+    }
+
+    #[test]
+    fn sizes_are_readable() {
+        for (bytes, text) in [(0, "0 bytes"), (1023, "1023 bytes"), (1024, "1.0 KiB"), (3_407_872, "3.2 MiB")]
+        {
+            assert_eq!(readable(bytes), text);
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! `imgserve plugin check`: what a plugin says of itself, and whether it keeps to the contract on sources of every shape.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use bytes::Bytes;
+use clap::Args;
+use imgserve_sdk::{Description, Frames, InputKind, OutputKind, PixelFormat};
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+use super::lab::{Lab, Limits, Trial, is_plugins_mistake, object};
+use super::{Failure, readable, sample, ui};
+use crate::codec::{EncodeOptions, Encoder};
+use crate::fault::Fault;
+use crate::format::Format;
+use crate::plugin::component;
+
+/// Widths and heights that find what a round number hides; the last one is a photograph's.
+const SHAPES: [(u32, u32); 9] =
+    [(1, 1), (1, 2), (2, 1), (3, 5), (17, 13), (1, 4096), (4096, 1), (255, 257), (4000, 3000)];
+
+const HELP: &str = "\
+Reads the file's version and imports, loads it in a worker, shows its description and runs it under production limits:
+on images of odd, thin and large shapes in every pixel format that it takes, with the arguments of its own examples; or,
+for a plugin that reads files itself, on --sample, on cut and damaged copies of it, and on garbage.
+
+A refusal with an error of the contract is a right answer. A trap, a panic, a result that is not as planned, or one
+that differs the second time is not.
+
+Exit codes: 0 it keeps to the contract, 1 it does not.";
+
+/// Options of `plugin check`.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = HELP)]
+pub(in crate::cli) struct Arguments {
+    /// The plugin: a .wasm component or a .so library
+    file: PathBuf,
+    /// Arguments to try, as a JSON object; may be given several times (default: those of its examples)
+    #[arg(long = "args", value_name = "JSON", value_parser = object)]
+    args: Vec<Map<String, Value>>,
+    /// A file that it reads, for a plugin that reads files itself
+    #[arg(long, value_name = "FILE")]
+    sample: Option<PathBuf>,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    say_file(&arguments.file)?;
+    let lab = Lab::open(&arguments.file, &arguments.limits)?;
+    say_description(&lab.description);
+    let mut verdict = Verdict::default();
+    verdict.schema(&lab.description);
+    let arguments_tried = match arguments.args.as_slice() {
+        [] => from_examples(&lab.description),
+        given => given.to_vec(),
+    };
+    let sources = sources(&lab.description, arguments.sample.as_deref())?;
+    for (what, source, extension) in &sources {
+        for args in &arguments_tried {
+            let trial = Trial {
+                source: source.clone(),
+                extension: extension.clone(),
+                args: args.clone(),
+                format: match lab.description.output {
+                    OutputKind::Encoded { .. } => None,
+                    OutputKind::Source | OutputKind::Image { .. } => Some(Format::Png),
+                },
+            };
+            verdict.trial(&lab, what, &trial);
+        }
+    }
+    verdict.say()
+}
+
+fn say_file(file: &Path) -> Result<(), Failure> {
+    let bytes = std::fs::read(file).map_err(Failure::io(format!("cannot read {}", file.display())))?;
+    let digest = crate::plugin::hex(&Sha256::digest(&bytes));
+    ui::say(&format!("file         {}, {}", file.display(), readable(bytes.len())));
+    ui::say(&format!("sha256       {digest}"));
+    if file.extension().is_none_or(|extension| extension != "so") {
+        let found = component::inspect(&bytes)
+            .map_err(|error| Failure::Other(format!("{}: {error}", file.display())))?;
+        ui::say(&format!("contract     imgserve:operation@{}", found.version));
+        ui::say(&format!(
+            "imports      {}",
+            if found.imports.is_empty() { "nothing".to_owned() } else { found.imports.join(", ") }
+        ));
+        ui::say(&format!("simd         {}", if component::has_simd(&bytes) { "yes" } else { "no" }));
+    }
+    Ok(())
+}
+
+fn say_description(description: &Description) {
+    let Description { name, version, summary, .. } = description;
+    ui::say(&format!("operation    {name} {version}: {summary}"));
+    let takes = match &description.input {
+        InputKind::Pixels { formats, frames } => {
+            let formats: Vec<String> =
+                formats.iter().map(|format| format!("{format:?}").to_lowercase()).collect();
+            let frames = if *frames == Frames::All { ", all frames at once" } else { "" };
+            format!("pixels: {}{frames}", formats.join(", "))
+        }
+        InputKind::Encoded { formats } => format!("files: {}", formats.join(", ")),
+    };
+    ui::say(&format!("takes        {takes}"));
+    let gives = match &description.output {
+        OutputKind::Source => "pixels, in the source's file format".to_owned(),
+        OutputKind::Image { format } => format!("pixels, as {format}"),
+        OutputKind::Encoded { media_type, extension } => format!("{media_type} (.{extension})"),
+    };
+    ui::say(&format!("gives        {gives}"));
+    let properties = description.arguments["properties"].as_object();
+    for (argument, schema) in properties.into_iter().flatten() {
+        let required = description.arguments["required"].as_array();
+        let required = required.is_some_and(|names| names.iter().any(|name| name == argument));
+        let default = schema.get("default").map_or(String::new(), |value| format!(", default {value}"));
+        let need = if required { ", required".to_owned() } else { default };
+        let text = schema["description"].as_str().unwrap_or("(not documented)").replace('\n', " ");
+        ui::say(&format!("argument     {argument}{need}: {text}"));
+    }
+}
+
+/// The arguments of its examples, or none at all when it has none.
+fn from_examples(description: &Description) -> Vec<Map<String, Value>> {
+    let examples = description.examples.iter().filter_map(|example| example.arguments.as_object().cloned());
+    let mut all: Vec<_> = examples.collect();
+    if all.is_empty() {
+        all.push(Map::new());
+    }
+    all
+}
+
+type Source = (String, Bytes, String);
+
+fn sources(description: &Description, sample: Option<&Path>) -> Result<Vec<Source>, Failure> {
+    match &description.input {
+        InputKind::Pixels { formats, .. } => {
+            let shapes = SHAPES.iter().flat_map(|&shape| formats.iter().map(move |&format| (shape, format)));
+            shapes.map(|((width, height), format)| picture(width, height, format)).collect()
+        }
+        InputKind::Encoded { formats } => {
+            let extension = formats.first().map(String::as_str).unwrap_or_default();
+            let whole = match sample {
+                Some(file) => {
+                    std::fs::read(file).map_err(Failure::io(format!("cannot read {}", file.display())))?
+                }
+                None if extension == "svg" => DRAWING.as_bytes().to_vec(),
+                None => Vec::new(),
+            };
+            Ok(damaged(&whole)
+                .into_iter()
+                .map(|(what, bytes)| (what, bytes.into(), extension.to_owned()))
+                .collect())
+        }
+    }
+}
+
+const DRAWING: &str =
+    "<svg xmlns='http://www.w3.org/2000/svg' width='40' height='30'><circle r='9' cx='20' cy='15'/></svg>";
+
+fn picture(width: u32, height: u32, format: PixelFormat) -> Result<Source, Failure> {
+    let failed = |error: &dyn std::error::Error| Failure::Other(crate::fault::chain(error));
+    let picture = sample::paint(width, height).map_err(|error| failed(&error))?;
+    let image = crate::codec::convert(picture.as_ref(), format);
+    let mut encoder = Encoder::new(Format::Png, &EncodeOptions::default(), width, height)
+        .map_err(|error| failed(&error))?;
+    encoder.push(image.as_ref(), 0).map_err(|error| failed(&error))?;
+    let bytes = encoder.finish().map_err(|error| failed(&error))?;
+    let what = format!("{width}x{height} {}", format!("{format:?}").to_lowercase());
+    Ok((what, bytes.into(), "png".to_owned()))
+}
+
+/// A file, cut at several places, with bytes changed, and garbage in its place.
+fn damaged(whole: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut all = vec![
+        ("one byte".to_owned(), vec![b'x']),
+        ("zeros".to_owned(), vec![0; 65_536]),
+        ("noise".to_owned(), (0..4096_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()),
+    ];
+    if whole.is_empty() {
+        return all;
+    }
+    all.insert(0, ("the sample".to_owned(), whole.to_vec()));
+    for tenth in 1..10 {
+        let cut = (whole.len() * tenth / 10).max(1);
+        all.push((format!("the sample cut at {cut}"), whole[..cut].to_vec()));
+    }
+    for round in 0..24_usize {
+        let mut bytes = whole.to_vec();
+        // The beginning, where sizes stand, is hit more often than the rest.
+        let at = if round % 2 == 0 { round.min(bytes.len() - 1) } else { (round * 7919) % bytes.len() };
+        bytes[at] ^= 1 << (round % 8) | 0x80;
+        all.push((format!("the sample with byte {at} changed"), bytes));
+    }
+    all
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Verdict {
+    done: usize,
+    refused: usize,
+    mistakes: usize,
+}
+
+impl Verdict {
+    fn schema(&mut self, description: &Description) {
+        if let Err(error) = jsonschema::validator_for(&description.arguments) {
+            self.mistake(&format!("the arguments' schema is not usable: {error}"));
+        }
+        for example in &description.examples {
+            let valid = jsonschema::validate(&description.arguments, &example.arguments);
+            if let Err(error) = valid {
+                self.mistake(&format!("example \"{}\" does not fit the schema: {error}", example.name));
+            }
+        }
+    }
+
+    fn trial(&mut self, lab: &Lab, what: &str, trial: &Trial) {
+        let label = || format!("{what} {}", Value::Object(trial.args.clone()));
+        match lab.attempt(trial) {
+            Ok(first) => match lab.attempt(trial) {
+                Ok(second) if second.outcome.bytes == first.outcome.bytes => self.done += 1,
+                Ok(_) => self.mistake(&format!("{}: another result the second time", label())),
+                Err(fault) => self.mistake(&format!("{}: failed the second time: {fault}", label())),
+            },
+            Err(fault) if is_plugins_mistake(&fault) => {
+                self.mistake(&format!("{}: {}", label(), said(&fault)))
+            }
+            Err(_) => self.refused += 1,
+        }
+    }
+
+    fn mistake(&mut self, text: &str) {
+        self.mistakes += 1;
+        ui::say(&format!("MISTAKE      {text}"));
+    }
+
+    fn say(self) -> Result<ExitCode, Failure> {
+        let Self { done, refused, mistakes } = self;
+        ui::say(&format!("tried        {done} done, {refused} refused, {mistakes} mistakes"));
+        if done == 0 && mistakes == 0 {
+            let text =
+                "it has done nothing: give arguments that it takes with --args, or a file with --sample";
+            return Err(Failure::Other(text.to_owned()));
+        }
+        Ok(if mistakes == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn said(fault: &Fault) -> String {
+    format!("{}: {fault}", fault.kind)
+}

@@ -1,0 +1,162 @@
+//! One plugin with a worker process of its own, called as a server calls it and under the same limits.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use clap::Args;
+use imgserve_sdk::{Description, OutputKind};
+use serde_json::{Map, Value};
+use tokio::runtime::Runtime;
+
+use super::super::options::Place;
+use super::super::{Failure, start};
+use crate::config::{Config, Operation, PluginKind};
+use crate::fault::Fault;
+use crate::format::Format;
+use crate::worker::{Budget, Outcome, Pool, PoolConfig, Prepared, Stats, Step, Task};
+
+/// The limits to run under.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Limits {
+    /// Configuration file whose limits hold (default: the server's, if it exists)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// MiB of memory that the sandbox may take, as in the operation's section
+    #[arg(long, value_name = "MB")]
+    memory_limit_mb: Option<u64>,
+    /// Milliseconds that one call may take, as in the operation's section
+    #[arg(long, value_name = "MS")]
+    time_limit_ms: Option<u64>,
+    /// The operation's `config` table, as a JSON object
+    #[arg(long, value_name = "JSON", value_parser = object)]
+    settings: Option<Map<String, Value>>,
+}
+
+/// A JSON object, from the command line.
+pub(super) fn object(text: &str) -> Result<Map<String, Value>, String> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err("must be a JSON object, such as '{\"width\": 200}'".to_owned()),
+        Err(error) => Err(format!("must be a JSON object, such as '{{\"width\": 200}}': {error}")),
+    }
+}
+
+/// A worker with one plugin.
+pub(super) struct Lab {
+    runtime: Runtime,
+    pool: Pool,
+    name: String,
+    /// What the plugin says of itself.
+    pub(super) description: Description,
+}
+
+/// A source, and what is to become of it.
+#[derive(Clone, Debug)]
+pub(super) struct Trial {
+    pub(super) source: Bytes,
+    /// The source's file name extension.
+    pub(super) extension: String,
+    pub(super) args: Map<String, Value>,
+    /// The result's format; none for a plugin that encodes its result itself.
+    pub(super) format: Option<Format>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Measured {
+    pub(super) prepared: Prepared,
+    pub(super) outcome: Outcome,
+    /// From the task's sending to its result.
+    pub(super) took: Duration,
+}
+
+impl Lab {
+    /// Loads the plugin file at `path`: a shared library if it is named like one, else WebAssembly.
+    pub(super) fn open(path: &Path, limits: &Limits) -> Result<Self, Failure> {
+        let path = path.canonicalize().map_err(Failure::io(format!("cannot read {}", path.display())))?;
+        let config = Place { config: limits.config.clone(), pid: None }.load()?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let kind = match path.extension().is_some_and(|extension| extension == "so") {
+            true => PluginKind::Native,
+            false => PluginKind::Wasm,
+        };
+        let operation = Operation {
+            memory_limit_mb: limits.memory_limit_mb,
+            time_limit_ms: limits.time_limit_ms,
+            config: limits.settings.clone().unwrap_or_default(),
+            ..Operation::of_file(kind, path)
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(Failure::io("cannot start the runtime"))?;
+        let pool = start_pool(&runtime, &config, &[(name.clone(), operation)])?;
+        let loaded = pool.loaded().first().ok_or_else(|| Failure::Other("it was not loaded".to_owned()))?;
+        let description = loaded.description.clone();
+        Ok(Self { runtime, pool, name, description })
+    }
+
+    /// Plans and runs, as a job would be.
+    pub(super) fn attempt(&self, trial: &Trial) -> Result<Measured, Fault> {
+        let task = Task {
+            steps: vec![Step { operation: self.name.clone(), args: trial.args.clone() }],
+            extension: trial.extension.clone(),
+            format: trial.format,
+            quality: 90,
+            seed: 0,
+        };
+        self.runtime.block_on(async {
+            let prepared = self.pool.prepare(task.clone(), trial.source.clone(), true).await?;
+            let (prepared, _) = prepared.ok_or_else(|| {
+                Fault::new(crate::fault::FaultKind::UnreadableSource, "the source ends before its dimensions")
+            })?;
+            let began = Instant::now();
+            let nobody_asks = Arc::new(|_| {});
+            let outcome = self.pool.run(task, trial.source.clone(), prepared.peak_bytes, nobody_asks).await?;
+            Ok(Measured { prepared, outcome, took: began.elapsed() })
+        })
+    }
+
+    /// The format of a result that is stored as `file`; none for a plugin that encodes its result itself.
+    pub(super) fn format_for(&self, file: &Path) -> Result<Option<Format>, Failure> {
+        if let OutputKind::Encoded { .. } = self.description.output {
+            return Ok(None);
+        }
+        let extension = file.extension().unwrap_or_default().to_string_lossy();
+        let format = Format::from_extension(&extension).filter(|format| format.can_encode());
+        format.map(Some).ok_or_else(|| {
+            let known: Vec<&str> =
+                Format::ALL.iter().filter(|format| format.can_encode()).map(|format| format.name()).collect();
+            Failure::Other(format!("{} must end in one of {}", file.display(), known.join(", ")))
+        })
+    }
+}
+
+/// One worker with these operations.
+pub(in crate::cli) fn start_pool(
+    runtime: &Runtime,
+    config: &Config,
+    operations: &[(String, Operation)],
+) -> Result<Pool, Failure> {
+    let mut workers = config.workers.clone();
+    workers.count = 1;
+    let pool = PoolConfig {
+        program: start::program()?,
+        operations: operations.to_vec(),
+        cache_dir: config.cache_dir(),
+        plugins: config.plugins.clone(),
+        workers,
+        limits: config.limits.clone(),
+    };
+    let budget = Budget::new(config.memory_budget());
+    let started = runtime.block_on(Pool::start(pool, budget, Arc::new(Stats::default())));
+    started.map_err(|fault| Failure::Other(fault.text))
+}
+
+/// What an error says, and how it counts.
+pub(super) fn is_plugins_mistake(fault: &Fault) -> bool {
+    fault.operation.is_some()
+}

@@ -1,0 +1,56 @@
+//! `imgserve plugin`: operations of one's own, from the first line to the registered file. One file per command.
+//!
+//! # Layout
+//! - `new`: a crate to start from, out of `template/`; its picture is painted by `sample`
+//! - `build`: the crate compiled, by a way that `toolchain` finds and `cargo` goes; `artifact` is what comes of it
+//! - `check`, `run`, `golden` (the command `test`): a plugin tried in a worker under production limits, which is `lab`'s
+#![allow(clippy::disallowed_methods, reason = "commands: nothing else runs in their process")]
+
+mod artifact;
+mod build;
+mod cargo;
+mod check;
+mod golden;
+mod lab;
+mod new;
+mod run;
+mod sample;
+mod toolchain;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::{Failure, ui};
+use build::readable;
+pub(super) use lab::start_pool;
+
+/// What to do about a plugin.
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a crate to start from: an operation that works, with tests, a sample picture and a README
+    New(new::Arguments),
+    /// Compile a crate to a WebAssembly component, or with --native to a shared library, ready to register
+    Build(build::Arguments),
+    /// Show what a plugin says of itself, and try it on sources of every shape
+    Check(check::Arguments),
+    /// Run a plugin on one file, without a server
+    Run(run::Arguments),
+    /// Run a crate's golden cases
+    Test(golden::Arguments),
+}
+
+pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::New(arguments) => new::run(arguments),
+        Command::Build(arguments) => build::run(arguments),
+        Command::Check(arguments) => check::run(arguments),
+        Command::Run(arguments) => run::run(arguments),
+        Command::Test(arguments) => golden::run(arguments),
+    }
+}
+
+/// How this program was called, for commands to type next.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "imgserve".to_owned())
+}

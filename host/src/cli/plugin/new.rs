@@ -1,0 +1,197 @@
+//! `imgserve plugin new`: a crate to start from, which compiles, passes its tests and does something.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{Failure, program, sample, ui};
+
+const MANIFEST: &str = include_str!("template/manifest.toml");
+const SOURCE: &str = include_str!("template/lib.rs");
+const README: &str = include_str!("template/README.md");
+const CASES: &str = include_str!("template/cases.toml");
+const IGNORE: &str = "/target\n";
+
+/// The sdk that this program was built with; it may be gone by now.
+const OWN_SDK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sdk");
+/// Crates of these names do not compile, or not with the sdk beside them: the language's words, and crates that are
+/// always there.
+const TAKEN: &str = "as async await break const continue crate dyn else enum extern false fn for gen if impl in let \
+    loop match mod move mut pub ref return self static struct super trait true try type unsafe use where while \
+    abstract become box do final macro override priv typeof unsized virtual yield \
+    alloc core proc_macro std test imgserve imgserve_sdk";
+/// As crates.io has it.
+const LONGEST_NAME: usize = 64;
+
+const HELP: &str = "\
+It makes a directory NAME with
+
+  src/lib.rs         an operation that works: arguments, plan, run, unit tests
+  README.md          how to build, try and register it, and a job to post
+  sample.png         a picture to try it on
+  golden/cases.toml  results that must not change, for `imgserve plugin test`
+
+The crate stands alone: it needs imgserve's sdk, and no other part of imgserve.";
+
+/// Options of `plugin new`.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = HELP)]
+pub(in crate::cli) struct Arguments {
+    /// The crate's and the operation's name: lowercase letters, digits, - and _; a directory of this name is made here
+    name: String,
+    /// Directory of the crate imgserve-sdk to build with (default: the one this program was built with, if it still
+    /// exists, else the published crate)
+    #[arg(long, value_name = "DIR")]
+    sdk: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let name = &arguments.name;
+    check_name(name)?;
+    let sdk = dependency(arguments.sdk.as_deref(), Path::new(OWN_SDK))?;
+    let directory = Path::new(name);
+    make_directory(directory)?;
+    let fill = |template: &str| template.replace("{{name}}", name).replace("{{sdk}}", &sdk);
+    for (path, text) in [
+        ("Cargo.toml", fill(MANIFEST)),
+        ("src/lib.rs", fill(SOURCE)),
+        ("README.md", fill(README)),
+        ("golden/cases.toml", fill(CASES)),
+        (".gitignore", IGNORE.to_owned()),
+    ] {
+        write(&directory.join(path), text.as_bytes())?;
+    }
+    write(&directory.join("sample.png"), &sample::png(360, 240)?)?;
+    write(&directory.join("golden/sample.png"), &sample::png(48, 32)?)?;
+    next_steps(name);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check_name(name: &str) -> Result<(), Failure> {
+    let refuse = |why: String| Err(Failure::Other(format!("`{name}` cannot be a plugin's name: {why}")));
+    if let Some(wrong) =
+        name.chars().find(|c| !(c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(*c)))
+    {
+        return refuse(format!("{wrong:?} is no lowercase letter, digit, - or _"));
+    }
+    if !name.starts_with(|c: char| c.is_ascii_lowercase()) {
+        return refuse("it must begin with a letter".to_owned());
+    }
+    if name.len() > LONGEST_NAME {
+        return refuse(format!("it is longer than {LONGEST_NAME} characters"));
+    }
+    let identifier = name.replace('-', "_");
+    if TAKEN.split_whitespace().any(|taken| taken == identifier) {
+        return refuse("the name is taken by Rust or by imgserve".to_owned());
+    }
+    Ok(())
+}
+
+/// The right side of `imgserve-sdk = …`.
+fn dependency(asked: Option<&Path>, own: &Path) -> Result<String, Failure> {
+    let quoted = |path: PathBuf| match path.to_str() {
+        Some(text) => Ok(format!("{{ path = {} }}", toml::Value::from(text))),
+        None => Err(Failure::Other(format!("{} cannot be written in TOML: it is not UTF-8", path.display()))),
+    };
+    let Some(asked) = asked else {
+        let published =
+            format!("\"{}.{}\"", env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR"));
+        return Ok(own.canonicalize().ok().and_then(|path| quoted(path).ok()).unwrap_or(published));
+    };
+    let cannot = || format!("cannot use {} as the sdk", asked.display());
+    let path = asked.canonicalize().map_err(Failure::io(cannot()))?;
+    if !path.join("Cargo.toml").is_file() {
+        return Err(Failure::Other(format!("{}: there is no Cargo.toml in it", cannot())));
+    }
+    quoted(path)
+}
+
+fn make_directory(directory: &Path) -> Result<(), Failure> {
+    let failed = |path: &Path| Failure::io(format!("cannot make directory {}", path.display()));
+    match std::fs::create_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(Failure::Other(format!("{} exists: choose another name, or remove it", directory.display())))
+        }
+        made => made.map_err(failed(directory)),
+    }?;
+    for inside in ["src", "golden"] {
+        let inside = directory.join(inside);
+        std::fs::create_dir(&inside).map_err(failed(&inside))?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    std::fs::write(path, bytes).map_err(Failure::io(format!("cannot write {}", path.display())))
+}
+
+fn next_steps(name: &str) {
+    let build = format!("{} plugin build", program());
+    let width = build.len();
+    ui::say(&format!(
+        "made {name}/: an operation that tints images, to be changed into yours in {name}/src/lib.rs\n\n\
+         cd {name}\n\
+         {:width$}   # its unit tests, without a server\n\
+         {build}   # a WebAssembly component of it, and how to register that\n\n\
+         README.md there goes on from that.",
+        "cargo test"
+    ));
+}
+
+#[cfg(test)]
+#[rustfmt::skip]
+#[path = "template/lib.rs"]
+mod template;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_a_crates_and_a_refusal_says_why() {
+        for good in ["sepia", "smart-crop", "x2_y", "a"] {
+            assert!(check_name(good).is_ok(), "{good}");
+        }
+        for (bad, why) in [
+            ("Sepia", "'S' is no lowercase letter"),
+            ("a b", "' ' is no lowercase letter"),
+            ("a/b", "'/' is no lowercase letter"),
+            ("..", "'.' is no lowercase letter"),
+            ("", "must begin with a letter"),
+            ("2x", "must begin with a letter"),
+            ("-x", "must begin with a letter"),
+            ("fn", "taken by Rust"),
+            ("imgserve-sdk", "taken by Rust or by imgserve"),
+            (&"a".repeat(65), "longer than 64"),
+        ] {
+            let text = check_name(bad).unwrap_err().to_string();
+            assert!(text.contains(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_sdk_is_the_asked_for_one_else_our_own_else_the_published() {
+        let directory = tempfile::tempdir().unwrap();
+        let sdk = directory.path().join("s \"d\" k");
+        assert!(dependency(Some(&sdk), &sdk).is_err());
+        assert_eq!(dependency(None, &sdk).unwrap().matches('.').count(), 1);
+        std::fs::create_dir(&sdk).unwrap();
+        assert!(dependency(Some(&sdk), &sdk).unwrap_err().to_string().contains("no Cargo.toml"));
+        std::fs::write(sdk.join("Cargo.toml"), "").unwrap();
+        for text in [dependency(Some(&sdk), Path::new("/")).unwrap(), dependency(None, &sdk).unwrap()] {
+            let table: toml::Table = format!("sdk = {text}").parse().unwrap();
+            let path = sdk.canonicalize().unwrap();
+            assert_eq!(table["sdk"]["path"].as_str(), path.to_str(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_is_filled_in_completely() {
+        let manifest = MANIFEST.replace("{{name}}", "x").replace("{{sdk}}", "\"0.3\"");
+        let manifest: toml::Table = manifest.parse().unwrap();
+        assert_eq!(manifest["package"]["name"].as_str(), Some("x"));
+        assert!(![SOURCE, README, CASES].iter().any(|text| text.replace("{{name}}", "").contains("{{")));
+        assert!(CASES.parse::<toml::Table>().unwrap()["case"].as_array().is_some());
+    }
+}

@@ -1,0 +1,88 @@
+//! `imgserve plugin run`: a plugin tried on one file, without a server.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use super::lab::{Lab, Limits, Measured, Trial, object};
+use super::{Failure, readable, ui};
+use crate::fault::Fault;
+
+const HELP: &str = "\
+Example: imgserve plugin run target/plugins/sepia.wasm photo.jpg sepia.png --args '{\"strength\": 0.5}'
+
+The plugin runs in a worker process under the limits that a server puts on it. The result is encoded as the ending of
+OUTPUT says. With --repeat the median of all runs is told, the first one not counted.
+
+Exit codes: 0 done, 1 refused or failed; the message says why.";
+
+/// Options of `plugin run`.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = HELP)]
+pub(in crate::cli) struct Arguments {
+    /// The plugin: a .wasm component or a .so library
+    file: PathBuf,
+    /// The source image
+    input: PathBuf,
+    /// Where the result is written
+    output: PathBuf,
+    /// The operation's arguments, as a JSON object
+    #[arg(long, value_name = "JSON", value_parser = object, default_value = "{}")]
+    args: Map<String, Value>,
+    /// Run so many times more, to measure
+    #[arg(long, value_name = "TIMES", default_value_t = 0)]
+    repeat: usize,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let shown = arguments.input.display();
+    let source = std::fs::read(&arguments.input).map_err(Failure::io(format!("cannot read {shown}")))?;
+    let lab = Lab::open(&arguments.file, &arguments.limits)?;
+    let trial = Trial {
+        source: source.into(),
+        extension: arguments.input.extension().unwrap_or_default().to_string_lossy().to_lowercase(),
+        args: arguments.args.clone(),
+        format: lab.format_for(&arguments.output)?,
+    };
+    let failed = |fault: Fault| Failure::Other(format!("{}: {fault}", fault.kind));
+    let first = lab.attempt(&trial).map_err(failed)?;
+    let mut all = Vec::with_capacity(arguments.repeat);
+    for _ in 0..arguments.repeat {
+        all.push(lab.attempt(&trial).map_err(failed)?);
+    }
+    let output = arguments.output.display();
+    std::fs::write(&arguments.output, &first.outcome.bytes)
+        .map_err(Failure::io(format!("cannot write {output}")))?;
+    let (width, height) = (first.prepared.width, first.prepared.height);
+    let size = readable(first.outcome.bytes.len());
+    ui::say(&format!("result       {output}: {width}x{height}, {size}"));
+    if all.is_empty() {
+        all.push(first);
+    }
+    report(&all);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn report(all: &[Measured]) {
+    let runs = if all.len() > 1 { format!(" (median of {})", all.len()) } else { String::new() };
+    let all_took = median(all, |measured| measured.took.as_secs_f64() * 1e3);
+    let operation = median(all, |measured| measured.outcome.usage.operation_us / 1e3);
+    ui::say(&format!("time         {all_took:.2} ms with decoding and encoding{runs}"));
+    ui::say(&format!("operation    {operation:.2} ms"));
+    let memory = all.iter().map(|measured| measured.outcome.usage.memory_bytes).max().unwrap_or_default();
+    if memory > 0 {
+        let instantiation = median(all, |measured| measured.outcome.usage.instantiate_us);
+        ui::say(&format!("instantiated in {instantiation:.0} us"));
+        ui::say(&format!("memory       {} at its peak", readable(memory as usize)));
+    }
+}
+
+fn median(all: &[Measured], figure: impl Fn(&Measured) -> f64) -> f64 {
+    let mut figures: Vec<f64> = all.iter().map(figure).collect();
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or_default()
+}

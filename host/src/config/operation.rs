@@ -1,0 +1,163 @@
+//! `[operations.NAME]`: which plugin is behind an operation, and within which bounds it runs.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{ConfigError, LARGEST, value_error};
+
+/// The builtin plugin that is a chain of other operations.
+pub const PIPELINE: &str = "pipeline";
+
+/// MiB that a wasm plugin may take when its section does not say.
+const DEFAULT_MEMORY_MB: u64 = 512;
+/// Milliseconds that a call of a third-party plugin may take when its section does not say.
+const DEFAULT_TIME_MS: u64 = 5000;
+
+/// One operation's section.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operation {
+    /// What kind of plugin is behind it.
+    pub kind: PluginKind,
+    /// A builtin plugin's name, such as `resize`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub plugin: String,
+    /// The plugin's file, of `wasm` and `native`; relative to the configuration file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// SHA-256 of that file, in hexadecimal; another file is refused. Required for `native`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// MiB of memory that a `wasm` plugin may take; default 512.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_limit_mb: Option<u64>,
+    /// Milliseconds that one call may take; default 5000, for builtin plugins none but the workers' deadlines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_limit_ms: Option<u64>,
+    /// Most pixels that its result may have, where that is fewer than `[limits] max_output_pixels`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_output_pixels: Option<u64>,
+    /// Settings of the plugin's own, which it can ask for.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub config: Map<String, Value>,
+    /// Default arguments, which a request may override.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub args: Map<String, Value>,
+    /// Whether requests may name it.
+    #[serde(default = "enabled")]
+    pub enabled: bool,
+}
+
+fn enabled() -> bool {
+    true
+}
+
+/// What kind of plugin is behind an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PluginKind {
+    /// Linked into imgserve.
+    Builtin,
+    /// A shared library: trusted code, named by its digest.
+    Native,
+    /// A WebAssembly component: runs in a sandbox.
+    Wasm,
+}
+
+impl PluginKind {
+    /// The kind as it is written in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Builtin => "builtin",
+            Self::Native => "native",
+            Self::Wasm => "wasm",
+        }
+    }
+}
+
+impl Operation {
+    /// An operation whose plugin is the file at `path`, with nothing else said of it.
+    pub fn of_file(kind: PluginKind, path: PathBuf) -> Self {
+        Self {
+            kind,
+            plugin: String::new(),
+            path: Some(path),
+            sha256: None,
+            memory_limit_mb: None,
+            time_limit_ms: None,
+            max_output_pixels: None,
+            config: Map::new(),
+            args: Map::new(),
+            enabled: true,
+        }
+    }
+
+    /// Whether it is a chain of other operations.
+    pub fn is_pipeline(&self) -> bool {
+        self.kind == PluginKind::Builtin && self.plugin == PIPELINE
+    }
+
+    /// MiB of memory that its sandbox may take.
+    pub fn memory_limit_mb(&self) -> u64 {
+        self.memory_limit_mb.unwrap_or(DEFAULT_MEMORY_MB)
+    }
+
+    /// How long one call may take; none when only the workers' deadlines bound it.
+    pub fn time_limit(&self) -> Option<Duration> {
+        let default = (self.kind != PluginKind::Builtin).then_some(DEFAULT_TIME_MS);
+        self.time_limit_ms.or(default).map(Duration::from_millis)
+    }
+
+    pub(super) fn resolve(&mut self, directory: &Path) {
+        if let Some(path) = &mut self.path {
+            *path = directory.join(&*path);
+        }
+    }
+
+    /// Whether the keys fit each other, for the operation of this name.
+    pub(super) fn check(&self, name: &str, worker_memory_mb: u64) -> Result<(), ConfigError> {
+        let wrong = |key: &str, text: &str| Err(value_error(&format!("operations.{name}.{key}"), text));
+        let has_file = self.kind != PluginKind::Builtin;
+        if has_file && self.path.is_none() {
+            return wrong("path", "is missing: it names the plugin's file");
+        }
+        if !has_file && self.plugin.is_empty() {
+            return wrong("plugin", "is missing: it names a builtin plugin, such as \"resize\"");
+        }
+        if has_file && !self.plugin.is_empty() {
+            return wrong("plugin", "is for kind = \"builtin\"; a file is named by `path`");
+        }
+        if !has_file && (self.path.is_some() || self.sha256.is_some()) {
+            return wrong("path", "is for kind = \"wasm\" or \"native\"; a builtin plugin has no file");
+        }
+        match &self.sha256 {
+            Some(digest) if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+                return wrong("sha256", "must be 64 hexadecimal digits");
+            }
+            None if self.kind == PluginKind::Native => {
+                let text = "is missing: a native plugin runs without a sandbox, so say which very file is trusted \
+                            (`imgserve plugin build --native` prints it, and so does sha256sum)";
+                return wrong("sha256", text);
+            }
+            _ => {}
+        }
+        if self.memory_limit_mb.is_some() && self.kind != PluginKind::Wasm {
+            return wrong("memory_limit_mb", "is for kind = \"wasm\"; others share workers.memory_limit_mb");
+        }
+        if self.memory_limit_mb.is_some_and(|limit| !(1..=worker_memory_mb).contains(&limit)) {
+            let text = format!("must be from 1 to workers.memory_limit_mb = {worker_memory_mb}");
+            return wrong("memory_limit_mb", &text);
+        }
+        for (key, value) in
+            [("time_limit_ms", self.time_limit_ms), ("max_output_pixels", self.max_output_pixels)]
+        {
+            if value.is_some_and(|value| !(1..=LARGEST).contains(&value)) {
+                return wrong(key, "must be at least 1, and not absurdly large");
+            }
+        }
+        Ok(())
+    }
+}

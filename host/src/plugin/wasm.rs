@@ -1,0 +1,191 @@
+//! Sandboxed plugins: WebAssembly components in wasmtime. The only code that names it. A call gets a fresh store and
+//! instance, a memory limit and a deadline; it reaches nothing but what `state` gives it.
+//!
+//! # Layout
+//! - this file: loading, calling, and what went wrong
+//! - `engine`: wasmtime's settings, compiling
+//! - `state`: what a guest may call, and how its memory is bounded
+//! - `values`: the WIT's types
+
+mod engine;
+mod state;
+mod values;
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use imgserve_sdk::abi::{Product, RunInput};
+use imgserve_sdk::{Description, Host, ImageRef, Plan, SourceHeader, Window};
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower};
+use wasmtime::{Store, Trap};
+
+use super::deadline::{Deadline, Expiry};
+use super::{CallError, Plugin, Results, Usage};
+use state::State;
+
+pub(super) use engine::{Engine, compatibility, compile};
+
+/// A loaded component.
+pub(super) struct WasmPlugin {
+    instance: InstancePre<State>,
+    describe: ComponentExportIndex,
+    plan: ComponentExportIndex,
+    run: ComponentExportIndex,
+    interrupt: Expiry,
+    deadline: Rc<Deadline>,
+    memory_limit_mb: u64,
+    time_limit: Duration,
+}
+
+impl std::fmt::Debug for WasmPlugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WasmPlugin").field("memory_limit_mb", &self.memory_limit_mb).finish_non_exhaustive()
+    }
+}
+
+/// A call under way: the guest's store, and how long it took to make.
+struct Call {
+    store: Store<State>,
+    instantiated: Duration,
+}
+
+impl WasmPlugin {
+    fn call<P, R>(
+        &self,
+        function: &ComponentExportIndex,
+        parameters: P,
+        host: &Rc<dyn Host>,
+    ) -> Result<(R, Call), CallError>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        let began = Instant::now();
+        let engine = self.instance.engine();
+        let mut store = Store::new(engine, State::new(Rc::clone(host), self.memory_limit_mb << 20));
+        store.limiter(|state| &mut state.memory);
+        store.set_epoch_deadline(1);
+        // Counted per value that crosses; a result may take up all of the guest's memory, and no more exists.
+        store.set_hostcall_fuel(usize::try_from(self.memory_limit_mb << 20).unwrap_or(usize::MAX));
+        let _armed = self.deadline.arm(self.time_limit, self.interrupt.clone());
+        let outcome = self.instance.instantiate(&mut store).and_then(|instance| {
+            let instantiated = began.elapsed();
+            let function = instance.get_typed_func::<P, R>(&mut store, function)?;
+            Ok((function.call(&mut store, parameters)?, instantiated))
+        });
+        match outcome {
+            Ok((result, instantiated)) => Ok((result, Call { store, instantiated })),
+            Err(error) => Err(self.fault(&error, store.data())),
+        }
+    }
+
+    /// Which limit or rule a guest broke.
+    fn fault(&self, error: &wasmtime::Error, state: &State) -> CallError {
+        let text = state.last_error();
+        if state.memory.denied() {
+            return CallError::OutOfMemory { limit_mb: self.memory_limit_mb, text };
+        }
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) => CallError::TimedOut { limit: self.time_limit },
+            // How a guest aborts, which it does when it panics; what it said last tells why.
+            Some(Trap::UnreachableCodeReached) if text.is_some() => {
+                CallError::Trapped(text.unwrap_or_default())
+            }
+            Some(trap) => CallError::Trapped(match text {
+                Some(text) => format!("trapped ({trap}): {text}"),
+                None => format!("trapped ({trap})"),
+            }),
+            None => CallError::Contract(format!("{error:#}")),
+        }
+    }
+}
+
+impl Plugin for WasmPlugin {
+    fn describe(&self, host: &Rc<dyn Host>) -> Result<Description, CallError> {
+        let ((description,), _) = self.call::<(), (values::Description,)>(&self.describe, (), host)?;
+        description.into_sdk().map_err(CallError::Contract)
+    }
+
+    fn plan(&self, args: &[u8], header: &SourceHeader, host: &Rc<dyn Host>) -> Result<Plan, CallError> {
+        let parameters = (text(args)?, values::SourceHeader::of(header), header.head.as_slice());
+        type Planned = (Result<values::Plan, values::Error>,);
+        match self.call::<_, Planned>(&self.plan, parameters, host)? {
+            ((Ok(plan),), _) => plan.into_sdk().map_err(CallError::Contract),
+            ((Err(error),), _) => Err(CallError::Refused(error.into_sdk())),
+        }
+    }
+
+    fn run(
+        &self,
+        args: &[u8],
+        header: &SourceHeader,
+        input: RunInput<'_>,
+        window: Window,
+        host: &Rc<dyn Host>,
+    ) -> Result<Box<dyn Results>, CallError> {
+        let frames: Vec<values::Frame<'_>> = match input {
+            RunInput::Frames(frames) => frames.iter().map(values::Frame::of).collect(),
+            RunInput::Pixels(_) | RunInput::Encoded(_) => Vec::new(),
+        };
+        let input = match input {
+            RunInput::Pixels(image) => values::Input::pixels(image, window),
+            RunInput::Frames(_) => values::Input::frames(&frames, window),
+            RunInput::Encoded(bytes) => values::Input::Encoded(bytes),
+        };
+        let parameters = (text(args)?, values::SourceHeader::of(header), input);
+        type Ran = (Result<values::Output, values::Error>,);
+        match self.call::<_, Ran>(&self.run, parameters, host)? {
+            ((Ok(output),), call) => Ok(Box::new(WasmResults { output, call })),
+            ((Err(error),), _) => Err(CallError::Refused(error.into_sdk())),
+        }
+    }
+
+    fn memory_limit(&self) -> Option<u64> {
+        Some(self.memory_limit_mb << 20)
+    }
+}
+
+fn text(args: &[u8]) -> Result<&str, CallError> {
+    std::str::from_utf8(args).map_err(|error| CallError::Contract(format!("arguments: {error}")))
+}
+
+/// Results that still lie in the guest's memory.
+struct WasmResults {
+    output: values::Output,
+    call: Call,
+}
+
+impl WasmResults {
+    fn pixels(&self, image: &values::OutputImage) -> Result<ImageRef<'_>, CallError> {
+        let data = image.data.as_le_slice(&self.call.store);
+        ImageRef::new(image.width, image.height, image.format.into_sdk(), data)
+            .map_err(|error| CallError::Contract(error.message().to_owned()))
+    }
+}
+
+impl Results for WasmResults {
+    fn products(&self) -> Result<Vec<Product<'_>>, CallError> {
+        let products = match &self.output {
+            values::Output::Pixels(image) => vec![Product::Pixels(self.pixels(image)?, 0)],
+            values::Output::Frames(frames) => {
+                let frame = |frame: &values::OutputFrame| {
+                    Ok(Product::Pixels(self.pixels(&frame.image)?, frame.delay_ms))
+                };
+                frames.iter().map(frame).collect::<Result<_, CallError>>()?
+            }
+            values::Output::Encoded(bytes) => vec![Product::Encoded(bytes.as_le_slice(&self.call.store))],
+        };
+        if products.is_empty() {
+            return Err(CallError::Contract("run gave no result".to_owned()));
+        }
+        Ok(products)
+    }
+
+    fn usage(&self) -> Usage {
+        Usage {
+            operation_us: 0.0,
+            instantiate_us: self.call.instantiated.as_secs_f64() * 1e6,
+            memory_bytes: self.call.store.data().memory.peak(),
+        }
+    }
+}

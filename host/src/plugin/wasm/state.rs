@@ -1,0 +1,104 @@
+//! What a guest reaches: the four functions of the WIT's interface `host`, and memory up to its limit.
+
+use std::rc::Rc;
+
+use imgserve_sdk::Host;
+use wasmtime::component::{Linker, WasmStr};
+use wasmtime::{Error, ResourceLimiter, StoreContextMut};
+
+use super::values;
+
+/// Longest line taken from a guest, in bytes.
+const MAX_LINE: usize = 1000;
+
+/// Beside a guest's instance.
+pub(super) struct State {
+    host: Rc<dyn Host>,
+    last_error: Option<String>,
+    pub(super) memory: Memory,
+}
+
+impl State {
+    pub(super) fn new(host: Rc<dyn Host>, memory_limit: u64) -> Self {
+        Self { host, last_error: None, memory: Memory { limit: memory_limit, peak: 0, denied: false } }
+    }
+
+    /// The last line of level error, which is a panic's message if the guest has panicked.
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.last_error.clone()
+    }
+}
+
+/// The bounds of a guest's memory.
+#[derive(Debug)]
+pub(super) struct Memory {
+    limit: u64,
+    peak: u64,
+    denied: bool,
+}
+
+impl Memory {
+    /// The most it had, in bytes.
+    pub(super) fn peak(&self) -> u64 {
+        self.peak
+    }
+
+    /// Whether it wanted more than it could have.
+    pub(super) fn denied(&self) -> bool {
+        self.denied
+    }
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        if desired as u64 > self.limit {
+            self.denied = true;
+            return Ok(false);
+        }
+        self.peak = self.peak.max(desired as u64);
+        Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, _: Error) -> wasmtime::Result<()> {
+        self.denied = true;
+        Ok(())
+    }
+
+    fn table_growing(&mut self, _: usize, _: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        // The pool bounds tables; one without a maximum of its own is not made to grow.
+        Ok(maximum.is_some())
+    }
+}
+
+/// Gives guests of this version of the WIT what they may import.
+pub(super) fn link(linker: &mut Linker<State>, version: &str) -> wasmtime::Result<()> {
+    // Types alone: nothing to call.
+    linker.instance(&format!("imgserve:operation/types@{version}"))?;
+    let mut host = linker.instance(&format!("imgserve:operation/host@{version}"))?;
+    host.func_wrap("log", log)?;
+    host.func_wrap("progress", |store: StoreContextMut<'_, State>, (done,): (f32,)| {
+        Ok((values::Flow::of(store.data().host.progress(done)),))
+    })?;
+    host.func_wrap("random", |store: StoreContextMut<'_, State>, (): ()| Ok((store.data().host.random(),)))?;
+    host.func_wrap("config", |store: StoreContextMut<'_, State>, (): ()| {
+        Ok((store.data().host.config().to_owned(),))
+    })?;
+    Ok(())
+}
+
+/// The message is read where it lies: however long it is, no more than a line of it is copied.
+fn log(
+    mut store: StoreContextMut<'_, State>,
+    (level, message): (values::Level, WasmStr),
+) -> wasmtime::Result<()> {
+    let text = message.to_str(&store)?;
+    let mut line = text[..text.floor_char_boundary(MAX_LINE)].to_owned();
+    if line.len() < text.len() {
+        line.push('…');
+    }
+    store.data().host.log(level.into_sdk(), &line);
+    if level == values::Level::Error {
+        store.data_mut().last_error = Some(line);
+    }
+    Ok(())
+}

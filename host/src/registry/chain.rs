@@ -1,0 +1,218 @@
+//! From a request's operation and arguments to the steps that are run: one, or for a pipeline each of its steps with
+//! their own defaults and checks.
+
+use imgserve_sdk::{Description, Frames, InputKind, OutputKind, PixelFormat};
+use serde_json::{Map, Value, json};
+
+use super::{HOST_ARGUMENTS, Operation, Registry, writable};
+use crate::config::PIPELINE;
+use crate::fault::{Fault, FaultKind};
+use crate::format::Format;
+use crate::worker::Step;
+
+/// Most steps of a pipeline, those of pipelines in it included.
+const MAX_STEPS: usize = 16;
+
+/// What is run for a request.
+#[derive(Debug)]
+pub(crate) struct Chain<'r> {
+    /// At least one.
+    pub steps: Vec<Step>,
+    /// Arguments that nobody knows, as paths.
+    pub unknown: Vec<String>,
+    operations: Vec<&'r Operation>,
+    /// The host's own arguments: the request's over the last step's defaults.
+    pub host_args: Map<String, Value>,
+}
+
+impl Registry {
+    /// The steps for an operation with these arguments, its defaults already in them.
+    ///
+    /// # Errors
+    /// [`FaultKind::MissingArgument`], [`FaultKind::WrongType`] or [`FaultKind::InvalidArgument`], naming the argument.
+    pub(crate) fn chain<'r>(
+        &'r self,
+        operation: &'r Operation,
+        args: Map<String, Value>,
+    ) -> Result<Chain<'r>, Fault> {
+        let (host_args, own) = split(args);
+        let mut chain = Chain { steps: vec![], unknown: vec![], operations: vec![], host_args: Map::new() };
+        self.add(&mut chain, operation, own, "")?;
+        let last = chain.operations.last().map(|last| split(last.settings.args.clone()).0);
+        chain.host_args = last.unwrap_or_default();
+        chain.host_args.extend(host_args);
+        chain.check_order()?;
+        Ok(chain)
+    }
+
+    fn add<'r>(
+        &'r self,
+        chain: &mut Chain<'r>,
+        operation: &'r Operation,
+        own: Map<String, Value>,
+        at: &str,
+    ) -> Result<(), Fault> {
+        let own = Value::Object(own);
+        operation.check(&own).map_err(|fault| under(at, fault))?;
+        let Value::Object(own) = own else { return Ok(()) };
+        let unknown = own.keys().filter(|key| !operation.knows(key));
+        chain.unknown.extend(unknown.map(|key| format!("{at}{key}")));
+        if !operation.settings.is_pipeline() {
+            chain.operations.push(operation);
+            chain.steps.push(Step { operation: operation.name.clone(), args: own });
+            if chain.steps.len() > MAX_STEPS {
+                return Err(invalid(format!("argument `{at}steps`: more than {MAX_STEPS} steps")));
+            }
+            return Ok(());
+        }
+        let steps = own.get("steps").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        if steps.is_empty() {
+            return Err(invalid(format!("argument `{at}steps`: at least one step is needed")));
+        }
+        // Each nesting takes a level of dots, so a pipeline that names itself ends here.
+        if at.matches('.').count() >= MAX_STEPS {
+            return Err(invalid(format!("argument `{at}steps`: pipelines within pipelines without end")));
+        }
+        for (index, step) in steps.iter().enumerate() {
+            self.add_step(chain, step, &format!("{at}steps[{index}]."))?;
+        }
+        Ok(())
+    }
+
+    fn add_step<'r>(&'r self, chain: &mut Chain<'r>, step: &Value, at: &str) -> Result<(), Fault> {
+        let name = step["operationType"].as_str().unwrap_or_default();
+        let operation = self.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.iter().map(|operation| operation.name.as_str()).collect();
+            invalid(format!(
+                "argument `{at}operationType`: \"{}\" is none of {}",
+                name.escape_debug(),
+                known.join(", ")
+            ))
+        })?;
+        let empty = Map::new();
+        let given = step["args"].as_object().unwrap_or(&empty);
+        if let Some(key) = given.keys().find(|key| HOST_ARGUMENTS.contains(&key.as_str())) {
+            return Err(invalid(format!(
+                "argument `{at}args.{key}` belongs into the args of the whole pipeline"
+            )));
+        }
+        let mut args = split(operation.settings.args.clone()).1;
+        args.extend(given.clone());
+        self.add(chain, operation, args, &format!("{at}args."))
+    }
+}
+
+impl<'r> Chain<'r> {
+    /// The operation that is given the source.
+    pub(crate) fn first(&self) -> &'r Operation {
+        self.operations.first().expect("a chain has at least one step")
+    }
+
+    /// All operations, in order.
+    pub(crate) fn operations(&self) -> &[&'r Operation] {
+        &self.operations
+    }
+
+    /// What comes out at the end: the last operation that does not leave the format as it is decides.
+    pub(crate) fn output(&self) -> &'r OutputKind {
+        let outputs = self.operations.iter().rev().map(|operation| &operation.description.output);
+        let mut decided = outputs.skip_while(|output| **output == OutputKind::Source);
+        decided.next().unwrap_or(&OutputKind::Source)
+    }
+
+    /// The format that a request asks for by this name.
+    ///
+    /// # Errors
+    /// [`FaultKind::InvalidArgument`].
+    pub(crate) fn format(&self, name: &str) -> Result<Format, Fault> {
+        if let OutputKind::Encoded { media_type, .. } = self.output() {
+            return Err(invalid(format!(
+                "argument `format`: the result is {media_type}, which has no other format"
+            )));
+        }
+        Format::from_name(name).filter(|format| format.can_encode()).ok_or_else(|| {
+            let known = writable().join(", ");
+            invalid(format!("argument `format`: \"{}\" is none of {known}", name.escape_debug()))
+        })
+    }
+
+    /// Whether each operation can take what the one before it gives.
+    fn check_order(&self) -> Result<(), Fault> {
+        for (index, pair) in self.operations.windows(2).enumerate() {
+            let [before, after] = pair else { continue };
+            if let OutputKind::Encoded { media_type, .. } = &before.description.output {
+                let text =
+                    format!("step {index}, `{}`, gives {media_type}: it can only be the last", before.name);
+                return Err(invalid(format!("argument `steps`: {text}")));
+            }
+            if let InputKind::Encoded { formats } = &after.description.input {
+                let formats = formats.join(", ");
+                let text = format!(
+                    "step {}, `{}`, takes {formats} files: it can only be the first",
+                    index + 1,
+                    after.name
+                );
+                return Err(invalid(format!("argument `steps`: {text}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The host's own arguments, and the operation's.
+fn split(args: Map<String, Value>) -> (Map<String, Value>, Map<String, Value>) {
+    args.into_iter().partition(|(key, _)| HOST_ARGUMENTS.contains(&key.as_str()))
+}
+
+fn invalid(text: String) -> Fault {
+    Fault::new(FaultKind::InvalidArgument, text)
+}
+
+/// The fault of an argument of a step, named by its whole path.
+fn under(at: &str, mut fault: Fault) -> Fault {
+    fault.text = fault.text.replacen("argument `", &format!("argument `{at}"), 1);
+    fault
+}
+
+/// What a pipeline says of itself, in the place of a plugin.
+pub(super) fn description() -> Description {
+    let summary = "Runs several operations one after the other, without a file in between.";
+    Description {
+        name: PIPELINE.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        summary: summary.to_owned(),
+        input: InputKind::Pixels { formats: PixelFormat::ALL.to_vec(), frames: Frames::Each },
+        output: OutputKind::Source,
+        arguments: json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": "Args",
+            "type": "object",
+            "required": ["steps"],
+            "properties": {
+                "steps": {
+                    "description": "The operations, in order. Each is planned on what the one before it gives. One that \
+                        takes files can only be the first, one that gives files only the last.",
+                    "type": "array",
+                    "minItems": 1,
+                    "maxItems": MAX_STEPS,
+                    "items": {
+                        "type": "object",
+                        "required": ["operationType"],
+                        "properties": {
+                            "operationType": { "description": "The operation's name.", "type": "string" },
+                            "args": { "description": "Its arguments.", "type": "object" }
+                        }
+                    }
+                }
+            }
+        }),
+        examples: Vec::new(),
+    }
+    .example(
+        "a square icon of a drawing",
+        json!({ "steps": [
+            { "operationType": "rasterize", "args": { "width": 512, "height": 512, "fit": "contain" } },
+            { "operationType": "resize", "args": { "width": 64, "height": 64 } }
+        ] }),
+    )
+}
