@@ -159,3 +159,31 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+/// A stranger's text as one line of at most about `most` bytes: nothing in it can look like a line of its own.
+pub(crate) fn one_line(text: &str, most: usize) -> String {
+    let cut = text.floor_char_boundary(most);
+    let mut line = String::with_capacity(cut);
+    for character in text[..cut].chars() {
+        match character.is_control() {
+            true => line.extend(character.escape_default()),
+            false => line.push(character),
+        }
+    }
+    if cut < text.len() {
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_line;
+
+    #[test]
+    fn a_strangers_text_is_one_line_and_short() {
+        assert_eq!(one_line("größer\nFAKE", 100), "größer\\nFAKE");
+        assert_eq!(one_line("größer", 3), "gr…", "not cut within a letter");
+        assert!(one_line(&"\u{1b}".repeat(100_000), 1000).len() < 7000);
+    }
+}

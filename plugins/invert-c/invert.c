@@ -38,12 +38,10 @@ bool exports_imgserve_operation_plugin_plan(operation_string_t *arguments,
                                             exports_imgserve_operation_plugin_planned_t *ret,
                                             exports_imgserve_operation_plugin_error_t *err) {
     (void)arguments, (void)head, (void)err;
-    bool alpha = source->pixels == IMGSERVE_OPERATION_TYPES_PIXEL_FORMAT_RGBA8 ||
-                 source->pixels == IMGSERVE_OPERATION_TYPES_PIXEL_FORMAT_RGBA16;
     memset(ret, 0, sizeof *ret);
     ret->width = source->width;
     ret->height = source->height;
-    ret->pixels = alpha ? IMGSERVE_OPERATION_TYPES_PIXEL_FORMAT_RGBA8 : IMGSERVE_OPERATION_TYPES_PIXEL_FORMAT_RGB8;
+    ret->pixels = source->pixels;
     return true;
 }
 

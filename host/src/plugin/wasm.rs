@@ -25,6 +25,9 @@ use state::State;
 
 pub(super) use engine::{Engine, compatibility, compile};
 
+/// Most bytes of a description, which are copied out of the guest.
+const MAX_DESCRIPTION: u64 = 16 << 20;
+
 /// A loaded component.
 pub(super) struct WasmPlugin {
     instance: InstancePre<State>,
@@ -50,11 +53,13 @@ struct Call {
 }
 
 impl WasmPlugin {
+    /// Calls `function` in a fresh instance. `max_values` is the most bytes that may cross at once.
     fn call<P, R>(
         &self,
         function: &ComponentExportIndex,
         parameters: P,
         host: &Rc<dyn Host>,
+        max_values: u64,
     ) -> Result<(R, Call), CallError>
     where
         P: ComponentNamedList + Lower,
@@ -65,8 +70,7 @@ impl WasmPlugin {
         let mut store = Store::new(engine, State::new(Rc::clone(host), self.memory_limit_mb << 20));
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(1);
-        // Counted per value that crosses; a result may take up all of the guest's memory, and no more exists.
-        store.set_hostcall_fuel(usize::try_from(self.memory_limit_mb << 20).unwrap_or(usize::MAX));
+        store.set_hostcall_fuel(usize::try_from(max_values).unwrap_or(usize::MAX));
         let _armed = self.deadline.arm(self.time_limit, self.interrupt.clone());
         let outcome = self.instance.instantiate(&mut store).and_then(|instance| {
             let instantiated = began.elapsed();
@@ -102,16 +106,17 @@ impl WasmPlugin {
 
 impl Plugin for WasmPlugin {
     fn describe(&self, host: &Rc<dyn Host>) -> Result<Description, CallError> {
-        let ((description,), _) = self.call::<(), (values::Description,)>(&self.describe, (), host)?;
+        let ((description,), _) =
+            self.call::<(), (values::Description,)>(&self.describe, (), host, MAX_DESCRIPTION)?;
         description.into_sdk().map_err(CallError::Contract)
     }
 
     fn plan(&self, args: &[u8], header: &SourceHeader, host: &Rc<dyn Host>) -> Result<Plan, CallError> {
         let parameters = (text(args)?, values::SourceHeader::of(header), header.head.as_slice());
         type Planned = (Result<values::Plan, values::Error>,);
-        match self.call::<_, Planned>(&self.plan, parameters, host)? {
+        match self.call::<_, Planned>(&self.plan, parameters, host, self.memory_limit_mb << 20)? {
             ((Ok(plan),), _) => plan.into_sdk().map_err(CallError::Contract),
-            ((Err(error),), _) => Err(CallError::Refused(error.into_sdk())),
+            ((Err(error),), call) => Err(refused(error, &call)),
         }
     }
 
@@ -134,15 +139,20 @@ impl Plugin for WasmPlugin {
         };
         let parameters = (text(args)?, values::SourceHeader::of(header), input);
         type Ran = (Result<values::Output, values::Error>,);
-        match self.call::<_, Ran>(&self.run, parameters, host)? {
+        // A result may take up all of the guest's memory, and no more exists; it is read where it lies.
+        match self.call::<_, Ran>(&self.run, parameters, host, self.memory_limit_mb << 20)? {
             ((Ok(output),), call) => Ok(Box::new(WasmResults { output, call })),
-            ((Err(error),), _) => Err(CallError::Refused(error.into_sdk())),
+            ((Err(error),), call) => Err(refused(error, &call)),
         }
     }
 
     fn memory_limit(&self) -> Option<u64> {
         Some(self.memory_limit_mb << 20)
     }
+}
+
+fn refused(error: values::Error, call: &Call) -> CallError {
+    error.into_sdk(&call.store).map_or_else(CallError::Contract, CallError::Refused)
 }
 
 fn text(args: &[u8]) -> Result<&str, CallError> {

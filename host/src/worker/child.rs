@@ -65,6 +65,8 @@ pub(super) struct Child {
     max_result: u64,
     /// What it has loaded.
     pub(super) loaded: Vec<Loaded>,
+    /// What the kernel cannot enforce of its sandbox.
+    pub(super) unenforced: Vec<String>,
 }
 
 impl Child {
@@ -91,13 +93,14 @@ impl Child {
             .take()
             .map(|stderr| tokio::spawn(log_lines(stderr, process.id().unwrap_or(0), Arc::clone(&last_line))));
         let max_result = setup.limits.max_result_mb << 20;
-        let mut child = Self { process, stream, last_line, log, max_result, loaded: Vec::new() };
+        let mut child =
+            Self { process, stream, last_line, log, max_result, loaded: Vec::new(), unenforced: Vec::new() };
         let exchange = async {
             child.send(&Request::Setup(setup.clone()), &[]).await?;
             child.receive(|_| {}).await
         };
         match tokio::time::timeout(SETUP_TIMEOUT, exchange).await {
-            Ok(Ok((Reply::Ready(loaded), _))) => Ok(Self { loaded, ..child }),
+            Ok(Ok((Reply::Ready { loaded, unenforced }, _))) => Ok(Self { loaded, unenforced, ..child }),
             Ok(Ok((Reply::Unready(fault), _))) => Err(SpawnError::Unready(fault)),
             Ok(Ok(_)) => Err(SpawnError::Died("it spoke another protocol".to_owned())),
             Ok(Err(_)) => Err(SpawnError::Died(child.obituary().await)),

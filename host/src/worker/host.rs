@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use imgserve_sdk::{Flow, Host, Level};
 
 use super::protocol::{self, LogLevel, Reply};
+use crate::fault::one_line;
 
 /// Progress is reported at most this often.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
@@ -84,7 +85,7 @@ impl Host for StepHost {
         let lines = self.link.lines.get() + 1;
         self.link.lines.set(lines);
         let text = match lines {
-            ..=MAX_LINES => one_line(message),
+            ..=MAX_LINES => one_line(message, MAX_LINE),
             // Said once, when the first one is dropped.
             lines if lines == MAX_LINES + 1 => "further lines of this task are dropped".to_owned(),
             _ => return,
@@ -119,19 +120,6 @@ impl Host for StepHost {
     fn config(&self) -> &str {
         &self.config
     }
-}
-
-/// A plugin's text as one line of the log: nothing in it can look like a line of its own.
-fn one_line(message: &str) -> String {
-    let cut = message.floor_char_boundary(MAX_LINE);
-    let escape = |character: char| -> String {
-        if character.is_control() { character.escape_default().collect() } else { character.into() }
-    };
-    let mut line: String = message[..cut].chars().map(escape).collect();
-    if cut < message.len() {
-        line.push('…');
-    }
-    line
 }
 
 #[cfg(test)]

@@ -130,6 +130,12 @@ impl Pool {
         let first_slot = slots.next().expect("there is at least the express worker");
         let first = shared.spawn(first_slot).await.map_err(|error| spawn_fault(&error))?;
         let loaded = first.loaded.clone();
+        if !first.unenforced.is_empty() {
+            tracing::warn!(
+                "workers run without: {}: this system cannot enforce it",
+                first.unenforced.join("; ")
+            );
+        }
         tokio::spawn(supervise(Arc::clone(&shared), first_slot, Some(first)));
         for slot in slots {
             tokio::spawn(supervise(Arc::clone(&shared), slot, None));

@@ -106,7 +106,12 @@ pub(crate) struct Placeholder {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Reply {
     /// The plugins are loaded.
-    Ready(Vec<Loaded>),
+    Ready {
+        /// The operations.
+        loaded: Vec<Loaded>,
+        /// What the kernel cannot enforce of the worker's sandbox.
+        unenforced: Vec<String>,
+    },
     /// The plugins cannot be loaded.
     Unready(Fault),
     /// The source's header is not in these bytes yet.

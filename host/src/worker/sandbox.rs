@@ -1,12 +1,66 @@
-//! How a worker limits itself before it sees any input: memory, core dumps, its core. What else the kernel can
-//! enforce (Landlock, seccomp) belongs into [`enter`] as well.
+//! How a worker limits itself: memory, core dumps and its core before anything is loaded; files, network and other
+//! programs once the plugins are, and before any input is seen.
 
+use std::collections::BTreeMap;
 use std::io;
 
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetStatus, Scope,
+};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
-/// Applies the limits to this process.
+/// What no decoder and no operation needs: a network, other programs and processes, and what changes the system. Each is
+/// answered with "operation not permitted".
+const DENIED: [libc::c_long; 44] = [
+    libc::SYS_socket,
+    libc::SYS_socketpair,
+    libc::SYS_connect,
+    libc::SYS_bind,
+    libc::SYS_listen,
+    libc::SYS_accept4,
+    libc::SYS_execve,
+    libc::SYS_execveat,
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_kill,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_pidfd_open,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_keyctl,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_io_uring_setup,
+    libc::SYS_userfaultfd,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_kexec_load,
+    libc::SYS_reboot,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_setuid,
+    libc::SYS_setgid,
+    libc::SYS_setresuid,
+    libc::SYS_setresgid,
+    libc::SYS_personality,
+];
+
+/// Applies the limits that loading plugins can work under.
 ///
 /// # Errors
 /// What the kernel refused; a worker without its memory limit must not work.
@@ -23,6 +77,44 @@ pub(super) fn enter(memory_limit: u64, core: Option<usize>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Gives up files, network and other programs, for good. Gives what the kernel cannot enforce, for the log: a worker
+/// without it still works, as wasm plugins have a sandbox of their own.
+pub(super) fn seal() -> Vec<String> {
+    let mut missing = Vec::new();
+    match no_files() {
+        Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced) => {}
+        Ok(RulesetStatus::NotEnforced) => missing.push("no files (Landlock)".to_owned()),
+        Err(error) => missing.push(format!("no files (Landlock: {error})")),
+    }
+    if let Err(error) = no_programs() {
+        missing.push(format!("no network and no other programs (seccomp: {error})"));
+    }
+    missing
+}
+
+/// No file, directory or TCP port may be opened any more; what is open stays so.
+fn no_files() -> Result<RulesetStatus, landlock::RulesetError> {
+    let abi = ABI::V6;
+    let status = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(abi))?
+        .handle_access(AccessNet::from_all(abi))?
+        .scope(Scope::from_all(abi))?
+        .create()?
+        .restrict_self()?;
+    Ok(status.ruleset)
+}
+
+fn no_programs() -> Result<(), seccompiler::Error> {
+    // A syscall with no rules matches whatever its arguments are.
+    let rules: BTreeMap<i64, Vec<seccompiler::SeccompRule>> =
+        DENIED.into_iter().map(|number| (number, Vec::new())).collect();
+    let denied = SeccompAction::Errno(libc::EPERM as u32);
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, denied, std::env::consts::ARCH.try_into()?)?;
+    let program: BpfProgram = filter.try_into()?;
+    seccompiler::apply_filter_all_threads(&program)
 }
 
 /// The cores that this process may run on.

@@ -47,7 +47,8 @@ fn serve_socket() -> io::Result<()> {
         Ok(ready) => ready,
         Err(fault) => return protocol::write(&mut stream, &Reply::Unready(fault), &[]),
     };
-    protocol::write(&mut stream, &Reply::Ready(loaded), &[])?;
+    let unenforced = sandbox::seal();
+    protocol::write(&mut stream, &Reply::Ready { loaded, unenforced }, &[])?;
     loop {
         let (request, payload) = protocol::read(&mut stream)?;
         worker.link.begin();

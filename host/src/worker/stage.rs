@@ -14,8 +14,11 @@ use super::host::Link;
 use super::protocol::Reply;
 use crate::codec;
 use crate::config::{self, PluginKind};
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind, one_line};
 use crate::plugin::{CallError, Plugin, Results, Usage};
+
+/// Longest text of a fault that a plugin has a say in, in bytes.
+const MAX_TEXT: usize = 1200;
 
 /// An operation ready to be called.
 #[derive(Debug)]
@@ -124,14 +127,16 @@ impl Operation {
         let Description { name, version, .. } = &self.description;
         let kind = match &error {
             CallError::Refused(error) => {
-                return Fault::new(refusal(error.kind()), format!("{name} {version}: {}", error.message()));
+                let text = one_line(&format!("{name} {version}: {}", error.message()), MAX_TEXT);
+                return Fault::new(refusal(error.kind()), text);
             }
             CallError::Trapped(_) => FaultKind::PluginTrapped,
             CallError::OutOfMemory { .. } => FaultKind::PluginOutOfMemory,
             CallError::TimedOut { .. } => FaultKind::PluginTimedOut,
             CallError::Contract(_) => FaultKind::PluginContract,
         };
-        Fault::new(kind, format!("plugin {name} {version} {error}")).blamed_on(&self.name)
+        let text = one_line(&format!("plugin {name} {version} {error}"), MAX_TEXT);
+        Fault::new(kind, text).blamed_on(&self.name)
     }
 }
 

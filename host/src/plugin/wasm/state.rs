@@ -7,6 +7,7 @@ use wasmtime::component::{Linker, WasmStr};
 use wasmtime::{Error, ResourceLimiter, StoreContextMut};
 
 use super::values;
+use crate::fault::one_line;
 
 /// Longest line taken from a guest, in bytes.
 const MAX_LINE: usize = 1000;
@@ -91,11 +92,7 @@ fn log(
     mut store: StoreContextMut<'_, State>,
     (level, message): (values::Level, WasmStr),
 ) -> wasmtime::Result<()> {
-    let text = message.to_str(&store)?;
-    let mut line = text[..text.floor_char_boundary(MAX_LINE)].to_owned();
-    if line.len() < text.len() {
-        line.push('…');
-    }
+    let line = one_line(&message.to_str(&store)?, MAX_LINE);
     store.data().host.log(level.into_sdk(), &line);
     if level == values::Level::Error {
         store.data_mut().last_error = Some(line);

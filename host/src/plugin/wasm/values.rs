@@ -3,7 +3,14 @@
 #![allow(dead_code, reason = "a lifted enum's variants are constructed by wasmtime's derive alone")]
 
 use imgserve_sdk as sdk;
-use wasmtime::component::{ComponentType, Lift, Lower, WasmList};
+use wasmtime::Store;
+use wasmtime::component::{ComponentType, Lift, Lower, WasmList, WasmStr};
+
+use super::state::State;
+use crate::fault::one_line;
+
+/// Longest text of an error, in bytes.
+const MAX_TEXT: usize = 1000;
 
 #[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
 #[component(enum)]
@@ -277,16 +284,17 @@ pub(super) enum ErrorKind {
     Failed,
 }
 
-#[derive(Debug, ComponentType, Lift)]
+#[derive(ComponentType, Lift)]
 #[component(record)]
 pub(super) struct Error {
     kind: ErrorKind,
-    message: String,
-    argument: Option<String>,
+    message: WasmStr,
+    argument: Option<WasmStr>,
 }
 
 impl Error {
-    pub(super) fn into_sdk(self) -> sdk::Error {
+    /// The error, its texts read where they lie and cut to a line of a sensible length; or what is wrong with them.
+    pub(super) fn into_sdk(self, store: &Store<State>) -> Result<sdk::Error, String> {
         let kind = match self.kind {
             ErrorKind::MissingArgument => sdk::ErrorKind::MissingArgument,
             ErrorKind::WrongType => sdk::ErrorKind::WrongType,
@@ -296,10 +304,15 @@ impl Error {
             ErrorKind::LimitExceeded => sdk::ErrorKind::LimitExceeded,
             ErrorKind::Failed => sdk::ErrorKind::Failed,
         };
-        let error = sdk::Error::new(kind, self.message);
+        let line = |text: WasmStr| {
+            let text =
+                text.to_str(store).map_err(|error| format!("gave an error that is no text: {error:#}"))?;
+            Ok::<_, String>(one_line(&text, MAX_TEXT))
+        };
+        let error = sdk::Error::new(kind, line(self.message)?);
         match self.argument {
-            Some(argument) => error.about_argument(&argument),
-            None => error,
+            Some(argument) => Ok(error.about_argument(&line(argument)?)),
+            None => Ok(error),
         }
     }
 }

@@ -50,12 +50,7 @@ impl Operation for Tint {
         if !(0.0..=1.0).contains(&args.amount) {
             return Err(Error::invalid_argument("amount", "must be from 0 to 1"));
         }
-        let pixels = if source.pixels.has_alpha() {
-            PixelFormat::Rgba8
-        } else {
-            PixelFormat::Rgb8
-        };
-        Ok(Plan::new(source.width, source.height, pixels))
+        Ok(Plan::new(source.width, source.height, source.pixels))
     }
 
     fn run(args: &Args, source: Source<'_>, _: &dyn Host) -> Result<Output, Error> {
@@ -101,7 +96,8 @@ mod tests {
     #[test]
     fn an_impossible_amount_is_refused_by_name() {
         let args = json!({ "color": "white", "amount": 1.5 });
-        let error = testing::plan::<Tint>(&args, &header(4, 4, PixelFormat::Rgb8), &TestHost::default()).unwrap_err();
+        let source = header(4, 4, PixelFormat::Rgb8);
+        let error = testing::plan::<Tint>(&args, &source, &TestHost::default()).unwrap_err();
         assert_eq!(
             (error.kind(), error.argument()),
             (ErrorKind::InvalidArgument, Some("amount"))
