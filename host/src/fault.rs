@@ -109,6 +109,9 @@ impl fmt::Display for FaultKind {
     }
 }
 
+/// Longest text of a fault, in bytes.
+const MAX_TEXT: usize = 2000;
+
 /// A fault: its kind and a text that says what, which, why and, where it can, what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{text}")]
@@ -126,9 +129,10 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    /// A fault of `kind`; `text` is lowercase and without a full stop.
+    /// A fault of `kind`; `text` is lowercase and without a full stop. What plugins, files and other servers put into it
+    /// makes it neither longer than can be read nor more than one line.
     pub(crate) fn new(kind: FaultKind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into(), operation: None, retry_after_s: None }
+        Self { kind, text: one_line(&text.into(), MAX_TEXT), operation: None, retry_after_s: None }
     }
 
     /// The same, blamed on the plugin behind an operation.

@@ -4,10 +4,12 @@
 //! # Layout
 //! - this file: the operations, and the checks of their arguments
 //! - `chain`: from a request's operation to the steps that are run
+//! - `described`: whether what a plugin says of itself is usable
 //! - `breaker`: an operation whose plugin keeps failing is refused for a while
 
 mod breaker;
 mod chain;
+mod described;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -140,8 +142,7 @@ impl Operation {
     ) -> Result<Self, Fault> {
         let refuse =
             |text: String| Fault::new(FaultKind::OperationFailed, format!("operation `{name}`: {text}"));
-        let schema = jsonschema::validator_for(&description.arguments)
-            .map_err(|error| refuse(format!("its argument schema is not usable: {error}")))?;
+        let schema = described::check(&description).map_err(refuse)?;
         let operation = Self { name: name.to_owned(), settings, description, artifact, breaker, schema };
         let defaults = &operation.settings.args;
         if let Some(key) =

@@ -14,11 +14,10 @@
 #[allow(dead_code, reason = "the bench uses a part of the tests' harness")]
 mod harness;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use harness::{Server, memory_kib};
+use harness::{Server, memory_kib, plugin, section};
 use image::ImageFormat;
 use imgserve_peers::samples;
 use serde_json::{Value, json};
@@ -37,18 +36,9 @@ async fn main() {
     alternating(jobs).await;
 }
 
-/// The section of a plugin that `tests/run` has built.
-fn section(operation: &str, file: &str, more: &str) -> String {
-    let directory = std::env::var_os("IMGSERVE_TEST_PLUGINS")
-        .map_or_else(|| harness::beside("../target/plugins"), PathBuf::from);
-    let file = directory.canonicalize().unwrap().join(file);
-    assert!(file.exists(), "{} is missing: tests/run builds it", file.display());
-    format!("[operations.{operation}]\nkind = 'wasm'\npath = '{}'\n{more}\n", file.display())
-}
-
 /// 6 MP JPEG to 200 x 120: the time in the worker, builtin and as wasm in turn.
 async fn same_job() {
-    let server = Server::start(&section("resize-wasm", "resize.wasm", ""));
+    let server = Server::start(&section("resize-wasm", &plugin("resize.wasm"), ""));
     let source = server.write("in.jpg", samples::encoded(3000, 2000, ImageFormat::Jpeg));
     let (mut builtin, mut wasm) = (Vec::new(), Vec::new());
     for round in 0..SINGLE {
@@ -72,7 +62,7 @@ async fn same_job() {
 async fn endless_loop() {
     let limit = format!("time_limit_ms = {LOOP_LIMIT_MS}");
     let plugins = "[workers]\ncount = 1\n[plugins]\nbreaker_failures = 0\n";
-    let server = Server::start(&format!("{plugins}{}", section("bad", "misbehave.wasm", &limit)));
+    let server = Server::start(&format!("{plugins}{}", section("bad", &plugin("misbehave.wasm"), &limit)));
     let source = server.write("in.png", samples::encoded(60, 40, ImageFormat::Png));
     let mut late = Vec::new();
     for _ in 0..31 {
@@ -97,7 +87,7 @@ async fn many_plugins() {
     let plugins: String = (0..MANY)
         .map(|number| {
             let file = ["sepia", "smartcrop", "blurhash", "qoi", "watermark"][number % 5];
-            section(&format!("plugin-{number}"), &format!("{file}.wasm"), "")
+            section(&format!("plugin-{number}"), &plugin(&format!("{file}.wasm")), "")
         })
         .collect();
     let cache = tempfile::tempdir().unwrap();
@@ -125,8 +115,8 @@ async fn many_plugins() {
 async fn alternating(jobs: usize) {
     let config = format!(
         "[server]\nmax_finished_jobs = 500\n[plugins]\nbreaker_failures = 0\n{}{}",
-        section("good", "sepia.wasm", ""),
-        section("bad", "misbehave.wasm", "time_limit_ms = 20")
+        section("good", &plugin("sepia.wasm"), ""),
+        section("bad", &plugin("misbehave.wasm"), "time_limit_ms = 20")
     );
     let server = Arc::new(Server::start(&config));
     let source = Arc::new(server.write("in.png", samples::encoded(60, 40, ImageFormat::Png)));

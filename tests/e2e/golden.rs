@@ -8,7 +8,7 @@ use image::{ImageFormat, Rgba, RgbaImage, imageops};
 use imgserve_peers::samples;
 use serde_json::{Value, json};
 
-use crate::harness::{Server, beside};
+use crate::harness::{Server, beside, plugin, program};
 
 const MOST: u8 = 2;
 const MEAN: f64 = 0.1;
@@ -44,6 +44,36 @@ async fn results_look_as_they_did() {
         wrong.extend(compare(name, &image::load_from_memory(&server.read("out.png")).unwrap().to_rgba8()));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The example plugins' own cases, by the command that their authors use.
+#[test]
+fn example_plugins_pass_their_golden_cases() {
+    let cache = tempfile::tempdir().unwrap();
+    let config = cache.path().join("imgserve.toml");
+    std::fs::write(&config, format!("[plugins]\ncache_dir = '{}'\n", cache.path().join("cache").display()))
+        .unwrap();
+    let mut tested = 0;
+    for directory in std::fs::read_dir(beside("../plugins")).unwrap().map(|entry| entry.unwrap().path()) {
+        if !directory.join("golden").exists() {
+            continue;
+        }
+        let file = plugin(&format!("{}.wasm", directory.file_name().unwrap().to_str().unwrap()));
+        let output = program()
+            .args(["plugin", "test"])
+            .arg(&directory)
+            .arg("--file")
+            .arg(file)
+            .arg("--config")
+            .arg(&config)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{}:\n{text}", directory.display());
+        assert!(text.ends_with(" passed, 0 failed\n"), "{text}");
+        tested += 1;
+    }
+    assert!(tested >= 5, "only {tested} plugins have golden cases");
 }
 
 /// What is wrong with a result, if anything.

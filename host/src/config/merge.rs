@@ -61,9 +61,12 @@ fn merge_operations(target: &mut Table, operations: Table) -> Result<(), ConfigE
         if let Some(key) = values.keys().find(|key| !OPERATION_KEYS.contains(&key.as_str())) {
             return Err(unknown(key, &path, &OPERATION_KEYS));
         }
-        match target.entry(name).or_insert_with(|| Value::Table(Table::new())) {
-            Value::Table(existing) => existing.extend(values),
-            other => *other = Value::Table(values),
+        match target.get_mut(&name) {
+            // A section that says what kind it is stands for itself; one that does not changes what is there.
+            Some(Value::Table(existing)) if !values.contains_key("kind") => existing.extend(values),
+            _ => {
+                target.insert(name, Value::Table(values));
+            }
         }
     }
     Ok(())

@@ -281,6 +281,15 @@ mod tests {
     }
 
     #[test]
+    fn a_builtin_name_can_be_given_to_another_plugin() {
+        let config = Config::parse("[operations.resize]\nkind = 'wasm'\npath = '/r.wasm'").unwrap();
+        let resize = &config.operations["resize"];
+        assert_eq!((resize.kind, resize.plugin.as_str()), (PluginKind::Wasm, ""));
+        let config = Config::parse("[operations.resize]\nargs = { quality = 50 }").unwrap();
+        assert_eq!(config.operations["resize"].plugin, "resize");
+    }
+
+    #[test]
     fn errors_name_the_key_and_the_nearest_known_one() {
         for (text, wanted) in [
             ("[server]\nprot = 1", "unknown key `server.prot`: did you mean `server.port`?"),

@@ -29,6 +29,16 @@ pub(crate) struct Artifact {
     pub bytes: u64,
 }
 
+impl Artifact {
+    /// Keeps the file from being removed as unused.
+    pub(crate) fn mark_used(&self) {
+        for file in [self.file.clone(), self.file.with_extension("sha256")] {
+            // What cannot be marked is compiled again when it is missing.
+            let _ = File::open(file).and_then(|file| file.set_modified(SystemTime::now()));
+        }
+    }
+}
+
 /// Makes the plugin behind `operation` ready to load, in `cache`; none for a builtin one, which always is. `compiling` is
 /// called when that will take a while.
 ///

@@ -115,6 +115,10 @@ fn malformed(error: impl std::fmt::Display) -> ComponentError {
 }
 
 fn is_component(file: &[u8]) -> Result<bool, ComponentError> {
+    // The parser says the same in five lines.
+    if !file.is_empty() && !file.starts_with(b"\0asm") {
+        return Err(malformed("it does not begin with \\0asm"));
+    }
     match Parser::new(0).parse_all(file).next() {
         Some(Ok(Payload::Version { encoding, .. })) => Ok(encoding == Encoding::Component),
         Some(Err(error)) => Err(malformed(error)),
@@ -157,6 +161,11 @@ fn check(component: &[u8]) -> Result<Interface, ComponentError> {
                     imports.push(import.map_err(malformed)?.name.name.to_owned());
                 }
             }
+            Payload::ComponentCanonicalSection(section) => {
+                for function in section {
+                    check_encoding(&function.map_err(malformed)?)?;
+                }
+            }
             Payload::ComponentExportSection(section) if depth == 1 => {
                 for export in section {
                     exports.push(export.map_err(malformed)?.name.name.to_owned());
@@ -177,6 +186,20 @@ fn check(component: &[u8]) -> Result<Interface, ComponentError> {
         Some(name) => Err(ComponentError::Import(name.clone())),
         None => Ok(Interface { version: version.to_owned(), imports }),
     }
+}
+
+/// Texts are read where they lie, which can be done with UTF-8 alone; others would be copied, however long they are.
+fn check_encoding(function: &CanonicalFunction) -> Result<(), ComponentError> {
+    let (CanonicalFunction::Lift { options, .. } | CanonicalFunction::Lower { options, .. }) = function
+    else {
+        return Ok(());
+    };
+    let other =
+        |option: &CanonicalOption| matches!(option, CanonicalOption::UTF16 | CanonicalOption::CompactUTF16);
+    if options.iter().any(other) {
+        return Err(ComponentError::Refused("its string encoding is another one than UTF-8".to_owned()));
+    }
+    Ok(())
 }
 
 /// A core module without its custom sections, save for the one that makes it a plugin.
@@ -263,6 +286,21 @@ mod tests {
         let whole = wat::parse_str("(component (core module (func (export \"f\"))))").unwrap();
         for length in 1..whole.len() {
             assert!(read(&whole[..length]).is_err(), "cut at {length}");
+        }
+    }
+
+    #[test]
+    fn a_published_version_of_the_wit_is_frozen() {
+        use sha2::{Digest as _, Sha256};
+        let published = [(
+            "0.1.0",
+            include_str!("../../../sdk/wit/0.1.0/operation.wit"),
+            "8bba77610c4c449c9b6c72a70a673226b1a2be28aae2dd8f64532f371fdb48eb",
+        )];
+        assert_eq!(published.map(|(version, ..)| version), VERSIONS);
+        for (version, text, digest) in published {
+            let found = crate::plugin::hex(&Sha256::digest(text));
+            assert_eq!(found, digest, "sdk/wit/{version} is published: what changes goes into a new version");
         }
     }
 

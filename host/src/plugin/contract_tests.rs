@@ -1,5 +1,6 @@
 //! One suite over an operation's builtin, native and wasm build: same description, same plans, same refusals, same pixels.
 //! The files are those that `tests/run` builds; `IMGSERVE_TEST_PLUGINS` names their directory.
+#![allow(clippy::disallowed_methods, reason = "a test of files")]
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -225,5 +226,29 @@ fn rasterize_is_the_same_in_every_build() {
     for broken in ["no drawing", "<svg xmlns='http://www.w3.org/2000/svg'><g></svg>"] {
         let args = json!({ "width": 9, "height": 9 });
         builds.run_alike(&args, &of(broken), RunInput::Encoded(broken.as_bytes()), Window::FULL);
+    }
+}
+
+/// How often an instruction stands in a component's code, by the name that wasmparser gives it.
+fn count(component: &[u8], instruction: &str) -> usize {
+    let bodies =
+        wasmparser::Parser::new(0).parse_all(component).filter_map(|payload| match payload.unwrap() {
+            wasmparser::Payload::CodeSectionEntry(body) => Some(body),
+            _ => None,
+        });
+    let named = |body: wasmparser::FunctionBody<'_>| {
+        let operators = body.get_operators_reader().unwrap().into_iter();
+        operators.filter(|operator| format!("{:?}", operator.as_ref().unwrap()) == instruction).count()
+    };
+    bodies.map(named).sum()
+}
+
+#[test]
+fn the_inner_loops_of_sepia_and_smartcrop_are_vectors() {
+    // Of the loops themselves: what the standard library brings along (memcpy) multiplies nothing.
+    for (name, instruction, at_least) in [("sepia", "I32x4Mul", 9), ("smartcrop", "I32x4DotI16x8S", 50)] {
+        let component = std::fs::read(built(&format!("{name}.wasm"))).unwrap();
+        let found = count(&component, instruction);
+        assert!(found >= at_least, "{name}.wasm has {found} {instruction}");
     }
 }

@@ -99,10 +99,10 @@ pub(crate) enum CallError {
     #[error("{0}")]
     Trapped(String),
     /// It wanted more memory than its limit.
-    #[error("ran out of memory (memory_limit_mb = {limit_mb}){}", panicked(.text))]
+    #[error("ran out of memory ({limit}){}", panicked(.text))]
     OutOfMemory {
-        /// The limit, in MiB.
-        limit_mb: u64,
+        /// The limit's key and value.
+        limit: String,
         /// The panic's message, if there was one.
         text: Option<String>,
     },

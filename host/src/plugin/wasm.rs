@@ -21,12 +21,15 @@ use wasmtime::{Store, Trap};
 
 use super::deadline::{Deadline, Expiry};
 use super::{CallError, Plugin, Results, Usage};
-use state::State;
+use state::{Denied, State};
 
 pub(super) use engine::{Engine, compatibility, compile};
 
 /// Most bytes of a description, which are copied out of the guest.
-const MAX_DESCRIPTION: u64 = 16 << 20;
+const MAX_DESCRIPTION: u64 = 1 << 20;
+
+/// Longest time for describing and planning, whatever the operation's limit: somebody waits for them.
+const QUICK: Duration = Duration::from_secs(5);
 
 /// A loaded component.
 pub(super) struct WasmPlugin {
@@ -46,6 +49,14 @@ impl std::fmt::Debug for WasmPlugin {
     }
 }
 
+/// What bounds a call beside the guest's memory.
+#[derive(Clone, Copy)]
+struct Bounds {
+    time: Duration,
+    /// Most bytes that cross at once.
+    values: u64,
+}
+
 /// A call under way: the guest's store, and how long it took to make.
 struct Call {
     store: Store<State>,
@@ -53,13 +64,22 @@ struct Call {
 }
 
 impl WasmPlugin {
-    /// Calls `function` in a fresh instance. `max_values` is the most bytes that may cross at once.
+    /// A result may take up all of the guest's memory, and no more exists; it is read where it lies.
+    fn bounds(&self) -> Bounds {
+        Bounds { time: self.time_limit, values: self.memory_limit_mb << 20 }
+    }
+
+    fn quick(&self) -> Bounds {
+        Bounds { time: self.time_limit.min(QUICK), ..self.bounds() }
+    }
+
+    /// Calls `function` in a fresh instance.
     fn call<P, R>(
         &self,
         function: &ComponentExportIndex,
         parameters: P,
         host: &Rc<dyn Host>,
-        max_values: u64,
+        Bounds { time, values }: Bounds,
     ) -> Result<(R, Call), CallError>
     where
         P: ComponentNamedList + Lower,
@@ -70,8 +90,8 @@ impl WasmPlugin {
         let mut store = Store::new(engine, State::new(Rc::clone(host), self.memory_limit_mb << 20));
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(1);
-        store.set_hostcall_fuel(usize::try_from(max_values).unwrap_or(usize::MAX));
-        let _armed = self.deadline.arm(self.time_limit, self.interrupt.clone());
+        store.set_hostcall_fuel(usize::try_from(values).unwrap_or(usize::MAX));
+        let _armed = self.deadline.arm(time, self.interrupt.clone());
         let outcome = self.instance.instantiate(&mut store).and_then(|instance| {
             let instantiated = began.elapsed();
             let function = instance.get_typed_func::<P, R>(&mut store, function)?;
@@ -79,18 +99,26 @@ impl WasmPlugin {
         });
         match outcome {
             Ok((result, instantiated)) => Ok((result, Call { store, instantiated })),
-            Err(error) => Err(self.fault(&error, store.data())),
+            Err(error) => Err(self.fault(&error, store.data(), time)),
         }
     }
 
     /// Which limit or rule a guest broke.
-    fn fault(&self, error: &wasmtime::Error, state: &State) -> CallError {
+    fn fault(&self, error: &wasmtime::Error, state: &State, limit: Duration) -> CallError {
         let text = state.last_error();
-        if state.memory.denied() {
-            return CallError::OutOfMemory { limit_mb: self.memory_limit_mb, text };
+        let trap = error.downcast_ref::<Trap>();
+        if trap == Some(&Trap::Interrupt) {
+            return CallError::TimedOut { limit };
         }
-        match error.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) => CallError::TimedOut { limit: self.time_limit },
+        // Nearly always the reason why it gave up: few guests can go on without.
+        if let Some(denied) = state.memory.denied() {
+            let limit = match denied {
+                Denied::Limit => format!("memory_limit_mb = {}", self.memory_limit_mb),
+                Denied::Worker => "[workers] memory_limit_mb".to_owned(),
+            };
+            return CallError::OutOfMemory { limit, text };
+        }
+        match trap {
             // How a guest aborts, which it does when it panics; what it said last tells why.
             Some(Trap::UnreachableCodeReached) if text.is_some() => {
                 CallError::Trapped(text.unwrap_or_default())
@@ -106,15 +134,16 @@ impl WasmPlugin {
 
 impl Plugin for WasmPlugin {
     fn describe(&self, host: &Rc<dyn Host>) -> Result<Description, CallError> {
+        let bounds = Bounds { values: MAX_DESCRIPTION, ..self.quick() };
         let ((description,), _) =
-            self.call::<(), (values::Description,)>(&self.describe, (), host, MAX_DESCRIPTION)?;
+            self.call::<(), (values::Description,)>(&self.describe, (), host, bounds)?;
         description.into_sdk().map_err(CallError::Contract)
     }
 
     fn plan(&self, args: &[u8], header: &SourceHeader, host: &Rc<dyn Host>) -> Result<Plan, CallError> {
         let parameters = (text(args)?, values::SourceHeader::of(header), header.head.as_slice());
         type Planned = (Result<values::Plan, values::Error>,);
-        match self.call::<_, Planned>(&self.plan, parameters, host, self.memory_limit_mb << 20)? {
+        match self.call::<_, Planned>(&self.plan, parameters, host, self.quick())? {
             ((Ok(plan),), _) => plan.into_sdk().map_err(CallError::Contract),
             ((Err(error),), call) => Err(refused(error, &call)),
         }
@@ -139,8 +168,7 @@ impl Plugin for WasmPlugin {
         };
         let parameters = (text(args)?, values::SourceHeader::of(header), input);
         type Ran = (Result<values::Output, values::Error>,);
-        // A result may take up all of the guest's memory, and no more exists; it is read where it lies.
-        match self.call::<_, Ran>(&self.run, parameters, host, self.memory_limit_mb << 20)? {
+        match self.call::<_, Ran>(&self.run, parameters, host, self.bounds())? {
             ((Ok(output),), call) => Ok(Box::new(WasmResults { output, call })),
             ((Err(error),), call) => Err(refused(error, &call)),
         }

@@ -61,7 +61,10 @@ impl Registry {
             chain.operations.push(operation);
             chain.steps.push(Step { operation: operation.name.clone(), args: own });
             if chain.steps.len() > MAX_STEPS {
-                return Err(invalid(format!("argument `{at}steps`: more than {MAX_STEPS} steps")));
+                let text = format!(
+                    "argument `steps`: more than {MAX_STEPS} steps, those of pipelines in it included"
+                );
+                return Err(invalid(text));
             }
             return Ok(());
         }

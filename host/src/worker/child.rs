@@ -95,15 +95,27 @@ impl Child {
         let max_result = setup.limits.max_result_mb << 20;
         let mut child =
             Self { process, stream, last_line, log, max_result, loaded: Vec::new(), unenforced: Vec::new() };
+        let mut culprit = None;
         let exchange = async {
             child.send(&Request::Setup(setup.clone()), &[]).await?;
-            child.receive(|_| {}).await
+            let hear = |event| {
+                if let Event::Calls(operation) = event {
+                    culprit = operation;
+                }
+            };
+            child.receive(hear).await
         };
         match tokio::time::timeout(SETUP_TIMEOUT, exchange).await {
             Ok(Ok((Reply::Ready { loaded, unenforced }, _))) => Ok(Self { loaded, unenforced, ..child }),
             Ok(Ok((Reply::Unready(fault), _))) => Err(SpawnError::Unready(fault)),
             Ok(Ok(_)) => Err(SpawnError::Died("it spoke another protocol".to_owned())),
-            Ok(Err(_)) => Err(SpawnError::Died(child.obituary().await)),
+            Ok(Err(_)) => {
+                let end = child.obituary().await;
+                Err(SpawnError::Died(match culprit {
+                    Some(operation) => format!("operation `{operation}`: its plugin ended it ({end})"),
+                    None => end,
+                }))
+            }
             Err(_) => Err(SpawnError::Died(format!("not ready after {} s", SETUP_TIMEOUT.as_secs()))),
         }
     }

@@ -2,8 +2,8 @@
 //! killing it, and replaces it at once when it dies. A death fails the one task that caused it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,10 +17,13 @@ use super::queue::{Queue, Role};
 use super::sandbox;
 use crate::config::{Limits, Operation, Plugins, Workers};
 use crate::fault::{Fault, FaultKind, chain};
-use crate::plugin::Usage;
+use crate::plugin::{Artifact, Usage};
 
 /// How long to wait before a worker that cannot be started is tried again.
 const RESPAWN_DELAY: Duration = Duration::from_secs(1);
+
+/// How often plugins' files are marked as used.
+const KEEP_FILES: Duration = Duration::from_secs(24 * 3600);
 
 /// How long a short task may wait for a worker.
 const SHORT_PATIENCE: Duration = Duration::from_secs(30);
@@ -140,6 +143,7 @@ impl Pool {
         for slot in slots {
             tokio::spawn(supervise(Arc::clone(&shared), slot, None));
         }
+        tokio::spawn(keep_files(Arc::downgrade(&shared)));
         Ok(Self { shared, loaded })
     }
 
@@ -257,6 +261,18 @@ impl Shared {
             limits: self.config.limits.clone(),
         };
         Child::start(&self.config.program, &setup).await
+    }
+}
+
+/// Marks the plugins' files as used for as long as there are workers: what is not used for a month is removed.
+async fn keep_files(shared: Weak<Shared>) {
+    loop {
+        tokio::time::sleep(KEEP_FILES).await;
+        let Some(shared) = shared.upgrade() else { return };
+        let artifacts = shared.operations.iter().filter_map(|operation| operation.artifact.clone());
+        let artifacts: Vec<_> = artifacts.collect();
+        // A file that is gone shows when a worker wants it.
+        let _ = tokio::task::spawn_blocking(move || artifacts.iter().for_each(Artifact::mark_used)).await;
     }
 }
 

@@ -17,6 +17,7 @@ use super::protocol::{self, Loaded, Registered, Reply, Request, Setup};
 use super::sandbox;
 use super::stage::Operation;
 use super::task::Worker;
+use crate::config::PluginKind;
 use crate::fault::{Fault, FaultKind, chain};
 use crate::plugin::{Loader, Usage};
 
@@ -77,10 +78,18 @@ fn load(setup: Setup, link: Rc<Link>) -> Result<(Worker, Vec<Loaded>), Fault> {
     let mut operations = HashMap::new();
     let mut loaded = Vec::new();
     for Registered { name, settings, artifact } in setup.operations {
+        // The code of a library runs from here on, and only the server can tell of this process's end.
+        let outside = settings.kind == PluginKind::Native;
+        if outside {
+            link.say(&Reply::Calls(name.clone()));
+        }
         let plugin = loader.load(&settings, artifact.as_ref()).map_err(|error| refuse(&name, &error))?;
         let config: Rc<str> = Value::Object(settings.config.clone()).to_string().into();
         let host: Rc<dyn Host> = Rc::new(StepHost::new(&link, &name, &config, 0, (0, 1)));
         let description = plugin.describe(&host).map_err(|error| refuse(&name, &error))?;
+        if outside {
+            link.say(&Reply::Returned);
+        }
         loaded.push(Loaded { name: name.clone(), description: description.clone(), artifact });
         operations.insert(name.clone(), Operation { name, settings, config, plugin, description });
     }

@@ -66,7 +66,7 @@ impl Operation {
         let limit = own_limit.unwrap_or(max_output_pixels);
         if pixels > limit {
             let Description { name, version, .. } = &self.description;
-            let section = if own_limit.is_some() { "operations" } else { "limits" };
+            let section = own_limit.map_or("limits".to_owned(), |_| format!("operations.{}", self.name));
             let text = format!(
                 "the result of {name} {version} would have {pixels} pixels, more than [{section}] max_output_pixels = \
                  {limit}"

@@ -284,15 +284,20 @@ fn pass<'s>(
                 stage.run_on(image, window)?
             }
             ref many => {
-                // An animation out of one call: each of its frames goes its own way.
+                // An animation out of one call: each of its frames goes its own way, and the call's memory first.
+                let mut frames = Vec::with_capacity(many.len());
                 for product in many {
                     let Product::Pixels(image, own_delay) = product else {
                         return Err(from
                             .unwrap_or(stage)
                             .contract("gave encoded bytes to another operation"));
                     };
-                    let held = Held::Image(image.to_image());
-                    pass(from, &stages[index..], held, (*own_delay.max(&delay_ms), window), sink)?;
+                    frames.push((Held::Image(image.to_image()), delay_ms.max(*own_delay)));
+                }
+                drop(products);
+                drop(held);
+                for (frame, delay_ms) in frames {
+                    pass(from, &stages[index..], frame, (delay_ms, window), sink)?;
                 }
                 return Ok(());
             }

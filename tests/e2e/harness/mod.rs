@@ -59,28 +59,34 @@ impl Server {
 
     /// The same in a directory that is there already; a relative path in the configuration is meant from there.
     pub(crate) fn start_in(directory: TempDir, config: &str) -> Self {
-        let mut process = spawn(directory.path(), config);
-        let (lines, log) = follow(&mut process);
-        let Some(origin) = lines.recv().unwrap() else {
-            panic!("the server did not start:\n{}", log.lock().unwrap().join("\n"));
-        };
-        Self { process, directory, origin, log, client: client() }
+        Self::try_start_in(directory, config).unwrap_or_else(|log| panic!("the server did not start:\n{log}"))
     }
 
-    /// Tries to start one that must refuse to; gives what it says.
+    /// Starts one as [`Self::start`] does, or gives what it said when it refused to start.
+    pub(crate) fn try_start(extra: &str) -> Result<Self, String> {
+        Self::try_start_in(tempfile::tempdir().unwrap(), &with_access(extra))
+    }
+
+    /// One that must refuse to start; gives what it says.
     pub(crate) fn refuses(extra: &str) -> String {
-        let directory = tempfile::tempdir().unwrap();
-        let mut process = spawn(directory.path(), &with_access(extra));
-        let (lines, log) = follow(&mut process);
-        let origin = lines.recv().unwrap();
-        if origin.is_some() {
-            let _ = process.kill();
+        match Self::try_start(extra) {
+            Err(log) => log,
+            Ok(server) => panic!("it started all the same:\n{}", server.log()),
         }
-        let status = process.wait().unwrap();
-        let log = log.lock().unwrap().join("\n");
-        assert!(origin.is_none(), "it started all the same:\n{log}");
-        assert_eq!(status.code(), Some(1), "{log}");
-        log
+    }
+
+    fn try_start_in(directory: TempDir, config: &str) -> Result<Self, String> {
+        let mut process = spawn(directory.path(), config);
+        let (lines, log) = follow(&mut process);
+        match lines.recv().unwrap() {
+            Some(origin) => Ok(Self { process, directory, origin, log, client: client() }),
+            None => {
+                let status = process.wait().unwrap();
+                let log = log.lock().unwrap().join("\n");
+                assert_eq!(status.code(), Some(1), "{log}");
+                Err(log)
+            }
+        }
     }
 
     /// Changes the configuration of one started by [`Self::start`] and has it taken in; gives the line that says how

@@ -21,7 +21,7 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(host: Rc<dyn Host>, memory_limit: u64) -> Self {
-        Self { host, last_error: None, memory: Memory { limit: memory_limit, peak: 0, denied: false } }
+        Self { host, last_error: None, memory: Memory { limit: memory_limit, peak: 0, denied: None } }
     }
 
     /// The last line of level error, which is a panic's message if the guest has panicked.
@@ -35,7 +35,16 @@ impl State {
 pub(super) struct Memory {
     limit: u64,
     peak: u64,
-    denied: bool,
+    denied: Option<Denied>,
+}
+
+/// Which limit a guest ran into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// Its own.
+    Limit,
+    /// Its worker's: the system gave no more.
+    Worker,
 }
 
 impl Memory {
@@ -45,7 +54,7 @@ impl Memory {
     }
 
     /// Whether it wanted more than it could have.
-    pub(super) fn denied(&self) -> bool {
+    pub(super) fn denied(&self) -> Option<Denied> {
         self.denied
     }
 }
@@ -53,7 +62,7 @@ impl Memory {
 impl ResourceLimiter for Memory {
     fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         if desired as u64 > self.limit {
-            self.denied = true;
+            self.denied = Some(Denied::Limit);
             return Ok(false);
         }
         self.peak = self.peak.max(desired as u64);
@@ -61,7 +70,7 @@ impl ResourceLimiter for Memory {
     }
 
     fn memory_grow_failed(&mut self, _: Error) -> wasmtime::Result<()> {
-        self.denied = true;
+        self.denied.get_or_insert(Denied::Worker);
         Ok(())
     }
 

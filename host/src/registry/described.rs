@@ -1,0 +1,206 @@
+//! Whether what a plugin says of itself is usable. The server works with it outside of any sandbox, for every request, so
+//! a description must not be able to cost it time, memory or its stack.
+
+use std::collections::HashMap;
+
+use imgserve_sdk::{Description, InputKind, OutputKind};
+use jsonschema::{PatternOptions, Validator};
+use serde_json::Value;
+
+use crate::format::Format;
+
+/// Most subschemas of the arguments' schema, each counted as often as it is referred to.
+const MAX_SUBSCHEMAS: usize = 10_000;
+/// Deepest nesting of the schema, as JSON and through references.
+const MAX_DEPTH: usize = 64;
+/// Longest name, version, media type or extension, in bytes.
+const MAX_WORD: usize = 100;
+
+/// The validator of the arguments, for a description that is usable.
+///
+/// # Errors
+/// A text that says what is wrong with it.
+pub(super) fn check(description: &Description) -> Result<Validator, String> {
+    for (what, word) in [("name", &description.name), ("version", &description.version)] {
+        check_word(what, word, |c| !c.is_control())?;
+    }
+    match &description.input {
+        InputKind::Pixels { formats, .. } if formats.is_empty() => {
+            return Err("it takes pixels, and names no pixel format".to_owned());
+        }
+        InputKind::Encoded { formats } if formats.is_empty() => {
+            return Err("it takes files, and names no file format".to_owned());
+        }
+        InputKind::Encoded { formats } => {
+            formats.iter().try_for_each(|name| check_word("file format", name, is_extension))?;
+        }
+        InputKind::Pixels { .. } => {}
+    }
+    match &description.output {
+        OutputKind::Image { format } if !Format::from_name(format).is_some_and(Format::can_encode) => {
+            let known = super::writable().join(", ");
+            return Err(format!("it gives {}, which is none of {known}", format.escape_debug()));
+        }
+        OutputKind::Encoded { media_type, extension } => {
+            check_word("extension", extension, is_extension)?;
+            // RFC 9110, 8.3.1: a type, a slash, a subtype, perhaps parameters; as far as a header's value goes.
+            check_word("media type", media_type, |c| matches!(c, ' '..='~'))?;
+            if !media_type.contains('/') {
+                return Err(format!("its media type {media_type:?} has no slash"));
+            }
+        }
+        OutputKind::Source | OutputKind::Image { .. } => {}
+    }
+    Schema { root: &description.arguments, sizes: HashMap::new() }.size(&description.arguments, 0)?;
+    jsonschema::options()
+        // An engine that takes time linear in its input, whatever the pattern.
+        .with_pattern_options(PatternOptions::regex())
+        .build(&description.arguments)
+        .map_err(|error| format!("its argument schema is not usable: {error}"))
+}
+
+fn is_extension(character: char) -> bool {
+    character.is_ascii_alphanumeric() || character == '.'
+}
+
+fn check_word(what: &str, word: &str, allowed: impl Fn(char) -> bool) -> Result<(), String> {
+    if word.is_empty() || word.len() > MAX_WORD || !word.chars().all(allowed) {
+        let shown: String = word.chars().take(MAX_WORD).collect();
+        return Err(format!("its {what} {shown:?} is not one"));
+    }
+    Ok(())
+}
+
+/// A schema whose parts are counted as a validator walks them: through references.
+struct Schema<'s> {
+    root: &'s Value,
+    /// Of referred to definitions; none while one is being counted.
+    sizes: HashMap<&'s str, Option<usize>>,
+}
+
+impl<'s> Schema<'s> {
+    fn size(&mut self, schema: &'s Value, depth: usize) -> Result<usize, String> {
+        if depth > MAX_DEPTH {
+            return Err(format!("its argument schema is more than {MAX_DEPTH} levels deep"));
+        }
+        let mut size: usize = 1;
+        match schema {
+            Value::Array(items) => {
+                for item in items {
+                    size = size.saturating_add(self.size(item, depth + 1)?);
+                }
+            }
+            Value::Object(members) => {
+                for (key, value) in members {
+                    size = size.saturating_add(match (key.as_str(), value) {
+                        ("$ref", Value::String(reference)) => self.referred(reference, depth + 1)?,
+                        ("$dynamicRef" | "$recursiveRef" | "$id" | "$anchor" | "$dynamicAnchor", _) => {
+                            return Err(format!("its argument schema has `{key}`, which is not taken"));
+                        }
+                        // Counted where they are referred to.
+                        ("$defs" | "definitions", _) => 0,
+                        (_, value) => self.size(value, depth + 1)?,
+                    });
+                }
+            }
+            _ => {}
+        }
+        if size > MAX_SUBSCHEMAS {
+            return Err(format!("its argument schema has more than {MAX_SUBSCHEMAS} parts"));
+        }
+        Ok(size)
+    }
+
+    fn referred(&mut self, reference: &'s str, depth: usize) -> Result<usize, String> {
+        let shown = reference.escape_debug();
+        match self.sizes.get(reference) {
+            Some(Some(size)) => return Ok(*size),
+            Some(None) => return Err(format!("its argument schema refers to itself by \"{shown}\"")),
+            None => {}
+        }
+        let target = reference.strip_prefix('#').filter(|pointer| pointer.starts_with('/'));
+        let target = target.and_then(|pointer| self.root.pointer(pointer));
+        let target = target.ok_or_else(|| format!("its argument schema has no \"{shown}\""))?;
+        self.sizes.insert(reference, None);
+        let size = self.size(target, depth)?;
+        self.sizes.insert(reference, Some(size));
+        Ok(size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use imgserve_sdk::Operation as _;
+    use serde_json::json;
+
+    use super::*;
+
+    fn with(arguments: Value) -> Result<Validator, String> {
+        check(&Description { arguments, ..imgserve_resize::Resize::describe() })
+    }
+
+    #[test]
+    fn what_schemars_writes_is_usable() {
+        for description in [
+            imgserve_resize::Resize::describe(),
+            imgserve_rasterize::Rasterize::describe(),
+            super::super::chain::description(),
+        ] {
+            check(&description).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_schema_cannot_cost_the_server_its_stack_or_its_time() {
+        let refused = |schema: Value| with(schema).unwrap_err();
+        assert!(refused(json!({ "$ref": "#" })).contains("has no"));
+        let circle = json!({ "$ref": "#/$defs/a", "$defs": { "a": { "anyOf": [{ "$ref": "#/$defs/a" }] } } });
+        assert!(refused(circle).contains("refers to itself"));
+        // Each definition names the next one twice: 2^14 parts from a few hundred bytes.
+        let mut definitions = serde_json::Map::new();
+        for level in 0..14 {
+            let next = json!({ "$ref": format!("#/$defs/d{}", level + 1) });
+            definitions.insert(format!("d{level}"), json!({ "allOf": [next.clone(), next] }));
+        }
+        definitions.insert("d14".to_owned(), json!(true));
+        assert!(refused(json!({ "$ref": "#/$defs/d0", "$defs": definitions })).contains("parts"));
+        let mut deep = json!({});
+        for _ in 0..100 {
+            deep = json!({ "not": deep });
+        }
+        assert!(refused(deep).contains("levels"));
+        assert!(refused(json!({ "$ref": "https://example.org/schema.json" })).contains("has no"));
+    }
+
+    #[test]
+    fn a_pattern_takes_no_more_than_linear_time() {
+        let schema =
+            json!({ "type": "object", "properties": { "a": { "type": "string", "pattern": "^(a+)+$" } } });
+        let validator = with(schema).unwrap();
+        let began = std::time::Instant::now();
+        assert!(!validator.is_valid(&json!({ "a": format!("{}!", "a".repeat(50_000)) })));
+        assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+        assert!(
+            with(json!({ "properties": { "a": { "pattern": "(?=a)\\1" } } })).is_err(),
+            "needs backtracking"
+        );
+    }
+
+    #[test]
+    fn words_that_go_into_headers_and_names_are_words() {
+        let resize = imgserve_resize::Resize::describe();
+        let encoded = |media_type: &str, extension: &str| {
+            let output = OutputKind::Encoded { media_type: media_type.into(), extension: extension.into() };
+            check(&Description { output, ..resize.clone() })
+        };
+        assert!(encoded("text/plain", "txt").is_ok());
+        for (media_type, extension) in
+            [("text/plain\r\nX: y", "txt"), ("text", "txt"), ("text/plain", "a/b"), ("text/plain", "")]
+        {
+            assert!(encoded(media_type, extension).is_err(), "{media_type:?} {extension:?}");
+        }
+        let output = OutputKind::Image { format: "bmp".to_owned() };
+        assert!(check(&Description { output, ..resize.clone() }).unwrap_err().contains("none of jpeg"));
+        assert!(check(&Description { name: "a\nb".to_owned(), ..resize }).is_err());
+    }
+}
