@@ -12,11 +12,12 @@
 //! - `registry`, `plugin`: operation names, and the code behind them
 //! - `transfer`: sources and destinations, and which of them are allowed
 //! - `worker`: the pool of child processes; `codec`: encoded bytes ↔ pixels
-//! - `fault`: why a request is refused or a job fails; `format`: the file formats' names
+//! - `depth`: how deep JSON may be nested; `fault`: why a request is refused or a job fails; `format`: the file formats' names
 
 pub mod cli;
 mod codec;
 pub mod config;
+mod depth;
 mod fault;
 mod format;
 mod http;

@@ -16,8 +16,8 @@ use std::mem;
 use std::time::Duration;
 
 use imgserve_sdk::{Description, InputKind};
+use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
-use jsonschema::{ValidationError, Validator};
 use serde_json::{Map, Value};
 
 use crate::config::{self, Config, PluginKind};
@@ -48,7 +48,7 @@ pub(crate) struct Operation {
     pub artifact: Option<Artifact>,
     /// Whether it is refused for a while.
     pub breaker: Breaker,
-    schema: Validator,
+    arguments: described::Arguments,
 }
 
 impl Registry {
@@ -142,8 +142,8 @@ impl Operation {
     ) -> Result<Self, Fault> {
         let refuse =
             |text: String| Fault::new(FaultKind::OperationFailed, format!("operation `{name}`: {text}"));
-        let schema = described::check(&description).map_err(refuse)?;
-        let operation = Self { name: name.to_owned(), settings, description, artifact, breaker, schema };
+        let arguments = described::check(&description).map_err(refuse)?;
+        let operation = Self { name: name.to_owned(), settings, description, artifact, breaker, arguments };
         let defaults = &operation.settings.args;
         if let Some(key) =
             defaults.keys().find(|key| !operation.knows(key) && !HOST_ARGUMENTS.contains(&key.as_str()))
@@ -190,8 +190,12 @@ impl Operation {
     /// # Errors
     /// [`FaultKind::MissingArgument`] or [`FaultKind::WrongType`], naming the argument.
     pub(crate) fn check(&self, args: &Value) -> Result<(), Fault> {
+        if !self.arguments.can_check(args) {
+            let text = format!("`{}` does not take so many values in its arguments", self.name);
+            return Err(Fault::new(FaultKind::InvalidArgument, text));
+        }
         let mut wrong_type = None;
-        for error in self.schema.iter_errors(args) {
+        for error in self.arguments.validator.iter_errors(args) {
             match error.kind() {
                 ValidationErrorKind::Required { property } => {
                     let name = property.as_str().unwrap_or_default();
@@ -225,6 +229,14 @@ impl Operation {
         }
         Some(Fault::new(FaultKind::WrongType, format!("argument `{name}`: {value} is not an integer")))
     }
+}
+
+/// Whether a server can work with what a plugin says of itself.
+///
+/// # Errors
+/// A text that says what is wrong with it.
+pub(crate) fn check_description(description: &Description) -> Result<(), String> {
+    described::check(description).map(|_| ())
 }
 
 /// Members of `args` that are the host's own: an operation never sees them.

@@ -47,7 +47,8 @@ pub struct DecodeHint {
 /// An operation's answer to (arguments, source header): what it will produce.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// The result's width in pixels, at least 1 (for encoded output that is no image: the placeholder's).
+    /// The result's width in pixels, at least 1. For encoded output, which has no placeholder, the width that the
+    /// destination's tags and the job's record are given.
     pub width: u32,
     /// The result's height in pixels, at least 1.
     pub height: u32,

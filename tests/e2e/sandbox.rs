@@ -5,11 +5,13 @@
 //! - this file: sandboxed plugins written with the sdk, which do it honestly
 //! - `guests`: sandboxed plugins written by hand, which lie
 //! - `native`: shared libraries
+//! - `survival`: what they leave behind
 //! - `files`: what is refused before anything of it is called
 
 mod files;
 mod guests;
 mod native;
+mod survival;
 
 use image::ImageFormat;
 use imgserve_peers::{Web, samples};

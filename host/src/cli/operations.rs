@@ -9,6 +9,7 @@ use super::options::Place;
 use super::plugin::start_pool;
 use super::{Failure, ui};
 use crate::config::{Config, Operation, PluginKind};
+use crate::registry::Registry;
 
 const HELP: &str = "\
 Loads every plugin that the configuration names, as a start would, and lists the operations that requests may name: kind,
@@ -34,6 +35,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let (pipelines, plugins): (Vec<_>, Vec<_>) = enabled.partition(|(_, operation)| operation.is_pipeline());
     let plugins: Vec<_> = plugins.into_iter().map(|(name, o)| (name.clone(), o.clone())).collect();
     let pool = start_pool(&runtime, &config, &plugins)?;
+    // As a start does it: what the server would refuse is not listed as if it were well.
+    Registry::build(&config, pool.loaded()).map_err(|fault| Failure::Other(fault.text))?;
     let mut rows: Vec<[String; 6]> = Vec::new();
     for loaded in pool.loaded() {
         if let Some(operation) = config.operations.get(&loaded.name) {

@@ -215,6 +215,9 @@ impl Config {
             ("transfer.total_timeout_s", self.transfer.total_timeout_s),
             ("transfer.max_transfers", self.transfer.max_transfers as u64),
             ("plugins.compile_timeout_s", self.plugins.compile_timeout_s),
+            ("plugins.compile_memory_mb", self.plugins.compile_memory_mb),
+            ("workers.memory_limit_mb", self.workers.memory_limit_mb),
+            ("limits.max_result_mb", self.limits.max_result_mb),
             ("plugins.breaker_pause_s", self.plugins.breaker_pause_s),
             ("log.max_size_mb", self.log.max_size_mb),
         ];
@@ -234,7 +237,7 @@ impl Config {
             return Err(value_error("plugins.compile_memory_mb", "must be at least 256"));
         }
         for (name, operation) in &self.operations {
-            operation.check(name, self.workers.memory_limit_mb)?;
+            operation.check(name, &self.workers)?;
         }
         if self.workers.memory_limit_mb < 64 {
             return Err(value_error("workers.memory_limit_mb", "must be at least 64"));
@@ -310,13 +313,18 @@ mod tests {
                 "operations.x.sha256: must be 64 hexadecimal digits",
             ),
             (
-                "[operations.x]\nkind = 'wasm'\npath = '/x.wasm'\nmemory_limit_mb = 4000",
-                "operations.x.memory_limit_mb: must be from 1 to workers.memory_limit_mb = 1024",
+                "[operations.x]\nkind = 'wasm'\npath = '/x.wasm'\nmemory_limit_mb = 5000",
+                "operations.x.memory_limit_mb: must be from 1 to 4096",
             ),
             (
                 "[operations.x]\nkind = 'builtin'\nplugin = 'resize'\nmemory_limit_mb = 100",
                 "operations.x.memory_limit_mb: is for kind = \"wasm\"",
             ),
+            (
+                "[operations.x]\nkind = 'wasm'\npath = '/x.wasm'\ntime_limit_ms = 90000",
+                "operations.x.time_limit_ms: must be at most workers.run_timeout_ms = 60000",
+            ),
+            ("[plugins]\ncompile_memory_mb = 99999999999999", "plugins.compile_memory_mb: is absurdly large"),
             ("[access]\nallow_networks = ['nonsense']", "access.allow_networks[0]: "),
             ("[access]\nfile_roots = ['relative']", "access.file_roots: relative is not an absolute path"),
             ("[log]\nlevel = 'loud'", "log.level: must be"),

@@ -6,11 +6,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{ConfigError, LARGEST, value_error};
+use super::{ConfigError, LARGEST, Workers, value_error};
 
 /// The builtin plugin that is a chain of other operations.
 pub const PIPELINE: &str = "pipeline";
 
+/// MiB of the largest memory of 32-bit WebAssembly.
+const MAX_MEMORY_MB: u64 = 4096;
 /// MiB that a wasm plugin may take when its section does not say.
 const DEFAULT_MEMORY_MB: u64 = 512;
 /// Milliseconds that a call of a third-party plugin may take when its section does not say.
@@ -34,7 +36,8 @@ pub struct Operation {
     /// MiB of memory that a `wasm` plugin may take; default 512.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_limit_mb: Option<u64>,
-    /// Milliseconds that one call may take; default 5000, for builtin plugins none but the workers' deadlines.
+    /// Milliseconds that one call may take; default 5000 (or `[workers] run_timeout_ms` if that is less), for builtin
+    /// plugins none but the workers' deadlines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_limit_ms: Option<u64>,
     /// Most pixels that its result may have, where that is fewer than `[limits] max_output_pixels`.
@@ -118,7 +121,7 @@ impl Operation {
     }
 
     /// Whether the keys fit each other, for the operation of this name.
-    pub(super) fn check(&self, name: &str, worker_memory_mb: u64) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, name: &str, workers: &Workers) -> Result<(), ConfigError> {
         let wrong = |key: &str, text: &str| Err(value_error(&format!("operations.{name}.{key}"), text));
         let has_file = self.kind != PluginKind::Builtin;
         if has_file && self.path.is_none() {
@@ -147,9 +150,18 @@ impl Operation {
         if self.memory_limit_mb.is_some() && self.kind != PluginKind::Wasm {
             return wrong("memory_limit_mb", "is for kind = \"wasm\"; others share workers.memory_limit_mb");
         }
-        if self.memory_limit_mb.is_some_and(|limit| !(1..=worker_memory_mb).contains(&limit)) {
-            let text = format!("must be from 1 to workers.memory_limit_mb = {worker_memory_mb}");
-            return wrong("memory_limit_mb", &text);
+        if self.kind == PluginKind::Wasm && !(1..=MAX_MEMORY_MB).contains(&self.memory_limit_mb()) {
+            return wrong(
+                "memory_limit_mb",
+                "must be from 1 to 4096, which is all that 32-bit WebAssembly can have",
+            );
+        }
+        if self.time_limit_ms.is_some_and(|limit| limit > workers.run_timeout_ms) {
+            let text = format!(
+                "must be at most workers.run_timeout_ms = {}, which ends the whole worker",
+                workers.run_timeout_ms
+            );
+            return wrong("time_limit_ms", &text);
         }
         for (key, value) in
             [("time_limit_ms", self.time_limit_ms), ("max_output_pixels", self.max_output_pixels)]

@@ -5,6 +5,7 @@ use imgserve_sdk::OutputKind;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+use crate::depth::{MAX_DEPTH, depth};
 use crate::fault::{Fault, FaultKind};
 use crate::format::Format;
 use crate::registry::{self, Chain, Operation, Registry, writable};
@@ -66,6 +67,10 @@ fn source_tags(source: &str) -> Tags<'_> {
 /// [`FaultKind::NotJson`].
 pub(super) fn parse(body: &[u8]) -> Result<Map<String, Value>, Fault> {
     match serde_json::from_slice(body) {
+        Ok(value) if depth(&value) > MAX_DEPTH => Err(Fault::new(
+            FaultKind::NotJson,
+            format!("the body is nested more than {MAX_DEPTH} levels deep"),
+        )),
         Ok(Value::Object(object)) => Ok(object),
         Ok(other) => {
             Err(Fault::new(FaultKind::NotJson, format!("the body is {}, not an object", type_name(&other))))
@@ -105,7 +110,7 @@ pub(super) fn check(object: &Map<String, Value>, registry: &Registry) -> Result<
     let seed = seed(source, &chain.steps);
     Ok(Order {
         operation: operation.name.clone(),
-        task: Task { steps: chain.steps, extension: source_extension, format, quality, seed },
+        task: Task { steps: chain.steps, extension: source_extension, format, quality, seed, time_ms: 0 },
         source: source.to_owned(),
         destination: destination.to_owned(),
         field,
@@ -116,8 +121,11 @@ pub(super) fn check(object: &Map<String, Value>, registry: &Registry) -> Result<
 
 /// Refuses an operation whose plugin has failed too often of late.
 fn admit(chain: &Chain<'_>) -> Result<(), Fault> {
-    for operation in chain.operations() {
-        if let Err(left) = operation.breaker.admit() {
+    // All are looked at before the first is tried: a try that never comes to its end would only prolong the refusal.
+    let looked = chain.operations().iter().map(|operation| (operation, operation.breaker.check()));
+    let tried = chain.operations().iter().map(|operation| (operation, operation.breaker.admit()));
+    for (operation, outcome) in looked.chain(tried) {
+        if let Err(left) = outcome {
             let left = left.as_millis().div_ceil(1000) as u64;
             let text = format!(
                 "the plugin of `{}` has failed repeatedly: it is tried again in {left} s ([plugins] breaker_failures)",

@@ -96,9 +96,10 @@ impl Job {
                 service.journal.update(id, |record| record.progress = done);
             }
         };
-        let peak_bytes = self.prepared.peak_bytes.saturating_add(held.bytes.len() as u64);
-        if peak_bytes > self.settings.memory_limit {
-            let (need, have) = (peak_bytes >> 20, self.settings.memory_limit >> 20);
+        let own_bytes = self.prepared.own_bytes.saturating_add(held.bytes.len() as u64);
+        let peak_bytes = own_bytes.saturating_add(self.prepared.guest_bytes);
+        if own_bytes > self.settings.memory_limit {
+            let (need, have) = (own_bytes >> 20, self.settings.memory_limit >> 20);
             let text = format!("the work would take about {need} MiB ([workers] memory_limit_mb = {have})");
             return Err(Fault::new(FaultKind::LimitExceeded, text));
         }

@@ -136,10 +136,10 @@ fn keep(
 
 /// Writes a file whole or not at all.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), LoadError> {
-    let temporary = path.with_extension(format!("{}.part", std::process::id()));
+    // A name that no other process has, not one of another container with this process's number either.
+    let temporary = path.with_extension(format!("{}.part", uuid::Uuid::now_v7()));
     let written = || {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         file.write_all(bytes)?;
         file.set_permissions(Permissions::from_mode(0o500))?;
         file.sync_all()?;

@@ -295,7 +295,7 @@ mod tests {
         let published = [(
             "0.1.0",
             include_str!("../../../sdk/wit/0.1.0/operation.wit"),
-            "8bba77610c4c449c9b6c72a70a673226b1a2be28aae2dd8f64532f371fdb48eb",
+            "7af6c7574b82a5600b618aaaecc395bd94e0ae57d5329f2330bf840cb408b9e2",
         )];
         assert_eq!(published.map(|(version, ..)| version), VERSIONS);
         for (version, text, digest) in published {

@@ -1,8 +1,13 @@
 //! Ends a call that takes too long: a sandboxed one by raising its engine's epoch, any other one with the whole worker.
-//! One thread watches; it sleeps for as long as nothing can be late.
+//! No call gets more than what is left of its task's time, so that it is ended here, and blamed, before the server ends the
+//! worker. One thread watches; it sleeps for as long as nothing can be late.
 
+use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+/// How a worker's last words begin when a plugin's time was over.
+pub(crate) const LATE: &str = "not done after";
 
 /// What is done when the time is over.
 #[derive(Clone)]
@@ -17,6 +22,14 @@ pub(super) enum Expiry {
 #[derive(Debug)]
 pub(crate) struct Deadline {
     shared: Arc<Shared>,
+    task_ends: Cell<Option<Instant>>,
+}
+
+/// How long a call may take, and what says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limit {
+    pub(crate) time: Duration,
+    pub(crate) key: &'static str,
 }
 
 #[derive(Debug, Default)]
@@ -27,7 +40,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Watched {
-    call: Option<(Instant, Duration, Expiry)>,
+    call: Option<(Instant, Limit, Expiry)>,
     /// When the thread wakes up by itself; none when it waits to be woken.
     wakes: Option<Instant>,
 }
@@ -54,12 +67,25 @@ impl Deadline {
             move || shared.watch()
         };
         std::thread::Builder::new().name("deadline".to_owned()).stack_size(128 << 10).spawn(watch)?;
-        Ok(Self { shared })
+        Ok(Self { shared, task_ends: Cell::new(None) })
+    }
+
+    /// A task begins, all calls of which together may take this long.
+    pub(crate) fn begin_task(&self, time: Duration) {
+        self.task_ends.set(Some(Instant::now() + time));
+    }
+
+    /// A call's own limit, or what is left of its task's time.
+    pub(super) fn limit(&self, own: Duration) -> Limit {
+        match self.task_ends.get().map(|ends| ends.saturating_duration_since(Instant::now())) {
+            Some(left) if left < own => Limit { time: left, key: "what the task's deadline left it" },
+            _ => Limit { time: own, key: "time_limit_ms" },
+        }
     }
 
     /// Watches a call until the returned value is dropped.
-    pub(super) fn arm(&self, limit: Duration, expiry: Expiry) -> Armed<'_> {
-        let at = Instant::now() + limit;
+    pub(super) fn arm(&self, limit: Limit, expiry: Expiry) -> Armed<'_> {
+        let at = Instant::now() + limit.time;
         let mut watched = self.shared.lock();
         watched.call = Some((at, limit, expiry));
         // A thread that wakes up in time anyway looks for itself: most calls end long before, and cost no switch.
@@ -107,12 +133,12 @@ impl Shared {
 }
 
 impl Expiry {
-    fn act(&self, limit: Duration) {
+    fn act(&self, limit: Limit) {
         match self {
             Self::Interrupt(interrupt) => interrupt(),
             Self::EndProcess => {
                 // The last line is what the server tells of a worker's end.
-                eprintln!("not done after {} ms (time_limit_ms)", limit.as_millis());
+                eprintln!("{LATE} {} ms ({})", limit.time.as_millis(), limit.key);
                 std::process::abort();
             }
         }
@@ -125,6 +151,10 @@ mod tests {
 
     use super::*;
 
+    fn limit(milliseconds: u64) -> Limit {
+        Limit { time: Duration::from_millis(milliseconds), key: "time_limit_ms" }
+    }
+
     fn interrupting() -> (Expiry, mpsc::Receiver<Instant>) {
         let (sender, receiver) = mpsc::channel();
         (Expiry::Interrupt(Arc::new(move || sender.send(Instant::now()).unwrap())), receiver)
@@ -134,22 +164,32 @@ mod tests {
     fn a_late_call_is_interrupted_in_time_and_an_ended_one_never() {
         let deadline = Deadline::start().unwrap();
         let (expiry, ended) = interrupting();
-        drop(deadline.arm(Duration::from_millis(10), expiry));
+        drop(deadline.arm(limit(10), expiry));
         let (expiry, late) = interrupting();
         let began = Instant::now();
-        let _armed = deadline.arm(Duration::from_millis(60), expiry);
+        let _armed = deadline.arm(limit(60), expiry);
         let at = late.recv_timeout(Duration::from_secs(10)).unwrap();
         assert!(at - began >= Duration::from_millis(60));
         assert!(ended.try_recv().is_err(), "an ended call was interrupted");
     }
 
     #[test]
+    fn a_call_gets_no_more_than_its_task_has_left() {
+        let deadline = Deadline::start().unwrap();
+        let own = Duration::from_secs(5);
+        assert_eq!(deadline.limit(own), Limit { time: own, key: "time_limit_ms" });
+        deadline.begin_task(Duration::from_secs(1));
+        let left = deadline.limit(own);
+        assert!(left.time <= Duration::from_secs(1) && left.key.contains("task"), "{left:?}");
+    }
+
+    #[test]
     fn a_shorter_limit_after_a_longer_one_is_kept() {
         let deadline = Deadline::start().unwrap();
         let (expiry, _long) = interrupting();
-        drop(deadline.arm(Duration::from_secs(3600), expiry));
+        drop(deadline.arm(limit(3_600_000), expiry));
         let (expiry, short) = interrupting();
-        let _armed = deadline.arm(Duration::from_millis(20), expiry);
+        let _armed = deadline.arm(limit(20), expiry);
         short.recv_timeout(Duration::from_secs(10)).unwrap();
     }
 }

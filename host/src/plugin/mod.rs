@@ -19,7 +19,6 @@ mod wasm;
 
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
 
 use imgserve_sdk::abi::{PluginError, Product, RunInput};
 use imgserve_sdk::{Description, Host, Plan, SourceHeader, Window};
@@ -29,7 +28,8 @@ use crate::config::{Operation, PluginKind};
 
 pub(crate) use artifact::{Artifact, hex, prepare, prune};
 pub(crate) use component::ComponentError;
-pub(crate) use deadline::Deadline;
+pub(crate) use deadline::{Deadline, LATE};
+pub(crate) use wasm::GUESTS;
 
 /// The code behind an operation, ready to be called.
 pub(crate) trait Plugin: std::fmt::Debug {
@@ -107,11 +107,8 @@ pub(crate) enum CallError {
         text: Option<String>,
     },
     /// It was not done in time.
-    #[error("not done after {} ms (time_limit_ms)", .limit.as_millis())]
-    TimedOut {
-        /// The limit.
-        limit: Duration,
-    },
+    #[error("not done after {} ms ({})", .0.time.as_millis(), .0.key)]
+    TimedOut(deadline::Limit),
     /// It answered what the contract does not allow.
     #[error("broke the contract: {0}")]
     Contract(String),
@@ -203,15 +200,13 @@ pub(crate) enum LoadError {
 pub(crate) struct Loader {
     deadline: Rc<Deadline>,
     engine: Option<wasm::Engine>,
+    max_frames: u32,
 }
 
 impl Loader {
-    /// A loader; nothing is set up before it is needed.
-    ///
-    /// # Errors
-    /// When the thread that watches over deadlines cannot be started.
-    pub(crate) fn new() -> std::io::Result<Self> {
-        Ok(Self { deadline: Rc::new(Deadline::start()?), engine: None })
+    /// A loader of plugins that give at most `max_frames` frames; nothing is set up before it is needed.
+    pub(crate) fn new(deadline: &Rc<Deadline>, max_frames: u32) -> Self {
+        Self { deadline: Rc::clone(deadline), engine: None, max_frames }
     }
 
     /// Loads the plugin behind an operation; `artifact` is what [`prepare`] made of its file.
@@ -233,7 +228,7 @@ impl Loader {
                     Some(engine) => engine,
                     None => self.engine.insert(wasm::Engine::for_calls(&self.deadline)?),
                 };
-                Ok(Box::new(engine.load(artifact, operation)?))
+                Ok(Box::new(engine.load(artifact, operation, self.max_frames)?))
             }
             (PluginKind::Builtin, _) => {
                 let plugin = builtin::load(&operation.plugin)?;

@@ -20,12 +20,12 @@ pub(super) fn load(artifact: &Artifact) -> Result<abi::Plugin, LoadError> {
     let entry = unsafe { library.get::<Entry>(abi::SYMBOL) }.map_err(|error| refuse(&error))?;
     // SAFETY: as above; the function takes nothing and only gives the address of a static.
     let table = unsafe { entry() };
-    // SAFETY: the table is static in a library that is never unloaded; only its fixed beginning is read before it is
-    // checked.
-    let table = unsafe { table.as_ref() };
     // Never unloaded: its code may still be referred to by threads or exit handlers of its own.
     std::mem::forget(library);
-    let table =
-        table.ok_or_else(|| LoadError::Library { path: path.clone(), text: "it has no table".to_owned() })?;
-    abi::Plugin::new(table).map_err(|source| LoadError::Unusable { name: path.display().to_string(), source })
+    if table.is_null() {
+        return Err(LoadError::Library { path: path.clone(), text: "it has no table".to_owned() });
+    }
+    // SAFETY: what an entry gives points into its library, which is never unloaded.
+    let plugin = unsafe { abi::Plugin::from_raw(table) };
+    plugin.map_err(|source| LoadError::Unusable { name: path.display().to_string(), source })
 }

@@ -24,7 +24,8 @@ impl TablePlugin {
     }
 
     fn timed<T>(&self, call: impl FnOnce() -> T) -> T {
-        let _armed = self.limit.map(|limit| self.deadline.arm(limit, Expiry::EndProcess));
+        let _armed =
+            self.limit.map(|limit| self.deadline.arm(self.deadline.limit(limit), Expiry::EndProcess));
         call()
     }
 }

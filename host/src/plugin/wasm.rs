@@ -16,20 +16,18 @@ use std::time::{Duration, Instant};
 
 use imgserve_sdk::abi::{Product, RunInput};
 use imgserve_sdk::{Description, Host, ImageRef, Plan, SourceHeader, Window};
-use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower};
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower, WasmList};
 use wasmtime::{Store, Trap};
 
-use super::deadline::{Deadline, Expiry};
+use super::deadline::{Deadline, Expiry, Limit};
 use super::{CallError, Plugin, Results, Usage};
 use state::{Denied, State};
 
+pub(crate) use engine::GUESTS;
 pub(super) use engine::{Engine, compatibility, compile};
 
 /// Most bytes of a description, which are copied out of the guest.
 const MAX_DESCRIPTION: u64 = 1 << 20;
-
-/// Longest time for describing and planning, whatever the operation's limit: somebody waits for them.
-const QUICK: Duration = Duration::from_secs(5);
 
 /// A loaded component.
 pub(super) struct WasmPlugin {
@@ -39,6 +37,7 @@ pub(super) struct WasmPlugin {
     run: ComponentExportIndex,
     interrupt: Expiry,
     deadline: Rc<Deadline>,
+    max_frames: u32,
     memory_limit_mb: u64,
     time_limit: Duration,
 }
@@ -49,14 +48,6 @@ impl std::fmt::Debug for WasmPlugin {
     }
 }
 
-/// What bounds a call beside the guest's memory.
-#[derive(Clone, Copy)]
-struct Bounds {
-    time: Duration,
-    /// Most bytes that cross at once.
-    values: u64,
-}
-
 /// A call under way: the guest's store, and how long it took to make.
 struct Call {
     store: Store<State>,
@@ -64,13 +55,14 @@ struct Call {
 }
 
 impl WasmPlugin {
-    /// A result may take up all of the guest's memory, and no more exists; it is read where it lies.
-    fn bounds(&self) -> Bounds {
-        Bounds { time: self.time_limit, values: self.memory_limit_mb << 20 }
-    }
-
-    fn quick(&self) -> Bounds {
-        Bounds { time: self.time_limit.min(QUICK), ..self.bounds() }
+    /// A store for one guest. Of values at most `values` bytes cross at once.
+    fn store(&self, host: &Rc<dyn Host>, limit: Limit, values: u64) -> Store<State> {
+        let state = State::new(Rc::clone(host), self.memory_limit_mb << 20, limit.time);
+        let mut store = Store::new(self.instance.engine(), state);
+        store.limiter(|state| &mut state.memory);
+        store.set_epoch_deadline(1);
+        store.set_hostcall_fuel(usize::try_from(values).unwrap_or(usize::MAX));
+        store
     }
 
     /// Calls `function` in a fresh instance.
@@ -79,19 +71,16 @@ impl WasmPlugin {
         function: &ComponentExportIndex,
         parameters: P,
         host: &Rc<dyn Host>,
-        Bounds { time, values }: Bounds,
     ) -> Result<(R, Call), CallError>
     where
         P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift,
     {
         let began = Instant::now();
-        let engine = self.instance.engine();
-        let mut store = Store::new(engine, State::new(Rc::clone(host), self.memory_limit_mb << 20));
-        store.limiter(|state| &mut state.memory);
-        store.set_epoch_deadline(1);
-        store.set_hostcall_fuel(usize::try_from(values).unwrap_or(usize::MAX));
-        let _armed = self.deadline.arm(time, self.interrupt.clone());
+        let limit = self.deadline.limit(self.time_limit);
+        // A result may take up all of the guest's memory, and no more exists; it is read where it lies.
+        let mut store = self.store(host, limit, self.memory_limit_mb << 20);
+        let _armed = self.deadline.arm(limit, self.interrupt.clone());
         let outcome = self.instance.instantiate(&mut store).and_then(|instance| {
             let instantiated = began.elapsed();
             let function = instance.get_typed_func::<P, R>(&mut store, function)?;
@@ -99,16 +88,30 @@ impl WasmPlugin {
         });
         match outcome {
             Ok((result, instantiated)) => Ok((result, Call { store, instantiated })),
-            Err(error) => Err(self.fault(&error, store.data(), time)),
+            Err(error) => Err(self.fault(&error, store.data(), limit)),
         }
     }
 
+    /// Describes, and makes sure that the other two functions are what they should be.
+    fn describe_checked(&self, host: &Rc<dyn Host>, limit: Limit) -> Result<values::Description, CallError> {
+        let mut store = self.store(host, limit, MAX_DESCRIPTION);
+        let _armed = self.deadline.arm(limit, self.interrupt.clone());
+        let outcome = self.instance.instantiate(&mut store).and_then(|instance| {
+            instance.get_typed_func::<PlanParameters<'_>, Planned>(&mut store, &self.plan)?;
+            instance.get_typed_func::<RunParameters<'_>, Ran>(&mut store, &self.run)?;
+            let function =
+                instance.get_typed_func::<(), (values::Description,)>(&mut store, &self.describe)?;
+            function.call(&mut store, ())
+        });
+        outcome.map(|(description,)| description).map_err(|error| self.fault(&error, store.data(), limit))
+    }
+
     /// Which limit or rule a guest broke.
-    fn fault(&self, error: &wasmtime::Error, state: &State, limit: Duration) -> CallError {
+    fn fault(&self, error: &wasmtime::Error, state: &State, limit: Limit) -> CallError {
         let text = state.last_error();
         let trap = error.downcast_ref::<Trap>();
         if trap == Some(&Trap::Interrupt) {
-            return CallError::TimedOut { limit };
+            return CallError::TimedOut(limit);
         }
         // Nearly always the reason why it gave up: few guests can go on without.
         if let Some(denied) = state.memory.denied() {
@@ -132,18 +135,20 @@ impl WasmPlugin {
     }
 }
 
+type PlanParameters<'a> = (&'a str, values::SourceHeader<'a>, &'a [u8]);
+type Planned = (Result<values::Plan, values::Error>,);
+type RunParameters<'a> = (&'a str, values::SourceHeader<'a>, values::Input<'a>);
+type Ran = (Result<values::Output, values::Error>,);
+
 impl Plugin for WasmPlugin {
     fn describe(&self, host: &Rc<dyn Host>) -> Result<Description, CallError> {
-        let bounds = Bounds { values: MAX_DESCRIPTION, ..self.quick() };
-        let ((description,), _) =
-            self.call::<(), (values::Description,)>(&self.describe, (), host, bounds)?;
+        let description = self.describe_checked(host, self.deadline.limit(self.time_limit))?;
         description.into_sdk().map_err(CallError::Contract)
     }
 
     fn plan(&self, args: &[u8], header: &SourceHeader, host: &Rc<dyn Host>) -> Result<Plan, CallError> {
         let parameters = (text(args)?, values::SourceHeader::of(header), header.head.as_slice());
-        type Planned = (Result<values::Plan, values::Error>,);
-        match self.call::<_, Planned>(&self.plan, parameters, host, self.quick())? {
+        match self.call::<PlanParameters<'_>, Planned>(&self.plan, parameters, host)? {
             ((Ok(plan),), _) => plan.into_sdk().map_err(CallError::Contract),
             ((Err(error),), call) => Err(refused(error, &call)),
         }
@@ -167,9 +172,8 @@ impl Plugin for WasmPlugin {
             RunInput::Encoded(bytes) => values::Input::Encoded(bytes),
         };
         let parameters = (text(args)?, values::SourceHeader::of(header), input);
-        type Ran = (Result<values::Output, values::Error>,);
-        match self.call::<_, Ran>(&self.run, parameters, host, self.bounds())? {
-            ((Ok(output),), call) => Ok(Box::new(WasmResults { output, call })),
+        match self.call::<RunParameters<'_>, Ran>(&self.run, parameters, host)? {
+            ((Ok(output),), call) => Ok(Box::new(WasmResults::new(output, call, self.max_frames)?)),
             ((Err(error),), call) => Err(refused(error, &call)),
         }
     }
@@ -189,11 +193,37 @@ fn text(args: &[u8]) -> Result<&str, CallError> {
 
 /// Results that still lie in the guest's memory.
 struct WasmResults {
-    output: values::Output,
+    output: Lifted,
     call: Call,
 }
 
+/// An output whose list of frames was read; the pixels were not.
+enum Lifted {
+    Pixels(values::OutputImage),
+    Frames(Vec<values::OutputFrame>),
+    Encoded(WasmList<u8>),
+}
+
 impl WasmResults {
+    fn new(output: values::Output, mut call: Call, max_frames: u32) -> Result<Self, CallError> {
+        let output = match output {
+            values::Output::Pixels(image) => Lifted::Pixels(image),
+            values::Output::Encoded(bytes) => Lifted::Encoded(bytes),
+            values::Output::Frames(frames) if frames.len() > max_frames as usize => {
+                let text = format!(
+                    "gave {} frames, more than [limits] max_source_frames = {max_frames}",
+                    frames.len()
+                );
+                return Err(CallError::Contract(text));
+            }
+            values::Output::Frames(frames) => {
+                let read = frames.iter(&mut call.store).and_then(|frames| frames.collect());
+                Lifted::Frames(read.map_err(|error| CallError::Contract(format!("{error:#}")))?)
+            }
+        };
+        Ok(Self { output, call })
+    }
+
     fn pixels(&self, image: &values::OutputImage) -> Result<ImageRef<'_>, CallError> {
         let data = image.data.as_le_slice(&self.call.store);
         ImageRef::new(image.width, image.height, image.format.into_sdk(), data)
@@ -204,14 +234,14 @@ impl WasmResults {
 impl Results for WasmResults {
     fn products(&self) -> Result<Vec<Product<'_>>, CallError> {
         let products = match &self.output {
-            values::Output::Pixels(image) => vec![Product::Pixels(self.pixels(image)?, 0)],
-            values::Output::Frames(frames) => {
+            Lifted::Pixels(image) => vec![Product::Pixels(self.pixels(image)?, 0)],
+            Lifted::Frames(frames) => {
                 let frame = |frame: &values::OutputFrame| {
                     Ok(Product::Pixels(self.pixels(&frame.image)?, frame.delay_ms))
                 };
                 frames.iter().map(frame).collect::<Result<_, CallError>>()?
             }
-            values::Output::Encoded(bytes) => vec![Product::Encoded(bytes.as_le_slice(&self.call.store))],
+            Lifted::Encoded(bytes) => vec![Product::Encoded(bytes.as_le_slice(&self.call.store))],
         };
         if products.is_empty() {
             return Err(CallError::Contract("run gave no result".to_owned()));

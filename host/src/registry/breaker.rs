@@ -50,14 +50,26 @@ impl Breaker {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a job may be taken now; else how long the refusal lasts.
+    /// Whether a job could be taken now; else how long the refusal lasts.
+    pub(crate) fn check(&self) -> Result<(), Duration> {
+        let now = Instant::now();
+        match self.lock().until {
+            Some(until) if until > now => Err(until - now),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a job, if one may be taken now; else says how long the refusal lasts.
     pub(crate) fn admit(&self) -> Result<(), Duration> {
         self.admit_at(Instant::now())
     }
 
-    /// A job has succeeded.
+    /// A job has succeeded. One that was taken before the refusal began does not end it.
     pub(crate) fn succeeded(&self) {
-        *self.lock() = Inner::default();
+        let mut inner = self.lock();
+        if inner.until.is_none() || inner.trial {
+            *inner = Inner::default();
+        }
     }
 
     /// The plugin has failed a job. Gives for how long the operation is refused, when this has opened the breaker.
@@ -139,6 +151,14 @@ mod tests {
         breaker.succeeded();
         assert_eq!(breaker.admit_at(later + 2 * SECOND), Ok(()));
         assert_eq!(breaker.failed_at(later), Some(SECOND), "all is forgotten");
+    }
+
+    #[test]
+    fn a_success_from_before_the_refusal_does_not_end_it() {
+        let (breaker, now) = (Breaker::new(1, SECOND), Instant::now());
+        breaker.failed_at(now);
+        breaker.succeeded();
+        assert_eq!(breaker.admit_at(now), Err(SECOND));
     }
 
     #[test]

@@ -7,22 +7,60 @@ use imgserve_sdk::{Description, InputKind, OutputKind};
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 
+use super::HOST_ARGUMENTS;
 use crate::format::Format;
 
-/// Most subschemas of the arguments' schema, each counted as often as it is referred to.
-const MAX_SUBSCHEMAS: usize = 10_000;
+/// Most values of the arguments' schema, each counted as often as it is referred to.
+const MAX_PARTS: usize = 2000;
+/// Most patterns in it, and the most bytes that one may take compiled.
+const MAX_PATTERNS: usize = 100;
+const MAX_PATTERN_BYTES: usize = 64 << 10;
+/// Most steps of checking arguments: their values times the schema's parts.
+const MAX_STEPS: usize = 5_000_000;
 /// Deepest nesting of the schema, as JSON and through references.
 const MAX_DEPTH: usize = 64;
 /// Longest name, version, media type or extension, in bytes.
 const MAX_WORD: usize = 100;
 
-/// The validator of the arguments, for a description that is usable.
+/// The arguments' schema, ready to check requests with.
+#[derive(Debug)]
+pub(super) struct Arguments {
+    pub(super) validator: Validator,
+    parts: usize,
+}
+
+impl Arguments {
+    /// Whether arguments of this size can be checked in a moment.
+    pub(super) fn can_check(&self, args: &Value) -> bool {
+        values(args).saturating_mul(self.parts) <= MAX_STEPS
+    }
+}
+
+/// How many values there are in a value, itself included.
+fn values(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(items) => items.iter().map(values).sum(),
+        Value::Object(members) => members.values().map(values).sum(),
+        _ => 0,
+    }
+}
+
+/// The arguments' schema of a description that is usable.
 ///
 /// # Errors
 /// A text that says what is wrong with it.
-pub(super) fn check(description: &Description) -> Result<Validator, String> {
+pub(super) fn check(description: &Description) -> Result<Arguments, String> {
     for (what, word) in [("name", &description.name), ("version", &description.version)] {
         check_word(what, word, |c| !c.is_control())?;
+    }
+    if let Some(name) =
+        HOST_ARGUMENTS.iter().find(|&&name| description.arguments["properties"].get(name).is_some())
+    {
+        let text = format!(
+            "its argument `{name}` has a name that is the host's own ({})",
+            HOST_ARGUMENTS.join(", ")
+        );
+        return Err(text);
     }
     match &description.input {
         InputKind::Pixels { formats, .. } if formats.is_empty() => {
@@ -51,16 +89,19 @@ pub(super) fn check(description: &Description) -> Result<Validator, String> {
         }
         OutputKind::Source | OutputKind::Image { .. } => {}
     }
-    Schema { root: &description.arguments, sizes: HashMap::new() }.size(&description.arguments, 0)?;
-    jsonschema::options()
-        // An engine that takes time linear in its input, whatever the pattern.
-        .with_pattern_options(PatternOptions::regex())
+    let mut schema = Schema { root: &description.arguments, sizes: HashMap::new(), patterns: 0 };
+    let parts = schema.size(&description.arguments, 0)?;
+    // An engine that takes time linear in its input, whatever the pattern.
+    let patterns = PatternOptions::regex().size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES);
+    let validator = jsonschema::options()
+        .with_pattern_options(patterns)
         .build(&description.arguments)
-        .map_err(|error| format!("its argument schema is not usable: {error}"))
+        .map_err(|error| format!("its argument schema is not usable: {error}"))?;
+    Ok(Arguments { validator, parts })
 }
 
 fn is_extension(character: char) -> bool {
-    character.is_ascii_alphanumeric() || character == '.'
+    character.is_ascii_lowercase() || character.is_ascii_digit()
 }
 
 fn check_word(what: &str, word: &str, allowed: impl Fn(char) -> bool) -> Result<(), String> {
@@ -76,6 +117,7 @@ struct Schema<'s> {
     root: &'s Value,
     /// Of referred to definitions; none while one is being counted.
     sizes: HashMap<&'s str, Option<usize>>,
+    patterns: usize,
 }
 
 impl<'s> Schema<'s> {
@@ -92,6 +134,11 @@ impl<'s> Schema<'s> {
             }
             Value::Object(members) => {
                 for (key, value) in members {
+                    self.patterns += match (key.as_str(), value) {
+                        ("pattern", _) => 1,
+                        ("patternProperties", Value::Object(patterns)) => patterns.len(),
+                        _ => 0,
+                    };
                     size = size.saturating_add(match (key.as_str(), value) {
                         ("$ref", Value::String(reference)) => self.referred(reference, depth + 1)?,
                         ("$dynamicRef" | "$recursiveRef" | "$id" | "$anchor" | "$dynamicAnchor", _) => {
@@ -105,8 +152,10 @@ impl<'s> Schema<'s> {
             }
             _ => {}
         }
-        if size > MAX_SUBSCHEMAS {
-            return Err(format!("its argument schema has more than {MAX_SUBSCHEMAS} parts"));
+        if size > MAX_PARTS || self.patterns > MAX_PATTERNS {
+            let text =
+                format!("its argument schema has more than {MAX_PARTS} parts or {MAX_PATTERNS} patterns");
+            return Err(text);
         }
         Ok(size)
     }
@@ -135,7 +184,7 @@ mod tests {
 
     use super::*;
 
-    fn with(arguments: Value) -> Result<Validator, String> {
+    fn with(arguments: Value) -> Result<Arguments, String> {
         check(&Description { arguments, ..imgserve_resize::Resize::describe() })
     }
 
@@ -176,14 +225,29 @@ mod tests {
     fn a_pattern_takes_no_more_than_linear_time() {
         let schema =
             json!({ "type": "object", "properties": { "a": { "type": "string", "pattern": "^(a+)+$" } } });
-        let validator = with(schema).unwrap();
+        let validator = with(schema).unwrap().validator;
         let began = std::time::Instant::now();
         assert!(!validator.is_valid(&json!({ "a": format!("{}!", "a".repeat(50_000)) })));
         assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
-        assert!(
-            with(json!({ "properties": { "a": { "pattern": "(?=a)\\1" } } })).is_err(),
-            "needs backtracking"
-        );
+        let refused = |pattern: &str| with(json!({ "properties": { "a": { "pattern": pattern } } })).is_err();
+        assert!(refused("(?=a)b"), "needs backtracking");
+        assert!(refused("\\pL{200}"), "takes much memory");
+        let many: serde_json::Map<_, _> = (0..200).map(|i| (format!("^{i}"), json!(true))).collect();
+        assert!(with(json!({ "patternProperties": many })).is_err(), "many patterns");
+    }
+
+    #[test]
+    fn arguments_that_would_take_long_to_check_are_told_from_others() {
+        let many: Vec<Value> = (0..500).map(|_| json!({ "type": "number" })).collect();
+        let schema = with(json!({ "properties": { "a": { "items": { "allOf": many } } } })).unwrap();
+        assert!(schema.can_check(&json!({ "a": [1, 2, 3] })));
+        assert!(!schema.can_check(&json!({ "a": vec![0; 100_000] })));
+    }
+
+    #[test]
+    fn the_hosts_own_arguments_are_not_a_plugins() {
+        let text = with(json!({ "properties": { "quality": { "type": "integer" } } })).unwrap_err();
+        assert!(text.contains("`quality`") && text.contains("field_name"), "{text}");
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub(super) enum SpawnError {
 pub(super) enum Event {
     /// How much of it is done, 0 to 1.
     Progress(f32),
-    /// Which operation's plugin is being called outside of the sandbox; none when it has returned.
+    /// Which operation's plugin is being called; none when it has returned.
     Calls(Option<String>),
 }
 

@@ -105,8 +105,9 @@ impl Process {
     /// What became of the plugin behind the operation of this name.
     async fn next(&mut self, name: &str) -> Result<Option<Artifact>, Fault> {
         let began = Instant::now();
+        let until = tokio::time::Instant::now() + self.timeout;
         loop {
-            let Ok(word) = tokio::time::timeout(self.timeout, self.words.next_line()).await else {
+            let Ok(word) = tokio::time::timeout_at(until, self.words.next_line()).await else {
                 let limit = self.timeout.as_secs();
                 let text =
                     format!("operation `{name}`: not compiled after {limit} s ([plugins] compile_timeout_s)");

@@ -12,6 +12,8 @@ use crate::fault::one_line;
 
 /// Progress is reported at most this often.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+/// Longer than any task.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Lines that a task may log; the rest is counted and dropped.
 const MAX_LINES: u32 = 100;
 /// Longest line, in bytes.
@@ -23,21 +25,27 @@ pub(super) struct Link {
     stream: RefCell<UnixStream>,
     reported: Cell<Instant>,
     lines: Cell<u32>,
+    /// When operations are told to come to an end.
+    hurries: Cell<Instant>,
 }
 
 impl Link {
     pub(super) fn new(stream: UnixStream) -> Rc<Self> {
+        let now = Instant::now();
         Rc::new(Self {
             stream: RefCell::new(stream),
-            reported: Cell::new(Instant::now()),
+            reported: Cell::new(now),
             lines: Cell::new(0),
+            hurries: Cell::new(now + FOREVER),
         })
     }
 
-    /// A task begins.
-    pub(super) fn begin(&self) {
-        self.reported.set(Instant::now());
+    /// A task begins, which may take this long.
+    pub(super) fn begin(&self, time: Duration) {
+        let now = Instant::now();
+        self.reported.set(now);
         self.lines.set(0);
+        self.hurries.set(now + time);
     }
 
     /// Says something before the task is done.
@@ -105,7 +113,7 @@ impl Host for StepHost {
             let done = if done.is_nan() { 0.0 } else { done.clamp(0.0, 1.0) };
             self.link.say(&Reply::Progress(self.from + done * self.share));
         }
-        Flow::Continue
+        if Instant::now() < self.link.hurries.get() { Flow::Continue } else { Flow::Cancelled }
     }
 
     /// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014, figure 15).

@@ -17,7 +17,7 @@ use super::queue::{Queue, Role};
 use super::sandbox;
 use crate::config::{Limits, Operation, Plugins, Workers};
 use crate::fault::{Fault, FaultKind, chain};
-use crate::plugin::{Artifact, Usage};
+use crate::plugin::{Artifact, LATE, Usage};
 
 /// How long to wait before a worker that cannot be started is tried again.
 const RESPAWN_DELAY: Duration = Duration::from_secs(1);
@@ -131,7 +131,7 @@ impl Pool {
         // One more than cores, free to run on any, for short tasks alone.
         let mut slots = slots.chain([Slot { role: Role::Express, core: None }]);
         let first_slot = slots.next().expect("there is at least the express worker");
-        let first = shared.spawn(first_slot).await.map_err(|error| spawn_fault(&error))?;
+        let first = shared.spawn(first_slot, false).await.map_err(|error| spawn_fault(&error))?;
         let loaded = first.loaded.clone();
         if !first.unenforced.is_empty() {
             tracing::warn!(
@@ -158,10 +158,11 @@ impl Pool {
     /// The operation's refusal, or the fault of a worker that died or hung over it.
     pub(crate) async fn prepare(
         &self,
-        task: Task,
+        mut task: Task,
         head: Bytes,
         complete: bool,
     ) -> Result<Option<(Prepared, Bytes)>, Fault> {
+        task.time_ms = self.shared.config.workers.prepare_timeout_ms;
         match self.short(Request::Prepare { task, complete }, head).await? {
             (Reply::NeedMore, _) => Ok(None),
             (Reply::Prepared(prepared), placeholder) => Ok(Some((prepared, placeholder))),
@@ -186,12 +187,13 @@ impl Pool {
     /// The operation's failure, or the fault of a worker that died or hung over it.
     pub(crate) async fn run(
         &self,
-        task: Task,
+        mut task: Task,
         source: Bytes,
         peak_bytes: u64,
         progress: Arc<dyn Fn(f32) + Send + Sync>,
     ) -> Result<Outcome, Fault> {
-        let limit = Duration::from_millis(self.shared.config.workers.run_timeout_ms);
+        task.time_ms = self.shared.config.workers.run_timeout_ms;
+        let limit = Duration::from_millis(task.time_ms);
         let deadline = Deadline { limit, key: "[workers] run_timeout_ms" };
         let (sender, outcome) = oneshot::channel();
         let assignment = Assignment {
@@ -253,12 +255,13 @@ struct Slot {
 }
 
 impl Shared {
-    async fn spawn(&self, slot: Slot) -> Result<Child, SpawnError> {
+    async fn spawn(&self, slot: Slot, lenient: bool) -> Result<Child, SpawnError> {
         let setup = Setup {
             operations: self.operations.clone(),
             core: slot.core,
             memory_limit: self.config.workers.memory_limit_mb << 20,
             limits: self.config.limits.clone(),
+            lenient,
         };
         Child::start(&self.config.program, &setup).await
     }
@@ -283,7 +286,7 @@ async fn supervise(shared: Arc<Shared>, slot: Slot, mut ready: Option<Child>) {
     loop {
         let mut child = match ready.take() {
             Some(child) => child,
-            None => match shared.spawn(slot).await {
+            None => match shared.spawn(slot, true).await {
                 Ok(child) => child,
                 // Nobody needs it any more.
                 Err(_) if shared.queue.is_done() => return,
@@ -324,7 +327,7 @@ async fn supervise(shared: Arc<Shared>, slot: Slot, mut ready: Option<Child>) {
 enum End {
     /// It ended while it had nothing to do, or before it could begin.
     Idle(Option<Assignment>),
-    /// It died of the task, while the plugin of this operation ran outside of the sandbox.
+    /// It died of the task, while the plugin of this operation ran.
     Task(Assignment, Option<String>),
     /// The task was not done in time.
     Late(Assignment, Option<String>),
@@ -402,7 +405,7 @@ fn death_fault(obituary: &str, limit_mb: u64, culprit: Option<&str>) -> Fault {
         return Fault::new(FaultKind::OperationFailed, format!("the worker died ({obituary})"));
     };
     // What a worker says of itself when a plugin's time is over.
-    let late = obituary.contains("(time_limit_ms)");
+    let late = obituary.contains(LATE);
     let kind = if late { FaultKind::PluginTimedOut } else { FaultKind::PluginTrapped };
     let text = format!("the plugin of `{operation}` ended its worker ({obituary})");
     Fault::new(kind, text).blamed_on(operation)

@@ -51,6 +51,8 @@ pub(crate) struct Setup {
     pub memory_limit: u64,
     /// `[limits]`.
     pub limits: crate::config::Limits,
+    /// Whether a plugin that cannot be loaded is left out: when a worker is replaced, the others must go on.
+    pub lenient: bool,
 }
 
 /// An operation of the configuration and the file of its plugin, made ready to load.
@@ -77,6 +79,9 @@ pub(crate) struct Task {
     pub quality: u8,
     /// Where the operations' random numbers begin.
     pub seed: u64,
+    /// How long it may take before the server ends the worker; the pool's to say.
+    #[serde(default)]
+    pub time_ms: u64,
 }
 
 /// One operation of a task.
@@ -129,7 +134,7 @@ pub(crate) enum Reply {
         /// One line.
         text: String,
     },
-    /// A plugin outside of the sandbox is being called: should the worker end, it is to blame. More replies follow.
+    /// A third-party plugin is being called: should the worker end, it is to blame. More replies follow.
     Calls(String),
     /// It has returned. More replies follow.
     Returned,
@@ -178,8 +183,10 @@ pub(crate) struct Prepared {
     pub width: u32,
     /// The result's height in pixels.
     pub height: u32,
-    /// Estimated peak memory of the run in a worker, in bytes, the source's own bytes included.
-    pub peak_bytes: u64,
+    /// Estimated peak memory of the run in a worker, in bytes; the source's own bytes come on top.
+    pub own_bytes: u64,
+    /// Estimated memory of sandboxed plugins beside it, in bytes.
+    pub guest_bytes: u64,
 }
 
 fn prefix(message: &[u8], payload: &[u8]) -> [u8; PREFIX] {

@@ -9,16 +9,19 @@ use landlock::{
 };
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+};
 
 /// What no decoder and no operation needs: a network, other programs and processes, and what changes the system. Each is
 /// answered with "operation not permitted".
-const DENIED: [libc::c_long; 44] = [
+const DENIED: [libc::c_long; 48] = [
     libc::SYS_socket,
     libc::SYS_socketpair,
     libc::SYS_connect,
     libc::SYS_bind,
     libc::SYS_listen,
+    libc::SYS_accept,
     libc::SYS_accept4,
     libc::SYS_execve,
     libc::SYS_execveat,
@@ -26,7 +29,9 @@ const DENIED: [libc::c_long; 44] = [
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
     libc::SYS_kill,
+    libc::SYS_tkill,
     libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
     libc::SYS_pidfd_open,
     libc::SYS_pidfd_send_signal,
     libc::SYS_pidfd_getfd,
@@ -53,6 +58,7 @@ const DENIED: [libc::c_long; 44] = [
     libc::SYS_settimeofday,
     libc::SYS_clock_settime,
     libc::SYS_open_by_handle_at,
+    libc::SYS_prlimit64,
     libc::SYS_setuid,
     libc::SYS_setgid,
     libc::SYS_setresuid,
@@ -94,7 +100,8 @@ pub(super) fn seal() -> Vec<String> {
     missing
 }
 
-/// No file, directory or TCP port may be opened any more; what is open stays so.
+/// No file, directory or TCP port may be opened any more by this thread and those that it starts; what is open stays so.
+/// The threads that run already (deadline, server-watch) are our own loops.
 fn no_files() -> Result<RulesetStatus, landlock::RulesetError> {
     let abi = ABI::V6;
     let status = Ruleset::default()
@@ -109,9 +116,26 @@ fn no_files() -> Result<RulesetStatus, landlock::RulesetError> {
 
 fn no_programs() -> Result<(), seccompiler::Error> {
     // A syscall with no rules matches whatever its arguments are.
-    let rules: BTreeMap<i64, Vec<seccompiler::SeccompRule>> =
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         DENIED.into_iter().map(|number| (number, Vec::new())).collect();
-    let denied = SeccompAction::Errno(libc::EPERM as u32);
+    let when = |operator, value| {
+        let condition = SeccompCondition::new(0, SeccompCmpArgLen::Qword, operator, value)?;
+        Ok::<_, seccompiler::Error>(vec![SeccompRule::new(vec![condition])?])
+    };
+    // Signals to itself are how a process aborts; threads are no processes.
+    let own = u64::from(std::process::id());
+    rules.insert(libc::SYS_tgkill, when(SeccompCmpOp::Ne, own)?);
+    let thread = libc::CLONE_THREAD as u64;
+    rules.insert(libc::SYS_clone, when(SeccompCmpOp::MaskedEq(thread), 0)?);
+    #[cfg(target_arch = "x86_64")]
+    rules.extend([libc::SYS_fork, libc::SYS_vfork].map(|number| (number, Vec::new())));
+    deny(rules, libc::EPERM)?;
+    // Its flags lie in memory, where a filter cannot look; libraries then take `clone`.
+    deny(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), libc::ENOSYS)
+}
+
+fn deny(rules: BTreeMap<i64, Vec<SeccompRule>>, errno: i32) -> Result<(), seccompiler::Error> {
+    let denied = SeccompAction::Errno(errno as u32);
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, denied, std::env::consts::ARCH.try_into()?)?;
     let program: BpfProgram = filter.try_into()?;
     seccompiler::apply_filter_all_threads(&program)

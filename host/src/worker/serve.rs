@@ -18,8 +18,9 @@ use super::sandbox;
 use super::stage::Operation;
 use super::task::Worker;
 use crate::config::PluginKind;
+use crate::depth::{MAX_DEPTH, depth};
 use crate::fault::{Fault, FaultKind, chain};
-use crate::plugin::{Loader, Usage};
+use crate::plugin::{self, Deadline, Loader, Usage};
 
 /// The hidden command `worker`: serves tasks on stdin, which must be a Unix socket.
 pub(crate) fn serve() -> ExitCode {
@@ -41,7 +42,7 @@ fn serve_socket() -> io::Result<()> {
     let (Request::Setup(setup), _) = protocol::read(&mut stream)? else {
         return Err(io::Error::other("the first frame is not the setup"));
     };
-    sandbox::enter(setup.memory_limit, setup.core)?;
+    sandbox::enter(setup.memory_limit + guests_memory(&setup), setup.core)?;
     die_with_the_server(stream.try_clone()?)?;
     let link = Link::new(stream.try_clone()?);
     let (worker, loaded) = match load(setup, link) {
@@ -52,10 +53,17 @@ fn serve_socket() -> io::Result<()> {
     protocol::write(&mut stream, &Reply::Ready { loaded, unenforced }, &[])?;
     loop {
         let (request, payload) = protocol::read(&mut stream)?;
-        worker.link.begin();
         let (reply, payload) = perform(&worker, request, payload);
         protocol::write(&mut stream, &reply, &payload)?;
     }
+}
+
+/// What sandboxed plugins may take comes on top, bounded by their own limits: a guest's memory stays with the worker until
+/// the next one is given it, and must not be taken from what decoders need.
+fn guests_memory(setup: &Setup) -> u64 {
+    let wasm = setup.operations.iter().filter(|operation| operation.settings.kind == PluginKind::Wasm);
+    let largest = wasm.map(|operation| operation.settings.memory_limit_mb()).max().unwrap_or_default();
+    (largest << 20) * u64::from(plugin::GUESTS)
 }
 
 /// A task may run for long after the server was killed; nobody would end it.
@@ -71,29 +79,53 @@ fn die_with_the_server(stream: UnixStream) -> io::Result<()> {
 }
 
 fn load(setup: Setup, link: Rc<Link>) -> Result<(Worker, Vec<Loaded>), Fault> {
-    let refuse = |name: &str, error: &dyn std::error::Error| {
-        Fault::new(FaultKind::OperationFailed, format!("operation `{name}`: {}", chain(error)))
-    };
-    let mut loader = Loader::new().map_err(|error| refuse("*", &error))?;
-    let mut operations = HashMap::new();
-    let mut loaded = Vec::new();
-    for Registered { name, settings, artifact } in setup.operations {
-        // The code of a library runs from here on, and only the server can tell of this process's end.
-        let outside = settings.kind == PluginKind::Native;
-        if outside {
-            link.say(&Reply::Calls(name.clone()));
+    let deadline = Deadline::start().map_err(|error| Fault::of(FaultKind::OperationFailed, &error))?;
+    let deadline = Rc::new(deadline);
+    let mut loader = Loader::new(&deadline, setup.limits.max_source_frames);
+    let (mut operations, mut missing, mut loaded) = (HashMap::new(), HashMap::new(), Vec::new());
+    for registered in setup.operations {
+        let Registered { name, artifact, .. } = registered.clone();
+        match load_one(&mut loader, &link, registered) {
+            Ok(operation) => {
+                loaded.push(Loaded {
+                    name: name.clone(),
+                    description: operation.description.clone(),
+                    artifact,
+                });
+                operations.insert(name, operation);
+            }
+            Err(text) if setup.lenient => {
+                eprintln!("operation `{name}`: {text}; `imgserve reload` makes it ready again");
+                missing.insert(name, text);
+            }
+            Err(text) => {
+                return Err(Fault::new(FaultKind::OperationFailed, format!("operation `{name}`: {text}")));
+            }
         }
-        let plugin = loader.load(&settings, artifact.as_ref()).map_err(|error| refuse(&name, &error))?;
-        let config: Rc<str> = Value::Object(settings.config.clone()).to_string().into();
-        let host: Rc<dyn Host> = Rc::new(StepHost::new(&link, &name, &config, 0, (0, 1)));
-        let description = plugin.describe(&host).map_err(|error| refuse(&name, &error))?;
-        if outside {
-            link.say(&Reply::Returned);
-        }
-        loaded.push(Loaded { name: name.clone(), description: description.clone(), artifact });
-        operations.insert(name.clone(), Operation { name, settings, config, plugin, description });
     }
-    Ok((Worker { operations, limits: setup.limits, memory_limit: setup.memory_limit, link }, loaded))
+    let Setup { limits, memory_limit, .. } = setup;
+    Ok((Worker { operations, limits, memory_limit, link, deadline, missing }, loaded))
+}
+
+fn load_one(loader: &mut Loader, link: &Rc<Link>, registered: Registered) -> Result<Operation, String> {
+    let Registered { name, settings, artifact } = registered;
+    // The code of a library runs from here on, and only the server can tell of this process's end.
+    let outside = settings.kind != PluginKind::Builtin;
+    if outside {
+        link.say(&Reply::Calls(name.clone()));
+    }
+    let plugin = loader.load(&settings, artifact.as_ref()).map_err(|error| chain(&error))?;
+    let config: Rc<str> = Value::Object(settings.config.clone()).to_string().into();
+    let host: Rc<dyn Host> = Rc::new(StepHost::new(link, &name, &config, 0, (0, 1)));
+    let description = plugin.describe(&host).map_err(|error| chain(&error))?;
+    if outside {
+        link.say(&Reply::Returned);
+    }
+    let examples = description.examples.iter().map(|example| &example.arguments);
+    if examples.chain([&description.arguments]).any(|json| depth(json) > MAX_DEPTH) {
+        return Err(format!("its description is nested more than {MAX_DEPTH} levels deep"));
+    }
+    Ok(Operation { name, settings, config, plugin, description })
 }
 
 fn perform(worker: &Worker, request: Request, payload: Vec<u8>) -> (Reply, Vec<u8>) {

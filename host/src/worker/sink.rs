@@ -14,13 +14,14 @@ pub(super) struct Sink<'a> {
     task: &'a Task,
     /// How often the source's animation is played.
     pub(super) loops: Loops,
+    frames_left: u32,
     encoder: Option<Encoder>,
     encoded: Option<Vec<u8>>,
 }
 
 impl<'a> Sink<'a> {
-    pub(super) fn new(task: &'a Task) -> Self {
-        Self { task, loops: Loops::Times(1), encoder: None, encoded: None }
+    pub(super) fn new(task: &'a Task, max_frames: u32) -> Self {
+        Self { task, loops: Loops::Times(1), frames_left: max_frames, encoder: None, encoded: None }
     }
 
     /// Whether more than one frame is of use.
@@ -52,6 +53,10 @@ impl<'a> Sink<'a> {
     }
 
     fn push(&mut self, format: Format, image: ImageRef<'_>, delay_ms: u32) -> Result<(), Fault> {
+        self.frames_left = self.frames_left.checked_sub(1).ok_or_else(|| {
+            let text = "the result has more frames than [limits] max_source_frames";
+            Fault::new(FaultKind::LimitExceeded, text)
+        })?;
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
             None => {

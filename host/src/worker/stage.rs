@@ -40,6 +40,10 @@ pub(super) struct Stage<'a> {
     pub(super) plan: Plan,
     pub(super) host: Rc<dyn Host>,
     pub(super) link: &'a Link,
+    /// Which step it is, of how many.
+    pub(super) place: (usize, usize),
+    /// What frames that wait may take, in bytes, twice.
+    pub(super) memory_limit: u64,
     /// Frames that wait until all are there, for an operation that takes them together.
     pub(super) waiting: RefCell<Vec<(Image, u32)>>,
     pub(super) usage: Cell<Usage>,
@@ -85,10 +89,9 @@ impl Operation {
         }
     }
 
-    /// Refuses what its sandbox could not hold, before anything is done: `input` and `output` are bytes of pixels.
-    pub(super) fn check_memory(&self, input: u64, output: u64, own: u64) -> Result<(), Fault> {
+    /// Refuses what its sandbox could not hold even if it worked in place, before anything is done.
+    pub(super) fn check_memory(&self, need: u64) -> Result<(), Fault> {
         let Some(limit) = self.plugin.memory_limit() else { return Ok(()) };
-        let need = input.saturating_add(output).saturating_add(own);
         if need <= limit {
             return Ok(());
         }
@@ -102,14 +105,9 @@ impl Operation {
         Err(Fault::new(FaultKind::LimitExceeded, text))
     }
 
-    /// Says to the server that code outside of the sandbox runs: only the server can tell of the end of this process.
+    /// Says to the server that a plugin's code runs: only the server can tell of the end of this process.
     fn watched<T>(&self, link: &Link, call: impl FnOnce() -> T) -> T {
-        let outside = match self.settings.kind {
-            PluginKind::Native => true,
-            PluginKind::Builtin => self.settings.time_limit_ms.is_some(),
-            PluginKind::Wasm => false,
-        };
-        if !outside {
+        if self.settings.kind == PluginKind::Builtin && self.settings.time_limit_ms.is_none() {
             return call();
         }
         link.say(&Reply::Calls(self.name.clone()));
@@ -158,6 +156,29 @@ impl Stage<'_> {
         matches!(self.operation.description.input, InputKind::Pixels { frames: Frames::All, .. })
     }
 
+    /// Keeps a frame until all are there.
+    pub(super) fn wait(&self, image: Image, delay_ms: u32) -> Result<(), Fault> {
+        let mut waiting = self.waiting.borrow_mut();
+        let bytes = image.data().len() as u64;
+        let all = waiting.iter().map(|(image, _)| image.data().len() as u64).sum::<u64>() + bytes;
+        // As much again for the result.
+        if all > self.memory_limit / 2 {
+            let text = format!(
+                "all frames together take more than half of [workers] memory_limit_mb = {}, and `{}` takes them together",
+                self.memory_limit >> 20,
+                self.operation.name
+            );
+            return Err(Fault::new(FaultKind::LimitExceeded, text));
+        }
+        waiting.push((image, delay_ms));
+        Ok(())
+    }
+
+    /// The frames that have waited.
+    pub(super) fn waited(&self) -> Vec<(Image, u32)> {
+        std::mem::take(&mut *self.waiting.borrow_mut())
+    }
+
     /// Calls the operation on one image.
     pub(super) fn run_on(&self, image: ImageRef<'_>, window: Window) -> Result<Box<dyn Results>, Fault> {
         match self.converted(image) {
@@ -179,7 +200,7 @@ impl Stage<'_> {
         let began = Instant::now();
         let ran = operation
             .watched(self.link, || operation.plugin.run(&self.args, &self.header, input, window, &self.host));
-        let results = ran.map_err(|error| operation.fault(error))?;
+        let results = ran.map_err(|error| within_chain(operation.fault(error), self.place))?;
         let operation_us = began.elapsed().as_secs_f64() * 1e6;
         self.usage.set(self.usage.get().and(Usage { operation_us, ..results.usage() }));
         for product in self.products(results.as_ref())? {
@@ -188,7 +209,7 @@ impl Stage<'_> {
             let planned = (self.plan.width, self.plan.height, self.plan.pixels);
             if given != planned {
                 let text = format!("planned {} and gave {}", shape(planned), shape(given));
-                return Err(operation.contract(&text));
+                return Err(self.contract(&text));
             }
         }
         Ok(results)
@@ -201,8 +222,16 @@ impl Stage<'_> {
 
     /// The plugin broke its contract.
     pub(super) fn contract(&self, text: &str) -> Fault {
-        self.operation.contract(text)
+        within_chain(self.operation.contract(text), self.place)
     }
+}
+
+/// Which step of a chain it was.
+pub(super) fn within_chain(mut fault: Fault, (index, count): (usize, usize)) -> Fault {
+    if count > 1 {
+        fault.text = format!("steps[{index}]: {}", fault.text);
+    }
+    fault
 }
 
 fn shape((width, height, format): (u32, u32, PixelFormat)) -> String {

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use imgserve_sdk::abi::{Product, RunInput};
 use imgserve_sdk::{Host, Image, ImageRef, InputKind, PixelFormat, SourceHeader, Window};
@@ -13,12 +14,12 @@ use super::host::{Link, StepHost};
 use super::placeholder;
 use super::protocol::{Placeholder, Prepared, Task};
 use super::sink::{Sink, SinkError};
-use super::stage::{Operation, Stage};
+use super::stage::{Operation, Stage, within_chain};
 use crate::codec::{self, CodecError, Decoder, Probe};
 use crate::config::Limits;
 use crate::fault::{Fault, FaultKind};
 use crate::format::Format;
-use crate::plugin::{Results, Usage};
+use crate::plugin::{Deadline, Results, Usage};
 
 /// Bytes of the source that an operation which reads its own format gets to plan on.
 const HEAD: usize = 64 << 10;
@@ -30,6 +31,9 @@ pub(super) struct Worker {
     pub(super) limits: Limits,
     pub(super) memory_limit: u64,
     pub(super) link: Rc<Link>,
+    pub(super) deadline: Rc<Deadline>,
+    /// Why operations that are not there are not.
+    pub(super) missing: HashMap<String, String>,
 }
 
 /// A task that is done.
@@ -58,9 +62,10 @@ impl Worker {
         head: &[u8],
         complete: bool,
     ) -> Result<Option<(Prepared, Vec<u8>)>, Fault> {
+        self.begin(task);
         let Some(header) = self.header(self.first(task)?, task, head, complete)? else { return Ok(None) };
         let stages = self.stages(task, &header)?;
-        let peak_bytes = self.peak(&header, &stages)?;
+        let (own_bytes, guest_bytes) = self.peak(&header, &stages)?;
         let Some(Stage { plan, .. }) = stages.last() else { return Err(no_steps()) };
         let placeholder = match task.format {
             None => Vec::new(),
@@ -71,17 +76,19 @@ impl Worker {
                 failed: false,
             })?,
         };
-        Ok(Some((Prepared { width: plan.width, height: plan.height, peak_bytes }, placeholder)))
+        let (width, height) = (plan.width, plan.height);
+        Ok(Some((Prepared { width, height, own_bytes, guest_bytes }, placeholder)))
     }
 
     /// Does the work.
     pub(super) fn run(&self, task: &Task, source: Vec<u8>) -> Result<Done, Fault> {
+        self.begin(task);
         let header = self.header(self.first(task)?, task, &source, true)?.ok_or_else(|| {
             Fault::new(FaultKind::UnreadableSource, "the source ends before its dimensions")
         })?;
         let stages = self.stages(task, &header)?;
         let Some((first, rest)) = stages.split_first() else { return Err(no_steps()) };
-        let mut sink = Sink::new(task);
+        let mut sink = Sink::new(task, self.limits.max_source_frames);
         match (&first.operation.description.input, &header.codec) {
             (InputKind::Encoded { .. }, _) => {
                 let results = first.run(RunInput::Encoded(&source), Window::FULL)?;
@@ -118,13 +125,21 @@ impl Worker {
         Ok(Done { width: plan.width, height: plan.height, usage, bytes })
     }
 
+    /// Operations are told to hurry before they are ended, and ended before the server ends the worker.
+    fn begin(&self, task: &Task) {
+        let time = Duration::from_millis(task.time_ms);
+        self.link.begin(time.mul_f32(0.8));
+        self.deadline.begin_task(time.mul_f32(0.9));
+    }
+
     fn first(&self, task: &Task) -> Result<&Operation, Fault> {
         self.operation(&task.steps.first().ok_or_else(no_steps)?.operation)
     }
 
     fn operation(&self, name: &str) -> Result<&Operation, Fault> {
         self.operations.get(name).ok_or_else(|| {
-            Fault::new(FaultKind::OperationFailed, format!("operation `{name}` is not loaded"))
+            let why = self.missing.get(name).map_or("it is not loaded", String::as_str);
+            Fault::new(FaultKind::OperationFailed, format!("operation `{name}`: {why}"))
         })
     }
 
@@ -166,6 +181,8 @@ impl Worker {
                     place,
                 )),
                 link: &self.link,
+                place,
+                memory_limit: self.memory_limit,
                 waiting: RefCell::default(),
                 usage: Cell::default(),
             });
@@ -180,37 +197,45 @@ impl Worker {
     }
 
     /// Estimated peak of the run: of its hungriest operation, with what it is given, what it gives, and a copy for the
-    /// encoder or the next one.
-    fn peak(&self, header: &Header, stages: &[Stage<'_>]) -> Result<u64, Fault> {
-        let mut peak = 0;
+    /// encoder or the next one. Gives the worker's own part, and what sandboxes take beside it.
+    fn peak(&self, header: &Header, stages: &[Stage<'_>]) -> Result<(u64, u64), Fault> {
+        let (mut own, mut guests) = (0_u64, 0_u64);
         let mut given = None;
         for stage in stages {
             let plan = &stage.plan;
+            // Of an animation of unknown length no more than one frame is known; `Stage::wait` bounds the rest.
             let frames = if stage.takes_all() { u64::from(stage.header.frames.unwrap_or(1)) } else { 1 };
+            let takes_pixels = matches!(stage.operation.description.input, InputKind::Pixels { .. });
             let (decode, input) = match (given, &header.codec) {
                 (Some(given), _) => (0, given),
                 (None, Some(codec)) => {
                     let pixels = codec::decoded_bytes(codec, &plan.decode, stage.header.pixels);
-                    (codec::estimate(codec, &plan.decode), pixels)
+                    (codec::estimate(codec, &plan.decode), if takes_pixels { pixels } else { 0 })
                 }
                 (None, None) => (0, 0),
             };
             let input = input.saturating_mul(frames);
-            let output = plan.pixels.bytes(plan.width, plan.height);
-            stage.operation.check_memory(input, output, plan.peak_bytes)?;
-            let copies = if stage.operation.plugin.memory_limit().is_some() { input + output } else { 0 };
+            let output = plan.pixels.bytes(plan.width, plan.height).saturating_mul(frames);
             let encoder = PixelFormat::Rgba8.bytes(plan.width, plan.height).max(output);
-            let total = [decode.max(input), plan.peak_bytes, copies, encoder, encoder];
-            peak = peak.max(total.into_iter().fold(0, u64::saturating_add));
-            given = Some(output);
+            let mut total = decode.max(input).saturating_add(encoder.saturating_mul(2));
+            match stage.operation.plugin.memory_limit() {
+                None => total = total.saturating_add(plan.peak_bytes),
+                Some(_) => {
+                    stage.operation.check_memory(input.max(output).saturating_add(plan.peak_bytes))?;
+                    let guest = input.saturating_add(output).saturating_add(plan.peak_bytes);
+                    guests = guests.max(guest);
+                }
+            }
+            own = own.max(total);
+            given = Some(plan.pixels.bytes(plan.width, plan.height));
         }
-        if peak > self.memory_limit {
-            let (need, have) = (peak >> 20, self.memory_limit >> 20);
+        if own > self.memory_limit {
+            let (need, have) = (own >> 20, self.memory_limit >> 20);
             let text =
                 format!("the work would take about {need} MiB, more than [workers] memory_limit_mb = {have}");
             return Err(Fault::new(FaultKind::LimitExceeded, text));
         }
-        Ok(peak)
+        Ok((own, guests))
     }
 
     fn codec_limits(&self) -> codec::Limits {
@@ -246,7 +271,7 @@ impl Worker {
         };
         let fits = match taken {
             None => header.format != Format::Svg,
-            Some(formats) => formats.iter().any(|format| format == header.format.name()),
+            Some(formats) => formats.iter().any(|name| Format::from_name(name) == Some(header.format)),
         };
         if !fits {
             let text = format!("the source is {}, which `{}` does not take", header.format, operation.name);
@@ -278,8 +303,7 @@ fn pass<'s>(
             [Product::Pixels(image, own_delay)] => {
                 delay_ms = own_delay.max(delay_ms);
                 if stage.takes_all() {
-                    stage.waiting.borrow_mut().push((accepted(stage, image), delay_ms));
-                    return Ok(());
+                    return stage.wait(accepted(stage, image), delay_ms);
                 }
                 stage.run_on(image, window)?
             }
@@ -319,7 +343,7 @@ fn pass<'s>(
 /// Calls the operations that waited for all frames, in order.
 fn together(stages: &[Stage<'_>], mut window: Window, sink: &mut Sink<'_>) -> Result<(), Fault> {
     for (index, stage) in stages.iter().enumerate() {
-        let images = std::mem::take(&mut *stage.waiting.borrow_mut());
+        let images = stage.waited();
         if !images.is_empty() {
             let frames: Vec<(ImageRef<'_>, u32)> =
                 images.iter().map(|(image, delay)| (image.as_ref(), *delay)).collect();
@@ -344,14 +368,6 @@ fn products<'h>(from: Option<&Stage<'_>>, held: &'h Held) -> Result<Vec<Product<
 
 fn accepted(stage: &Stage<'_>, image: ImageRef<'_>) -> Image {
     stage.converted(image).unwrap_or_else(|| image.to_image())
-}
-
-/// Which step of a chain refused.
-fn within_chain(mut fault: Fault, (index, count): (usize, usize)) -> Fault {
-    if count > 1 {
-        fault.text = format!("steps[{index}]: {}", fault.text);
-    }
-    fault
 }
 
 fn no_steps() -> Fault {

@@ -101,6 +101,33 @@ impl Plugin {
         Ok(Self { table })
     }
 
+    /// The same for a table of which nothing is known yet: no more of it is read than its checked beginning says is there.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    ///
+    /// # Safety
+    /// `table` points to at least 8 readable bytes, and if these are [`MAGIC`], to a table of the size that it says, which
+    /// stays as it is for ever.
+    pub unsafe fn from_raw(table: *const Table) -> Result<Self, PluginError> {
+        // SAFETY: the caller promises as much.
+        let magic = unsafe { table.cast::<[u8; 8]>().read_unaligned() };
+        if magic != MAGIC {
+            return Err(PluginError::Magic(magic));
+        }
+        // SAFETY: with the magic there is a table, whose beginning is the same in all versions.
+        let (abi_major, struct_size) =
+            unsafe { ((&raw const (*table).abi_major).read(), (&raw const (*table).struct_size).read()) };
+        if abi_major != ABI_MAJOR {
+            return Err(PluginError::Version(abi_major));
+        }
+        if (struct_size as usize) < size_of::<Table>() {
+            return Err(PluginError::Size(struct_size));
+        }
+        // SAFETY: all of our table is there, and stays.
+        Self::new(unsafe { &*table })
+    }
+
     /// What the operation says about itself.
     ///
     /// # Errors

@@ -136,10 +136,15 @@ fn report(kind: Kind, package: &str, artifact: &Artifact, simd: Option<bool>, co
     };
     let operation = operation(package);
     let quoted = toml::Value::from(artifact.path.to_string_lossy().into_owned());
+    // A sandboxed plugin may be built again and again; a trusted one is this very file.
+    let pinned = match kind {
+        Kind::Wasm => "# sha256: refuse any other file\n# ",
+        Kind::Native => "",
+    };
     format!(
         "{what}  {path}\nsize       {}\nsha256     {}{simd}\n\n\
          To register it, add this to {} and type `imgserve reload`:\n\n\
-         [operations.{operation}]\nkind = \"{}\"\npath = {quoted}\nsha256 = \"{}\"",
+         [operations.{operation}]\nkind = \"{}\"\npath = {quoted}\n{pinned}sha256 = \"{}\"",
         readable(artifact.size),
         artifact.sha256,
         config.display(),
@@ -177,8 +182,12 @@ mod tests {
         let operation = &section["operations"]["sepia"];
         assert_eq!(operation["kind"].as_str(), Some("wasm"));
         assert_eq!(operation["path"].as_str(), Some("/a \"b\"/sepia.wasm"));
-        assert_eq!(operation["sha256"].as_str(), Some(&*"ab".repeat(32)));
+        assert!(operation.get("sha256").is_none(), "a component is built again and again");
         assert!(text.contains("2.0 KiB") && text.contains("simd       yes"), "{text}");
+        let text = report(Kind::Native, "imgserve-sepia", &artifact, None, Path::new("/etc/i.toml"));
+        let (_, section) = text.split_once("`imgserve reload`:").unwrap();
+        let section: toml::Table = section.parse().unwrap();
+        assert_eq!(section["operations"]["sepia"]["sha256"].as_str(), Some(&*"ab".repeat(32)));
     }
 
     #[test]

@@ -13,8 +13,9 @@ use tokio::runtime::Runtime;
 use super::super::options::Place;
 use super::super::{Failure, start};
 use crate::config::{Config, Operation, PluginKind};
-use crate::fault::Fault;
+use crate::fault::{Fault, one_line};
 use crate::format::Format;
+use crate::registry;
 use crate::worker::{Budget, Outcome, Pool, PoolConfig, Prepared, Stats, Step, Task};
 
 /// The limits to run under.
@@ -96,6 +97,9 @@ impl Lab {
         let pool = start_pool(&runtime, &config, &[(name.clone(), operation)])?;
         let loaded = pool.loaded().first().ok_or_else(|| Failure::Other("it was not loaded".to_owned()))?;
         let description = loaded.description.clone();
+        registry::check_description(&description).map_err(|text| {
+            Failure::Other(format!("{name} {}: {text}", one_line(&description.version, 100)))
+        })?;
         Ok(Self { runtime, pool, name, description })
     }
 
@@ -107,6 +111,7 @@ impl Lab {
             format: trial.format,
             quality: 90,
             seed: 0,
+            time_ms: 0,
         };
         self.runtime.block_on(async {
             let prepared = self.pool.prepare(task.clone(), trial.source.clone(), true).await?;
@@ -115,7 +120,7 @@ impl Lab {
             })?;
             let began = Instant::now();
             let nobody_asks = Arc::new(|_| {});
-            let outcome = self.pool.run(task, trial.source.clone(), prepared.peak_bytes, nobody_asks).await?;
+            let outcome = self.pool.run(task, trial.source.clone(), prepared.own_bytes, nobody_asks).await?;
             Ok(Measured { prepared, outcome, took: began.elapsed() })
         })
     }

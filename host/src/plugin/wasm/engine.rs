@@ -14,7 +14,7 @@ use crate::plugin::deadline::{Deadline, Expiry};
 use crate::plugin::{Artifact, LoadError};
 
 /// Guests alive at once: in a chain of operations one holds the pixels that the next one is given.
-const GUESTS: u32 = 2;
+pub(crate) const GUESTS: u32 = 2;
 /// Core instances of one guest: its module, and those that `wit-component` puts around it.
 const CORE_INSTANCES: u32 = 8;
 /// Functions that a module may refer to in its tables.
@@ -40,7 +40,7 @@ impl std::fmt::Debug for Engine {
 }
 
 /// What a plugin may use and how it is compiled. Whatever could make the same plugin give other pixels on another
-/// machine, or reach for more than its memory, is off.
+/// machine (but for the bits of a NaN, which no pixel has), or reach for more than its memory, is off.
 fn settings() -> Config {
     let mut config = Config::new();
     config
@@ -125,6 +125,7 @@ impl Engine {
         &self,
         artifact: &Artifact,
         operation: &Operation,
+        max_frames: u32,
     ) -> Result<WasmPlugin, LoadError> {
         let refuse = |text: String| LoadError::Compiled { path: artifact.file.clone(), text };
         // SAFETY: the file was written by `compile` or checked against the digest that was written with it, into a
@@ -151,6 +152,7 @@ impl Engine {
             instance,
             interrupt: self.interrupt.clone(),
             deadline: Rc::clone(&self.deadline),
+            max_frames,
             memory_limit_mb: operation.memory_limit_mb(),
             time_limit: operation.time_limit().unwrap_or_default(),
         })

@@ -1,8 +1,9 @@
 //! What a guest reaches: the four functions of the WIT's interface `host`, and memory up to its limit.
 
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
-use imgserve_sdk::Host;
+use imgserve_sdk::{Flow, Host};
 use wasmtime::component::{Linker, WasmStr};
 use wasmtime::{Error, ResourceLimiter, StoreContextMut};
 
@@ -16,12 +17,25 @@ const MAX_LINE: usize = 1000;
 pub(super) struct State {
     host: Rc<dyn Host>,
     last_error: Option<String>,
+    /// When it is told to come to an end, shortly before it is made to.
+    hurries: Instant,
     pub(super) memory: Memory,
 }
 
 impl State {
-    pub(super) fn new(host: Rc<dyn Host>, memory_limit: u64) -> Self {
-        Self { host, last_error: None, memory: Memory { limit: memory_limit, peak: 0, denied: None } }
+    pub(super) fn new(host: Rc<dyn Host>, memory_limit: u64, time_limit: Duration) -> Self {
+        let hurries = Instant::now() + time_limit.mul_f32(0.9);
+        Self {
+            host,
+            last_error: None,
+            hurries,
+            memory: Memory { limit: memory_limit, peak: 0, denied: None },
+        }
+    }
+
+    fn progress(&self, done: f32) -> values::Flow {
+        let flow = self.host.progress(done);
+        values::Flow::of(if Instant::now() < self.hurries { flow } else { Flow::Cancelled })
     }
 
     /// The last line of level error, which is a panic's message if the guest has panicked.
@@ -74,9 +88,9 @@ impl ResourceLimiter for Memory {
         Ok(())
     }
 
-    fn table_growing(&mut self, _: usize, _: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        // The pool bounds tables; one without a maximum of its own is not made to grow.
-        Ok(maximum.is_some())
+    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        // The pool bounds tables.
+        Ok(true)
     }
 }
 
@@ -87,7 +101,7 @@ pub(super) fn link(linker: &mut Linker<State>, version: &str) -> wasmtime::Resul
     let mut host = linker.instance(&format!("imgserve:operation/host@{version}"))?;
     host.func_wrap("log", log)?;
     host.func_wrap("progress", |store: StoreContextMut<'_, State>, (done,): (f32,)| {
-        Ok((values::Flow::of(store.data().host.progress(done)),))
+        Ok((store.data().progress(done),))
     })?;
     host.func_wrap("random", |store: StoreContextMut<'_, State>, (): ()| Ok((store.data().host.random(),)))?;
     host.func_wrap("config", |store: StoreContextMut<'_, State>, (): ()| {

@@ -218,7 +218,7 @@ pub(super) enum Output {
     #[component(name = "pixels")]
     Pixels(OutputImage),
     #[component(name = "frames")]
-    Frames(Vec<OutputFrame>),
+    Frames(WasmList<OutputFrame>),
     #[component(name = "encoded")]
     Encoded(WasmList<u8>),
 }
