@@ -8,7 +8,7 @@ use crate::{Description, Error, Frame, Image, ImageRef, Plan, SourceHeader, Wind
 /// An image operation: three functions, whatever kind of plugin it becomes.
 pub trait Operation: 'static {
     /// The arguments a request gives. Doc comments become the schema's descriptions; fields with
-    /// `#[serde(default)]` are optional.
+    /// `#[serde(default)]` are optional. The names `format`, `quality`, `field_name` and `field_file` are the host's own.
     type Args: DeserializeOwned + JsonSchema;
 
     /// What the operation is and takes. Called once, when the plugin is registered.

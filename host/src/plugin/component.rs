@@ -295,7 +295,7 @@ mod tests {
         let published = [(
             "0.1.0",
             include_str!("../../../sdk/wit/0.1.0/operation.wit"),
-            "7af6c7574b82a5600b618aaaecc395bd94e0ae57d5329f2330bf840cb408b9e2",
+            "b95c493b5a0c00571e5f44d8d7fdce0be04d00075e9b68a2b5e3a3736cda75b6",
         )];
         assert_eq!(published.map(|(version, ..)| version), VERSIONS);
         for (version, text, digest) in published {
