@@ -136,6 +136,9 @@ async fn workers_are_limited_and_pinned() {
         let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
         let cores = status.lines().find(|line| line.starts_with("Cpus_allowed_list")).unwrap();
         pinned += usize::from(!cores.contains(['-', ',']));
+        // Where the kernel cannot, the log says so.
+        let sealed = ["NoNewPrivs:\t1", "Seccomp:\t2"].iter().all(|line| status.contains(line));
+        assert!(sealed || server.log().contains("workers run without"), "{status}");
         let environment = std::fs::read_to_string(format!("/proc/{worker}/environ")).unwrap();
         assert!(!environment.contains("PATH="), "the server's environment reached a worker");
     }
