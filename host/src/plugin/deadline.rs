@@ -157,17 +157,19 @@ mod tests {
 
     fn interrupting() -> (Expiry, mpsc::Receiver<Instant>) {
         let (sender, receiver) = mpsc::channel();
-        (Expiry::Interrupt(Arc::new(move || sender.send(Instant::now()).unwrap())), receiver)
+        // A test that is over does not listen any more.
+        (Expiry::Interrupt(Arc::new(move || drop(sender.send(Instant::now())))), receiver)
     }
 
     #[test]
     fn a_late_call_is_interrupted_in_time_and_an_ended_one_never() {
-        let deadline = Deadline::start().unwrap();
+        let (watched, clock) = (Deadline::start().unwrap(), Deadline::start().unwrap());
         let (expiry, ended) = interrupting();
-        drop(deadline.arm(limit(10), expiry));
+        drop(watched.arm(limit(10), expiry));
         let (expiry, late) = interrupting();
         let began = Instant::now();
-        let _armed = deadline.arm(limit(60), expiry);
+        // Another one, so that nothing but its end stops the first call from being interrupted meanwhile.
+        let _armed = clock.arm(limit(60), expiry);
         let at = late.recv_timeout(Duration::from_secs(10)).unwrap();
         assert!(at - began >= Duration::from_millis(60));
         assert!(ended.try_recv().is_err(), "an ended call was interrupted");
