@@ -158,7 +158,10 @@ mod tests {
     fn interrupting() -> (Expiry, mpsc::Receiver<Instant>) {
         let (sender, receiver) = mpsc::channel();
         // A test that is over does not listen any more.
-        (Expiry::Interrupt(Arc::new(move || drop(sender.send(Instant::now())))), receiver)
+        let interrupt = move || {
+            let _ = sender.send(Instant::now());
+        };
+        (Expiry::Interrupt(Arc::new(interrupt)), receiver)
     }
 
     #[test]

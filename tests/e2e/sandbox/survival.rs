@@ -53,21 +53,22 @@ async fn arguments_nested_without_end_cost_no_worker() {
 
 #[tokio::test]
 async fn a_compiled_plugin_that_is_gone_fails_its_own_jobs_alone() {
-    let sections = section("toned", &plugin("sepia.wasm"), "");
+    let sections = format!("[workers]\ncount = 1\n{}", section("toned", &plugin("sepia.wasm"), ""));
     let server = Server::start(&sections);
     let source = server.write("in.png", samples::encoded(60, 40, image::ImageFormat::Png));
     let out = server.file_url("out.png");
     server.succeed("toned", &source, &out, json!({})).await;
+    // The general one and the one for short tasks.
+    let up = async |restarts: u64| {
+        let (_, ready) = server.get("/readyz").await;
+        ready["workers"] == 2 && ready["worker_restarts"].as_u64() >= Some(restarts)
+    };
+    until("both workers are up", async || up(0).await).await;
     std::fs::remove_dir_all(server.directory.path().join("cache")).unwrap();
-    let before = server.get("/readyz").await.1["workers"].clone();
     for worker in server.workers() {
         signal(worker, "KILL");
     }
-    until("all workers are replaced", async || {
-        let (_, ready) = server.get("/readyz").await;
-        ready["workers"] == before && ready["worker_restarts"].as_u64() >= before.as_u64()
-    })
-    .await;
+    until("both workers are replaced", async || up(2).await).await;
     server.succeed("resize", &source, &out, size(9, 9)).await;
     let reply = server.post("toned", &source, &out, json!({})).await;
     assert_eq!(reply.body["code"], 207, "{reply:?}");
