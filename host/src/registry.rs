@@ -27,7 +27,6 @@ use crate::plugin::Artifact;
 use crate::worker::{Loaded, Step};
 
 pub(crate) use breaker::{Breaker, BreakerState};
-pub(crate) use chain::Chain;
 
 /// All operations that requests may name.
 #[derive(Debug)]
@@ -118,6 +117,40 @@ impl Registry {
                 }
             }
         }
+    }
+
+    /// Refuses steps of which one's plugin has failed too often of late.
+    ///
+    /// # Errors
+    /// [`FaultKind::OperationSuspended`], with the time after which it is tried again.
+    pub(crate) fn check_suspended(&self, steps: &[Step]) -> Result<(), Fault> {
+        steps.iter().try_for_each(|step| self.suspended(step, Breaker::check))
+    }
+
+    /// The same for a job that will run: where an operation is to be tried again, this is the job that tries it.
+    ///
+    /// # Errors
+    /// [`FaultKind::OperationSuspended`].
+    pub(crate) fn admit(&self, steps: &[Step]) -> Result<(), Fault> {
+        // All are looked at before the first is tried.
+        self.check_suspended(steps)?;
+        // Each operation once, however often the chain has it: its second step is the same try.
+        let names: BTreeSet<&str> = steps.iter().map(|step| step.operation.as_str()).collect();
+        let first = |name: &str| steps.iter().find(|step| step.operation == name);
+        names.into_iter().filter_map(first).try_for_each(|step| self.suspended(step, Breaker::admit))
+    }
+
+    fn suspended(&self, step: &Step, ask: impl Fn(&Breaker) -> Result<(), Duration>) -> Result<(), Fault> {
+        let Some(Err(left)) = self.get(&step.operation).map(|operation| ask(&operation.breaker)) else {
+            return Ok(());
+        };
+        let left = breaker::seconds(left);
+        let text = format!(
+            "the plugin of `{}` has failed repeatedly: it is tried again in {left} s ([plugins] breaker_failures)",
+            step.operation
+        );
+        let fault = Fault::new(FaultKind::OperationSuspended, text);
+        Err(Fault { retry_after_s: Some(left), ..fault })
     }
 
     /// Whether the default arguments are usable, as far as they go.

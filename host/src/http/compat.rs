@@ -1,9 +1,11 @@
 //! `POST /` as in imgserve 0.2: every reply has status 200 and one of three bodies; what else there is to say goes into
 //! headers. Here stands the one function that maps a fault to 0.2's code.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -22,6 +24,9 @@ const ERROR: HeaderName = HeaderName::from_static("x-imgserve-error");
 const WARNING: HeaderName = HeaderName::from_static("x-imgserve-warning");
 /// Longest text put into a header, in bytes.
 const MAX_HEADER: usize = 1000;
+
+/// How many times as long as the longest body one may be that is read to its end, to be told that it is too long.
+const DISCARDED: usize = 32;
 
 /// Seconds after which a client that was told "busy" should try again, where the fault does not say.
 const RETRY_AFTER: u64 = 5;
@@ -72,17 +77,36 @@ pub(super) async fn post(
 
 /// The whole body, if it comes in time and is not too long.
 async fn read(body: Body, limit: BodyLimit) -> Result<Bytes, Fault> {
-    match tokio::time::timeout(limit.time, to_bytes(body, limit.bytes)).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(error)) => {
-            let text =
-                format!("the body cannot be read ([server] max_body_kb = {}): {error}", limit.bytes >> 10);
+    match tokio::time::timeout(limit.time, whole(body, limit.bytes)).await {
+        Ok(Ok(Some(body))) => Ok(body),
+        Ok(Ok(None)) => {
+            let text = format!("the body is too long ([server] max_body_kb = {})", limit.bytes >> 10);
             Err(Fault::new(FaultKind::NotJson, text))
         }
+        Ok(Err(error)) => Err(Fault::new(FaultKind::NotJson, format!("the body cannot be read: {error}"))),
         Err(_) => {
             Err(Fault::new(FaultKind::NotJson, "the body did not come in time ([server] body_timeout_s)"))
         }
     }
+}
+
+/// The body, or none when it is longer than `most`. What is too much of it is read all the same, within reason, and thrown
+/// away: a client that is still sending when the connection is closed never sees the reply.
+async fn whole(mut body: Body, most: usize) -> Result<Option<Bytes>, axum::Error> {
+    let (mut kept, mut length) = (Vec::new(), 0_usize);
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let Ok(data) = frame?.into_data() else { continue };
+        length = length.saturating_add(data.len());
+        if length <= most {
+            kept.extend_from_slice(&data);
+        } else {
+            kept = Vec::new();
+        }
+        if length > most.saturating_mul(DISCARDED) {
+            break;
+        }
+    }
+    Ok((length <= most).then(|| kept.into()))
 }
 
 /// 0.2 took a POST to any path, and answered everything else with its one line.

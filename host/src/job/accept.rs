@@ -46,6 +46,8 @@ impl Service {
         let Ok(slot) = Arc::clone(&self.queue).try_acquire_owned() else {
             return Err(Fault::new(FaultKind::Busy, "the queue is full ([limits] max_queue)"));
         };
+        // Not before there is room for it: an operation is tried again by one job, which must then come to its end.
+        generation.registry.admit(&order.task.steps)?;
         let acceptance =
             Acceptance { service: Arc::clone(self), generation, settings: self.settings(), order };
         // Counted and run by itself: neither a client that hangs up nor a stop leaves a job half accepted.

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::depth::{MAX_DEPTH, depth};
 use crate::fault::{Fault, FaultKind};
 use crate::format::Format;
-use crate::registry::{self, Chain, Operation, Registry, writable};
+use crate::registry::{self, Operation, Registry, writable};
 use crate::transfer::{
     Destination, Tags, TransferError, basename, destination_extension, extension, scheme_of, split_form,
     substitute_tags,
@@ -106,7 +106,7 @@ pub(super) fn check(object: &Map<String, Value>, registry: &Registry) -> Result<
     let requested = format_name.map(|name| chain.format(name)).transpose()?;
     let quality = quality.map_or(Ok(DEFAULT_QUALITY), registry::quality)?;
     let (format, media_type) = output(chain.output(), &source_extension, requested, destination, source)?;
-    admit(&chain)?;
+    registry.check_suspended(&chain.steps)?;
     let seed = seed(source, &chain.steps);
     Ok(Order {
         operation: operation.name.clone(),
@@ -117,25 +117,6 @@ pub(super) fn check(object: &Map<String, Value>, registry: &Registry) -> Result<
         media_type,
         unknown_arguments: chain.unknown,
     })
-}
-
-/// Refuses an operation whose plugin has failed too often of late.
-fn admit(chain: &Chain<'_>) -> Result<(), Fault> {
-    // All are looked at before the first is tried: a try that never comes to its end would only prolong the refusal.
-    let looked = chain.operations().iter().map(|operation| (operation, operation.breaker.check()));
-    let tried = chain.operations().iter().map(|operation| (operation, operation.breaker.admit()));
-    for (operation, outcome) in looked.chain(tried) {
-        if let Err(left) = outcome {
-            let left = left.as_millis().div_ceil(1000) as u64;
-            let text = format!(
-                "the plugin of `{}` has failed repeatedly: it is tried again in {left} s ([plugins] breaker_failures)",
-                operation.name
-            );
-            let fault = Fault::new(FaultKind::OperationSuspended, text);
-            return Err(Fault { retry_after_s: Some(left), ..fault });
-        }
-    }
-    Ok(())
 }
 
 /// Where the random numbers of a task begin: the same for the same work, so that it can be done again.

@@ -111,11 +111,6 @@ impl<'r> Chain<'r> {
         self.operations.first().expect("a chain has at least one step")
     }
 
-    /// All operations, in order.
-    pub(crate) fn operations(&self) -> &[&'r Operation] {
-        &self.operations
-    }
-
     /// What comes out at the end: the last operation that does not leave the format as it is decides.
     pub(crate) fn output(&self) -> &'r OutputKind {
         let outputs = self.operations.iter().rev().map(|operation| &operation.description.output);

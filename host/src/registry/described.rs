@@ -21,6 +21,8 @@ const MAX_STEPS: usize = 5_000_000;
 const MAX_DEPTH: usize = 64;
 /// Longest name, version, media type or extension, in bytes.
 const MAX_WORD: usize = 100;
+/// Longest summary, in bytes.
+const MAX_SUMMARY: usize = 1000;
 
 /// The arguments' schema, ready to check requests with.
 #[derive(Debug)]
@@ -52,6 +54,10 @@ fn values(value: &Value) -> usize {
 pub(super) fn check(description: &Description) -> Result<Arguments, String> {
     for (what, word) in [("name", &description.name), ("version", &description.version)] {
         check_word(what, word, |c| !c.is_control())?;
+    }
+    let summary = &description.summary;
+    if summary.len() > MAX_SUMMARY || summary.chars().any(char::is_control) {
+        return Err(format!("its summary is not one line of at most {MAX_SUMMARY} bytes"));
     }
     if let Some(name) =
         HOST_ARGUMENTS.iter().find(|&&name| description.arguments["properties"].get(name).is_some())
@@ -265,6 +271,9 @@ mod tests {
         }
         let output = OutputKind::Image { format: "bmp".to_owned() };
         assert!(check(&Description { output, ..resize.clone() }).unwrap_err().contains("none of jpeg"));
-        assert!(check(&Description { name: "a\nb".to_owned(), ..resize }).is_err());
+        assert!(check(&Description { name: "a\nb".to_owned(), ..resize.clone() }).is_err());
+        for summary in ["two\nlines".to_owned(), "x".repeat(1001)] {
+            assert!(check(&Description { summary, ..resize.clone() }).unwrap_err().contains("summary"));
+        }
     }
 }
