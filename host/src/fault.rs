@@ -126,19 +126,56 @@ pub(crate) struct Fault {
     /// When it is worth trying again, in seconds, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_s: Option<u64>,
+    /// Whether the same may succeed at another try.
+    #[serde(default, skip_serializing_if = "Retry::is_never")]
+    pub retry: Retry,
+}
+
+/// Whether the same may succeed at another try, and who is to blame that it did not at this one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Retry {
+    /// The request, the image or the plugin is to blame, and will be again.
+    #[default]
+    Never,
+    /// Another server had trouble.
+    Remote,
+    /// A worker process died over it.
+    Worker,
+    /// Nobody: there was no time or room for it.
+    Later,
+}
+
+impl Retry {
+    fn is_never(&self) -> bool {
+        *self == Self::Never
+    }
 }
 
 impl Fault {
     /// A fault of `kind`; `text` is lowercase and without a full stop. What plugins, files and other servers put into it
     /// makes it neither longer than can be read nor more than one line.
     pub(crate) fn new(kind: FaultKind, text: impl Into<String>) -> Self {
-        Self { kind, text: one_line(&text.into(), MAX_TEXT), operation: None, retry_after_s: None }
+        Self {
+            kind,
+            text: one_line(&text.into(), MAX_TEXT),
+            operation: None,
+            retry_after_s: None,
+            retry: Retry::Never,
+        }
     }
 
     /// The same, blamed on the plugin behind an operation.
     #[must_use]
     pub(crate) fn blamed_on(mut self, operation: &str) -> Self {
         self.operation = Some(operation.to_owned());
+        self
+    }
+
+    /// The same, with whether another try may help.
+    #[must_use]
+    pub(crate) fn retried(mut self, retry: Retry) -> Self {
+        self.retry = retry;
         self
     }
 

@@ -35,7 +35,7 @@ const LOAD: Duration = Duration::from_secs(10);
 #[tokio::main]
 async fn main() {
     let source = source();
-    let server = Arc::new(Server::start("[server]\nmax_finished_jobs = 100000"));
+    let server = Arc::new(Server::start("[jobs]\nmax_finished = 100000"));
     let web = Web::start(None).await;
     println!(
         "source: JPEG {}x{}, {} KiB; result: JPEG {}x{}",

@@ -114,7 +114,7 @@ async fn many_plugins() {
 /// Jobs over a good, a trapping and a looping plugin in turn.
 async fn alternating(jobs: usize) {
     let config = format!(
-        "[server]\nmax_finished_jobs = 500\n[plugins]\nbreaker_failures = 0\n{}{}",
+        "[jobs]\nmax_finished = 500\n[plugins]\nbreaker_failures = 0\n{}{}",
         section("good", &plugin("sepia.wasm"), ""),
         section("bad", &plugin("misbehave.wasm"), "time_limit_ms = 20")
     );

@@ -23,6 +23,22 @@ impl Config {
             false => self.plugins.cache_dir.clone(),
         }
     }
+
+    /// The journal's file.
+    pub(crate) fn journal(&self) -> std::path::PathBuf {
+        match self.jobs.journal.as_os_str().is_empty() {
+            true => super::Paths::of_this_user().journal,
+            false => self.jobs.journal.clone(),
+        }
+    }
+
+    /// Jobs that one API key may have waiting.
+    pub(crate) fn queue_per_key(&self) -> usize {
+        match self.limits.max_queue_per_key {
+            0 => self.limits.max_queue.div_ceil(2),
+            most => most,
+        }
+    }
 }
 
 /// The smaller of the machine's memory (proc(5), meminfo) and the control group's limit (cgroup v2, memory.max).

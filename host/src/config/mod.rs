@@ -74,6 +74,10 @@ pub enum ConfigError {
 pub struct Config {
     /// The HTTP server and its shutdown.
     pub server: Server,
+    /// What becomes of an accepted job.
+    pub jobs: Jobs,
+    /// The outcomes that clients are told of.
+    pub webhooks: Webhooks,
     /// The worker processes.
     pub workers: Workers,
     /// What a job may cost.
@@ -99,9 +103,25 @@ pub struct Server {
     pub body_timeout_s: u64,
     pub max_body_kb: usize,
     pub max_connections: usize,
-    pub max_finished_jobs: usize,
+    pub render_max_age_s: u64,
     pub drain_timeout_s: u64,
     pub stop_timeout_s: u64,
+}
+
+/// `[jobs]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Jobs {
+    pub journal: PathBuf,
+    pub max_attempts: u32,
+    pub max_retry_pause_s: u64,
+    pub max_finished: usize,
+}
+
+/// `[webhooks]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Webhooks {
+    pub secret: String,
+    pub max_age_h: u64,
 }
 
 /// `[workers]`
@@ -124,6 +144,7 @@ pub struct Limits {
     pub max_output_pixels: u64,
     pub max_source_frames: u32,
     pub max_queue: usize,
+    pub max_queue_per_key: usize,
     pub source_memory_mb: u64,
 }
 
@@ -144,6 +165,48 @@ pub struct Transfer {
 pub struct Access {
     pub allow_networks: Vec<IpNet>,
     pub file_roots: Vec<PathBuf>,
+    pub api_keys: Vec<ApiKey>,
+    pub url_keys: Vec<UrlKey>,
+}
+
+/// `[[access.api_keys]]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKey {
+    /// For logs, and for whose jobs are whose.
+    pub name: String,
+    /// SHA-256 of the key, in hexadecimal.
+    pub sha256: String,
+    /// What it is good for.
+    pub scopes: Vec<Scope>,
+}
+
+/// What an API key is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// `POST /` and `/v1/jobs`.
+    Jobs,
+    /// Direct calls of operations.
+    Operations,
+    /// Everything, of everyone.
+    Admin,
+}
+
+/// `[[access.url_keys]]`
+#[derive(Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct UrlKey {
+    /// Said in the URLs that it signs.
+    pub name: String,
+    /// In base64.
+    pub secret: String,
+}
+
+impl std::fmt::Debug for UrlKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UrlKey").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// `[log]`
@@ -203,6 +266,9 @@ impl Config {
             ("server.body_timeout_s", self.server.body_timeout_s),
             ("server.max_body_kb", self.server.max_body_kb as u64),
             ("server.max_connections", self.server.max_connections as u64),
+            ("jobs.max_attempts", u64::from(self.jobs.max_attempts)),
+            ("jobs.max_retry_pause_s", self.jobs.max_retry_pause_s),
+            ("webhooks.max_age_h", self.webhooks.max_age_h),
             ("workers.prepare_timeout_ms", self.workers.prepare_timeout_ms),
             ("workers.run_timeout_ms", self.workers.run_timeout_ms),
             ("limits.max_source_mb", self.limits.max_source_mb),
@@ -232,6 +298,9 @@ impl Config {
         }
         if !self.plugins.cache_dir.as_os_str().is_empty() && !self.plugins.cache_dir.is_absolute() {
             return Err(value_error("plugins.cache_dir", "must be an absolute path: a daemon works in /"));
+        }
+        if !self.jobs.journal.as_os_str().is_empty() && !self.jobs.journal.is_absolute() {
+            return Err(value_error("jobs.journal", "must be an absolute path: a daemon works in /"));
         }
         if self.plugins.compile_memory_mb < 256 {
             return Err(value_error("plugins.compile_memory_mb", "must be at least 256"));

@@ -13,6 +13,8 @@ pub struct Paths {
     pub pid_file: PathBuf,
     /// What `file://` URLs may name when the configuration lists nothing.
     pub files: PathBuf,
+    /// The journal when the configuration names no other.
+    pub journal: PathBuf,
     /// Compiled plugins when the configuration names no other directory.
     pub cache: PathBuf,
 }
@@ -29,6 +31,7 @@ impl Paths {
             log_dir: "/var/log/imgserve".into(),
             pid_file: "/var/run/imgserve.pid".into(),
             files: "/var/lib/imgserve/files".into(),
+            journal: "/var/lib/imgserve/journal.db".into(),
             cache: "/var/cache/imgserve".into(),
         }
     }
@@ -40,6 +43,7 @@ impl Paths {
             log_dir: base.join("log"),
             pid_file: base.join("imgserve.pid"),
             files: base.join("files"),
+            journal: base.join("journal.db"),
             cache: base.join("cache"),
         }
     }

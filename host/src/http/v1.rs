@@ -30,7 +30,7 @@ type Name = Result<Path<String>, PathRejection>;
 async fn job(State(service): State<Arc<Service>>, id: Name) -> Result<Json<Record>, Problem> {
     let id = id.map(|Path(id)| id).unwrap_or_default();
     JobId::parse(&id).and_then(|id| service.job(id)).map(Json).ok_or_else(|| {
-        let detail = "no job has this id, or it finished too long ago ([server] max_finished_jobs)";
+        let detail = "no job has this id, or it finished too long ago ([jobs] max_finished)";
         Problem::new(StatusCode::NOT_FOUND, "Unknown job", detail)
     })
 }

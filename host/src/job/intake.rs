@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind, Retry};
 use crate::transfer::{Blame, Fetch, Transfer, TransferError, TransferErrorKind};
 
 /// Bytes that every source may hold outside of the shared limit, so that any job can be planned.
@@ -58,7 +58,9 @@ async fn permit(
 ) -> Result<OwnedSemaphorePermit, Fault> {
     match tokio::time::timeout(patience, Arc::clone(semaphore).acquire_many_owned(count)).await {
         Ok(permit) => permit.map_err(|_| stopping()),
-        Err(_) => Err(Fault::new(FaultKind::Busy, format!("too much is under way ({key})"))),
+        Err(_) => {
+            Err(Fault::new(FaultKind::Busy, format!("too much is under way ({key})")).retried(Retry::Later))
+        }
     }
 }
 
@@ -67,7 +69,7 @@ fn units(bytes: u64) -> u32 {
 }
 
 fn stopping() -> Fault {
-    Fault::new(FaultKind::Busy, "the server is stopping")
+    Fault::new(FaultKind::Busy, "the server is stopping").retried(Retry::Later)
 }
 
 /// A source's bytes and their share of the memory limit.
@@ -259,7 +261,11 @@ fn unavailable(error: &TransferError) -> Fault {
 /// an error: callers and remote servers fail all the time.
 pub(super) fn transfer_fault(kind: FaultKind, error: &TransferError) -> Fault {
     let kind = if error.kind() == TransferErrorKind::TooLarge { FaultKind::LimitExceeded } else { kind };
-    let fault = Fault::of(kind, error);
+    let mut fault = Fault::of(kind, error);
+    if error.is_transient() {
+        fault.retry = Retry::Remote;
+        fault.retry_after_s = error.wait().map(|wait| wait.as_secs());
+    }
     if error.blame() == Blame::Us {
         tracing::error!("{fault}");
     }

@@ -12,6 +12,7 @@
 mod accept;
 mod generation;
 mod intake;
+pub(crate) mod record;
 mod request;
 mod run;
 mod service;

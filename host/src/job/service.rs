@@ -15,7 +15,7 @@ use super::intake::Gate;
 use super::state::{JobId, Record};
 use crate::config::Config;
 use crate::fault::Fault;
-use crate::journal::Journal;
+use crate::journal::memory::Journal;
 use crate::transfer::Transfer;
 use crate::worker::{Budget, Stats};
 
@@ -87,7 +87,7 @@ impl Service {
             generation: ArcSwap::new(generation),
             reloading: tokio::sync::Mutex::new(()),
             settings: Mutex::new(Arc::new(Settings::new(config, transfer, Gate::new(config)))),
-            journal: Journal::new(config.server.max_finished_jobs),
+            journal: Journal::new(config.jobs.max_finished),
             queue: Arc::new(Semaphore::new(config.limits.max_queue)),
             placeholders: Semaphore::new(config.transfer.max_transfers),
             results: Semaphore::new(config.transfer.max_transfers),

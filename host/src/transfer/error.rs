@@ -3,6 +3,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 use super::url::redact;
 
@@ -59,6 +60,8 @@ pub(crate) struct TransferError(Box<Inner>);
 struct Inner {
     kind: TransferErrorKind,
     transient: bool,
+    /// When the other end said to come back.
+    retry_after: Option<Duration>,
     /// The URL concerned, without its password.
     url: Option<String>,
     message: String,
@@ -72,7 +75,14 @@ impl TransferError {
             TransferErrorKind::Timeout | TransferErrorKind::Connect | TransferErrorKind::Dns => true,
             _ => false,
         };
-        Self(Box::new(Inner { kind, transient, url: None, message: message.into(), source: None }))
+        Self(Box::new(Inner {
+            kind,
+            transient,
+            retry_after: None,
+            url: None,
+            message: message.into(),
+            source: None,
+        }))
     }
 
     pub(super) fn with_source(mut self, source: impl Into<Cause>) -> Self {
@@ -82,6 +92,11 @@ impl TransferError {
 
     pub(super) fn transient(mut self, transient: bool) -> Self {
         self.0.transient = transient;
+        self
+    }
+
+    pub(super) fn retry_after(mut self, retry_after: Option<Duration>) -> Self {
+        self.0.retry_after = retry_after;
         self
     }
 
@@ -106,6 +121,11 @@ impl TransferError {
             }
             Io | Config => Blame::Us,
         }
+    }
+
+    /// How long the other end asked us to wait (`Retry-After`; RFC 9110, section 10.2.3).
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        self.0.retry_after
     }
 
     /// Whether the same transfer may succeed later: timeouts, broken connections, DNS failures, HTTP 408, 429 and

@@ -2,10 +2,11 @@
 //! followed by hand; credentials stay with the origin they were given for.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use reqwest::cookie::{CookieStore, Jar};
-use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, LOCATION, SET_COOKIE};
+use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE};
 use reqwest::{Method, Response, StatusCode};
 use rustls::ClientConfig;
 use url::{Origin, Url};
@@ -217,7 +218,20 @@ pub(super) fn success(response: Response) -> Result<Response, TransferError> {
         return Ok(response);
     }
     let error = TransferError::new(TransferErrorKind::Status(status.as_u16()), format!("status {status}"));
-    Err(error.at(response.url().as_str()))
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let retry_after = retry_after.and_then(|text| wait(text, SystemTime::now()));
+    Err(error.retry_after(retry_after).at(response.url().as_str()))
+}
+
+/// What `Retry-After` means (RFC 9110, section 10.2.3): seconds, or a date.
+fn wait(text: &str, now: SystemTime) -> Option<Duration> {
+    match text.trim().parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => {
+            let date = httpdate::parse_http_date(text.trim()).ok()?;
+            Some(date.duration_since(now).unwrap_or_default())
+        }
+    }
 }
 
 fn redirect_target(response: &Response, from: &Url) -> Result<Option<Url>, TransferError> {
@@ -264,4 +278,18 @@ pub(super) fn header_value(text: &str) -> Result<HeaderValue, TransferError> {
         let message = format!("{text:?} cannot be sent as a header");
         TransferError::new(TransferErrorKind::Config, message).with_source(error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        assert_eq!(wait("120", now), Some(Duration::from_secs(120)));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:50:37 GMT", now), Some(Duration::from_secs(60)));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:00:00 GMT", now), Some(Duration::ZERO));
+        assert_eq!(wait("soon", now), None);
+    }
 }

@@ -16,7 +16,7 @@ use super::protocol::{Loaded, Placeholder, Prepared, Registered, Reply, Request,
 use super::queue::{Queue, Role};
 use super::sandbox;
 use crate::config::{Limits, Operation, Plugins, Workers};
-use crate::fault::{Fault, FaultKind, chain};
+use crate::fault::{Fault, FaultKind, Retry, chain};
 use crate::plugin::{Artifact, LATE, Usage};
 
 /// How long to wait before a worker that cannot be started is tried again.
@@ -226,7 +226,7 @@ impl Pool {
         // Somebody waits for the reply: a queue that does not move must not hold them for ever.
         match tokio::time::timeout(limit + SHORT_PATIENCE, self.outcome(outcome)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(Fault::new(FaultKind::Busy, "no worker was free in time")),
+            Err(_) => Err(Fault::new(FaultKind::Busy, "no worker was free in time").retried(Retry::Later)),
         }
     }
 
@@ -237,7 +237,7 @@ impl Pool {
         match outcome.await {
             Ok(Ok((Reply::Refused(fault), _))) => Err(fault),
             Ok(outcome) => outcome,
-            Err(_) => Err(Fault::new(FaultKind::Busy, "the server is stopping")),
+            Err(_) => Err(Fault::new(FaultKind::Busy, "the server is stopping").retried(Retry::Later)),
         }
     }
 }
@@ -402,13 +402,15 @@ fn death_fault(obituary: &str, limit_mb: u64, culprit: Option<&str>) -> Fault {
         return culprit.map_or(fault.clone(), |operation| fault.blamed_on(operation));
     }
     let Some(operation) = culprit else {
-        return Fault::new(FaultKind::OperationFailed, format!("the worker died ({obituary})"));
+        let fault = Fault::new(FaultKind::OperationFailed, format!("the worker died ({obituary})"));
+        return fault.retried(Retry::Worker);
     };
     // What a worker says of itself when a plugin's time is over.
     let late = obituary.contains(LATE);
     let kind = if late { FaultKind::PluginTimedOut } else { FaultKind::PluginTrapped };
     let text = format!("the plugin of `{operation}` ended its worker ({obituary})");
-    Fault::new(kind, text).blamed_on(operation)
+    let retry = if late { Retry::Never } else { Retry::Worker };
+    Fault::new(kind, text).blamed_on(operation).retried(retry)
 }
 
 fn late_fault(Deadline { limit, key }: Deadline, culprit: Option<&str>) -> Fault {

@@ -254,6 +254,11 @@ fn write_config(directory: &Path, config: &str) {
         true => config.replace("[plugins]", &cache),
         false => format!("{config}\n{cache}\n"),
     };
+    let journal = format!("[jobs]\njournal = {:?}", directory.join("journal.db"));
+    let config = match config.contains("[jobs]") {
+        true => config.replace("[jobs]", &journal),
+        false => format!("{config}\n{journal}\n"),
+    };
     let config = config.replace("FILES", files.to_str().unwrap());
     std::fs::write(directory.join("imgserve.toml"), config).unwrap();
 }
