@@ -65,6 +65,12 @@ pub(crate) enum FaultKind {
     OperationSuspended,
     /// Too much to do; try again later.
     Busy,
+    /// This client has too much to do here; try again later.
+    ClientBusy,
+    /// Accepted jobs cannot be made durable; try again when the disk is well.
+    JournalUnavailable,
+    /// The idempotency key was used for another request.
+    KeyReused,
 }
 
 impl FaultKind {
@@ -99,6 +105,9 @@ impl FaultKind {
             Self::PluginContract => "plugin-contract",
             Self::OperationSuspended => "operation-suspended",
             Self::Busy => "busy",
+            Self::ClientBusy => "client-busy",
+            Self::JournalUnavailable => "journal-unavailable",
+            Self::KeyReused => "key-reused",
         }
     }
 }

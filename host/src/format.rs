@@ -1,9 +1,17 @@
 //! The file formats: their names, extensions, media types, and what is written of them. No codec is named here: jobs
 //! and the registry speak of formats, only workers of codecs.
+//!
+//! # Layout
+//! - this file: what is known of each format
+//! - `sniff`: how each is recognised by its first bytes
+
+mod sniff;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub(crate) use sniff::{Sniff, sniff};
 
 /// A file format that is read, and perhaps written, here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -43,6 +51,24 @@ impl Format {
         Self::ALL.into_iter().find(|f| f.name().eq_ignore_ascii_case(name)).or(Self::from_extension(name))
     }
 
+    /// The format of a media type, in any case and with parameters.
+    pub(crate) fn from_media_type(media_type: &str) -> Option<Self> {
+        let essence = media_type.split(';').next().unwrap_or_default().trim();
+        let is_it = |format: &Self| {
+            let known = [&[format.media_type()], format.other_media_types()].concat();
+            known.iter().any(|known| known.eq_ignore_ascii_case(essence))
+        };
+        Self::ALL.into_iter().find(is_it)
+    }
+
+    /// The format that a file's first bytes are of.
+    pub(crate) fn from_content(bytes: &[u8]) -> Option<Self> {
+        match sniff(bytes) {
+            Sniff::Is(format) => Some(format),
+            Sniff::Open | Sniff::Unknown => None,
+        }
+    }
+
     /// The name used in JSON, in arguments and in texts.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -68,6 +94,16 @@ impl Format {
             Self::Tiff => "image/tiff",
             Self::Ico => "image/vnd.microsoft.icon",
             Self::Svg => "image/svg+xml",
+        }
+    }
+
+    /// Media types in use beside the registered one.
+    const fn other_media_types(self) -> &'static [&'static str] {
+        match self {
+            Self::Jpeg => &["image/jpg", "image/pjpeg"],
+            Self::Bmp => &["image/x-bmp", "image/x-ms-bmp"],
+            Self::Ico => &["image/x-icon"],
+            _ => &[],
         }
     }
 
@@ -118,11 +154,14 @@ mod tests {
     fn names_and_extensions_lead_back_to_their_format() {
         for format in Format::ALL {
             assert_eq!(Format::from_name(format.name()), Some(format));
+            assert_eq!(Format::from_media_type(format.media_type()), Some(format));
             for extension in format.extensions() {
                 assert_eq!(Format::from_extension(&extension.to_uppercase()), Some(format));
             }
         }
         assert_eq!(Format::from_name("jpg"), Some(Format::Jpeg));
         assert_eq!(Format::from_extension("svgz"), None);
+        assert_eq!(Format::from_media_type("Image/JPG; x=y"), Some(Format::Jpeg));
+        assert_eq!(Format::from_media_type("application/octet-stream"), None);
     }
 }

@@ -12,17 +12,22 @@
 //! - `registry`, `plugin`: operation names, and the code behind them
 //! - `transfer`: sources and destinations, and which of them are allowed
 //! - `worker`: the pool of child processes; `codec`: encoded bytes ↔ pixels
+//! - `access`: API keys, signed URLs, signatures of webhooks; `metrics`: what is counted and timed
+//! - `crash`: where the crash test ends the process
 //! - `depth`: how deep JSON may be nested; `fault`: why a request is refused or a job fails; `format`: the file formats' names
 
+mod access;
 pub mod cli;
 mod codec;
 pub mod config;
+mod crash;
 mod depth;
 mod fault;
 mod format;
 mod http;
 mod job;
 mod journal;
+mod metrics;
 mod plugin;
 mod registry;
 mod server;

@@ -5,11 +5,13 @@
 //! - this file: the operations, and the checks of their arguments
 //! - `chain`: from a request's operation to the steps that are run
 //! - `described`: whether what a plugin says of itself is usable
+//! - `textual`: arguments that came as text, such as in a URL's query
 //! - `breaker`: an operation whose plugin keeps failing is refused for a while
 
 mod breaker;
 mod chain;
 mod described;
+mod textual;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -27,6 +29,7 @@ use crate::plugin::Artifact;
 use crate::worker::{Loaded, Step};
 
 pub(crate) use breaker::{Breaker, BreakerState};
+pub(crate) use chain::Chain;
 
 /// All operations that requests may name.
 #[derive(Debug)]
@@ -86,6 +89,11 @@ impl Registry {
     /// All operations, by name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Operation> {
         self.operations.values()
+    }
+
+    /// Their names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.operations.keys().map(String::as_str)
     }
 
     /// The file name extensions of the sources that an operation takes, lowercase; a pipeline takes what its first step

@@ -12,14 +12,15 @@ use crate::config::{Config, ConfigError, Paths};
 use crate::fault::{Fault, FaultKind};
 use crate::http;
 use crate::job::Service;
+use crate::journal::Sqlite;
 use crate::transfer::{Transfer, TransferConfig};
 
 /// What a server can be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// Stop when the accepted jobs are finished, within `[server] drain_timeout_s`.
+    /// Stop when the accepted jobs are finished, or `[server] drain_timeout_s` is over.
     Drain,
-    /// Stop, giving accepted jobs `[server] stop_timeout_s`.
+    /// Stop at once; results that are being stored have `[server] stop_timeout_s`.
     Stop,
     /// Take in the changed configuration.
     Reload,
@@ -45,9 +46,16 @@ pub(crate) async fn serve(
     mut commands: mpsc::Receiver<Command>,
     ready: impl FnOnce(),
 ) -> Result<(), Fault> {
+    crate::crash::arm();
     let Setup { config, read_config, program } = setup;
-    let (config, transfer) = blocking(move || transfer(&config).map(|transfer| (config, transfer))).await?;
-    let service = Service::start(&config, program, transfer).await?;
+    let (config, transfer, journal) = blocking(move || {
+        let transfer = transfer(&config)?;
+        let journal = Sqlite::open(&config.journal());
+        let journal = journal.map_err(|error| Fault::of(FaultKind::JournalUnavailable, &error))?;
+        Ok((config, transfer, Arc::new(journal)))
+    })
+    .await?;
+    let service = Service::start(&config, program, transfer, journal).await?;
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn({
         let (service, server) = (Arc::clone(&service), config.server.clone());
@@ -59,30 +67,27 @@ pub(crate) async fn serve(
         }
     });
     ready();
-    let limit = loop {
+    let drain = loop {
         match commands.recv().await {
             Some(Command::Reload) => {
                 // Beside this loop, so that a reload that takes long does not keep a stop waiting.
                 tokio::spawn(reload(Arc::clone(&service), Arc::clone(&read_config)));
             }
             Some(Command::Drain) => break Duration::from_secs(config.server.drain_timeout_s),
-            Some(Command::Stop) | None => break Duration::from_secs(config.server.stop_timeout_s),
+            Some(Command::Stop) | None => break Duration::ZERO,
         }
     };
-    tracing::info!(
-        jobs = service.overview().jobs,
-        "stopping: finishing accepted jobs for up to {} s",
-        limit.as_secs()
-    );
+    service.close();
+    let jobs = service.overview().jobs;
+    tracing::info!(jobs, "stopping: finishing accepted jobs for up to {} s", drain.as_secs());
     // The API goes on answering while jobs finish: they can be asked for, and new ones are told "busy".
-    let drained = tokio::select! {
-        drained = service.drain(limit) => drained,
-        () = told_to_stop(&mut commands) => false,
-    };
-    if !drained {
-        for (id, destination) in service.unfinished() {
-            tracing::warn!(job = %id, "stopping before the result is at {destination}");
-        }
+    tokio::select! {
+        _ = service.drain(drain) => {}
+        () = told_to_stop(&mut commands) => {}
+    }
+    let left = service.stop(Duration::from_secs(config.server.stop_timeout_s)).await;
+    if left > 0 {
+        tracing::info!(jobs = left, "left in the journal; they go on at the next start");
     }
     drop(stop);
     let _ = serving.await;

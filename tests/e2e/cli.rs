@@ -24,6 +24,7 @@ impl Place {
         command.args(words).arg("-pid").arg(self.path().join("pid"));
         if matches!(words[0], "start" | "restart") {
             command.args(["-host", "127.0.0.1", "-port", "0", "-logdir"]).arg(self.path().join("log"));
+            command.arg("-journal").arg(self.path().join("journal.db"));
         }
         command
     }
@@ -119,6 +120,8 @@ fn what_is_wrong_is_said_where_it_was_typed() {
             .arg(place.path().join("pid"))
             .arg("-logdir")
             .arg(place.path().join("log"))
+            .arg("-journal")
+            .arg(place.path().join("journal.db"))
             .output()
             .unwrap(),
     );

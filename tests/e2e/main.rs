@@ -6,14 +6,19 @@
     reason = "a step that fails fails the test; peers and files are the test's own"
 )]
 
+mod access;
 mod architecture;
 mod cli;
 mod codes;
 mod config;
+mod direct;
+mod frames;
 mod golden;
 mod guest;
 mod harness;
 mod hostile;
+mod jobs;
+mod jobs_cli;
 mod load;
 mod operations;
 mod plugins;

@@ -73,23 +73,29 @@ async fn a_task_that_eats_memory_aborts_its_worker_and_fails_alone() {
 }
 
 #[tokio::test]
-async fn a_killed_worker_is_replaced_at_once() {
+async fn a_killed_worker_is_replaced_at_once_and_a_job_that_kills_three_is_buried() {
     let server = Server::start("[workers]\ncount = 1");
     fine(&server).await;
     let source = server.write("endless.svg", endless());
     let job = server
         .submit("rasterize", &source, &server.file_url("out.png"), json!({ "width": 1000, "height": 1000 }))
         .await;
-    until("a worker is busy", async || server.get(&format!("/v1/jobs/{job}")).await.1["state"] == "running")
+    for attempt in 1..=3 {
+        until("a worker has it", async || {
+            let story = server.get(&format!("/v1/jobs/{job}")).await.1;
+            story["attempt"] == attempt && story["stage"] == "working"
+        })
         .await;
-    // All of them: the busy one and the idle ones.
-    for worker in server.workers() {
-        signal(worker, "KILL");
+        // All of them: the busy one and the idle ones.
+        for worker in server.workers() {
+            signal(worker, "KILL");
+        }
     }
     let record = server.ended(&job).await;
     let (kind, text) = error(&record);
     assert_eq!(kind, "operation-failed");
     assert!(text.contains("the worker died"), "{text}");
+    assert_eq!(record["attempts"].as_array().unwrap().len(), 3, "{record}");
     fine(&server).await;
     until("all workers are back", async || server.get("/readyz").await.1["workers"] == 2).await;
 }

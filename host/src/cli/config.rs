@@ -8,11 +8,19 @@ use super::options::Place;
 use super::{Failure, ui};
 use crate::config;
 
+const HELP: &str = "\
+What it prints is a configuration file that gives the same again, except that \"…\" stands for each secret (of
+[[access.url_keys]] and [webhooks]): it can be shown to others, and is refused as a configuration. With --secrets it is whole.";
+
 /// Options of `config`.
 #[derive(Args, Clone, Debug)]
+#[command(after_long_help = HELP)]
 pub(super) struct Arguments {
     #[command(flatten)]
     place: Place,
+    /// Print the secrets too
+    #[arg(long)]
+    secrets: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
@@ -21,6 +29,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Some(path) => ui::say(&format!("# from {}", path.display())),
         None => ui::say("# built-in defaults: there is no configuration file"),
     }
+    let config = if arguments.secrets { config } else { config.without_secrets() };
     ui::say(config::render(&config).trim_end());
     Ok(ExitCode::SUCCESS)
 }

@@ -14,6 +14,7 @@ use rustix::fs::OFlags;
 use super::pid_file::make_parent;
 use super::start::Arguments;
 use super::{Failure, log, ui};
+use crate::config::Paths;
 
 /// open(2): a link in the last place is refused, a pipe does not hold us up.
 const FILE_ITSELF: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
@@ -69,6 +70,7 @@ pub(super) fn become_other(arguments: &Arguments) -> Failure {
 
 /// The same command, as the asked-for user, with files prepared for it.
 fn again(arguments: &Arguments, flags: &[&str]) -> Result<Command, Failure> {
+    let journal = arguments.config()?.journal();
     let program = std::env::current_exe().map_err(Failure::io("cannot find imgserve's own program file"))?;
     let mut command = Command::new(program);
     command.arg("start").args(flags);
@@ -82,6 +84,7 @@ fn again(arguments: &Arguments, flags: &[&str]) -> Result<Command, Failure> {
     path_option("--config", arguments.place.config_file());
     path_option("--pid", Some(arguments.place.pid_file()));
     path_option("--logdir", Some(arguments.log_dir()));
+    path_option("--journal", Some(journal.clone()));
     let root = (!arguments.foreground).then(|| PathBuf::from("/"));
     path_option("--chdir", arguments.chdir.clone().or(root));
     for (name, value) in [
@@ -96,11 +99,11 @@ fn again(arguments: &Arguments, flags: &[&str]) -> Result<Command, Failure> {
     if arguments.force {
         command.arg("--force");
     }
-    switch_user(arguments, &mut command)?;
+    switch_user(arguments, &journal, &mut command)?;
     Ok(command)
 }
 
-fn switch_user(arguments: &Arguments, command: &mut Command) -> Result<(), Failure> {
+fn switch_user(arguments: &Arguments, journal: &Path, command: &mut Command) -> Result<(), Failure> {
     let user = arguments.uid.as_deref().map(|name| lookup(name, "/etc/passwd", "user")).transpose()?;
     let group = arguments.gid.as_deref().map(|name| lookup(name, "/etc/group", "group")).transpose()?;
     // A user without a named group gets its own, never root's; a mere number gets the group of that number.
@@ -117,14 +120,13 @@ fn switch_user(arguments: &Arguments, command: &mut Command) -> Result<(), Failu
     let pid_file = arguments.place.pid_file();
     make_parent(&pid_file)?;
     let log_dir = arguments.log_dir();
-    let _ = std::fs::create_dir_all(&log_dir);
-    let directory = OpenOptions::new().read(true).custom_flags(DIRECTORY_ITSELF).open(&log_dir);
-    let directory =
-        directory.map_err(Failure::io(format!("cannot open log directory {}", log_dir.display())))?;
     let log_file = log_dir.join(log::FILE);
-    for (file, path) in
-        [(directory, &log_dir), (append_to(&log_file)?, &log_file), (append_to(&pid_file)?, &pid_file)]
-    {
+    let mut files = vec![(directory(&log_dir)?, log_dir)];
+    for path in [log_file, pid_file] {
+        files.push((append_to(&path)?, path));
+    }
+    files.extend(journal_files(journal)?);
+    for (file, path) in files {
         fchown(&file, Some(user.id), group).map_err(Failure::io(format!(
             "cannot give {} to user {}",
             path.display(),
@@ -132,6 +134,32 @@ fn switch_user(arguments: &Arguments, command: &mut Command) -> Result<(), Failu
         )))?;
     }
     Ok(())
+}
+
+/// A directory, made if it is missing; not what a link there leads to.
+fn directory(path: &Path) -> Result<File, Failure> {
+    let _ = std::fs::create_dir_all(path);
+    let directory = OpenOptions::new().read(true).custom_flags(DIRECTORY_ITSELF).open(path);
+    directory.map_err(Failure::io(format!("cannot open directory {}", path.display())))
+}
+
+/// Where the journal is, and what is there of it: its directory only if it is the one that is nobody else's.
+fn journal_files(journal: &Path) -> Result<Vec<(File, PathBuf)>, Failure> {
+    let mut files = Vec::new();
+    if journal == Paths::of_this_user().journal
+        && let Some(parent) = journal.parent()
+    {
+        files.push((directory(parent)?, parent.to_owned()));
+    }
+    for suffix in ["", "-wal", "-shm", ".lock"] {
+        let mut path = journal.as_os_str().to_owned();
+        path.push(suffix);
+        let path = PathBuf::from(path);
+        if path.exists() {
+            files.push((append_to(&path)?, path));
+        }
+    }
+    Ok(files)
 }
 
 /// Opens a file to append to, which is that very file: where another user may write to its directory, a link there could

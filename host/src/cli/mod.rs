@@ -5,10 +5,16 @@
 //! - `start`, `stop` (and restart), `status`, `reload`: the daemon
 //! - `config`: the configuration in force; `demo`: the whole thing shown at work
 //! - `plugin`: operations of one's own
-//! - `pid_file`, `log`, `launch`, `ui`: what the commands share
+//! - `key`, `sign`: keys for clients, URLs and webhooks, and what is signed with them
+//! - `jobs`, `top`: a running server's jobs, by `client` over HTTP and as `story` tells them
+//! - `exposure`, `pid_file`, `log`, `launch`, `ui`: what the commands share
 
+mod client;
 mod config;
 mod demo;
+mod exposure;
+mod jobs;
+mod key;
 mod launch;
 mod log;
 mod operations;
@@ -16,9 +22,12 @@ mod options;
 mod pid_file;
 mod plugin;
 mod reload;
+mod sign;
 mod start;
 mod status;
 mod stop;
+mod story;
+mod top;
 mod ui;
 
 use std::ffi::{OsStr, OsString};
@@ -65,8 +74,18 @@ enum Command {
     /// Write, build, check and try operations of your own
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// List, show, retry and cancel the jobs of a running server
+    #[command(subcommand)]
+    Jobs(jobs::Command),
+    /// Watch a running server: queue, workers, jobs with their progress
+    Top(top::Arguments),
     /// List what requests may name: operations with their kinds, versions and limits
     Operations(operations::Arguments),
+    /// Make keys: for a client of the API, for signed URLs, for webhooks
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Sign a URL of GET /v1/operations/NAME/render
+    Sign(sign::Arguments),
     /// Print the version
     Version,
     /// A worker process; started by the server
@@ -95,6 +114,10 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Operations(arguments) => operations::run(&arguments),
         Command::Plugin(command) => plugin::run(&command),
+        Command::Key(command) => key::run(&command),
+        Command::Sign(arguments) => sign::run(&arguments),
+        Command::Jobs(command) => jobs::run(&command),
+        Command::Top(arguments) => top::run(&arguments),
         Command::Version => {
             ui::say(&format!("imgserve {}", env!("CARGO_PKG_VERSION")));
             Ok(ExitCode::SUCCESS)

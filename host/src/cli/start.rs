@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::options::Place;
 use super::pid_file::{PidFile, State};
-use super::{Failure, launch, log, pid_file, ui};
+use super::{Failure, exposure, launch, log, pid_file, ui};
 use crate::config::{Config, Paths};
 use crate::server::{self, Command, Setup};
 
@@ -32,6 +32,9 @@ pub(super) struct Arguments {
     /// Directory of the log file (default: ~/.imgserve/log, as root /var/log/imgserve)
     #[arg(long, value_name = "DIR")]
     pub(super) logdir: Option<PathBuf>,
+    /// File of the journal of accepted jobs (default: [jobs] journal)
+    #[arg(long, value_name = "FILE")]
+    pub(super) journal: Option<PathBuf>,
     /// Start even though the pid file names a living process that does not hold it
     #[arg(long)]
     pub(super) force: bool,
@@ -68,6 +71,9 @@ impl Arguments {
         let mut config = self.place.load()?;
         config.server.host = self.host.unwrap_or(config.server.host);
         config.server.port = self.port.unwrap_or(config.server.port);
+        if let Some(journal) = &self.journal {
+            config.jobs.journal = absolute(journal);
+        }
         Ok(config)
     }
 
@@ -168,7 +174,9 @@ fn serve(arguments: &Arguments, config: Config, ready: impl FnOnce(SocketAddr)) 
         let listener =
             TcpListener::bind(address).await.map_err(Failure::io(format!("cannot listen on {address}")))?;
         let bound = listener.local_addr().map_err(Failure::io("cannot learn the port"))?;
-        warn_if_open(&config, bound);
+        if let Some(text) = exposure::warning(&config, bound) {
+            tracing::warn!("{text}");
+        }
         let commands = signals().map_err(Failure::io("cannot catch signals"))?;
         server::serve(Setup { config, read_config, program }, listener, commands, || ready(bound))
             .await
@@ -185,15 +193,6 @@ pub(super) fn program() -> Result<PathBuf, Failure> {
     let same = Some(PathBuf::from("/proc/self/exe")).filter(|path| path.exists());
     same.map_or_else(std::env::current_exe, Ok)
         .map_err(Failure::io("cannot find imgserve's own program file"))
-}
-
-fn warn_if_open(config: &Config, bound: SocketAddr) {
-    if !bound.ip().is_loopback() && !config.access.allow_networks.is_empty() {
-        tracing::warn!(
-            "anyone who reaches {bound} can make imgserve fetch from and store to {:?} ([access] allow_networks)",
-            config.access.allow_networks
-        );
-    }
 }
 
 fn absolute(path: impl AsRef<Path>) -> PathBuf {

@@ -9,7 +9,7 @@
 //! here (a panic, too much memory, an endless loop) is contained by the worker's limits and its deadline.
 //!
 //! # Layout
-//! - `sniff`, `error`: which format bytes are of; refusals and limits
+//! - `error`: refusals and limits; which format bytes are of is told by `crate::format`
 //! - `decode`, `encode`: the two streams of frames, dispatching to the formats
 //! - `jpeg`, `png`, `gif`, `webp`, `bitmap` (BMP, TIFF, ICO), `svg`: the formats
 //! - `canvas`, `color`, `orientation`, `convert`: from a file's pixels to the contract's
@@ -27,7 +27,6 @@ mod orientation;
 mod png;
 #[cfg(test)]
 mod samples;
-mod sniff;
 mod svg;
 #[cfg(test)]
 mod tests;
@@ -39,9 +38,8 @@ pub(crate) use encode::{EncodeOptions, Encoder, Loops};
 pub(crate) use error::{CodecError, Limits};
 pub(crate) use orientation::Orientation;
 
-use crate::format::Format;
+use crate::format::{Format, Sniff, sniff};
 use imgserve_sdk::{DecodeHint, PixelFormat, SourceHeader};
-use sniff::Sniff;
 
 /// What [`probe`] found.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,7 +109,7 @@ impl Header {
 /// # Errors
 /// [`CodecError::Unrecognized`], or what is wrong with it or too much about it as far as its header tells.
 pub(crate) fn probe(bytes: &[u8], complete: bool, limits: &Limits) -> Result<Probe, CodecError> {
-    let format = match sniff::sniff(bytes) {
+    let format = match sniff(bytes) {
         Sniff::Is(format) => format,
         Sniff::Open if !complete => return Ok(Probe::NeedMore),
         Sniff::Open | Sniff::Unknown => return Err(svg::refuse_compressed(bytes)),

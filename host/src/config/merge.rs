@@ -21,8 +21,8 @@ const OPERATION_KEYS: [&str; 10] = [
 
 /// The defaults with `text`'s values put over them.
 pub(super) fn over_defaults(text: &str) -> Result<Table, ConfigError> {
-    let mut merged: Table = DEFAULTS.parse()?;
-    let user: Table = text.parse()?;
+    let mut merged: Table = DEFAULTS.parse().expect("defaults.toml is TOML: a test parses it");
+    let user: Table = text.parse().map_err(|error| syntax_error(text, &error))?;
     for (section, values) in user {
         let known: Vec<&str> = merged.keys().map(String::as_str).collect();
         if !known.contains(&section.as_str()) {
@@ -39,6 +39,16 @@ pub(super) fn over_defaults(text: &str) -> Result<Table, ConfigError> {
         }
     }
     Ok(merged)
+}
+
+fn syntax_error(text: &str, error: &toml::de::Error) -> ConfigError {
+    let start = text.floor_char_boundary(error.span().map_or(0, |span| span.start));
+    let line_start = text[..start].rfind('\n').map_or(0, |end| end + 1);
+    ConfigError::Syntax {
+        line: text[..start].matches('\n').count() + 1,
+        column: text[line_start..start].chars().count() + 1,
+        text: error.message().trim().to_owned(),
+    }
 }
 
 fn merge_section(section: &str, target: &mut Table, values: Table) -> Result<(), ConfigError> {

@@ -2,6 +2,7 @@
 //! the default configuration and its documentation; this file says what type each has and what is valid.
 //!
 //! # Layout
+//! - `access`: keys and secrets
 //! - `derived`: what is left open and found on the machine
 //! - `merge`: a user's file over the defaults; unknown keys refused, the nearest known one suggested
 //! - `operation`: the section of an operation
@@ -12,6 +13,7 @@
     reason = "read before the runtime starts, or on a thread of its own by a reload"
 )]
 
+mod access;
 mod derived;
 mod merge;
 mod operation;
@@ -25,6 +27,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use access::is_key_name;
 pub use operation::{Operation, PIPELINE, PluginKind};
 pub use paths::Paths;
 pub use render::render;
@@ -48,9 +51,16 @@ pub enum ConfigError {
         #[source]
         source: std::io::Error,
     },
-    /// The text is not TOML.
-    #[error("configuration is not TOML: {0}")]
-    Syntax(#[from] toml::de::Error),
+    /// The text is not TOML. The line itself is not repeated: there may be a secret in it.
+    #[error("configuration is not TOML: line {line}, column {column}: {text}")]
+    Syntax {
+        /// Counted from 1.
+        line: usize,
+        /// In characters, counted from 1.
+        column: usize,
+        /// What is wrong there.
+        text: String,
+    },
     /// A key that does not exist.
     #[error("unknown key `{key}`{hint}")]
     UnknownKey {
@@ -118,7 +128,7 @@ pub struct Jobs {
 }
 
 /// `[webhooks]`
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, PartialEq, Deserialize, Serialize)]
 pub struct Webhooks {
     pub secret: String,
     pub max_age_h: u64,
@@ -201,12 +211,6 @@ pub struct UrlKey {
     pub name: String,
     /// In base64.
     pub secret: String,
-}
-
-impl std::fmt::Debug for UrlKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("UrlKey").field("name", &self.name).finish_non_exhaustive()
-    }
 }
 
 /// `[log]`
@@ -321,11 +325,8 @@ impl Config {
         if self.log.level.parse::<tracing::Level>().is_err() {
             return Err(value_error("log.level", "must be error, warn, info, debug or trace"));
         }
-        if let Some(root) = self.access.file_roots.iter().find(|root| !root.is_absolute()) {
-            let text = format!("{} is not an absolute path", root.display());
-            return Err(value_error("access.file_roots", &text));
-        }
-        Ok(())
+        self.access.check()?;
+        self.webhooks.check()
     }
 }
 

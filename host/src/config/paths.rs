@@ -31,7 +31,7 @@ impl Paths {
             log_dir: "/var/log/imgserve".into(),
             pid_file: "/var/run/imgserve.pid".into(),
             files: "/var/lib/imgserve/files".into(),
-            journal: "/var/lib/imgserve/journal.db".into(),
+            journal: "/var/lib/imgserve/journal/jobs.db".into(),
             cache: "/var/cache/imgserve".into(),
         }
     }
@@ -43,7 +43,7 @@ impl Paths {
             log_dir: base.join("log"),
             pid_file: base.join("imgserve.pid"),
             files: base.join("files"),
-            journal: base.join("journal.db"),
+            journal: base.join("journal/jobs.db"),
             cache: base.join("cache"),
         }
     }

@@ -73,6 +73,23 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_printed_and_their_secrets_only_when_wanted() {
+        let secret = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+        let text = format!(
+            "[[access.api_keys]]\nname = 'a'\nsha256 = '{}'\nscopes = ['jobs', 'admin']\n\
+             [[access.url_keys]]\nname = 'web'\nsecret = '{secret}'\n[webhooks]\nsecret = 'whsec_{secret}'\n",
+            "ab".repeat(32)
+        );
+        let config = Config::parse(&text).unwrap();
+        let whole = render(&config);
+        assert_eq!(Config::parse(&whole).unwrap(), config, "{whole}");
+        let shown = render(&config.without_secrets());
+        assert!(!shown.contains(secret) && shown.contains(&"ab".repeat(32)), "{shown}");
+        let error = Config::parse(&shown).unwrap_err().to_string();
+        assert!(error.contains("secret: must be"), "what is hidden must not pass for a secret: {error}");
+    }
+
+    #[test]
     fn the_defaults_print_as_they_are_written() {
         let config = Config::parse("").unwrap();
         assert_eq!(render(&config), DEFAULTS);

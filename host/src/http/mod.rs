@@ -3,13 +3,25 @@
 //!
 //! # Layout
 //! - this file: the listener's loop, limits of a connection, the routes
-//! - `compat`: `POST /` as in 0.2, and the one function that maps a fault to 0.2's code
-//! - `v1`: jobs and operations
-//! - `problem`: RFC 9457 problem documents
-//! - `pages`: the front page, `/healthz`, `/readyz`
+//! - `auth`: who may have which route; `overload`: how many connections there may be
+//! - `compat`: `POST /` as in 0.2
+//! - `v1`: jobs and operations; `jobs`, `events`: posting and following jobs; `direct`: operations called directly
+//! - `answer`: the one function that maps a fault to HTTP's status and 0.2's code; `problem`: RFC 9457 problem documents
+//! - `body`, `negotiate`, `peer`: a request's body, what its headers say, whether its client is still there
+//! - `pages`: the front page, `/healthz`, `/readyz`; `metrics`: what Prometheus asks for
 
+mod answer;
+mod auth;
+mod body;
 mod compat;
+mod direct;
+mod events;
+mod jobs;
+mod metrics;
+mod negotiate;
+mod overload;
 mod pages;
+mod peer;
 mod problem;
 mod v1;
 
@@ -19,15 +31,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use axum::{Extension, Router};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tower::{Service as _, ServiceExt};
 
+use self::body::BodyLimit;
+use self::direct::RenderAge;
+use self::overload::{OVERFLOW_TIME, Place, Room};
+use self::peer::Peer;
 use crate::config::Server;
 use crate::job::Service;
 
@@ -36,21 +52,19 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause after an accept that failed for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a request may cost, for the handlers.
-#[derive(Clone, Copy, Debug)]
-struct BodyLimit {
-    bytes: usize,
-    time: Duration,
-}
-
-fn routes(service: Arc<Service>, body: BodyLimit) -> Router {
+fn routes(service: Arc<Service>, config: &Server) -> Router {
+    let body =
+        BodyLimit { bytes: config.max_body_kb << 10, time: Duration::from_secs(config.body_timeout_s) };
     Router::new()
         .route("/", get(pages::front).post(compat::post).fallback(compat::fallback))
         .route("/healthz", get(pages::healthz))
         .route("/readyz", get(pages::readyz))
+        .route("/metrics", get(metrics::metrics))
         .nest("/v1", v1::routes())
         .fallback(compat::fallback)
+        .layer(from_fn_with_state(Arc::clone(&service), auth::guard))
         .layer(Extension(body))
+        .layer(Extension(RenderAge(config.render_max_age_s)))
         .with_state(service)
 }
 
@@ -61,15 +75,19 @@ pub(crate) async fn serve(
     config: &Server,
     shutdown: impl Future<Output = ()>,
 ) {
-    let body =
-        BodyLimit { bytes: config.max_body_kb << 10, time: Duration::from_secs(config.body_timeout_s) };
-    let app = routes(service, body);
-    let connections = Arc::new(Semaphore::new(config.max_connections));
+    let time = Duration::from_secs(config.header_timeout_s);
+    let beyond = Served {
+        app: overload::routes(Arc::clone(&service)),
+        header_time: time.min(OVERFLOW_TIME),
+        keep_alive: false,
+    };
+    let served = Served { app: routes(service, config), header_time: time, keep_alive: true };
+    let room = Room::new(config.max_connections);
     let graceful = GracefulShutdown::new();
     tokio::pin!(shutdown);
     loop {
-        let permit = tokio::select! {
-            permit = Arc::clone(&connections).acquire_owned() => permit,
+        let place = tokio::select! {
+            place = room.place() => place,
             () = &mut shutdown => break,
         };
         let accepted = tokio::select! {
@@ -78,11 +96,13 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, _)) => {
-                let connection = graceful.watch(connection(stream, app.clone(), config));
+                let place = room.best(place);
+                let served = if matches!(place, Place::Regular { .. }) { &served } else { &beyond };
+                let connection = graceful.watch(connection(stream, served));
                 tokio::spawn(async move {
                     // A client that hangs up or sends nonsense is its own affair.
                     let _ = connection.await;
-                    drop(permit);
+                    drop(place);
                 });
             }
             Err(error) => {
@@ -94,28 +114,40 @@ pub(crate) async fn serve(
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, graceful.shutdown()).await;
 }
 
+/// How a connection is served.
+struct Served {
+    app: Router,
+    /// For a request's headers, also when idle.
+    header_time: Duration,
+    /// Whether a further request may follow.
+    keep_alive: bool,
+}
+
 fn connection(
     stream: TcpStream,
-    app: Router,
-    config: &Server,
+    served: &Served,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + use<> {
     // Replies are small and complete: waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
-    let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+    let peer = Peer::new(stream);
+    let connection = TokioIo::new(peer.clone());
+    let app = served.app.clone();
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         let app = app.clone();
+        request.extensions_mut().insert(peer.clone());
         async move { Ok::<_, Infallible>(respond(app, request.map(Body::new)).await) }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         // Runs from the end of the last response as well, and so bounds idle connections too.
-        .header_read_timeout(Duration::from_secs(config.header_timeout_s))
-        .keep_alive(true)
+        .header_read_timeout(served.header_time)
+        .keep_alive(served.keep_alive)
         // A client that has sent its request and closed its side is still to be served.
         .half_close(true)
         .max_headers(64)
         .max_buf_size(64 << 10);
-    builder.serve_connection(TokioIo::new(stream), service)
+    builder.serve_connection(connection, service)
 }
 
 async fn respond(mut app: Router, request: hyper::Request<Body>) -> hyper::Response<Body> {

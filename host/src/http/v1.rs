@@ -12,28 +12,21 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
+use super::{direct, jobs};
 use crate::config::PluginKind;
-use crate::job::{JobId, Record, Service};
+use crate::job::Service;
 use crate::registry::{BreakerState, Operation, Registry};
 
 pub(super) fn routes() -> Router<Arc<Service>> {
-    Router::new()
-        .route("/jobs/{id}", get(job))
+    jobs::routes()
         .route("/operations", get(operations))
-        .route("/operations/{name}", get(operation))
+        .route("/operations/{name}", get(operation).post(direct::operate))
+        .route("/operations/{name}/render", get(direct::render))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
 }
 
-type Name = Result<Path<String>, PathRejection>;
-
-async fn job(State(service): State<Arc<Service>>, id: Name) -> Result<Json<Record>, Problem> {
-    let id = id.map(|Path(id)| id).unwrap_or_default();
-    JobId::parse(&id).and_then(|id| service.job(id)).map(Json).ok_or_else(|| {
-        let detail = "no job has this id, or it finished too long ago ([jobs] max_finished)";
-        Problem::new(StatusCode::NOT_FOUND, "Unknown job", detail)
-    })
-}
+pub(super) type Name = Result<Path<String>, PathRejection>;
 
 /// An operation as clients see it.
 #[derive(Debug, Serialize)]
@@ -107,12 +100,13 @@ async fn operation(State(service): State<Arc<Service>>, name: Name) -> Result<Js
 }
 
 async fn unknown_path(uri: Uri) -> Problem {
-    let detail =
-        format!("{} is none of /v1/jobs/{{id}}, /v1/operations, /v1/operations/{{name}}", uri.path());
+    let known = "/v1/jobs, /v1/jobs/{id}, /v1/jobs/{id}/events, /v1/jobs/{id}/retry, /v1/operations, \
+                 /v1/operations/{name}, /v1/operations/{name}/render";
+    let detail = format!("{} is none of {known}", uri.path());
     Problem::new(StatusCode::NOT_FOUND, "Unknown path", detail)
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    let detail = format!("{} answers GET, not {method}", uri.path());
+    let detail = format!("{} does not answer {method}", uri.path());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", detail)
 }

@@ -20,6 +20,8 @@ const UNIT: usize = 16 << 10;
 
 /// How long a client's request waits for a place or for memory before it is told "busy".
 pub(super) const REPLY_PATIENCE: Duration = Duration::from_secs(20);
+/// The same for a client that has not sent its image yet.
+const ROOM_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What bounds the sources that are held and the transfers under way.
 #[derive(Clone, Debug)]
@@ -44,13 +46,33 @@ impl Gate {
         Self { largest: units(bytes), ..self.clone() }
     }
 
+    /// Room for a source of `announced` bytes, or of the most that it may have when nobody knows.
+    ///
+    /// # Errors
+    /// [`FaultKind::LimitExceeded`]; [`FaultKind::Busy`] when memory stays short.
+    pub(super) async fn room(&self, announced: Option<u64>) -> Result<Room, Fault> {
+        let limit = u64::from(self.largest) * UNIT as u64;
+        let bytes = announced.unwrap_or(limit);
+        if bytes > limit {
+            let have = limit >> 20;
+            let text =
+                format!("the body has {bytes} bytes, more than [limits] max_source_mb = {have} permits");
+            return Err(Fault::new(FaultKind::LimitExceeded, text));
+        }
+        let share = match units(bytes.saturating_sub(FREE as u64)) {
+            0 => None,
+            count => Some(permit(&self.memory, count, ROOM_PATIENCE, "[limits] source_memory_mb").await?),
+        };
+        Ok(Room { share, limit: usize::try_from(limit).unwrap_or(usize::MAX) })
+    }
+
     async fn transfer(&self, patience: Duration) -> Result<OwnedSemaphorePermit, Fault> {
         permit(&self.transfers, 1, patience, "[transfer] max_transfers").await
     }
 }
 
 /// Waits for permits, though not for ever.
-async fn permit(
+pub(super) async fn permit(
     semaphore: &Arc<Semaphore>,
     count: u32,
     patience: Duration,
@@ -74,9 +96,38 @@ fn stopping() -> Fault {
 
 /// A source's bytes and their share of the memory limit.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(crate) struct Held {
     pub(super) bytes: Bytes,
+    /// What the other end says that they are; not to be relied on.
+    pub(super) media_type: Option<String>,
     _share: Option<OwnedSemaphorePermit>,
+}
+
+/// A share of the memory limit for a source that a client sends.
+#[derive(Debug)]
+pub(crate) struct Room {
+    share: Option<OwnedSemaphorePermit>,
+    limit: usize,
+}
+
+impl Room {
+    /// The most bytes that may come.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// The bytes that came; what they do not need of the share is given back.
+    pub(crate) fn hold(mut self, bytes: Bytes, media_type: Option<String>) -> Held {
+        shrink(&mut self.share, bytes.len());
+        Held { bytes, media_type, _share: self.share }
+    }
+}
+
+/// Gives back what `bytes` do not need.
+fn shrink(share: &mut Option<OwnedSemaphorePermit>, bytes: usize) {
+    if let Some(share) = share {
+        drop(share.split(share.num_permits().saturating_sub(units(bytes as u64) as usize)));
+    }
 }
 
 /// A source being fetched. Dropped, the fetch ends.
@@ -186,15 +237,15 @@ pub(super) async fn fetch_whole(
 ) -> Result<Held, Fault> {
     let _permit = gate.transfer(patience).await?;
     // The size is known for certain only afterwards, so room for the largest source is taken first.
-    let mut share = permit(&gate.memory, gate.largest, patience, "[limits] source_memory_mb").await?;
+    let share = permit(&gate.memory, gate.largest, patience, "[limits] source_memory_mb").await?;
     let mut fetch = transfer.fetch(url).await.map_err(|error| unavailable(&error))?;
     let mut bytes = BytesMut::new();
     while let Some(chunk) = fetch.chunk().await.map_err(|error| unavailable(&error))? {
         bytes.extend_from_slice(&chunk);
     }
-    let unused = share.num_permits().saturating_sub(units(bytes.len() as u64) as usize);
-    drop(share.split(unused));
-    Ok(Held { bytes: bytes.freeze(), _share: Some(share) })
+    let mut share = Some(share);
+    shrink(&mut share, bytes.len());
+    Ok(Held { bytes: bytes.freeze(), media_type: fetch.media_type, _share: share })
 }
 
 async fn download(
@@ -231,7 +282,7 @@ async fn download(
     }
     let bytes = bytes.freeze();
     let _ = progress.send(Arrived { head: bytes.clone(), end: End::Complete });
-    Ok(Some(Held { bytes, _share: share }))
+    Ok(Some(Held { bytes, media_type: fetch.media_type, _share: share }))
 }
 
 /// Makes the share large enough for `needed` bytes; false when memory is short.

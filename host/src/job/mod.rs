@@ -2,24 +2,40 @@
 //! codec library.
 //!
 //! # Layout
-//! - `request`: 0.2's checks 101 to 113, in their order: JSON → an `Order` that cannot be invalid
+//! - `request`: 0.2's checks 101 to 113, in their order: JSON → an `Order` that cannot be invalid; `wanted`: what a
+//!   request of either API asks for
 //! - `generation`: a registry and the workers that serve it, swapped by a reload
 //! - `intake`: a source on its way in, read once, within a memory limit
-//! - `accept`: what happens before the reply; `run`: what happens after
-//! - `service`: what all of them share
-//! - `state`: the job's states, their legal transitions, and its record
+//! - `accept`: what happens before the reply
+//! - `direct`: operations called directly, whose client waits for the result itself
+//! - `dispatch`: which job runs; `run`: one attempt at it; `retry`: whether there is another one; `store`: its results
+//! - `manage`: looking at jobs, cancelling them, trying them again; `notify`: webhooks
+//! - `service`: what all of them share; `queue`: how many jobs may wait; `live`: jobs under way
+//! - `record`: the job's states, their legal transitions, and its story; `story`: as clients are told it; `instructions`:
+//!   how it is done
 
 mod accept;
+mod direct;
+mod dispatch;
 mod generation;
+mod instructions;
 mod intake;
+mod live;
+mod manage;
+mod notify;
+mod queue;
 pub(crate) mod record;
 mod request;
+mod retry;
 mod run;
 mod service;
-mod state;
+mod store;
+mod story;
+mod wanted;
 
-pub(crate) use accept::Accepted;
+pub(crate) use crate::journal::Filter;
+pub(crate) use accept::{Accepted, Api, Submission};
+pub(crate) use direct::{Answer, Call, Product, Render, Sent};
+pub(crate) use manage::Wish;
+pub(crate) use record::{JobId, JobState};
 pub(crate) use service::{Overview, Service};
-#[cfg(test)]
-pub(crate) use state::Output;
-pub(crate) use state::{JobId, JobState, Record, now_ms};

@@ -211,9 +211,47 @@ pub(crate) struct Record {
     pub timings: BTreeMap<Phase, f64>,
     /// Whether somebody is told of the outcome.
     pub notify: bool,
+    /// Since when attempts count.
+    #[serde(default)]
+    pub fresh: Fresh,
+}
+
+/// From where on attempts count: those before the job was last asked to be tried again do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Fresh {
+    /// The number of the last attempt before.
+    pub attempt: u32,
+    /// How many of `attempts` were before.
+    pub failures: usize,
 }
 
 impl Record {
+    /// What becomes of a job whose outputs wait no more.
+    pub(crate) fn outcome(&self) -> JobState {
+        let any = |state| self.parts.iter().any(|part| part.state == state);
+        match (any(PartState::Failed), any(PartState::Cancelled)) {
+            (true, _) => JobState::Failed,
+            (false, true) => JobState::Cancelled,
+            (false, false) => JobState::Succeeded,
+        }
+    }
+
+    /// The failed attempts that count.
+    pub(crate) fn failures(&self) -> &[Attempt] {
+        self.attempts.get(self.fresh.failures..).unwrap_or_default()
+    }
+
+    /// Attempts of which nobody knows how they ended: the server ended with them.
+    pub(crate) fn lost(&self) -> u32 {
+        let begun = self.attempt.saturating_sub(self.fresh.attempt).saturating_sub(1);
+        begun.saturating_sub(self.failures().len() as u32)
+    }
+
+    /// Why it failed: of the first output that did.
+    pub(crate) fn error(&self) -> Option<&Fault> {
+        self.parts.iter().find_map(|part| part.error.as_ref())
+    }
+
     /// Notes how long a phase took.
     pub(crate) fn took(&mut self, phase: Phase, duration: Duration) {
         self.timings.insert(phase, (duration.as_secs_f64() * 1e5).round() / 100.0);

@@ -8,10 +8,9 @@ use sha2::{Digest as _, Sha256};
 use crate::depth::{MAX_DEPTH, depth};
 use crate::fault::{Fault, FaultKind};
 use crate::format::Format;
-use crate::registry::{self, Operation, Registry, writable};
+use crate::registry::{self, Chain, Operation, Registry, writable};
 use crate::transfer::{
-    Destination, Tags, TransferError, basename, destination_extension, extension, scheme_of, split_form,
-    substitute_tags,
+    Tags, basename, destination_extension, extension, scheme_of, split_form, substitute_tags,
 };
 use crate::worker::{Step, Task};
 
@@ -38,16 +37,6 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// `dstURL` with all tags substituted, for a result of this size, as text and understood.
-    pub(super) fn destination_for(
-        &self,
-        width: u32,
-        height: u32,
-    ) -> Result<(String, Destination), TransferError> {
-        let tags = Tags { width: Some(width), height: Some(height), ..source_tags(&self.source) };
-        Destination::from_template(&self.destination, &tags)
-    }
-
     /// The result's format as it is shown to clients.
     pub(super) fn format_name(&self) -> &str {
         match self.task.format {
@@ -57,7 +46,8 @@ impl Order {
     }
 }
 
-fn source_tags(source: &str) -> Tags<'_> {
+/// What `dstURL`'s tags mean before the plan is known.
+pub(super) fn source_tags(source: &str) -> Tags<'_> {
     Tags { width: None, height: None, basename: Some(basename(source)), extension: extension(source) }
 }
 
@@ -66,16 +56,18 @@ fn source_tags(source: &str) -> Tags<'_> {
 /// # Errors
 /// [`FaultKind::NotJson`].
 pub(super) fn parse(body: &[u8]) -> Result<Map<String, Value>, Fault> {
-    match serde_json::from_slice(body) {
-        Ok(value) if depth(&value) > MAX_DEPTH => Err(Fault::new(
-            FaultKind::NotJson,
-            format!("the body is nested more than {MAX_DEPTH} levels deep"),
-        )),
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(other) => {
-            Err(Fault::new(FaultKind::NotJson, format!("the body is {}, not an object", type_name(&other))))
+    object(body, "the body").map_err(|text| Fault::new(FaultKind::NotJson, text))
+}
+
+/// Parses a JSON object, called `what` in the text that says why it is none.
+pub(super) fn object(json: &[u8], what: &str) -> Result<Map<String, Value>, String> {
+    match serde_json::from_slice(json) {
+        Ok(value) if depth(&value) > MAX_DEPTH => {
+            Err(format!("{what} is nested more than {MAX_DEPTH} levels deep"))
         }
-        Err(error) => Err(Fault::new(FaultKind::NotJson, format!("the body is not JSON: {error}"))),
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(other) => Err(format!("{what} is {}, not an object", type_name(&other))),
+        Err(error) => Err(format!("{what} is not JSON: {error}")),
     }
 }
 
@@ -85,6 +77,20 @@ pub(super) fn parse(body: &[u8]) -> Result<Map<String, Value>, Fault> {
 /// The first check that fails, as IMGSERVE-0.2's table orders them.
 pub(super) fn check(object: &Map<String, Value>, registry: &Registry) -> Result<Order, Fault> {
     let [operation, source, destination, args] = members(object)?;
+    check_values(operation, source, destination, args, registry)
+}
+
+/// The checks that follow that of the members: one output of one source.
+///
+/// # Errors
+/// As [`check`].
+pub(super) fn check_values(
+    operation: &Value,
+    source: &Value,
+    destination: &Value,
+    args: &Value,
+    registry: &Registry,
+) -> Result<Order, Fault> {
     let operation = known_operation(operation, registry)?;
     let request_args = args.as_object().ok_or_else(|| {
         Fault::new(FaultKind::ArgsNotObject, format!("args is {}, not an object", type_name(args)))
@@ -92,25 +98,22 @@ pub(super) fn check(object: &Map<String, Value>, registry: &Registry) -> Result<
     let source = url(source, "srcURL", FaultKind::EmptySource)?;
     let destination = url(destination, "dstURL", FaultKind::EmptyDestination)?;
 
-    let mut args = operation.settings.args.clone();
-    args.extend(request_args.clone());
-    let chain = registry.chain(operation, args)?;
+    let chain = chain(registry, operation, request_args.clone())?;
     let args = &chain.host_args;
-    let quality = registry::integer(args, "quality")?;
-    let format_name = registry::text(args, "format")?;
+    let encoding = Encoding::of(args)?;
 
     let source_extension = source_extension(source, chain.first())?;
     scheme(source, "srcURL", FaultKind::SourceScheme)?;
     scheme(destination, "dstURL", FaultKind::DestinationScheme)?;
     let field = form_field(destination, args)?;
-    let requested = format_name.map(|name| chain.format(name)).transpose()?;
-    let quality = quality.map_or(Ok(DEFAULT_QUALITY), registry::quality)?;
+    let requested = encoding.format_name.map(|name| chain.format(name)).transpose()?;
+    let quality = encoding.quality()?;
     let (format, media_type) = output(chain.output(), &source_extension, requested, destination, source)?;
     registry.check_suspended(&chain.steps)?;
     let seed = seed(source, &chain.steps);
     Ok(Order {
         operation: operation.name.clone(),
-        task: Task { steps: chain.steps, extension: source_extension, format, quality, seed, time_ms: 0 },
+        task: Task { steps: chain.steps, extension: source_extension, format, quality, seed },
         source: source.to_owned(),
         destination: destination.to_owned(),
         field,
@@ -119,8 +122,37 @@ pub(super) fn check(object: &Map<String, Value>, registry: &Registry) -> Result<
     })
 }
 
+/// The steps of an operation: what the request says goes over the operation's default arguments.
+pub(super) fn chain<'r>(
+    registry: &'r Registry,
+    operation: &'r Operation,
+    request_args: Map<String, Value>,
+) -> Result<Chain<'r>, Fault> {
+    let mut args = operation.settings.args.clone();
+    args.extend(request_args);
+    registry.chain(operation, args)
+}
+
+/// How the result is to be written, as the host's own arguments say it. Their types are right; nothing else is checked.
+pub(super) struct Encoding<'a> {
+    pub(super) format_name: Option<&'a str>,
+    pub(super) quality: Option<i64>,
+}
+
+impl<'a> Encoding<'a> {
+    pub(super) fn of(host_args: &'a Map<String, Value>) -> Result<Self, Fault> {
+        let quality = registry::integer(host_args, "quality")?;
+        Ok(Self { format_name: registry::text(host_args, "format")?, quality })
+    }
+
+    /// The quality asked for, or the one that everybody gets.
+    pub(super) fn quality(&self) -> Result<u8, Fault> {
+        self.quality.map_or(Ok(DEFAULT_QUALITY), registry::quality)
+    }
+}
+
 /// Where the random numbers of a task begin: the same for the same work, so that it can be done again.
-fn seed(source: &str, steps: &[Step]) -> u64 {
+pub(super) fn seed(source: &str, steps: &[Step]) -> u64 {
     let mut digest = Sha256::new();
     digest.update(source);
     for step in steps {
@@ -142,11 +174,14 @@ fn members(object: &Map<String, Value>) -> Result<[&Value; 4], Fault> {
 }
 
 fn known_operation<'a>(name: &Value, registry: &'a Registry) -> Result<&'a Operation, Fault> {
-    name.as_str().and_then(|name| registry.get(name)).ok_or_else(|| {
-        let known: Vec<&str> = registry.iter().map(|operation| operation.name.as_str()).collect();
-        let text = format!("operationType {name} is none of {}", known.join(", "));
-        Fault::new(FaultKind::UnknownOperation, text)
-    })
+    let found = name.as_str().and_then(|name| registry.get(name));
+    found.ok_or_else(|| unknown_operation(&format!("operationType {name}"), registry))
+}
+
+/// The fault of `what`, which should have named an operation.
+pub(super) fn unknown_operation(what: &str, registry: &Registry) -> Fault {
+    let known: Vec<&str> = registry.iter().map(|operation| operation.name.as_str()).collect();
+    Fault::new(FaultKind::UnknownOperation, format!("{what} is none of {}", known.join(", ")))
 }
 
 fn url<'a>(value: &'a Value, member: &str, kind: FaultKind) -> Result<&'a str, Fault> {
@@ -171,7 +206,7 @@ fn source_extension(source: &str, operation: &Operation) -> Result<String, Fault
     Err(Fault::new(FaultKind::SourceExtension, text))
 }
 
-fn scheme(url: &str, member: &str, kind: FaultKind) -> Result<(), Fault> {
+pub(super) fn scheme(url: &str, member: &str, kind: FaultKind) -> Result<(), Fault> {
     match scheme_of(url) {
         Some(_) => Ok(()),
         None => {
@@ -243,7 +278,7 @@ fn output(
     }
 }
 
-fn type_name(value: &Value) -> &'static str {
+pub(super) fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

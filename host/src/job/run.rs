@@ -1,22 +1,30 @@
-//! What happens after the reply: the rest of the source, a worker, the result over the placeholder. A failure puts the
-//! "Image Processing failed" placeholder there and is recorded.
+//! One attempt at a job: the source, a worker, the results over the placeholders, and what the journal is told. What
+//! fails for good puts the "Image Processing failed" placeholder there; what may succeed later is tried again.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::dispatch::Warmth;
 use super::generation::Generation;
-use super::intake::{self, Held, Intake, REPLY_PATIENCE};
-use super::request::Order;
+use super::instructions::Instructions;
+use super::intake::{self, Held, Intake};
+use super::live::{Running, Stage};
+use super::record::{self, Part, PartState, Phase, Record, now_ms};
+use super::retry::{Decision, MAX_LOST, random};
 use super::service::{Service, Settings};
-use super::state::{JobId, JobState, Phase};
-use crate::fault::{Fault, FaultKind};
-use crate::transfer::Destination;
-use crate::worker::{Outcome, Placeholder, Prepared};
+use super::store::{self, Kind};
+use crate::fault::{Fault, FaultKind, Retry};
+use crate::journal::{JournalError, Outcome as Ending, rank};
+use crate::metrics::Direction;
+use crate::worker::{Outcome, Placeholder, Prepared, Task};
 
 /// How long an accepted job waits for its turn to fetch its source again: past any queue that drains.
 const TURN_PATIENCE: Duration = Duration::from_secs(24 * 3600);
+/// Pause after the journal could not be written.
+const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where the source comes from.
 #[derive(Debug)]
@@ -25,111 +33,134 @@ pub(super) enum Supply {
     Coming(Intake),
     /// It is here.
     Here(Held),
-    /// Memory was short: it is fetched again.
+    /// Memory was short, or the server was started again: it is fetched again.
     Again,
 }
 
-/// An accepted job.
-pub(super) struct Job {
-    pub(super) id: JobId,
-    pub(super) order: Order,
-    pub(super) destination: Destination,
-    pub(super) prepared: Prepared,
-    pub(super) supply: Supply,
-    pub(super) service: Arc<Service>,
-    pub(super) generation: Arc<Generation>,
-    pub(super) settings: Arc<Settings>,
-    pub(super) _slot: tokio::sync::OwnedSemaphorePermit,
+/// An attempt at a job.
+pub(super) struct Attempt {
+    service: Arc<Service>,
+    generation: Arc<Generation>,
+    settings: Arc<Settings>,
+    record: Record,
+    running: Arc<Running>,
+    supply: Supply,
+    began: Instant,
+    stored_bytes: u64,
+    /// Whether leavings of an attempt of which nobody knows how it ended may be at the destinations.
+    cold: bool,
 }
 
-impl Job {
-    /// Runs to the end and records it.
-    pub(super) async fn run(mut self) {
-        let accepted = Instant::now();
-        match self.work(accepted).await {
-            Ok(bytes) => self.succeed(bytes, accepted),
-            Err(fault) => self.fail(fault, accepted).await,
+/// Why an attempt does not come to its end.
+enum Stop {
+    /// Somebody cancelled the job.
+    Cancelled,
+    /// The server stops: the job goes on at its next start.
+    Server,
+    /// It failed, and with it all outputs that wait.
+    Fault(Fault),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl Attempt {
+    pub(super) fn new(
+        service: Arc<Service>,
+        mut record: Record,
+        running: Arc<Running>,
+        warmth: Warmth,
+    ) -> Self {
+        let Warmth { supply, generation, settings, placeholder, cold } = warmth;
+        if placeholder > Duration::ZERO {
+            record.took(Phase::Placeholder, placeholder);
         }
+        let began = Instant::now();
+        Self { service, generation, settings, record, running, supply, began, stored_bytes: 0, cold }
     }
 
-    /// The same, and a job that breaks off by a mistake of ours has failed like any other.
-    pub(super) async fn run_to_end(self) {
-        let (service, id) = (Arc::clone(&self.service), self.id);
-        if let Err(broken_off) = tokio::spawn(self.run()).await {
-            let fault = Fault::new(FaultKind::OperationFailed, format!("the job broke off: {broken_off}"));
+    /// Runs to the end and has it written down. An attempt that breaks off by a mistake of ours has failed like any other.
+    pub(super) async fn run_to_end(self, instructions: Result<Instructions, Fault>) {
+        let (service, record) = (Arc::clone(&self.service), self.record.clone());
+        let (id, attempt, running) = (record.id, record.attempt, Arc::clone(&self.running));
+        if let Err(broken_off) = tokio::spawn(self.run(instructions)).await {
+            let fault =
+                Fault::new(FaultKind::OperationFailed, format!("the attempt broke off: {broken_off}"));
             tracing::error!(job = %id, "{fault}");
-            service.journal.fail(id, fault);
+            let again = Self::new(Arc::clone(&service), record, running, Warmth::none(&service));
+            again.failed(fault.retried(Retry::Worker), None).await;
         }
+        service.over(id, attempt);
     }
 
-    /// Stores the placeholder, which a client waits for.
-    pub(super) async fn store_placeholder(&self, bytes: Bytes) -> Result<(), Fault> {
-        let acquired = tokio::time::timeout(REPLY_PATIENCE, self.service.placeholders.acquire()).await;
-        let Ok(Ok(_permit)) = acquired else {
-            return Err(Fault::new(FaultKind::Busy, "too much is under way ([transfer] max_transfers)"));
+    async fn run(mut self, instructions: Result<Instructions, Fault>) {
+        let outcome = match instructions {
+            Ok(instructions) => match self.work(&instructions).await {
+                Ok(()) => return self.end(Some(&instructions)).await,
+                Err(stop) => (stop, Some(instructions)),
+            },
+            Err(fault) => (Stop::Fault(fault), None),
         };
-        self.store(bytes).await
-    }
-
-    async fn store(&self, bytes: Bytes) -> Result<(), Fault> {
-        let field = self.order.field.as_deref();
-        self.settings
-            .transfer
-            .store(&self.destination, bytes, &self.order.media_type, field)
-            .await
-            .map_err(|error| intake::transfer_fault(FaultKind::DestinationUnavailable, &error))
-    }
-
-    async fn work(&mut self, accepted: Instant) -> Result<u64, Fault> {
-        let held = self.source().await?;
-        let service = Arc::clone(&self.service);
-        // From before the run until the result is stored: no more results than permits are ever held.
-        let stopping = |_| Fault::new(FaultKind::Busy, "the server is stopping");
-        let _permit = service.results.acquire().await.map_err(stopping)?;
-        let began = Arc::new(OnceLock::new());
-        let report = {
-            let (service, id, began) = (Arc::clone(&self.service), self.id, Arc::clone(&began));
-            move |done| {
-                if began.set(Instant::now()).is_ok() {
-                    service.journal.advance(id, JobState::Running);
+        match outcome {
+            (Stop::Server, _) => {
+                let claim = vec![(self.record.id, self.record.attempt)];
+                crate::crash::point("job-before-give-back");
+                if let Err(error) = self.service.journal.give_back(claim).await {
+                    tracing::warn!(job = %self.record.id, "left to the next start: {error}");
                 }
-                service.journal.update(id, |record| record.progress = done);
+                crate::crash::point("job-after-give-back");
             }
-        };
-        let own_bytes = self.prepared.own_bytes.saturating_add(held.bytes.len() as u64);
-        let peak_bytes = own_bytes.saturating_add(self.prepared.guest_bytes);
-        if own_bytes > self.settings.memory_limit {
-            let (need, have) = (own_bytes >> 20, self.settings.memory_limit >> 20);
-            let text = format!("the work would take about {need} MiB ([workers] memory_limit_mb = {have})");
-            return Err(Fault::new(FaultKind::LimitExceeded, text));
+            (Stop::Cancelled, instructions) => {
+                waiting(&mut self.record).for_each(|part| part.state = PartState::Cancelled);
+                self.end(instructions.as_ref()).await;
+            }
+            (Stop::Fault(fault), instructions) => self.failed(fault, instructions.as_ref()).await,
         }
-        let task = self.order.task.clone();
-        let ran = self.generation.pool.run(task, held.bytes.clone(), peak_bytes, Arc::new(report)).await;
-        drop(held);
-        let done = Instant::now();
-        let registry = &self.generation.registry;
-        registry.note(&self.order.task.steps, ran.as_ref().map(|_| ()));
-        let Outcome { width, height, bytes: result, .. } = ran?;
-        if (width, height) != (self.prepared.width, self.prepared.height) {
-            let text = format!(
-                "the result is {width}x{height} and was planned {}x{}: the source changed meanwhile",
-                self.prepared.width, self.prepared.height
-            );
-            return Err(Fault::new(FaultKind::OperationFailed, text));
-        }
-        let bytes = result.len() as u64;
-        self.store(result).await?;
-        let began = began.get().copied().unwrap_or(done);
-        self.service.journal.update(self.id, |record| {
-            record.took(Phase::Queue, began - accepted);
-            record.took(Phase::Work, done - began);
-            record.took(Phase::Store, done.elapsed());
-            record.output.bytes = Some(bytes);
-        });
-        Ok(bytes)
     }
 
-    async fn source(&mut self) -> Result<Held, Fault> {
+    /// All outputs that wait. One of several that fails for good is noted, and the others go on.
+    async fn work(&mut self, instructions: &Instructions) -> Result<(), Stop> {
+        if self.record.lost() >= MAX_LOST {
+            let text = format!("given up: the server ended {} times while the job ran", self.record.lost());
+            return Err(Fault::new(FaultKind::OperationFailed, text).into());
+        }
+        let held = self.fetch(instructions).await?;
+        let queued = Instant::now();
+        // From before the run until the results are stored: no more results than permits are ever held.
+        let service = Arc::clone(&self.service);
+        let permit = tokio::select! {
+            stop = stopped(&self.service, &self.running) => return Err(stop),
+            permit = service.results.acquire() => permit,
+        };
+        let _permit = permit.map_err(|_| Stop::Server)?;
+        // With what is stored already: how the source is decoded depends on all outputs, and so would the results depend
+        // on when the server was killed.
+        let made =
+            |index: &usize| matches!(self.record.parts[*index].state, PartState::Waiting | PartState::Stored);
+        let indexes: Vec<usize> = (0..self.record.parts.len()).filter(made).collect();
+        let outcomes = self.results(instructions, &indexes, held, queued).await?;
+        let waits = |(index, _): &(usize, _)| self.record.parts[*index].state == PartState::Waiting;
+        let waiting = indexes.into_iter().zip(outcomes).filter(waits).collect();
+        self.store(instructions, waiting).await
+    }
+
+    async fn fetch(&mut self, instructions: &Instructions) -> Result<Held, Stop> {
+        let (service, running) = (Arc::clone(&self.service), Arc::clone(&self.running));
+        let held = tokio::select! {
+            biased;
+            stop = stopped(&service, &running) => return Err(stop),
+            held = self.source(instructions) => held?,
+        };
+        self.record.took(Phase::Fetch, self.began.elapsed());
+        service.metrics.moved(Direction::Fetched, held.bytes.len() as u64);
+        service.live.enter(self.record.id, &running, Stage::Queued);
+        Ok(held)
+    }
+
+    async fn source(&mut self, instructions: &Instructions) -> Result<Held, Fault> {
         let arrived = match std::mem::replace(&mut self.supply, Supply::Again) {
             Supply::Here(held) => Some(held),
             Supply::Coming(intake) => intake.finish().await?,
@@ -139,46 +170,240 @@ impl Job {
             Some(held) => Ok(held),
             None => {
                 let Settings { transfer, gate, .. } = &*self.settings;
-                intake::fetch_whole(transfer, &self.order.source, gate, TURN_PATIENCE).await
+                intake::fetch_whole(transfer, &instructions.source, gate, TURN_PATIENCE).await
             }
         }
     }
 
-    fn succeed(self, bytes: u64, accepted: Instant) {
-        self.service.journal.advance(self.id, JobState::Succeeded);
-        tracing::info!(
-            job = %self.id,
-            operation = %self.order.operation,
-            destination = %self.destination,
-            width = self.prepared.width,
-            height = self.prepared.height,
-            bytes,
-            ms = accepted.elapsed().as_millis() as u64,
-            "succeeded"
-        );
+    /// Has a worker make the results of the outputs at `indexes`.
+    async fn results(
+        &mut self,
+        instructions: &Instructions,
+        indexes: &[usize],
+        held: Held,
+        queued: Instant,
+    ) -> Result<Vec<Result<Outcome, Fault>>, Stop> {
+        let tasks: Vec<Task> =
+            indexes.iter().map(|index| instructions.outputs[*index].task.clone()).collect();
+        let prepared: Vec<Prepared> =
+            indexes.iter().map(|index| instructions.outputs[*index].prepared.clone()).collect();
+        let together = Prepared::together(&prepared);
+        let peak_bytes = self.settings.peak_bytes(together, held.bytes.len())?;
+        let worker = Arc::new(OnceLock::new());
+        let report = {
+            let (service, id) = (Arc::clone(&self.service), self.record.id);
+            let (running, worker) = (Arc::clone(&self.running), Arc::clone(&worker));
+            move |done| {
+                if worker.set(Instant::now()).is_ok() {
+                    service.live.enter(id, &running, Stage::Working);
+                }
+                service.live.progress(id, &running, done);
+            }
+        };
+        let priority = rank(self.record.priority);
+        let work =
+            self.generation.pool.run(tasks, held.bytes.clone(), peak_bytes, priority, Arc::new(report));
+        let ran = tokio::select! {
+            biased;
+            stop = stopped(&self.service, &self.running) => return Err(stop),
+            ran = work => ran,
+        };
+        drop(held);
+        let done = Instant::now();
+        let worker = worker.get().copied().unwrap_or(done);
+        self.record.took(Phase::Queue, worker - queued);
+        self.record.took(Phase::Work, done - worker);
+        self.note(instructions, indexes, &ran);
+        Ok(ran?)
     }
 
-    async fn fail(self, fault: Fault, accepted: Instant) {
-        // Whoever looks at the destination after the job has failed finds the failure there.
-        if let Err(fault) = self.store_failure().await {
-            tracing::warn!(job = %self.id, "the failed job's placeholder cannot be stored: {fault}");
+    /// What the breakers learn of it.
+    fn note(
+        &self,
+        instructions: &Instructions,
+        indexes: &[usize],
+        ran: &Result<Vec<Result<Outcome, Fault>>, Fault>,
+    ) {
+        let registry = &self.generation.registry;
+        let steps = |index: &usize| &instructions.outputs[*index].task.steps;
+        match ran {
+            Ok(outcomes) => {
+                for (index, outcome) in indexes.iter().zip(outcomes) {
+                    registry.note(steps(index), outcome.as_ref().map(|_| ()));
+                }
+            }
+            Err(fault) => indexes.iter().take(1).for_each(|index| registry.note(steps(index), Err(fault))),
         }
-        tracing::warn!(
-            job = %self.id,
-            operation = %self.order.operation,
-            destination = %self.destination,
-            kind = %fault.kind,
-            ms = accepted.elapsed().as_millis() as u64,
-            "failed: {fault}"
-        );
-        self.service.journal.fail(self.id, fault);
     }
 
-    async fn store_failure(&self) -> Result<(), Fault> {
-        let Some(format) = self.order.task.format else { return Ok(()) };
-        let Prepared { width, height, .. } = self.prepared;
+    /// Stores results, each as soon as the one before it is stored, and has each written down.
+    async fn store(
+        &mut self,
+        instructions: &Instructions,
+        outcomes: Vec<(usize, Result<Outcome, Fault>)>,
+    ) -> Result<(), Stop> {
+        self.service.live.enter(self.record.id, &self.running, Stage::Storing);
+        let began = Instant::now();
+        let count = outcomes.len();
+        let mut again = None;
+        for (place, (index, outcome)) in outcomes.into_iter().enumerate() {
+            // A cancelled job stores nothing more; what is being stored is let be.
+            if self.running.cancel.is_cancelled() {
+                return Err(Stop::Cancelled);
+            }
+            match self.store_one(instructions, index, outcome).await {
+                Ok(()) if place + 1 < count => self.save().await,
+                Ok(()) => {}
+                Err(fault) if fault.retry == Retry::Never => {
+                    let part = &mut self.record.parts[index];
+                    (part.state, part.error) = (PartState::Failed, Some(fault));
+                }
+                Err(fault) => again = Some(fault),
+            }
+        }
+        self.record.took(Phase::Store, began.elapsed());
+        again.map_or(Ok(()), |fault| Err(Stop::Fault(fault)))
+    }
+
+    async fn store_one(
+        &mut self,
+        instructions: &Instructions,
+        index: usize,
+        outcome: Result<Outcome, Fault>,
+    ) -> Result<(), Fault> {
+        let Outcome { width, height, bytes, .. } = outcome?;
+        let output = &instructions.outputs[index];
+        let Prepared { width: planned_width, height: planned_height, .. } = output.prepared;
+        if (width, height) != (planned_width, planned_height) {
+            let text = format!(
+                "the result is {width}x{height} and was planned {planned_width}x{planned_height}: the source changed \
+                 meanwhile"
+            );
+            return Err(Fault::new(FaultKind::OperationFailed, text));
+        }
+        let length = bytes.len() as u64;
+        crate::crash::point("job-before-store");
+        self.put(instructions, index, Kind::Result, bytes).await?;
+        crate::crash::point("job-after-store");
+        self.stored_bytes += length;
+        let part = &mut self.record.parts[index];
+        (part.state, part.bytes, part.error) = (PartState::Stored, Some(length), None);
+        Ok(())
+    }
+
+    /// Writes down that one of several outputs is stored. Not being able to costs no more than storing it again.
+    async fn save(&self) {
+        crate::crash::point("job-before-save");
+        if let Err(error) = self.service.journal.save(self.record.clone()).await {
+            tracing::warn!(job = %self.record.id, "{error}");
+        }
+        crate::crash::point("job-after-save");
+    }
+
+    /// Whoever looks at the destination after the job has failed finds the failure there.
+    async fn store_failure(&self, instructions: &Instructions, index: usize) {
+        let output = &instructions.outputs[index];
+        let Some(format) = output.task.format else { return };
+        let Prepared { width, height, .. } = output.prepared;
         let placeholder = Placeholder { width, height, format, failed: true };
-        let bytes = self.generation.pool.draw(placeholder).await?;
-        self.store(bytes).await
+        let stored = async {
+            let bytes = self.generation.pool.draw(placeholder).await?;
+            self.put(instructions, index, Kind::Failure, bytes).await
+        };
+        if let Err(fault) = stored.await {
+            let destination = &self.record.parts[index].destination;
+            tracing::warn!(job = %self.record.id, destination, "the failure cannot be shown there: {fault}");
+        }
+    }
+
+    async fn put(
+        &self,
+        instructions: &Instructions,
+        index: usize,
+        kind: Kind,
+        bytes: Bytes,
+    ) -> Result<(), Fault> {
+        let mark = store::mark(self.record.id, index, self.record.attempt, kind, self.cold);
+        let (source, output) = (&instructions.source, &instructions.outputs[index]);
+        store::store(&self.settings.transfer, source, output, bytes, &mark).await
+    }
+
+    /// The attempt has failed with all outputs that wait: they are tried again, or have failed for good.
+    async fn failed(mut self, fault: Fault, instructions: Option<&Instructions>) {
+        let decision = self.settings.retry.decide(&fault, self.record.failures(), random());
+        let (number, ended_at_ms) = (self.record.attempt, now_ms());
+        self.record.attempts.push(record::Attempt { number, ended_at_ms, error: fault.clone() });
+        match decision {
+            Decision::Again(pause) => {
+                let (id, kind, ms) = (self.record.id, fault.kind, pause.as_millis() as u64);
+                tracing::info!(job = %id, attempt = number, %kind, "trying again in {ms} ms: {fault}");
+                self.service.metrics.retried();
+                if let Some(operation) = &fault.operation {
+                    self.service.metrics.plugin_failed(operation, kind.as_str());
+                }
+                crate::crash::point("job-before-again");
+                write_down(&self.service, self.record, Ending::Again(ended_at_ms + ms)).await;
+                crate::crash::point("job-after-again");
+                self.service.wake.notify_one();
+            }
+            Decision::Final => {
+                for part in waiting(&mut self.record) {
+                    (part.state, part.error) = (PartState::Failed, Some(fault.clone()));
+                }
+                self.end(instructions).await;
+            }
+        }
+    }
+
+    /// No output waits any more: shows it where there is no result, and has the end written down.
+    async fn end(mut self, instructions: Option<&Instructions>) {
+        for index in 0..self.record.parts.len() {
+            let without = matches!(self.record.parts[index].state, PartState::Failed | PartState::Cancelled);
+            if let Some(instructions) = instructions.filter(|_| without) {
+                self.store_failure(instructions, index).await;
+            }
+        }
+        self.record.state = self.record.outcome();
+        self.record.finished_at_ms = Some(now_ms());
+        self.service.tell_end(&self.record, self.stored_bytes);
+        let notice = self.service.notice(&self.record, instructions);
+        crate::crash::point("job-before-end");
+        write_down(&self.service, self.record, Ending::Ended(notice)).await;
+        crate::crash::point("job-after-end");
+    }
+}
+
+fn waiting(record: &mut Record) -> impl Iterator<Item = &mut Part> {
+    record.parts.iter_mut().filter(|part| part.state == PartState::Waiting)
+}
+
+/// Resolves when an attempt is not to go on.
+async fn stopped(service: &Service, running: &Running) -> Stop {
+    tokio::select! {
+        () = service.stopping.cancelled() => Stop::Server,
+        () = running.cancel.cancelled() => Stop::Cancelled,
+    }
+}
+
+/// Has an attempt's end written down, however long that takes: as long as it is not, nobody else does the job.
+async fn write_down(service: &Service, record: Record, ending: Ending) {
+    let (id, client) = (record.id, record.client.clone());
+    loop {
+        match service.journal.end(record.clone(), ending.clone()).await {
+            Ok(()) => break,
+            Err(error @ JournalError::Unwritable { .. }) if !service.stopping.is_cancelled() => {
+                tracing::error!(job = %id, "its end is not written down yet: {error}");
+                tokio::time::sleep(TROUBLE_PAUSE).await;
+            }
+            // It will be done again after the next start, with the same result.
+            Err(error) => return tracing::error!(job = %id, "its end is not written down: {error}"),
+        }
+    }
+    if let Ending::Ended(notice) = &ending {
+        if notice.is_some() {
+            service.wake_notices.notify_one();
+        }
+        service.queue.leave(&client);
+        service.ended.store(true, Ordering::Release);
     }
 }

@@ -3,12 +3,13 @@
 //!
 //! # Layout
 //! - this file: the trait, and what goes in and out
-//! - `memory`: the old store, which goes
+//! - `sqlite`: the store in a file
 //!
 //! A claim carries its attempt's number, and what a stale attempt says is refused. Every answer comes after the change
-//! is on disk (`fsync`), except where a function says otherwise.
+//! is on disk (`fsync`), except for those that promise nothing but that the process may die: claims, leases, what is
+//! given back, webhooks' ends, and what is forgotten.
 
-pub(crate) mod memory;
+mod sqlite;
 
 use std::fmt;
 use std::future::Future;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 
 use crate::job::record::{JobId, JobState, Priority, Record};
+pub(crate) use sqlite::Sqlite;
 
 /// What a store answers, when it is done.
 pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, JournalError>> + Send + 'a>>;
@@ -248,13 +250,16 @@ pub(crate) trait Journal: Send + Sync + fmt::Debug {
 pub(crate) struct Health {
     /// Why it takes nothing any more, if so.
     pub broken: Option<String>,
+    /// Why it takes nothing at present, if so: there is no room, or the file cannot be written.
+    pub unwritable: Option<String>,
     /// Commits since the start.
     pub commits: u64,
     /// Changes in them.
     pub changes: u64,
     /// Seconds that they took, in all.
     pub commit_seconds: f64,
-    /// How many commits took up to this many seconds; bounds as in [`COMMIT_BOUNDS`].
+    /// How many commits took up to this many seconds, and more than those of the bucket before; bounds as in
+    /// [`COMMIT_BOUNDS`].
     pub buckets: Vec<u64>,
 }
 

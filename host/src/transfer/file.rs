@@ -18,8 +18,8 @@ use super::clock::Clock;
 use super::config::KEY_FILE_ROOTS;
 use super::error::{TransferError, TransferErrorKind};
 use super::policy::{Beneath, check_path};
-use super::temporary_name;
 use super::url::FileUrl;
+use super::{PartMark, temporary_name};
 
 /// How much is read at once, in bytes.
 const PIECE: u64 = 256 << 10;
@@ -63,10 +63,11 @@ pub(super) async fn store(
     url: FileUrl,
     roots: Arc<[PathBuf]>,
     body: Bytes,
+    mark: PartMark,
 ) -> Result<(), TransferError> {
     let abandoned = Abandoned::default();
     let flag = abandoned.0.clone();
-    blocking(clock, move || write(&permitted(&url, &roots)?, &body, &flag)).await
+    blocking(clock, move || write(&permitted(&url, &roots)?, &body, &mark, &flag)).await
 }
 
 /// Set when nobody waits for a store any more. Its thread cannot be stopped, but must not put an old result over a
@@ -122,7 +123,12 @@ fn open_beneath(directory: &OwnedFd, path: &Path, flags: OFlags) -> Result<Owned
 }
 
 #[allow(clippy::disallowed_methods, reason = "called by spawn_blocking alone")]
-fn write(beneath: &Beneath<'_>, body: &[u8], abandoned: &AtomicBool) -> Result<(), TransferError> {
+fn write(
+    beneath: &Beneath<'_>,
+    body: &[u8],
+    mark: &PartMark,
+    abandoned: &AtomicBool,
+) -> Result<(), TransferError> {
     std::fs::create_dir_all(beneath.root).map_err(|error| local(error, "cannot create the file root"))?;
     let (directories, name) = beneath.split();
     let mut directory = open_root(beneath.root)?;
@@ -130,7 +136,11 @@ fn write(beneath: &Beneath<'_>, body: &[u8], abandoned: &AtomicBool) -> Result<(
         directory = enter(&directory, name)?;
     }
     refuse_special(&directory, name)?;
-    let temporary = Temporary::create(&directory, name)?;
+    for stale in &mark.stale {
+        // Nearly always there is none.
+        let _removed = rustix::fs::unlinkat(&directory, part_name(name, stale), AtFlags::empty());
+    }
+    let temporary = Temporary::create(&directory, part_name(name, &mark.own))?;
     temporary.fill(body)?;
     if abandoned.load(Ordering::Acquire) {
         return Err(TransferError::new(TransferErrorKind::Timeout, "the store was given up"));
@@ -179,13 +189,18 @@ struct Temporary<'a> {
 }
 
 impl<'a> Temporary<'a> {
-    fn create(directory: &'a OwnedFd, target: &OsStr) -> Result<Self, TransferError> {
-        // A long name is cut, so that the additions never push it past the file system's 255 bytes.
-        let bytes = target.as_bytes();
-        let name = OsString::from(temporary_name(&String::from_utf8_lossy(&bytes[..bytes.len().min(64)])));
+    fn create(directory: &'a OwnedFd, name: OsString) -> Result<Self, TransferError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(directory, &name, flags, Mode::from_raw_mode(0o666))
-            .map_err(|errno| local(errno, "cannot create a file"))?;
+        let create = || rustix::fs::openat(directory, &name, flags, Mode::from_raw_mode(0o666));
+        let file = match create() {
+            // The same attempt was begun before, by a server that was killed.
+            Err(Errno::EXIST) => {
+                let _removed = rustix::fs::unlinkat(directory, &name, AtFlags::empty());
+                create()
+            }
+            created => created,
+        };
+        let file = file.map_err(|errno| local(errno, "cannot create a file"))?;
         Ok(Self { directory, name, file: file.into(), renamed: false })
     }
 
@@ -213,6 +228,12 @@ impl Drop for Temporary<'_> {
     }
 }
 
+/// A long name is cut, so that the additions never push it past the file system's 255 bytes.
+fn part_name(target: &OsStr, mark: &str) -> OsString {
+    let bytes = target.as_bytes();
+    temporary_name(&String::from_utf8_lossy(&bytes[..bytes.len().min(64)]), mark).into()
+}
+
 fn not_regular() -> TransferError {
     TransferError::new(TransferErrorKind::NotAllowed, "it is not a regular file")
 }
@@ -234,7 +255,9 @@ fn local(error: impl Into<std::io::Error>, what: &str) -> TransferError {
         }
         _ => (TransferErrorKind::Io, what.to_owned()),
     };
-    TransferError::new(kind, message).with_source(error)
+    // Somebody may make room.
+    let full = matches!(Errno::from_io_error(&error), Some(Errno::NOSPC | Errno::DQUOT));
+    TransferError::new(kind, message).transient(full).with_source(error)
 }
 
 #[cfg(test)]

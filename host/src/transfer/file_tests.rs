@@ -4,8 +4,8 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
-use crate::transfer::tests::{config, fetch};
-use crate::transfer::{Destination, Transfer};
+use crate::transfer::tests::{config, fetch, mark};
+use crate::transfer::{Destination, PartMark, Transfer};
 
 struct Rooted {
     directory: tempfile::TempDir,
@@ -33,7 +33,7 @@ impl Rooted {
 
     async fn store(&self, relative: &str, body: &'static str) -> Result<(), TransferError> {
         let destination = Destination::parse(&self.url(relative)).unwrap();
-        self.transfer.store(&destination, body.into(), "image/png", None).await
+        self.transfer.store(&destination, body.into(), "image/png", None, &mark()).await
     }
 
     async fn fetch_error(&self, relative: &str) -> TransferErrorKind {
@@ -122,7 +122,7 @@ async fn a_file_over_the_limit_is_refused_by_its_size() {
 fn an_abandoned_store_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let beneath = Beneath { root: directory.path(), relative: "x".into() };
-    let error = write(&beneath, b"late", &AtomicBool::new(true)).unwrap_err();
+    let error = write(&beneath, b"late", &mark(), &AtomicBool::new(true)).unwrap_err();
     assert_eq!(error.kind(), TransferErrorKind::Timeout);
     assert!(names(directory.path()).is_empty());
 }
@@ -132,6 +132,22 @@ fn long_names_are_stored_too() {
     let directory = tempfile::tempdir().unwrap();
     let name = "ä".repeat(127);
     let beneath = Beneath { root: directory.path(), relative: name.clone().into() };
-    write(&beneath, b"x", &AtomicBool::new(false)).unwrap();
+    write(&beneath, b"x", &mark(), &AtomicBool::new(false)).unwrap();
     assert_eq!(names(directory.path()), [OsString::from(name)]);
+}
+
+#[tokio::test]
+async fn what_a_killed_store_left_is_removed() {
+    let rooted = Rooted::new();
+    std::fs::create_dir_all(rooted.path("")).unwrap();
+    let left = [".x.first.imgserve-part", ".x.own.imgserve-part"];
+    left.iter().for_each(|name| std::fs::write(rooted.path(name), "half").unwrap());
+    std::fs::write(rooted.path(".x.another.imgserve-part"), "under way").unwrap();
+    let destination = Destination::parse(&rooted.url("x")).unwrap();
+    let mark = PartMark { own: "own".to_owned(), stale: vec!["first".to_owned(), "second".to_owned()] };
+    rooted.transfer.store(&destination, "whole".into(), "image/png", None, &mark).await.unwrap();
+    let mut names = names(&rooted.path(""));
+    names.sort();
+    assert_eq!(names, [".x.another.imgserve-part", "x"]);
+    assert_eq!(std::fs::read(rooted.path("x")).unwrap(), b"whole");
 }

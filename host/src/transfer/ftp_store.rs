@@ -6,15 +6,24 @@ use tokio::io::AsyncWriteExt;
 
 use super::error::{TransferError, TransferErrorKind};
 use super::ftp::{Command, FtpSession, file_error, ftp_error, reply_code};
-use super::temporary_name;
+use super::{PartMark, temporary_name};
 
 /// How much is written between two looks at the clock, in bytes.
 const PIECE: usize = 64 << 10;
 
 impl FtpSession {
     /// Stores `body` at `path`, over what may be there.
-    pub(super) async fn store(&mut self, path: &str, body: &Bytes) -> Result<(), TransferError> {
-        let temporary = beside(path);
+    pub(super) async fn store(
+        &mut self,
+        path: &str,
+        body: &Bytes,
+        mark: &PartMark,
+    ) -> Result<(), TransferError> {
+        for stale in &mark.stale {
+            // Nearly always there is none.
+            self.discard(&beside(path, stale)).await;
+        }
+        let temporary = beside(path, &mark.own);
         match self.put(&temporary, body).await {
             Ok(()) => {}
             // Some servers permit certain names only.
@@ -97,10 +106,10 @@ fn is_permanent_refusal(error: &TransferError) -> bool {
 }
 
 /// A temporary name in the same directory.
-fn beside(path: &str) -> String {
+fn beside(path: &str, mark: &str) -> String {
     let (directory, name) =
         path.rsplit_once('/').map_or(("", path), |(dir, name)| (&path[..dir.len() + 1], name));
-    format!("{directory}{}", temporary_name(name))
+    format!("{directory}{}", temporary_name(name, mark))
 }
 
 #[cfg(test)]
@@ -110,7 +119,7 @@ mod tests {
     #[test]
     fn temporary_files_lie_beside_their_target() {
         for (path, directory) in [("x.png", ""), ("a/b/x.png", "a/b/"), ("/x.png", "/")] {
-            let temporary = beside(path);
+            let temporary = beside(path, "1");
             let name = temporary.strip_prefix(directory).unwrap();
             assert!(name.starts_with(".x.png.") && name.ends_with(".imgserve-part"), "{temporary}");
         }

@@ -64,6 +64,28 @@ impl Http {
     }
 }
 
+impl Http {
+    /// Posts JSON with `headers`.
+    pub(super) async fn post_json(
+        &self,
+        clock: Clock,
+        url: Url,
+        headers: &[(&'static str, String)],
+        body: String,
+    ) -> Result<(), TransferError> {
+        let mut call = Call { method: Method::POST, ..Call::get(url) };
+        for (name, value) in headers {
+            call.headers.insert(*name, header_value(value)?);
+        }
+        call.upload = Some(Upload::plain(body.into(), "application/json")?);
+        let mut session = Session::new(self, clock);
+        session.take_credentials(&mut call.url)?;
+        let response = success(session.hop(&call).await?)?;
+        session.drain(response).await;
+        Ok(())
+    }
+}
+
 /// One request, which redirects may change.
 pub(super) struct Call {
     pub(super) method: Method,
@@ -209,6 +231,12 @@ pub(super) async fn next_chunk(
         let message = "the connection broke before the end of the response";
         TransferError::new(TransferErrorKind::Connect, message).with_source(error.without_url())
     })
+}
+
+/// The media type that a response says its body is of.
+pub(super) fn media_type(response: &Response) -> Option<String> {
+    let value = response.headers().get(CONTENT_TYPE)?;
+    value.to_str().ok().map(str::to_owned)
 }
 
 /// Lets a 2xx response pass.

@@ -41,7 +41,7 @@ pub(crate) use self::config::TransferConfig;
 pub(crate) use self::error::{Blame, TransferError, TransferErrorKind};
 pub(crate) use self::tags::{Tags, substitute_tags};
 pub(crate) use self::url::{
-    Destination, SourceUrl, basename, destination_extension, extension, scheme_of, split_form,
+    Destination, SourceUrl, basename, destination_extension, extension, is_http, scheme_of, split_form,
 };
 
 use self::body::{FilePart, Upload};
@@ -91,6 +91,7 @@ impl Transfer {
         let body = opened.map_err(|error| error.at(url))?;
         let fetch = Fetch {
             size_hint: body.size(),
+            media_type: body.media_type(),
             url: url.to_owned(),
             received: 0,
             limit: self.config.max_source_bytes,
@@ -115,7 +116,8 @@ impl Transfer {
     }
 
     /// Stores `body` at `destination`, over what may be there; doing so again changes nothing. `media_type` is told to
-    /// HTTP servers. `form_field` names the file field of a form upload, and is ignored by all other destinations.
+    /// HTTP servers. `form_field` names the file field of a form upload, and is ignored by all other destinations. `mark`
+    /// is for destinations that are files.
     ///
     /// # Errors
     ///
@@ -126,11 +128,36 @@ impl Transfer {
         body: Bytes,
         media_type: &str,
         form_field: Option<&str>,
+        mark: &PartMark,
     ) -> Result<(), TransferError> {
         let clock = Clock::start(&self.config);
-        let storing = self.store_by(clock, destination, body, media_type, form_field);
+        let storing = self.store_by(clock, destination, body, (media_type, form_field), mark);
         let stored = clock.total(storing).await.and_then(|stored| stored);
         stored.map_err(|error| error.at(&destination.to_string()))
+    }
+
+    /// Posts JSON, a webhook; nothing but a 2xx is success, and no redirect is followed.
+    ///
+    /// # Errors
+    ///
+    /// As for fetching.
+    pub(crate) async fn post_json(
+        &self,
+        url: &str,
+        headers: &[(&'static str, String)],
+        body: String,
+    ) -> Result<(), TransferError> {
+        let clock = Clock::start(&self.config);
+        let posting = async {
+            match SourceUrl::parse(url)? {
+                SourceUrl::Http(url) => self.http.post_json(clock, url, headers, body).await,
+                _ => Err(TransferError::new(
+                    TransferErrorKind::InvalidUrl,
+                    "only http and https are posted to",
+                )),
+            }
+        };
+        posting.await.map_err(|error| error.at(url))
     }
 
     async fn store_by(
@@ -138,8 +165,8 @@ impl Transfer {
         clock: Clock,
         destination: &Destination,
         body: Bytes,
-        media_type: &str,
-        form_field: Option<&str>,
+        (media_type, form_field): (&str, Option<&str>),
+        mark: &PartMark,
     ) -> Result<(), TransferError> {
         match destination {
             Destination::Put { url } => {
@@ -156,8 +183,10 @@ impl Transfer {
                 form::upload(&self.http, clock, page.clone(), field, FilePart { file_name, media_type, body })
                     .await
             }
-            Destination::Ftp(url) => self.ftp.open(clock, url).await?.store(&url.path, &body).await,
-            Destination::File(url) => file::store(&clock, url.clone(), self.roots.clone(), body).await,
+            Destination::Ftp(url) => self.ftp.open(clock, url).await?.store(&url.path, &body, mark).await,
+            Destination::File(url) => {
+                file::store(&clock, url.clone(), self.roots.clone(), body, mark.clone()).await
+            }
         }
     }
 }
@@ -166,6 +195,8 @@ impl Transfer {
 pub(crate) struct Fetch {
     /// The source's size in bytes, if the other end told it; not to be relied on.
     pub size_hint: Option<u64>,
+    /// The source's media type, if the other end told it; not to be relied on.
+    pub media_type: Option<String>,
     url: String,
     received: u64,
     limit: u64,
@@ -191,6 +222,13 @@ impl Body {
             Self::Http(response) => response.content_length(),
             Self::Ftp(download) => download.size,
             Self::File(reader) => Some(reader.size),
+        }
+    }
+
+    fn media_type(&self) -> Option<String> {
+        match self {
+            Self::Http(response) => http::media_type(response),
+            Self::Ftp(_) | Self::File(_) => None,
         }
     }
 
@@ -253,7 +291,16 @@ fn random_name() -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// What marks the temporary name that a file has until it is whole. No two stores under way at once may have the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PartMark {
+    /// Of this store.
+    pub own: String,
+    /// Of earlier ones, which may have been killed: files of theirs are removed.
+    pub stale: Vec<String>,
+}
+
 /// What `name` is called until it is whole.
-fn temporary_name(name: &str) -> String {
-    format!(".{name}.{}.imgserve-part", random_name())
+fn temporary_name(name: &str, mark: &str) -> String {
+    format!(".{name}.{mark}.imgserve-part")
 }

@@ -39,6 +39,11 @@ pub(crate) fn scheme_of(url: &str) -> Option<Scheme> {
     }
 }
 
+/// Whether a URL can be understood and is an http or https one.
+pub(crate) fn is_http(url: &str) -> bool {
+    matches!(SourceUrl::parse(url), Ok(SourceUrl::Http(_)))
+}
+
 /// The last segment of a URL's path (or of a plain path), query and fragment dropped, still percent-encoded. Empty
 /// when the path ends in `/` or there is none.
 pub(super) fn file_name(url: &str) -> &str {

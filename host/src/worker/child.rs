@@ -1,4 +1,4 @@
-//! One worker process as the server sees it: start it, exchange frames with it, learn how it died.
+//! One worker process as the server sees it: start it, hand it tasks, learn how it died.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -8,13 +8,13 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::UnixStream;
 use tokio::process::Command;
 use tokio::task::JoinHandle;
 
-use super::protocol::{self, Loaded, LogLevel, Reply, Request, Setup};
+use super::protocol::{Loaded, RESULTS_TOGETHER, Reply, Request, Setup};
+use super::wire::{Event, Wire};
 use crate::fault::Fault;
 
 /// How long a new worker may take to load its plugins.
@@ -46,23 +46,13 @@ pub(super) enum SpawnError {
     Unready(Fault),
 }
 
-/// What a worker says of a task under way.
-#[derive(Debug)]
-pub(super) enum Event {
-    /// How much of it is done, 0 to 1.
-    Progress(f32),
-    /// Which operation's plugin is being called; none when it has returned.
-    Calls(Option<String>),
-}
-
 /// A running worker process. Killed when dropped.
 #[derive(Debug)]
 pub(super) struct Child {
     process: tokio::process::Child,
-    stream: UnixStream,
+    wire: Wire,
     last_line: Arc<Mutex<String>>,
     log: Option<JoinHandle<()>>,
-    max_result: u64,
     /// What it has loaded.
     pub(super) loaded: Vec<Loaded>,
     /// What the kernel cannot enforce of its sandbox.
@@ -92,20 +82,17 @@ impl Child {
             .stderr
             .take()
             .map(|stderr| tokio::spawn(log_lines(stderr, process.id().unwrap_or(0), Arc::clone(&last_line))));
-        let max_result = setup.limits.max_result_mb << 20;
-        let mut child =
-            Self { process, stream, last_line, log, max_result, loaded: Vec::new(), unenforced: Vec::new() };
+        let wire = Wire::new(stream, RESULTS_TOGETHER * (setup.limits.max_result_mb << 20));
+        let mut child = Self { process, wire, last_line, log, loaded: Vec::new(), unenforced: Vec::new() };
         let mut culprit = None;
-        let exchange = async {
-            child.send(&Request::Setup(setup.clone()), &[]).await?;
-            let hear = |event| {
-                if let Event::Calls(operation) = event {
-                    culprit = operation;
-                }
-            };
-            child.receive(hear).await
+        let hear = |event| {
+            if let Event::Calls(operation) = event {
+                culprit = operation;
+            }
         };
-        match tokio::time::timeout(SETUP_TIMEOUT, exchange).await {
+        let request = Request::Setup(setup.clone());
+        let asked = child.wire.ask(&request, &[], std::future::pending(), hear);
+        match tokio::time::timeout(SETUP_TIMEOUT, asked).await {
             Ok(Ok((Reply::Ready { loaded, unenforced }, _))) => Ok(Self { loaded, unenforced, ..child }),
             Ok(Ok((Reply::Unready(fault), _))) => Err(SpawnError::Unready(fault)),
             Ok(Ok(_)) => Err(SpawnError::Died("it spoke another protocol".to_owned())),
@@ -125,23 +112,10 @@ impl Child {
         self.process.id()
     }
 
-    /// Hands over a task. An error means that the worker was gone before it could have begun.
-    pub(super) async fn send(&mut self, request: &Request, payload: &[u8]) -> io::Result<()> {
+    /// The way to hand it a task; what it said of earlier ones is forgotten.
+    pub(super) fn for_task(&mut self) -> &mut Wire {
         self.last_line.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        protocol::send(&mut self.stream, request, payload).await
-    }
-
-    /// Waits for the outcome of the task. An error means that the worker died of it.
-    pub(super) async fn receive(&mut self, mut report: impl FnMut(Event)) -> io::Result<(Reply, Bytes)> {
-        loop {
-            match protocol::receive(&mut self.stream, self.max_result).await? {
-                (Reply::Progress(done), _) => report(Event::Progress(done)),
-                (Reply::Calls(operation), _) => report(Event::Calls(Some(operation))),
-                (Reply::Returned, _) => report(Event::Calls(None)),
-                (Reply::Log { operation, level, text }, _) => log_plugin(&operation, level, &text),
-                outcome => return Ok(outcome),
-            }
-        }
+        &mut self.wire
     }
 
     /// Resolves when the process ends by itself.
@@ -166,15 +140,6 @@ impl Child {
         let line = self.last_line.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let how = status.map_or_else(|error| error.to_string(), describe);
         if line.is_empty() { how } else { format!("{how}: {line}") }
-    }
-}
-
-fn log_plugin(operation: &str, level: LogLevel, text: &str) {
-    match level {
-        LogLevel::Debug => tracing::debug!(operation, "{text}"),
-        LogLevel::Info => tracing::info!(operation, "{text}"),
-        // A plugin's troubles are not the server's: nobody is to be woken for them.
-        LogLevel::Warn | LogLevel::Error => tracing::warn!(operation, "{text}"),
     }
 }
 

@@ -4,12 +4,15 @@
 //! # Layout
 //! - `protocol`: the frames between the two sides
 //! - server's side: `pool` (supervises the children), `queue` (who goes next), `budget` (whether it fits memory),
-//!   `child` (one process)
-//! - worker's side: `serve` (its loop), `task` (what it does), `stage` (one operation of it), `host` (what that can ask
-//!   for), `sink`, `placeholder`, `sandbox` (how it limits itself)
+//!   `assignment` (one request of a worker), `child` (one process), `wire` (the socket to it)
+//! - worker's side: `serve` (its loop), `task` (planning), `run` (one source for several tasks), `chain` (one task's
+//!   operations), `stage` (one of them), `host` (what that can ask for), `sink`, `placeholder`, `sandbox` (how it limits
+//!   itself)
 //! - `compile`: plugin files made ready to load, in a process of its own; both sides
 
+mod assignment;
 mod budget;
+mod chain;
 mod child;
 mod compile;
 mod host;
@@ -17,11 +20,15 @@ mod placeholder;
 mod pool;
 mod protocol;
 mod queue;
+mod run;
 mod sandbox;
 mod serve;
 mod sink;
 mod stage;
 mod task;
+#[cfg(test)]
+mod tests;
+mod wire;
 
 pub(crate) use budget::Budget;
 pub(crate) use compile::serve as compile;

@@ -4,20 +4,21 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::assignment::{Assignment, Deadline, End, death_fault, late_fault, perform};
 use super::budget::Budget;
-use super::child::{Child, Event, SpawnError};
+use super::child::{Child, SpawnError};
 use super::compile;
-use super::protocol::{Loaded, Placeholder, Prepared, Registered, Reply, Request, Setup, Task};
+use super::protocol::{Loaded, Made, Placeholder, Prepared, Registered, Reply, Request, Setup, Task};
 use super::queue::{Queue, Role};
 use super::sandbox;
 use crate::config::{Limits, Operation, Plugins, Workers};
 use crate::fault::{Fault, FaultKind, Retry, chain};
-use crate::plugin::{Artifact, LATE, Usage};
+use crate::plugin::{Artifact, Usage};
 
 /// How long to wait before a worker that cannot be started is tried again.
 const RESPAWN_DELAY: Duration = Duration::from_secs(1);
@@ -63,10 +64,13 @@ pub(crate) struct Outcome {
     pub width: u32,
     /// The result's height in pixels.
     pub height: u32,
-    /// What sandboxed plugins took for it.
+    /// What its operations took.
     pub usage: Usage,
     /// The encoded result.
     pub bytes: Bytes,
+    /// What the worker took for the whole run that it is of, in microseconds of wall time: from when it had read the
+    /// request until it wrote the results.
+    pub work_us: u64,
 }
 
 /// A generation of workers, all with the same plugins. Ends when dropped, after the tasks it has.
@@ -82,29 +86,6 @@ struct Shared {
     operations: Vec<Registered>,
     queue: Queue<Assignment>,
     stats: Arc<Stats>,
-}
-
-/// A task on its way to a worker.
-struct Assignment {
-    request: Request,
-    payload: Bytes,
-    deadline: Deadline,
-    progress: Option<Arc<dyn Fn(f32) + Send + Sync>>,
-    /// Whether a worker was already lost over it before it could begin.
-    again: bool,
-    outcome: oneshot::Sender<Result<(Reply, Bytes), Fault>>,
-}
-
-impl std::fmt::Debug for Assignment {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Assignment").field("request", &self.request).finish_non_exhaustive()
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Deadline {
-    limit: Duration,
-    key: &'static str,
 }
 
 impl Pool {
@@ -152,18 +133,20 @@ impl Pool {
         &self.loaded
     }
 
-    /// Probes, plans and draws the placeholder from a source's first bytes; none when they do not suffice.
+    /// Probes and plans on a source's first bytes, and draws the placeholder if one is wanted; none when they do not
+    /// suffice.
     ///
     /// # Errors
     /// The operation's refusal, or the fault of a worker that died or hung over it.
     pub(crate) async fn prepare(
         &self,
-        mut task: Task,
+        task: Task,
         head: Bytes,
         complete: bool,
+        draw: bool,
     ) -> Result<Option<(Prepared, Bytes)>, Fault> {
-        task.time_ms = self.shared.config.workers.prepare_timeout_ms;
-        match self.short(Request::Prepare { task, complete }, head).await? {
+        let time_ms = self.shared.config.workers.prepare_timeout_ms;
+        match self.short(Request::Prepare { task, complete, draw, time_ms }, head).await? {
             (Reply::NeedMore, _) => Ok(None),
             (Reply::Prepared(prepared), placeholder) => Ok(Some((prepared, placeholder))),
             (reply, _) => Err(unexpected(reply)),
@@ -176,37 +159,44 @@ impl Pool {
     /// The fault of a worker that died or hung over it.
     pub(crate) async fn draw(&self, placeholder: Placeholder) -> Result<Bytes, Fault> {
         match self.short(Request::Draw(placeholder), Bytes::new()).await? {
-            (Reply::Done { .. }, bytes) => Ok(bytes),
+            (Reply::Drawn, bytes) => Ok(bytes),
             (reply, _) => Err(unexpected(reply)),
         }
     }
 
-    /// Decodes, runs and encodes. `peak_bytes` is admitted first.
+    /// Decodes a source once, then runs and encodes for each task; gives as many outcomes as there are tasks.
+    /// `peak_bytes` of memory is admitted first; of what waits for that, a higher `priority` goes first. Dropped, it is
+    /// cancelled.
     ///
     /// # Errors
-    /// The operation's failure, or the fault of a worker that died or hung over it.
+    /// That the source cannot be read, or the fault of a worker that died or hung over it. What one task does wrong is its
+    /// own outcome.
     pub(crate) async fn run(
         &self,
-        mut task: Task,
+        tasks: Vec<Task>,
         source: Bytes,
         peak_bytes: u64,
+        priority: i64,
         progress: Arc<dyn Fn(f32) + Send + Sync>,
-    ) -> Result<Outcome, Fault> {
-        task.time_ms = self.shared.config.workers.run_timeout_ms;
-        let limit = Duration::from_millis(task.time_ms);
+    ) -> Result<Vec<Result<Outcome, Fault>>, Fault> {
+        let time_ms = self.shared.config.workers.run_timeout_ms;
+        let limit = Duration::from_millis(time_ms);
         let deadline = Deadline { limit, key: "[workers] run_timeout_ms" };
         let (sender, outcome) = oneshot::channel();
+        let count = tasks.len();
         let assignment = Assignment {
-            request: Request::Run(task),
+            request: Request::Run { tasks, time_ms },
             payload: source,
             deadline,
             progress: Some(progress),
             again: false,
             outcome: sender,
         };
-        self.shared.queue.push_long(peak_bytes, assignment);
+        self.shared.queue.push_long(priority, peak_bytes, assignment);
         match self.outcome(outcome).await? {
-            (Reply::Done { width, height, usage }, bytes) => Ok(Outcome { width, height, usage, bytes }),
+            (Reply::Done { results, work_us, .. }, bytes) if results.len() == count => {
+                outcomes(results, bytes, work_us)
+            }
             (reply, _) => Err(unexpected(reply)),
         }
     }
@@ -323,16 +313,6 @@ async fn supervise(shared: Arc<Shared>, slot: Slot, mut ready: Option<Child>) {
     }
 }
 
-/// Why a worker has to be replaced.
-enum End {
-    /// It ended while it had nothing to do, or before it could begin.
-    Idle(Option<Assignment>),
-    /// It died of the task, while the plugin of this operation ran.
-    Task(Assignment, Option<String>),
-    /// The task was not done in time.
-    Late(Assignment, Option<String>),
-}
-
 /// Hands one worker its tasks; none when there will be no more.
 async fn serve(shared: &Shared, role: Role, child: &mut Child, mut first: Option<Assignment>) -> Option<End> {
     loop {
@@ -348,78 +328,10 @@ async fn serve(shared: &Shared, role: Role, child: &mut Child, mut first: Option
             continue;
         }
         shared.stats.busy.fetch_add(1, Ordering::Relaxed);
-        let end = perform(child, assignment).await;
+        let end = perform(child.for_task(), assignment).await;
         shared.stats.busy.fetch_sub(1, Ordering::Relaxed);
         if end.is_some() {
             return end;
-        }
-    }
-}
-
-async fn perform(child: &mut Child, assignment: Assignment) -> Option<End> {
-    let started = Instant::now();
-    let report = |done| {
-        if let Some(progress) = &assignment.progress {
-            progress(done);
-        }
-    };
-    report(0.0);
-    let mut culprit = None;
-    let exchange = async {
-        let sent = child.send(&assignment.request, &assignment.payload).await;
-        if sent.is_err() {
-            return Err(false);
-        }
-        let hear = |event| match event {
-            Event::Progress(done) => report(done),
-            Event::Calls(operation) => culprit = operation,
-        };
-        child.receive(hear).await.map_err(|_| true)
-    };
-    match tokio::time::timeout(assignment.deadline.limit, exchange).await {
-        Ok(Ok(outcome)) => {
-            tracing::debug!(ms = started.elapsed().as_millis() as u64, "task done");
-            let _ = assignment.outcome.send(Ok(outcome));
-            None
-        }
-        Ok(Err(true)) => Some(End::Task(assignment, culprit)),
-        // Gone before it could begin, which can happen once by chance; twice, and the task itself kills workers.
-        Ok(Err(false)) if !assignment.again => {
-            Some(End::Idle(Some(Assignment { again: true, ..assignment })))
-        }
-        Ok(Err(false)) => Some(End::Task(assignment, culprit)),
-        Err(_) => Some(End::Late(assignment, culprit)),
-    }
-}
-
-/// Why a task's worker is gone: of what it did itself, or of what a plugin did in it.
-fn death_fault(obituary: &str, limit_mb: u64, culprit: Option<&str>) -> Fault {
-    // What the Rust runtime says before it aborts; the one sign of RLIMIT_DATA that a process can give.
-    if obituary.contains("memory allocation of") {
-        let text =
-            format!("the worker ran out of memory ([workers] memory_limit_mb = {limit_mb}): {obituary}");
-        let fault = Fault::new(FaultKind::LimitExceeded, text);
-        return culprit.map_or(fault.clone(), |operation| fault.blamed_on(operation));
-    }
-    let Some(operation) = culprit else {
-        let fault = Fault::new(FaultKind::OperationFailed, format!("the worker died ({obituary})"));
-        return fault.retried(Retry::Worker);
-    };
-    // What a worker says of itself when a plugin's time is over.
-    let late = obituary.contains(LATE);
-    let kind = if late { FaultKind::PluginTimedOut } else { FaultKind::PluginTrapped };
-    let text = format!("the plugin of `{operation}` ended its worker ({obituary})");
-    let retry = if late { Retry::Never } else { Retry::Worker };
-    Fault::new(kind, text).blamed_on(operation).retried(retry)
-}
-
-fn late_fault(Deadline { limit, key }: Deadline, culprit: Option<&str>) -> Fault {
-    let text = format!("not done after {} ms ({key}); the worker was killed", limit.as_millis());
-    match culprit {
-        None => Fault::new(FaultKind::LimitExceeded, text),
-        Some(operation) => {
-            let text = format!("the plugin of `{operation}` was {text}");
-            Fault::new(FaultKind::PluginTimedOut, text).blamed_on(operation)
         }
     }
 }
@@ -430,4 +342,52 @@ fn spawn_fault(error: &SpawnError) -> Fault {
 
 fn unexpected(reply: Reply) -> Fault {
     Fault::new(FaultKind::OperationFailed, format!("the worker gave an answer out of turn: {reply:?}"))
+}
+
+/// Each task's result, cut out of what the worker sent without being copied.
+fn outcomes(
+    results: Vec<Result<Made, Fault>>,
+    mut bytes: Bytes,
+    work_us: u64,
+) -> Result<Vec<Result<Outcome, Fault>>, Fault> {
+    let announced = results.iter().flatten().map(|made| made.bytes).fold(0, u64::saturating_add);
+    if announced != bytes.len() as u64 {
+        let text = format!("the worker announced {announced} bytes and sent {}", bytes.len());
+        return Err(Fault::new(FaultKind::OperationFailed, text));
+    }
+    let mut outcome = |Made { width, height, usage, bytes: length }| {
+        let bytes = bytes.split_to(length as usize);
+        Outcome { width, height, usage, bytes, work_us }
+    };
+    Ok(results.into_iter().map(|result| result.map(&mut outcome)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(bytes: u64) -> Result<Made, Fault> {
+        Ok(Made { width: 1, height: 1, bytes, usage: Usage::default() })
+    }
+
+    #[test]
+    fn results_are_cut_out_of_the_payload() {
+        let (payload, fault) =
+            (Bytes::from(b"onethree".to_vec()), Fault::new(FaultKind::InvalidArgument, "no"));
+        let results = vec![made(3), Err(fault.clone()), made(0), made(5)];
+        let cut = outcomes(results, payload.clone(), 7).unwrap();
+        assert_eq!(cut[1].as_ref().unwrap_err(), &fault);
+        let bytes: Vec<&Bytes> = cut.iter().flatten().map(|outcome| &outcome.bytes).collect();
+        assert_eq!(bytes, ["one", "", "three"]);
+        assert_eq!(bytes[2].as_ptr(), payload[3..].as_ptr(), "copied");
+        assert!(cut.iter().flatten().all(|outcome| outcome.work_us == 7));
+    }
+
+    #[test]
+    fn a_worker_that_lies_about_lengths_is_not_believed() {
+        for lengths in [vec![made(9)], vec![made(3)], vec![made(u64::MAX), made(9)], vec![]] {
+            let fault = outcomes(lengths, Bytes::from_static(b"onethree"), 0).unwrap_err();
+            assert!(fault.text.contains("and sent 8"), "{fault}");
+        }
+    }
 }

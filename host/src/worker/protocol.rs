@@ -20,6 +20,8 @@ const MAX_MESSAGE: u32 = 64 << 20;
 /// Longest payload that a worker takes, in bytes: more than any source that the limits allow.
 const MAX_PAYLOAD: u64 = 4 << 30;
 const PREFIX: usize = 12;
+/// How many of the largest result the results of one run may take together.
+pub(super) const RESULTS_TOGETHER: u64 = 4;
 
 /// Server to worker.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,11 +35,23 @@ pub(crate) enum Request {
         task: Task,
         /// Whether the payload is the whole source.
         complete: bool,
+        /// Whether a placeholder is wanted.
+        draw: bool,
+        /// How long it may take before the server ends the worker.
+        time_ms: u64,
     },
-    /// Decode, run, encode. Payload: the source.
-    Run(Task),
+    /// Decode once, then run and encode for each task. Payload: the source.
+    Run {
+        /// What is to be done.
+        tasks: Vec<Task>,
+        /// How long all of it may take before the server ends the worker.
+        time_ms: u64,
+    },
     /// Draw a placeholder. No payload.
     Draw(Placeholder),
+    /// Nobody waits for the request under way any more; the one frame that may come before its answer. It has no answer
+    /// of its own, and is ignored when it comes too late.
+    Cancel,
 }
 
 /// The worker's settings.
@@ -79,9 +93,6 @@ pub(crate) struct Task {
     pub quality: u8,
     /// Where the operations' random numbers begin.
     pub seed: u64,
-    /// How long it may take before the server ends the worker; the pool's to say.
-    #[serde(default)]
-    pub time_ms: u64,
 }
 
 /// One operation of a task.
@@ -121,9 +132,9 @@ pub(crate) enum Reply {
     Unready(Fault),
     /// The source's header is not in these bytes yet.
     NeedMore,
-    /// The plan. Payload: the placeholder (none for output that is no image).
+    /// The plan. Payload: the placeholder (none where none is wanted, and for output that is no image).
     Prepared(Prepared),
-    /// How much of the running task is done, 0 to 1. More replies follow.
+    /// How much of the request is done, 0 to 1. More replies follow.
     Progress(f32),
     /// A line of a plugin's. More replies follow.
     Log {
@@ -138,17 +149,32 @@ pub(crate) enum Reply {
     Calls(String),
     /// It has returned. More replies follow.
     Returned,
-    /// The result's size. Payload: the result, or the drawn placeholder.
+    /// The run is over. Payload: the results, one after the other.
     Done {
-        /// Width in pixels.
-        width: u32,
-        /// Height in pixels.
-        height: u32,
-        /// What sandboxed plugins took for it.
-        usage: Usage,
+        /// What became of each task.
+        results: Vec<Result<Made, Fault>>,
+        /// Frames of the source that were decoded, for all tasks together.
+        decoded: u32,
+        /// Wall time from when the request was read until this reply is written, in microseconds.
+        work_us: u64,
     },
-    /// The task was refused or failed.
+    /// Payload: the placeholder.
+    Drawn,
+    /// The request was refused or failed as a whole.
     Refused(Fault),
+}
+
+/// A task's result, as it is announced; its bytes are part of the payload.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Made {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Length in bytes.
+    pub bytes: u64,
+    /// What its operations took.
+    pub usage: Usage,
 }
 
 /// An operation whose plugin is loaded.
@@ -187,12 +213,27 @@ pub(crate) struct Prepared {
     pub own_bytes: u64,
     /// Estimated memory of sandboxed plugins beside it, in bytes.
     pub guest_bytes: u64,
+    /// The source's file format; none for one that only a plugin reads.
+    pub source_format: Option<crate::format::Format>,
 }
 
-fn prefix(message: &[u8], payload: &[u8]) -> [u8; PREFIX] {
+impl Prepared {
+    /// Estimated memory of one run for several plans, as `own_bytes` and `guest_bytes`: they are worked off one after the
+    /// other on the same decoded source, while an encoder of each may hold a picture twice.
+    pub(crate) fn together(all: &[Self]) -> (u64, u64) {
+        let largest = |bytes: fn(&Self) -> u64| all.iter().map(bytes).max().unwrap_or_default();
+        let encoder = |plan: &Self| 2 * imgserve_sdk::PixelFormat::Rgba8.bytes(plan.width, plan.height);
+        // The largest estimate holds its own encoder already.
+        let encoders = all.iter().map(encoder).fold(0, u64::saturating_add);
+        let counted = all.iter().max_by_key(|plan| plan.own_bytes).map_or(0, encoder);
+        (largest(|plan| plan.own_bytes).saturating_add(encoders - counted), largest(|plan| plan.guest_bytes))
+    }
+}
+
+fn prefix(message_len: usize, payload_len: usize) -> [u8; PREFIX] {
     let mut prefix = [0; PREFIX];
-    prefix[..4].copy_from_slice(&(message.len() as u32).to_le_bytes());
-    prefix[4..].copy_from_slice(&(payload.len() as u64).to_le_bytes());
+    prefix[..4].copy_from_slice(&(message_len as u32).to_le_bytes());
+    prefix[4..].copy_from_slice(&(payload_len as u64).to_le_bytes());
     prefix
 }
 
@@ -210,13 +251,25 @@ fn parse<T: DeserializeOwned>(message: &[u8]) -> io::Result<T> {
     serde_json::from_slice(message).map_err(io::Error::from)
 }
 
-/// Writes a frame, blocking (the worker's side).
-pub(crate) fn write<T: Serialize>(stream: &mut impl Write, message: &T, payload: &[u8]) -> io::Result<()> {
+/// Writes a frame whose payload is these parts in order, blocking (the worker's side).
+pub(crate) fn write<T: Serialize, P: AsRef<[u8]>>(
+    stream: &mut impl Write,
+    message: &T,
+    payload: &[P],
+) -> io::Result<()> {
     let message = serde_json::to_vec(message)?;
-    stream.write_all(&prefix(&message, payload))?;
+    let payload_len = payload.iter().map(|part| part.as_ref().len()).sum();
+    stream.write_all(&prefix(message.len(), payload_len))?;
     stream.write_all(&message)?;
-    stream.write_all(payload)?;
+    for part in payload {
+        stream.write_all(part.as_ref())?;
+    }
     stream.flush()
+}
+
+/// Writes a frame without a payload, blocking (the worker's side).
+pub(crate) fn say<T: Serialize>(stream: &mut impl Write, message: &T) -> io::Result<()> {
+    write::<T, &[u8]>(stream, message, &[])
 }
 
 /// Reads a frame, blocking (the worker's side).
@@ -241,7 +294,7 @@ pub(crate) async fn send<T: Serialize>(
     payload: &[u8],
 ) -> io::Result<()> {
     let message = serde_json::to_vec(message)?;
-    stream.write_all(&prefix(&message, payload)).await?;
+    stream.write_all(&prefix(message.len(), payload.len())).await?;
     stream.write_all(&message).await?;
     stream.write_all(payload).await
 }
@@ -272,7 +325,7 @@ mod tests {
     #[tokio::test]
     async fn a_frame_arrives_as_it_was_sent_either_way() {
         let mut wire = Vec::new();
-        write(&mut wire, &Reply::Progress(0.5), b"payload").unwrap();
+        write(&mut wire, &Reply::Progress(0.5), &["pay", "load"]).unwrap();
         let (reply, payload) = receive::<Reply>(&mut wire.as_slice(), 7).await.unwrap();
         assert!(matches!(reply, Reply::Progress(0.5)));
         assert_eq!(payload, "payload");
@@ -287,10 +340,25 @@ mod tests {
     #[tokio::test]
     async fn a_cut_or_absurd_frame_is_an_error() {
         let mut wire = Vec::new();
-        write(&mut wire, &Reply::NeedMore, b"payload").unwrap();
+        write(&mut wire, &Reply::NeedMore, &["payload"]).unwrap();
         assert!(read::<Reply>(&mut &wire[..wire.len() - 1]).is_err());
         assert!(receive::<Reply>(&mut wire.as_slice(), 6).await.is_err(), "longer than the limit");
         assert!(receive::<Reply>(&mut &wire[..wire.len() - 1], 7).await.is_err());
         assert!(receive::<Reply>(&mut [0xff_u8; 64].as_slice(), 1 << 20).await.is_err());
+    }
+
+    #[test]
+    fn plans_together_share_the_decoded_source() {
+        let plan = |width, own_bytes, guest_bytes| Prepared {
+            width,
+            height: 10,
+            own_bytes,
+            guest_bytes,
+            source_format: None,
+        };
+        assert_eq!(Prepared::together(&[plan(10, 5000, 7)]), (5000, 7), "one alone as it is");
+        let (own, guests) = Prepared::together(&[plan(10, 5000, 7), plan(20, 9000, 0), plan(1, 3000, 9)]);
+        assert_eq!((own, guests), (9000 + 8 * 100 + 8 * 10, 9));
+        assert_eq!(Prepared::together(&[]), (0, 0));
     }
 }

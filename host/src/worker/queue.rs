@@ -1,7 +1,8 @@
-//! Which task a worker takes next: short tasks before long ones, long ones in order and only when they fit the
-//! memory budget. An express worker takes short tasks alone, so that a reply never waits behind a long job.
+//! Which task a worker takes next: short tasks before long ones, long ones by rank, in order, and only when they fit
+//! the memory budget. An express worker takes short tasks alone, so that a reply never waits behind a long job.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -28,13 +29,16 @@ pub(super) struct Queue<T> {
 #[derive(Debug)]
 struct Waiting<T> {
     short: VecDeque<T>,
-    long: VecDeque<(u64, T)>,
+    /// By rank, highest first, and by when they came: how many bytes, and what.
+    long: BTreeMap<(Reverse<i64>, u64), (u64, T)>,
+    /// How many long tasks there have been.
+    came: u64,
     closed: bool,
 }
 
 impl<T> Queue<T> {
     pub(super) fn new(budget: Arc<Budget>) -> Self {
-        let waiting = Waiting { short: VecDeque::new(), long: VecDeque::new(), closed: false };
+        let waiting = Waiting { short: VecDeque::new(), long: BTreeMap::new(), came: 0, closed: false };
         Self { waiting: Mutex::new(waiting), changed: Notify::new(), budget }
     }
 
@@ -48,9 +52,14 @@ impl<T> Queue<T> {
         self.changed.notify_waiters();
     }
 
-    /// Adds a long task of estimated `bytes`.
-    pub(super) fn push_long(&self, bytes: u64, task: T) {
-        self.lock().long.push_back((bytes, task));
+    /// Adds a long task of estimated `bytes`, before those of a lower rank.
+    pub(super) fn push_long(&self, rank: i64, bytes: u64, task: T) {
+        {
+            let mut waiting = self.lock();
+            waiting.came += 1;
+            let place = (Reverse(rank), waiting.came);
+            waiting.long.insert(place, (bytes, task));
+        }
         self.changed.notify_waiters();
     }
 
@@ -96,12 +105,12 @@ impl<T> Queue<T> {
         if let Some(task) = waiting.short.pop_front() {
             return Next::Task(task, None);
         }
-        let share = match waiting.long.front() {
-            Some((bytes, _)) if role == Role::General => self.budget.try_take(*bytes),
+        let share = match waiting.long.first_key_value() {
+            Some((_, (bytes, _))) if role == Role::General => self.budget.try_take(*bytes),
             _ => None,
         };
         if let Some(share) = share
-            && let Some((_, task)) = waiting.long.pop_front()
+            && let Some((_, (_, task))) = waiting.long.pop_first()
         {
             return Next::Task(task, Some(share));
         }
@@ -123,7 +132,7 @@ mod tests {
     #[tokio::test]
     async fn short_tasks_go_first_and_express_takes_only_those() {
         let queue = Queue::new(Budget::new(100));
-        queue.push_long(10, "long");
+        queue.push_long(0, 10, "long");
         queue.push_short("short");
         assert_eq!(queue.take(Role::General).await.unwrap().0, "short");
         queue.push_short("short 2");
@@ -136,8 +145,8 @@ mod tests {
     #[tokio::test]
     async fn a_long_task_waits_until_it_fits() {
         let queue = Arc::new(Queue::new(Budget::new(100)));
-        queue.push_long(80, 1);
-        queue.push_long(80, 2);
+        queue.push_long(0, 80, 1);
+        queue.push_long(0, 80, 2);
         let (_, share) = queue.take(Role::General).await.unwrap();
         let waiting = tokio::spawn({
             let queue = Arc::clone(&queue);
@@ -150,9 +159,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_higher_rank_goes_first_and_equals_go_in_order() {
+        let queue = Queue::new(Budget::new(100));
+        for (rank, task) in [(0, "first"), (-1, "last"), (5, "urgent"), (0, "second"), (5, "urgent too")] {
+            queue.push_long(rank, 1, task);
+        }
+        let mut taken = Vec::new();
+        for _ in 0..5 {
+            taken.push(queue.take(Role::General).await.unwrap().0);
+        }
+        assert_eq!(taken, ["urgent", "urgent too", "first", "second", "last"]);
+    }
+
+    #[tokio::test]
     async fn a_closed_queue_is_emptied_first() {
         let queue = Queue::new(Budget::new(100));
-        queue.push_long(1, 1);
+        queue.push_long(0, 1, 1);
         queue.close();
         assert!(queue.take(Role::Express).await.is_none());
         assert!(queue.take(Role::General).await.is_some());

@@ -4,23 +4,25 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::time::Instant;
 
 use imgserve_sdk::Host;
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::Value;
 
-use super::host::{Link, StepHost};
-use super::protocol::{self, Loaded, Registered, Reply, Request, Setup};
+use super::chain::Done;
+use super::host::{Link, Share, StepHost};
+use super::protocol::{self, Loaded, Made, Registered, Reply, Request, Setup};
+use super::run::Ran;
 use super::sandbox;
 use super::stage::Operation;
-use super::task::Worker;
+use super::task::{Source, Worker, caught};
 use crate::config::PluginKind;
 use crate::depth::{MAX_DEPTH, depth};
 use crate::fault::{Fault, FaultKind, chain};
-use crate::plugin::{self, Deadline, Loader, Usage};
+use crate::plugin::{self, Deadline, Loader};
 
 /// The hidden command `worker`: serves tasks on stdin, which must be a Unix socket.
 pub(crate) fn serve() -> ExitCode {
@@ -47,14 +49,23 @@ fn serve_socket() -> io::Result<()> {
     let link = Link::new(stream.try_clone()?);
     let (worker, loaded) = match load(setup, link) {
         Ok(ready) => ready,
-        Err(fault) => return protocol::write(&mut stream, &Reply::Unready(fault), &[]),
+        Err(fault) => return protocol::say(&mut stream, &Reply::Unready(fault)),
     };
     let unenforced = sandbox::seal();
-    protocol::write(&mut stream, &Reply::Ready { loaded, unenforced }, &[])?;
+    protocol::say(&mut stream, &Reply::Ready { loaded, unenforced })?;
+    answer(&worker, &mut stream)
+}
+
+/// Answers one request after the other until there are no more.
+pub(super) fn answer(worker: &Worker, stream: &mut UnixStream) -> io::Result<()> {
     loop {
-        let (request, payload) = protocol::read(&mut stream)?;
-        let (reply, payload) = perform(&worker, request, payload);
-        protocol::write(&mut stream, &reply, &payload)?;
+        let (request, payload) = protocol::read(stream)?;
+        // It was on its way when its request was answered, or that gave up because of it.
+        if matches!(request, Request::Cancel) {
+            continue;
+        }
+        let (reply, payload) = perform(worker, request, payload);
+        protocol::write(stream, &reply, &payload)?;
     }
 }
 
@@ -78,7 +89,7 @@ fn die_with_the_server(stream: UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-fn load(setup: Setup, link: Rc<Link>) -> Result<(Worker, Vec<Loaded>), Fault> {
+pub(super) fn load(setup: Setup, link: Rc<Link>) -> Result<(Worker, Vec<Loaded>), Fault> {
     let deadline = Deadline::start().map_err(|error| Fault::of(FaultKind::OperationFailed, &error))?;
     let deadline = Rc::new(deadline);
     let mut loader = Loader::new(&deadline, setup.limits.max_source_frames);
@@ -116,7 +127,7 @@ fn load_one(loader: &mut Loader, link: &Rc<Link>, registered: Registered) -> Res
     }
     let plugin = loader.load(&settings, artifact.as_ref()).map_err(|error| chain(&error))?;
     let config: Rc<str> = Value::Object(settings.config.clone()).to_string().into();
-    let host: Rc<dyn Host> = Rc::new(StepHost::new(link, &name, &config, 0, (0, 1)));
+    let host: Rc<dyn Host> = Rc::new(StepHost::new(link, &name, &config, 0, Share::WHOLE));
     let description = plugin.describe(&host).map_err(|error| chain(&error))?;
     if outside {
         link.say(&Reply::Returned);
@@ -128,33 +139,37 @@ fn load_one(loader: &mut Loader, link: &Rc<Link>, registered: Registered) -> Res
     Ok(Operation { name, settings, config, plugin, description })
 }
 
-fn perform(worker: &Worker, request: Request, payload: Vec<u8>) -> (Reply, Vec<u8>) {
-    // A decoder that panics on a hostile image costs its task, not the worker.
-    let outcome = catch_unwind(AssertUnwindSafe(|| match request {
-        Request::Prepare { task, complete } => match worker.prepare(&task, &payload, complete)? {
-            None => Ok((Reply::NeedMore, Vec::new())),
-            Some((prepared, placeholder)) => Ok((Reply::Prepared(prepared), placeholder)),
-        },
-        Request::Run(task) => {
-            let done = worker.run(&task, payload)?;
-            Ok((Reply::Done { width: done.width, height: done.height, usage: done.usage }, done.bytes))
+/// The answer to a request, and the parts of its payload.
+fn perform(worker: &Worker, request: Request, payload: Vec<u8>) -> (Reply, Vec<Vec<u8>>) {
+    let began = Instant::now();
+    let outcome = caught(|| match request {
+        Request::Prepare { task, complete, draw, time_ms } => {
+            worker.begin(time_ms);
+            Ok(match worker.prepare(&task, &Source::new(&payload, complete), draw)? {
+                None => (Reply::NeedMore, Vec::new()),
+                Some((prepared, placeholder)) => (Reply::Prepared(prepared), vec![placeholder]),
+            })
         }
-        Request::Draw(placeholder) => {
-            let bytes = super::placeholder::draw(&placeholder)?;
-            let (width, height) = (placeholder.width, placeholder.height);
-            Ok((Reply::Done { width, height, usage: Usage::default() }, bytes))
+        Request::Run { tasks, time_ms } => {
+            worker.begin(time_ms);
+            Ok(done(worker.run(&tasks, payload)?, began))
         }
-        Request::Setup(_) => Err(Fault::new(FaultKind::OperationFailed, "set up twice")),
-    }));
-    match outcome {
-        Ok(Ok(done)) => done,
-        Ok(Err(fault)) => (Reply::Refused(fault), Vec::new()),
-        Err(payload) => (Reply::Refused(panic_fault(payload.as_ref())), Vec::new()),
-    }
+        Request::Draw(placeholder) => Ok((Reply::Drawn, vec![super::placeholder::draw(&placeholder)?])),
+        Request::Setup(_) | Request::Cancel => {
+            Err(Fault::new(FaultKind::OperationFailed, "a frame out of turn"))
+        }
+    });
+    outcome.unwrap_or_else(|fault| (Reply::Refused(fault), Vec::new()))
 }
 
-fn panic_fault(payload: &(dyn std::any::Any + Send)) -> Fault {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
-    Fault::new(FaultKind::OperationFailed, format!("panicked: {text}"))
+fn done(Ran { results, decoded }: Ran, began: Instant) -> (Reply, Vec<Vec<u8>>) {
+    let mut parts = Vec::with_capacity(results.len());
+    let mut announce = |Done { width, height, usage, bytes }| {
+        let made = Made { width, height, bytes: bytes.len() as u64, usage };
+        parts.push(bytes);
+        made
+    };
+    let results = results.into_iter().map(|result| result.map(&mut announce)).collect();
+    let work_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    (Reply::Done { results, decoded, work_us }, parts)
 }

@@ -194,8 +194,9 @@ impl Stage<'_> {
         (wanted != image.format()).then(|| codec::convert(image, wanted))
     }
 
-    /// Calls the operation, and holds what it gives to its plan.
+    /// Calls the operation, unless nobody waits for it any more, and holds what it gives to its plan.
     pub(super) fn run(&self, input: RunInput<'_>, window: Window) -> Result<Box<dyn Results>, Fault> {
+        self.link.go_on()?;
         let operation = self.operation;
         let began = Instant::now();
         let ran = operation

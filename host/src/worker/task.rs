@@ -1,25 +1,24 @@
-//! What a worker does with one source: probe and plan, or decode, run and encode. The only place where codecs and
-//! plugins meet.
+//! What a worker has loaded, and what it knows of a task before any pixel is decoded: the source's header, the plan of
+//! each operation, the memory that they will take.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use imgserve_sdk::abi::{Product, RunInput};
-use imgserve_sdk::{Host, Image, ImageRef, InputKind, PixelFormat, SourceHeader, Window};
+use imgserve_sdk::{Host, InputKind, PixelFormat, SourceHeader};
 use serde_json::{Map, Value};
 
-use super::host::{Link, StepHost};
+use super::host::{Link, Share, StepHost};
 use super::placeholder;
 use super::protocol::{Placeholder, Prepared, Task};
-use super::sink::{Sink, SinkError};
 use super::stage::{Operation, Stage, within_chain};
-use crate::codec::{self, CodecError, Decoder, Probe};
+use crate::codec::{self, CodecError, Probe};
 use crate::config::Limits;
 use crate::fault::{Fault, FaultKind};
 use crate::format::Format;
-use crate::plugin::{Deadline, Results, Usage};
+use crate::plugin::Deadline;
 
 /// Bytes of the source that an operation which reads its own format gets to plan on.
 const HEAD: usize = 64 << 10;
@@ -36,98 +35,57 @@ pub(super) struct Worker {
     pub(super) missing: HashMap<String, String>,
 }
 
-/// A task that is done.
-#[derive(Debug)]
-pub(super) struct Done {
-    pub(super) width: u32,
-    pub(super) height: u32,
-    pub(super) usage: Usage,
-    /// The encoded result.
-    pub(super) bytes: Vec<u8>,
+/// The bytes of a source, probed once at most, however many tasks look at it.
+pub(super) struct Source<'b> {
+    bytes: &'b [u8],
+    /// Whether there are no more.
+    complete: bool,
+    probed: OnceCell<Result<Probe, Fault>>,
+}
+
+impl<'b> Source<'b> {
+    pub(super) fn new(bytes: &'b [u8], complete: bool) -> Self {
+        Self { bytes, complete, probed: OnceCell::new() }
+    }
+
+    fn probe(&self, limits: &codec::Limits) -> Result<Probe, Fault> {
+        let probe = || codec::probe(self.bytes, self.complete, limits).map_err(codec_fault);
+        self.probed.get_or_init(probe).clone()
+    }
 }
 
 /// What is known of a source before it is decoded.
-struct Header {
+pub(super) struct Header {
     /// As the operation sees it.
     source: SourceHeader,
     /// As the codec sees it; none for a format that only the operation reads.
-    codec: Option<codec::Header>,
+    pub(super) codec: Option<codec::Header>,
 }
 
 impl Worker {
-    /// Plans on a source's first bytes and draws the placeholder; none when the bytes do not suffice.
+    /// Plans on a source's first bytes and draws the placeholder if one is wanted; none when the bytes do not suffice.
     pub(super) fn prepare(
         &self,
         task: &Task,
-        head: &[u8],
-        complete: bool,
+        source: &Source<'_>,
+        draw: bool,
     ) -> Result<Option<(Prepared, Vec<u8>)>, Fault> {
-        self.begin(task);
-        let Some(header) = self.header(self.first(task)?, task, head, complete)? else { return Ok(None) };
-        let stages = self.stages(task, &header)?;
+        let Some(header) = self.header(task, source)? else { return Ok(None) };
+        let stages = self.stages(task, &header, Share::WHOLE)?;
         let (own_bytes, guest_bytes) = self.peak(&header, &stages)?;
         let Some(Stage { plan, .. }) = stages.last() else { return Err(no_steps()) };
-        let placeholder = match task.format {
-            None => Vec::new(),
-            Some(format) => placeholder::draw(&Placeholder {
-                width: plan.width,
-                height: plan.height,
-                format,
-                failed: false,
-            })?,
-        };
         let (width, height) = (plan.width, plan.height);
-        Ok(Some((Prepared { width, height, own_bytes, guest_bytes }, placeholder)))
-    }
-
-    /// Does the work.
-    pub(super) fn run(&self, task: &Task, source: Vec<u8>) -> Result<Done, Fault> {
-        self.begin(task);
-        let header = self.header(self.first(task)?, task, &source, true)?.ok_or_else(|| {
-            Fault::new(FaultKind::UnreadableSource, "the source ends before its dimensions")
-        })?;
-        let stages = self.stages(task, &header)?;
-        let Some((first, rest)) = stages.split_first() else { return Err(no_steps()) };
-        let mut sink = Sink::new(task, self.limits.max_source_frames);
-        match (&first.operation.description.input, &header.codec) {
-            (InputKind::Encoded { .. }, _) => {
-                let results = first.run(RunInput::Encoded(&source), Window::FULL)?;
-                drop(source);
-                pass(Some(first), rest, Held::Results(results), (0, Window::FULL), &mut sink)?;
-            }
-            (InputKind::Pixels { .. }, Some(header)) => {
-                let limits = self.codec_limits();
-                let mut decoder =
-                    Decoder::new(&source, header, &first.plan.decode, &limits).map_err(codec_fault)?;
-                sink.loops = decoder.loops();
-                let all = sink.animates() || stages.iter().any(Stage::takes_all);
-                while let Some(frame) = decoder.next_frame().map_err(codec_fault)? {
-                    let at = (frame.delay_ms, decoder.window());
-                    pass(None, &stages, Held::Image(frame.image), at, &mut sink)?;
-                    if !all {
-                        break;
-                    }
-                }
-                together(&stages, decoder.window(), &mut sink)?;
-            }
-            (InputKind::Pixels { .. }, None) => {
-                return Err(Fault::new(FaultKind::UnreadableSource, "the source is not an image"));
-            }
-        }
-        let bytes = sink.finish()?;
-        if bytes.len() as u64 > self.limits.max_result_mb << 20 {
-            let (have, limit) = (bytes.len() >> 20, self.limits.max_result_mb);
-            let text = format!("the result has {have} MiB, more than [limits] max_result_mb = {limit}");
-            return Err(Fault::new(FaultKind::LimitExceeded, text));
-        }
-        let usage = stages.iter().fold(Usage::default(), |usage, stage| usage.and(stage.usage.get()));
-        let plan = &stages.last().unwrap_or(first).plan;
-        Ok(Done { width: plan.width, height: plan.height, usage, bytes })
+        let placeholder = match task.format {
+            Some(format) if draw => placeholder::draw(&Placeholder { width, height, format, failed: false })?,
+            _ => Vec::new(),
+        };
+        let source_format = header.codec.map(|header| header.format);
+        Ok(Some((Prepared { width, height, own_bytes, guest_bytes, source_format }, placeholder)))
     }
 
     /// Operations are told to hurry before they are ended, and ended before the server ends the worker.
-    fn begin(&self, task: &Task) {
-        let time = Duration::from_millis(task.time_ms);
+    pub(super) fn begin(&self, time_ms: u64) {
+        let time = Duration::from_millis(time_ms);
         self.link.begin(time.mul_f32(0.8));
         self.deadline.begin_task(time.mul_f32(0.9));
     }
@@ -144,7 +102,7 @@ impl Worker {
     }
 
     /// All operations of a task, each planned on the plan before it.
-    fn stages(&self, task: &Task, header: &Header) -> Result<Vec<Stage<'_>>, Fault> {
+    pub(super) fn stages(&self, task: &Task, header: &Header, share: Share) -> Result<Vec<Stage<'_>>, Fault> {
         let mut stages: Vec<Stage<'_>> = Vec::with_capacity(task.steps.len());
         for (index, step) in task.steps.iter().enumerate() {
             let operation = self.operation(&step.operation)?;
@@ -162,10 +120,13 @@ impl Worker {
                 header.pixels = codec::pick_format(formats, header.pixels);
             }
             let place = (index, task.steps.len());
-            let host = StepHost::new(&self.link, &step.operation, &operation.config, task.seed, place);
-            let host: Rc<dyn Host> = Rc::new(host);
+            let host = || -> Rc<dyn Host> {
+                let (seed, share) =
+                    (task.seed.wrapping_add(index as u64), share.part(index, task.steps.len()));
+                Rc::new(StepHost::new(&self.link, &step.operation, &operation.config, seed, share))
+            };
             let args = args_json(&step.args);
-            let plan = operation.plan(&args, &header, &host, &self.link, self.limits.max_output_pixels);
+            let plan = operation.plan(&args, &header, &host(), &self.link, self.limits.max_output_pixels);
             let plan = plan.map_err(|fault| within_chain(fault, place))?;
             stages.push(Stage {
                 operation,
@@ -173,13 +134,7 @@ impl Worker {
                 header,
                 plan,
                 // Another one for the run, so that its random numbers begin where a second run's do.
-                host: Rc::new(StepHost::new(
-                    &self.link,
-                    &step.operation,
-                    &operation.config,
-                    task.seed,
-                    place,
-                )),
+                host: host(),
                 link: &self.link,
                 place,
                 memory_limit: self.memory_limit,
@@ -238,17 +193,13 @@ impl Worker {
         Ok((own, guests))
     }
 
-    fn codec_limits(&self) -> codec::Limits {
+    pub(super) fn codec_limits(&self) -> codec::Limits {
         codec::Limits { max_pixels: self.limits.max_source_pixels, max_frames: self.limits.max_source_frames }
     }
 
-    fn header(
-        &self,
-        operation: &Operation,
-        task: &Task,
-        bytes: &[u8],
-        complete: bool,
-    ) -> Result<Option<Header>, Fault> {
+    /// What a task's first operation can know of the source; none when its bytes do not suffice.
+    pub(super) fn header(&self, task: &Task, source: &Source<'_>) -> Result<Option<Header>, Fault> {
+        let (operation, bytes) = (self.first(task)?, source.bytes);
         let taken = match &operation.description.input {
             InputKind::Pixels { .. } => None,
             InputKind::Encoded { formats } => Some(formats),
@@ -263,9 +214,7 @@ impl Worker {
             FaultKind::UnreadableSource if drawing => Fault { kind: FaultKind::InvalidSvg, ..fault },
             _ => fault,
         };
-        let probed =
-            codec::probe(bytes, complete, &self.codec_limits()).map_err(codec_fault).map_err(refuse)?;
-        let header = match probed {
+        let header = match source.probe(&self.codec_limits()).map_err(refuse)? {
             Probe::NeedMore => return Ok(None),
             Probe::Header(header) => header,
         };
@@ -282,95 +231,7 @@ impl Worker {
     }
 }
 
-/// Pixels on their way from one operation to the next.
-enum Held {
-    Image(Image),
-    Results(Box<dyn Results>),
-}
-
-/// Hands an image on through the operations that are left, and at last to the sink. Of two operations no more than what
-/// the first gave and what the second gives is held at once.
-fn pass<'s>(
-    mut from: Option<&'s Stage<'s>>,
-    stages: &'s [Stage<'s>],
-    mut held: Held,
-    (mut delay_ms, mut window): (u32, Window),
-    sink: &mut Sink<'_>,
-) -> Result<(), Fault> {
-    for (index, stage) in stages.iter().enumerate() {
-        let products = products(from, &held)?;
-        let next = match products[..] {
-            [Product::Pixels(image, own_delay)] => {
-                delay_ms = own_delay.max(delay_ms);
-                if stage.takes_all() {
-                    return stage.wait(accepted(stage, image), delay_ms);
-                }
-                stage.run_on(image, window)?
-            }
-            ref many => {
-                // An animation out of one call: each of its frames goes its own way, and the call's memory first.
-                let mut frames = Vec::with_capacity(many.len());
-                for product in many {
-                    let Product::Pixels(image, own_delay) = product else {
-                        return Err(from
-                            .unwrap_or(stage)
-                            .contract("gave encoded bytes to another operation"));
-                    };
-                    frames.push((Held::Image(image.to_image()), delay_ms.max(*own_delay)));
-                }
-                drop(products);
-                drop(held);
-                for (frame, delay_ms) in frames {
-                    pass(from, &stages[index..], frame, (delay_ms, window), sink)?;
-                }
-                return Ok(());
-            }
-        };
-        drop(products);
-        held = Held::Results(next);
-        (from, window) = (Some(stage), Window::FULL);
-    }
-    for product in products(from, &held)? {
-        sink.take(product, delay_ms).map_err(|error| match (error, from) {
-            (SinkError::Fault(fault), _) => fault,
-            (SinkError::Contract(text), Some(stage)) => stage.contract(text),
-            (SinkError::Contract(text), None) => Fault::new(FaultKind::OperationFailed, text),
-        })?;
-    }
-    Ok(())
-}
-
-/// Calls the operations that waited for all frames, in order.
-fn together(stages: &[Stage<'_>], mut window: Window, sink: &mut Sink<'_>) -> Result<(), Fault> {
-    for (index, stage) in stages.iter().enumerate() {
-        let images = stage.waited();
-        if !images.is_empty() {
-            let frames: Vec<(ImageRef<'_>, u32)> =
-                images.iter().map(|(image, delay)| (image.as_ref(), *delay)).collect();
-            let results = stage.run(RunInput::Frames(&frames), window)?;
-            pass(Some(stage), &stages[index + 1..], Held::Results(results), (0, Window::FULL), sink)?;
-        }
-        // Only the first operation sees a part of the source.
-        window = Window::FULL;
-    }
-    Ok(())
-}
-
-fn products<'h>(from: Option<&Stage<'_>>, held: &'h Held) -> Result<Vec<Product<'h>>, Fault> {
-    match (held, from) {
-        (Held::Image(image), _) => Ok(vec![Product::Pixels(image.as_ref(), 0)]),
-        (Held::Results(results), Some(stage)) => stage.products(results.as_ref()),
-        (Held::Results(results), None) => {
-            results.products().map_err(|error| Fault::of(FaultKind::OperationFailed, &error))
-        }
-    }
-}
-
-fn accepted(stage: &Stage<'_>, image: ImageRef<'_>) -> Image {
-    stage.converted(image).unwrap_or_else(|| image.to_image())
-}
-
-fn no_steps() -> Fault {
+pub(super) fn no_steps() -> Fault {
     Fault::new(FaultKind::OperationFailed, "a task without operations")
 }
 
@@ -397,4 +258,13 @@ pub(super) fn codec_fault(error: CodecError) -> Fault {
         _ => FaultKind::UnreadableSource,
     };
     Fault::of(kind, &error)
+}
+
+/// A decoder or encoder that panics on a hostile image costs its task, not the worker.
+pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Err(Fault::new(FaultKind::OperationFailed, format!("panicked: {text}")))
+    })
 }

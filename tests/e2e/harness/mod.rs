@@ -14,9 +14,14 @@ use tempfile::TempDir;
 /// Longer than any job of these tests takes on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The file of the program under test: IMGSERVE_TEST_BINARY, or the one that cargo has built for this.
+pub(crate) fn binary() -> PathBuf {
+    std::env::var_os("IMGSERVE_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_imgserve").into()).into()
+}
+
 /// The program under test.
 pub(crate) fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_imgserve"))
+    Command::new(binary())
 }
 
 /// A running server; killed when dropped.
@@ -155,6 +160,53 @@ impl Server {
         reply.job().to_owned()
     }
 
+    /// Posts JSON with headers; gives status, headers and body.
+    async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+        headers: &[(&'static str, &str)],
+    ) -> (u16, HeaderMap, Value) {
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await.unwrap();
+        (status, headers, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    /// Posts to `/v1/jobs`.
+    pub(crate) async fn post_job(
+        &self,
+        body: &Value,
+        headers: &[(&'static str, &str)],
+    ) -> (u16, HeaderMap, Value) {
+        let request = self.client.post(format!("{}/v1/jobs", self.origin)).body(body.to_string());
+        self.send(request, headers).await
+    }
+
+    pub(crate) async fn post_to(&self, path: &str) -> (u16, Value) {
+        let (status, _, body) = self.send(self.client.post(format!("{}{path}", self.origin)), &[]).await;
+        (status, body)
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> (u16, Value) {
+        let (status, _, body) = self.send(self.client.delete(format!("{}{path}", self.origin)), &[]).await;
+        (status, body)
+    }
+
+    /// Ends it as the kernel does when there is no memory left.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Starts it again, after it has ended, with the same files.
+    pub(crate) fn restart(&mut self) {
+        let mut process = spawn_again(self.directory.path());
+        let (lines, log) = follow(&mut process);
+        self.origin = lines.recv().unwrap().expect("it starts again");
+        (self.process, self.log) = (process, log);
+    }
+
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         let response = self.client.get(format!("{}{path}", self.origin)).send().await.unwrap();
         let status = response.status().as_u16();
@@ -168,7 +220,7 @@ impl Server {
         loop {
             let (status, record) = self.get(&format!("/v1/jobs/{job}")).await;
             assert_eq!(status, 200, "{record}");
-            if matches!(record["state"].as_str(), Some("succeeded" | "failed")) {
+            if matches!(record["state"].as_str(), Some("succeeded" | "failed" | "cancelled")) {
                 return record;
             }
             assert!(began.elapsed() < PATIENCE, "still not done: {record}");
@@ -265,6 +317,10 @@ fn write_config(directory: &Path, config: &str) {
 
 fn spawn(directory: &Path, config: &str) -> Child {
     write_config(directory, config);
+    spawn_again(directory)
+}
+
+fn spawn_again(directory: &Path) -> Child {
     program()
         .args(["start", "--foreground", "-host", "127.0.0.1", "-port", "0", "--config"])
         .arg(directory.join("imgserve.toml"))

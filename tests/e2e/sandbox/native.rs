@@ -32,16 +32,17 @@ async fn a_native_plugin_that_ends_its_worker_fails_one_job() {
     let limits = "time_limit_ms = 1500";
     let server = server(&section("misbehave", &plugin("misbehave.so"), limits));
     let mut restarts = 0;
-    for (mode, kind, texts) in [
-        ("abort", "plugin-trapped", &["SIGABRT"][..]),
-        ("recurse", "plugin-trapped", &["stack overflow"]),
-        ("loop", "plugin-timed-out", &["not done after 1500 ms (time_limit_ms)"]),
+    // A worker that dies may do so by chance: its job is tried three times. One that is ended for its time is not.
+    for (mode, kind, texts, workers) in [
+        ("abort", "plugin-trapped", &["SIGABRT"][..], 3),
+        ("recurse", "plugin-trapped", &["stack overflow"], 3),
+        ("loop", "plugin-timed-out", &["not done after 1500 ms (time_limit_ms)"], 1),
     ] {
         let (found_kind, text) = fails(&server, "misbehave", json!({ "mode": mode })).await;
         check(mode, (&found_kind, &text), (kind, texts), "the plugin of `misbehave` ended its worker");
         let source = picture(&server);
         server.succeed("misbehave", &source, &server.file_url("good.png"), json!({})).await;
-        restarts += 1;
+        restarts += workers;
         assert_eq!(server.restarts().await, restarts, "{mode}");
     }
     let (code, text) = refused(&server, "misbehave", json!({ "mode": "abort", "where": "plan" })).await;

@@ -12,6 +12,7 @@ use axum::response::{Html, IntoResponse};
 use axum::routing::{get, post};
 use bytes::Bytes;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::Authority;
 
@@ -22,7 +23,16 @@ const FORM: &str = r#"<!doctype html><title>Upload</title>
 <form action="/take" method="post" enctype="multipart/form-data">
 <input type="hidden" name="token" value="t&amp;0"><input type="file" name="picture"><button>Send</button></form>"#;
 
-type Files = Arc<Mutex<HashMap<String, Vec<Bytes>>>>;
+/// What the server holds, and how it is asked for it.
+#[derive(Debug, Default)]
+struct Shelf {
+    files: Mutex<HashMap<String, Vec<Bytes>>>,
+    fetches: Mutex<HashMap<String, usize>>,
+    /// Whether GETs of files have to wait.
+    holding: watch::Sender<bool>,
+}
+
+type Files = Arc<Shelf>;
 
 /// A running HTTP or HTTPS server and what it holds.
 #[derive(Clone, Debug)]
@@ -57,7 +67,17 @@ impl Web {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Vec<Bytes>>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.files.files)
+    }
+
+    /// How often a file was asked for.
+    pub fn fetches(&self, name: &str) -> usize {
+        lock(&self.files.fetches).get(name).copied().unwrap_or_default()
+    }
+
+    /// Lets those who ask for files wait, or wait no longer.
+    pub fn hold(&self, holding: bool) {
+        self.files.holding.send_replace(holding);
     }
 
     /// Offers a file under `/files/NAME`.
@@ -81,6 +101,10 @@ impl Web {
     }
 }
 
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn routes(files: Files) -> Router {
     Router::new()
         .route("/", get(|| async { ([(header::SET_COOKIE, "session=s1; Path=/")], Html(FORM)) }))
@@ -92,8 +116,10 @@ fn routes(files: Files) -> Router {
 }
 
 async fn give(State(files): State<Files>, Path(name): Path<String>) -> impl IntoResponse {
-    let found =
-        files.lock().unwrap_or_else(PoisonError::into_inner).get(&name).and_then(|all| all.last().cloned());
+    *lock(&files.fetches).entry(name.clone()).or_default() += 1;
+    // The sender is held by the server itself.
+    let _ = files.holding.subscribe().wait_for(|holding| !holding).await;
+    let found = lock(&files.files).get(&name).and_then(|all| all.last().cloned());
     found.ok_or(StatusCode::NOT_FOUND)
 }
 
@@ -103,7 +129,7 @@ async fn keep(State(files): State<Files>, Path(name): Path<String>, body: Bytes)
 }
 
 fn store(files: &Files, name: String, body: Bytes) {
-    files.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default().push(body);
+    lock(&files.files).entry(name).or_default().push(body);
 }
 
 async fn take(State(files): State<Files>, headers: HeaderMap, form: Multipart) -> StatusCode {

@@ -108,6 +108,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let directory = make_directory(arguments.dir.as_deref())?;
     let mut config = Config::parse(&format!("{CONFIG}{PRESET}"))?;
     config.access.file_roots = vec![directory.join(page::FILES)];
+    config.jobs.journal = directory.join("journal.db");
     if arguments.verbose {
         config.log.level = "info".to_owned();
     }

@@ -111,17 +111,17 @@ impl Lab {
             format: trial.format,
             quality: 90,
             seed: 0,
-            time_ms: 0,
         };
         self.runtime.block_on(async {
-            let prepared = self.pool.prepare(task.clone(), trial.source.clone(), true).await?;
+            let prepared = self.pool.prepare(task.clone(), trial.source.clone(), true, true).await?;
             let (prepared, _) = prepared.ok_or_else(|| {
                 Fault::new(crate::fault::FaultKind::UnreadableSource, "the source ends before its dimensions")
             })?;
             let began = Instant::now();
             let nobody_asks = Arc::new(|_| {});
-            let outcome = self.pool.run(task, trial.source.clone(), prepared.own_bytes, nobody_asks).await?;
-            Ok(Measured { prepared, outcome, took: began.elapsed() })
+            let (source, peak_bytes) = (trial.source.clone(), prepared.own_bytes);
+            let mut outcomes = self.pool.run(vec![task], source, peak_bytes, 0, nobody_asks).await?;
+            Ok(Measured { prepared, outcome: outcomes.swap_remove(0)?, took: began.elapsed() })
         })
     }
 

@@ -14,7 +14,7 @@ use axum::Router;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Fetch, Transfer, TransferConfig, TransferError};
+use super::{Fetch, PartMark, Transfer, TransferConfig, TransferError, random_name};
 
 /// Loopback opened, and limits that no healthy test comes near.
 pub(in crate::transfer) fn config() -> TransferConfig {
@@ -36,6 +36,11 @@ fn impatient() -> Transfer {
 
 fn transfer() -> Transfer {
     Transfer::new(config()).unwrap()
+}
+
+/// One that no other store has.
+pub(in crate::transfer) fn mark() -> PartMark {
+    PartMark { own: random_name(), stale: Vec::new() }
 }
 
 /// Fetches all of a source.

@@ -1,13 +1,15 @@
-//! How each format is recognised by its first bytes; file name and media type are never asked.
+//! How each format is recognised by its first bytes; file name and media type are never asked. Nothing is decoded.
 
-use crate::format::Format;
+use super::Format;
 
 /// What the first bytes tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sniff {
+pub(crate) enum Sniff {
+    /// They are of this format.
     Is(Format),
     /// Too few bytes to tell.
     Open,
+    /// They are of none.
     Unknown,
 }
 
@@ -16,7 +18,8 @@ const MAGIC_BYTES: usize = 18;
 /// How much XML prologue may stand before `<svg`.
 const PROLOGUE_BYTES: usize = 16 * 1024;
 
-pub(super) fn sniff(bytes: &[u8]) -> Sniff {
+/// Which format `bytes`, the first ones of a file, are of.
+pub(crate) fn sniff(bytes: &[u8]) -> Sniff {
     if let Some(format) = magic(bytes) {
         return Sniff::Is(format);
     }

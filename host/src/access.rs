@@ -1,0 +1,256 @@
+//! Who may do what: API keys and their scopes, signed URLs, signatures of webhooks. Functions of their arguments alone:
+//! knows neither HTTP nor the clock; `http` asks it and answers.
+//!
+//! # Layout
+//! - this file: the keys of the configuration, and the client that one of them names
+//! - `signed_url`: which URLs of `GET …/render` are signed, and with what
+//! - `webhook`: signatures by Standard Webhooks
+
+mod signed_url;
+pub(crate) mod webhook;
+
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
+
+pub(crate) use self::signed_url::{RESERVED, UrlKey};
+use crate::config::{Access, Scope};
+
+/// Why something is refused. No text says what would have been right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum Denied {
+    /// There are keys, and the client has sent none.
+    #[error("an API key is needed: send it as \"Authorization: Bearer KEY\"")]
+    NoKey,
+    /// It has sent one that is not in the configuration.
+    #[error("nobody has this API key ([[access.api_keys]])")]
+    UnknownKey,
+    /// Its key is not good for this.
+    #[error("the API key `{client}` has not the scope `{}` ([[access.api_keys]])", scope.as_str())]
+    OutOfScope {
+        /// The key's name.
+        client: String,
+        /// What it would need.
+        scope: Scope,
+    },
+    /// The URL has no signature, and there is a key that could have made one.
+    #[error("the URL is not signed: it must end in &sig=…, which `imgserve sign` adds; or send an API key")]
+    Unsigned,
+    /// The URL's query is not as `sign` makes it.
+    #[error("the signed URL must have {0}, as `imgserve sign` writes it")]
+    Malformed(&'static str),
+    /// `key` is not in the configuration.
+    #[error("no key for URLs has the name that the URL gives as `key` ([[access.url_keys]])")]
+    UnknownUrlKey,
+    /// It was signed otherwise, or not by this key.
+    #[error("the URL's signature is wrong: path and query must be, byte by byte, those that were signed")]
+    WrongSignature,
+    /// It was good for a time that is over.
+    #[error("the signed URL has expired ({seconds} s ago)")]
+    Expired {
+        /// How long ago.
+        seconds: u64,
+    },
+}
+
+/// Who sends a request, as far as keys tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Client {
+    /// The API key's name; `url:NAME` for whoever has a URL that the key NAME signed; "" when there are no keys.
+    pub name: String,
+    scopes: Vec<Scope>,
+}
+
+impl Client {
+    /// Whoever comes where no keys are: may do everything.
+    pub(crate) fn anyone() -> Self {
+        Self { name: String::new(), scopes: vec![Scope::Admin] }
+    }
+
+    /// Whether this client may do what needs `scope`; `admin` is good for everything.
+    pub(crate) fn may(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
+    }
+
+    /// This client, if it may do what needs `scope`.
+    ///
+    /// # Errors
+    /// [`Denied::OutOfScope`].
+    pub(crate) fn with(self, scope: Scope) -> Result<Self, Denied> {
+        match self.may(scope) {
+            true => Ok(self),
+            false => Err(Denied::OutOfScope { client: self.name, scope }),
+        }
+    }
+}
+
+/// The keys of the configuration.
+pub(crate) struct Keys {
+    api: Vec<ApiKey>,
+    urls: Vec<UrlKey>,
+}
+
+struct ApiKey {
+    digest: [u8; 32],
+    client: Client,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let api: Vec<&Client> = self.api.iter().map(|key| &key.client).collect();
+        f.debug_struct("Keys").field("api", &api).field("urls", &self.urls).finish()
+    }
+}
+
+impl Keys {
+    /// The keys of a configuration, which has checked them.
+    pub(crate) fn new(access: &Access) -> Self {
+        let api = access.api_keys.iter().filter_map(|key| {
+            let client = Client { name: key.name.clone(), scopes: key.scopes.clone() };
+            Some(ApiKey { digest: key.digest()?, client })
+        });
+        Self { api: api.collect(), urls: access.url_keys.iter().filter_map(UrlKey::new).collect() }
+    }
+
+    /// The client whose API key `bearer` is. Takes as long for one key as for another, right or wrong.
+    ///
+    /// # Errors
+    /// [`Denied::NoKey`] and [`Denied::UnknownKey`]; none when there are no API keys.
+    pub(crate) fn authenticate(&self, bearer: Option<&str>) -> Result<Client, Denied> {
+        if self.api.is_empty() {
+            return Ok(Client::anyone());
+        }
+        let digest: [u8; 32] = Sha256::digest(bearer.unwrap_or_default()).into();
+        let mut found = u64::MAX;
+        for (index, key) in (0_u64..).zip(&self.api) {
+            found.conditional_assign(&index, key.digest.ct_eq(&digest));
+        }
+        let client = usize::try_from(found).ok().and_then(|index| self.api.get(index));
+        match (bearer, client) {
+            (None, _) => Err(Denied::NoKey),
+            (Some(_), Some(key)) => Ok(key.client.clone()),
+            (Some(_), None) => Err(Denied::UnknownKey),
+        }
+    }
+
+    /// The client that may have `GET …/render` at this path and query: one with an API key of the scope `operations`, or
+    /// whoever has a signed URL. `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// What is wrong with the key or the URL, whichever the client has used.
+    pub(crate) fn may_render(
+        &self,
+        bearer: Option<&str>,
+        path_and_query: &str,
+        now: u64,
+    ) -> Result<Client, Denied> {
+        let unsigned = !signed_url::is_signed(path_and_query);
+        let by_key = !self.api.is_empty() && bearer.is_some();
+        if self.urls.is_empty() || (unsigned && by_key) {
+            return self.authenticate(bearer)?.with(Scope::Operations);
+        }
+        // Either suffices: who has a good key needs no good URL, and the other way round.
+        let by_key =
+            by_key.then(|| self.authenticate(bearer).and_then(|client| client.with(Scope::Operations)));
+        if let Some(Ok(client)) = by_key {
+            return Ok(client);
+        }
+        let key = signed_url::verify(&self.urls, path_and_query, now)?;
+        Ok(Client { name: format!("url:{}", key.name), scopes: vec![Scope::Operations] })
+    }
+}
+
+/// SHA-256 of an API key, in hexadecimal, as the configuration has it.
+pub(crate) fn digest_of(api_key: &str) -> String {
+    Sha256::digest(api_key).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn keys(text: &str) -> Keys {
+        Keys::new(&Config::parse(text).unwrap().access)
+    }
+
+    fn api(name: &str, key: &str, scopes: &str) -> String {
+        let digest = digest_of(key);
+        format!("[[access.api_keys]]\nname = '{name}'\nsha256 = '{digest}'\nscopes = {scopes}\n")
+    }
+
+    const WEB: &str =
+        "[[access.url_keys]]\nname = 'web'\nsecret = 'MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY='\n";
+
+    #[test]
+    fn a_digest_is_that_of_sha256sum() {
+        let known = "525e052b9f86297107b2e51778314e24547eb19c2c3f9551220a4f632372f8da";
+        assert_eq!(digest_of("imgserve_test"), known);
+    }
+
+    #[test]
+    fn without_keys_anyone_may_do_everything() {
+        for bearer in [None, Some("x")] {
+            let client = keys("").authenticate(bearer).unwrap();
+            assert!(client.name.is_empty() && Scope::ALL.into_iter().all(|scope| client.may(scope)));
+            assert!(keys("").may_render(bearer, "/v1/operations/resize/render", 0).is_ok());
+            assert!(keys(WEB).authenticate(bearer).is_ok(), "keys of URLs are for render alone");
+        }
+    }
+
+    #[test]
+    fn each_key_is_its_client_and_no_other_is_any() {
+        let text = [
+            api("shop", "one", "['jobs']"),
+            api("site", "two", "['operations']"),
+            api("me", "three", "['admin']"),
+        ];
+        let keys = keys(&text.concat());
+        let scopes = |key| {
+            let client = keys.authenticate(Some(key)).unwrap();
+            (client.name.clone(), Scope::ALL.map(|scope| client.may(scope)))
+        };
+        assert_eq!(scopes("one"), ("shop".to_owned(), [true, false, false]));
+        assert_eq!(scopes("two"), ("site".to_owned(), [false, true, false]));
+        assert_eq!(scopes("three"), ("me".to_owned(), [true, true, true]));
+        for wrong in ["", "on", "one ", "onE", "onetwo", &digest_of("one")] {
+            assert_eq!(keys.authenticate(Some(wrong)), Err(Denied::UnknownKey), "{wrong}");
+        }
+        assert_eq!(keys.authenticate(None), Err(Denied::NoKey));
+        let denied = keys.authenticate(Some("one")).unwrap().with(Scope::Admin).unwrap_err();
+        assert_eq!(denied.to_string(), "the API key `shop` has not the scope `admin` ([[access.api_keys]])");
+    }
+
+    #[test]
+    fn render_takes_a_key_or_a_signature() {
+        const PATH: &str = "/v1/operations/resize/render?src=a";
+        let text = format!("{WEB}{}{}", api("shop", "one", "['jobs']"), api("site", "two", "['operations']"));
+        let both = keys(&text);
+        let signed = both.urls[0].sign(PATH, None);
+        let name = |client: Result<Client, Denied>| client.map(|client| client.name);
+        assert_eq!(name(both.may_render(Some("two"), PATH, 0)), Ok("site".to_owned()));
+        assert_eq!(name(both.may_render(None, &signed, 0)), Ok("url:web".to_owned()));
+        assert_eq!(name(both.may_render(Some("one"), &signed, 0)), Ok("url:web".to_owned()));
+        assert_eq!(name(both.may_render(Some("three"), &signed, 0)), Ok("url:web".to_owned()));
+        let broken = signed.replace("src=a", "src=b");
+        assert_eq!(name(both.may_render(Some("two"), &broken, 0)), Ok("site".to_owned()));
+        assert_eq!(both.may_render(None, &broken, 0), Err(Denied::WrongSignature));
+        assert_eq!(both.may_render(None, PATH, 0), Err(Denied::Unsigned));
+        assert_eq!(both.may_render(Some("three"), PATH, 0), Err(Denied::UnknownKey));
+        let out_of_scope = Denied::OutOfScope { client: "shop".to_owned(), scope: Scope::Operations };
+        assert_eq!(both.may_render(Some("one"), PATH, 0), Err(out_of_scope));
+        assert_eq!(keys(WEB).may_render(Some("two"), PATH, 0), Err(Denied::Unsigned));
+        assert_eq!(name(keys(WEB).may_render(Some("two"), &signed, 0)), Ok("url:web".to_owned()));
+        let api_alone = keys(&api("site", "two", "['operations']"));
+        assert_eq!(api_alone.may_render(None, &signed, 0), Err(Denied::NoKey));
+    }
+
+    #[test]
+    fn keys_do_not_show_their_secrets() {
+        let shown = format!("{:?}", keys(&format!("{WEB}{}", api("shop", "one", "['jobs']"))));
+        assert!(shown.contains("shop") && shown.contains("web") && shown.contains("Jobs"));
+        assert!(!shown.contains("48, 49, 50") && !shown.contains("MDEy"), "{shown}");
+    }
+}

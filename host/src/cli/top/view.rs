@@ -1,0 +1,231 @@
+//! What `top` saw, in lines that fit the terminal.
+
+use super::look::Look;
+use super::{Failure, ui};
+use crate::cli::story::{Story, amount, moment, percent, span};
+use crate::fault::chain;
+
+/// Rows of a plain print, which scrolls.
+const ROWS: usize = 60;
+/// Cells of a progress bar.
+const BAR: usize = 10;
+/// Narrowest column of operations.
+const OPERATION: usize = 9;
+/// Most rows for jobs that wait, and for failures.
+const FEW: usize = 5;
+
+/// A line, and how it is shown where there are ways.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Styled {
+    pub(super) text: String,
+    pub(super) style: Style,
+}
+
+/// How a line is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    Plain,
+    Heading,
+    Bad,
+}
+
+/// The view of the server at `base`, for a terminal of `size` columns and rows or for none.
+pub(super) fn lines(base: &str, look: &Look, now_ms: u64, size: Option<(usize, usize)>) -> Vec<Styled> {
+    let mut page = Page { lines: Vec::new(), width: size.map(|(columns, _)| columns) };
+    page.numbers(base, look, now_ms);
+    let failed = look.failed.len().min(FEW);
+    let rows = size.map_or(ROWS, |(_, rows)| rows);
+    // Failures and their heading have their place below whatever runs.
+    let room = rows.saturating_sub(page.lines.len() + 4 + failed).max(1);
+    page.jobs(look, now_ms, room);
+    page.failures(&look.failed[..failed], now_ms);
+    page.lines.truncate(rows);
+    page.lines
+}
+
+/// Puts on top of what was seen last why it cannot be seen now.
+pub(super) fn trouble(shown: &mut [Styled], failure: &Failure) {
+    let text = chain(failure);
+    let reason = text.lines().next().unwrap_or_default();
+    if let Some(head) = shown.first_mut() {
+        let text = ui::cut(&format!("{reason}; trying again"), ui::width());
+        *head = Styled { text, style: Style::Bad };
+    }
+}
+
+#[derive(Debug)]
+struct Page {
+    lines: Vec<Styled>,
+    width: Option<usize>,
+}
+
+impl Page {
+    fn say(&mut self, style: Style, text: &str) {
+        self.lines.push(Styled { text: ui::cut(text, self.width), style });
+    }
+
+    fn numbers(&mut self, base: &str, look: &Look, now_ms: u64) {
+        let (numbers, pace) = (&look.numbers, look.pace);
+        let health = match (&numbers.journal_error, numbers.accepting, numbers.workers) {
+            (Some(error), ..) => Err(format!("takes no jobs: {error}")),
+            (None, false, _) => Err("takes no jobs: its queue is full, or it stops".to_owned()),
+            (None, true, 0) => Err("no worker is there".to_owned()),
+            (None, true, _) => Ok("takes jobs"),
+        };
+        let head = |health: &str| format!("imgserve at {base}, {}: {health}", moment(now_ms));
+        match health {
+            Ok(health) => self.say(Style::Heading, &head(health)),
+            Err(health) => self.say(Style::Bad, &head(&health)),
+        }
+        let tasks = format!("tasks waiting: {} short, {} long", numbers.waiting_short, numbers.waiting_long);
+        self.say(
+            Style::Plain,
+            &format!("queue    {} jobs, {} running; {tasks}", numbers.jobs, numbers.running),
+        );
+        let workers = format!("{} of {} busy", numbers.workers_busy, numbers.workers);
+        let memory = amount(numbers.memory_used_bytes);
+        let restarts = numbers.worker_restarts;
+        self.say(Style::Plain, &format!("workers  {workers}, {restarts} restarts, {memory} of tasks"));
+        let (rate, seconds) = (pace.jobs_per_second(), pace.ms as f64 / 1e3);
+        let style = if pace.failed > 0 { Style::Bad } else { Style::Plain };
+        self.say(
+            style,
+            &format!("pace     {rate:.1} jobs/s, {} failed (the last {seconds:.0} s)", pace.failed),
+        );
+    }
+
+    fn jobs(&mut self, look: &Look, now_ms: u64, room: usize) {
+        self.say(Style::Plain, "");
+        let running = look.running.len().min(room);
+        let waiting = look.waiting.len().min(FEW).min(room - running);
+        let jobs: Vec<&Story> = look.running.iter().take(running).chain(&look.waiting[..waiting]).collect();
+        let operations = jobs.iter().map(|job| job.operation().chars().count());
+        let operation = operations.max().unwrap_or_default().max(OPERATION);
+        let row = |[done, stage, name, attempt, age, id, gist]: [&str; 7]| {
+            format!("{done:<16} {stage:<8} {name:<operation$} {attempt:>3} {age:>6} {id:<36} {gist}")
+        };
+        let head = ["DONE", "STAGE", "OPERATION", "ATT", "AGE", "ID", "SOURCE → DESTINATION"];
+        self.say(Style::Heading, &row(head));
+        for job in &jobs {
+            let stage = job.stage.as_ref().map_or("waiting", |stage| stage.as_str());
+            let (name, attempt, age) = (job.operation(), job.attempt.to_string(), job.age(now_ms));
+            let gist = job.gist(now_ms);
+            self.say(Style::Plain, &row([&done(job), stage, &name, &attempt, &age, job.id.as_str(), &gist]));
+        }
+        let more = look.numbers.jobs.saturating_sub(jobs.len() as u64);
+        if more > 0 {
+            self.say(Style::Plain, &format!("and {more} more"));
+        }
+    }
+
+    fn failures(&mut self, failed: &[Story], now_ms: u64) {
+        if failed.is_empty() {
+            return;
+        }
+        self.say(Style::Plain, "");
+        self.say(Style::Heading, "LAST FAILURES");
+        for job in failed {
+            let ended = job.finished_at_ms.unwrap_or(job.accepted_at_ms);
+            let ago = format!("{} ago", span(now_ms.saturating_sub(ended)));
+            let (id, name, gist) = (job.id.as_str(), job.operation(), job.gist(now_ms));
+            self.say(Style::Plain, &format!("{ago:>10}  {id}  {name}: {gist}"));
+        }
+    }
+}
+
+/// A bar with its figure, of a job that runs.
+fn done(job: &Story) -> String {
+    if job.state.as_str() != "running" {
+        return String::new();
+    }
+    let full = (job.progress.clamp(0.0, 1.0) * BAR as f64).round() as usize;
+    format!("{}{} {:>5}", "█".repeat(full), "░".repeat(BAR - full), percent(job.progress))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::look::{Numbers, Pace};
+    use super::*;
+
+    const ID: &str = "01890000-0000-7000-8000-000000000000";
+
+    fn look(running: usize, failed: usize) -> Look {
+        let job = |state: &str| {
+            let story = json!({ "id": ID, "state": state, "operationType": "resize", "srcURL": "a", "dstURL": "b",
+                "accepted_at_ms": 1000, "finished_at_ms": 4000, "attempt": 1, "progress": 0.4, "stage": "working",
+                "error": { "kind": "busy", "text": "too much" } });
+            serde_json::from_value::<Story>(story).unwrap()
+        };
+        Look {
+            numbers: Numbers {
+                jobs: 30,
+                running: 2,
+                workers: 3,
+                workers_busy: 2,
+                accepting: true,
+                ..Numbers::default()
+            },
+            pace: Pace { ms: 10_000, ended: 35, failed: 5 },
+            running: vec![job("running"); running],
+            waiting: Vec::new(),
+            failed: vec![job("failed"); failed],
+        }
+    }
+
+    fn texts(lines: &[Styled]) -> Vec<&str> {
+        lines.iter().map(|line| line.text.as_str()).collect()
+    }
+
+    #[test]
+    fn everything_is_there_without_a_terminal() {
+        let lines = lines("http://h:1", &look(1, 1), 9000, None);
+        assert_eq!(
+            texts(&lines),
+            [
+                "imgserve at http://h:1, 1970-01-01T00:00:09Z: takes jobs",
+                "queue    30 jobs, 2 running; tasks waiting: 0 short, 0 long",
+                "workers  2 of 3 busy, 0 restarts, 0 B of tasks",
+                "pace     3.5 jobs/s, 5 failed (the last 10 s)",
+                "",
+                "DONE             STAGE    OPERATION ATT    AGE ID                                   SOURCE → DESTINATION",
+                &format!("████░░░░░░  40 % working  resize      1    8 s {ID} a → b"),
+                "and 29 more",
+                "",
+                "LAST FAILURES",
+                &format!("   5 s ago  {ID}  resize: busy: too much"),
+            ]
+        );
+        assert_eq!(lines[3].style, Style::Bad);
+    }
+
+    #[test]
+    fn it_fits_every_terminal() {
+        for (columns, rows) in [(80, 24), (20, 12), (200, 50), (1, 1), (40, 5)] {
+            for (running, failed) in [(0, 0), (100, 10), (3, 2)] {
+                let lines = lines("http://h:1", &look(running, failed), 9000, Some((columns, rows)));
+                assert!(lines.len() <= rows, "{} lines on {columns}×{rows}", lines.len());
+                assert!(lines.iter().all(|line| line.text.chars().count() <= columns));
+            }
+        }
+        let lines = lines("http://h:1", &look(100, 10), 9000, Some((100, 24)));
+        assert_eq!(lines.len(), 24);
+        assert!(lines[23].text.contains("busy"), "the failures are not pushed out: {lines:#?}");
+    }
+
+    #[test]
+    fn a_server_that_takes_nothing_says_why() {
+        let mut look = look(0, 0);
+        look.numbers =
+            serde_json::from_value(json!({ "accepting": false, "journal_error": "disk\u{7} full" })).unwrap();
+        let head = &lines("http://h:1", &look, 9000, None)[0];
+        assert!(
+            head.style == Style::Bad && head.text.ends_with("takes no jobs: disk\\u{7} full"),
+            "{head:?}"
+        );
+        let mut shown = lines("http://h:1", &look, 9000, None);
+        trouble(&mut shown, &Failure::Other("it is gone\nDo this.".to_owned()));
+        assert_eq!((shown[0].text.as_str(), shown[0].style), ("it is gone; trying again", Style::Bad));
+    }
+}

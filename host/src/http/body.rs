@@ -1,0 +1,82 @@
+//! A request's body, read whole: within a size and a time.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody as _};
+
+use crate::fault::{Fault, FaultKind};
+
+/// What a request's body may cost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BodyLimit {
+    pub(super) bytes: usize,
+    pub(super) time: Duration,
+}
+
+/// How many times as long as the longest body one may be that is read to its end, to be told that it is too long.
+const DISCARDED: usize = 32;
+/// The most that is thrown away of a body, in bytes.
+const MOST_DISCARDED: usize = 256 << 20;
+
+/// The whole body, if it comes in time and is not too long.
+pub(super) async fn read(body: Body, limit: BodyLimit) -> Result<Bytes, Fault> {
+    match tokio::time::timeout(limit.time, whole(body, limit.bytes)).await {
+        Ok(Ok(Some(body))) => Ok(body),
+        Ok(Ok(None)) => {
+            let text = format!("the body is too long ([server] max_body_kb = {})", limit.bytes >> 10);
+            Err(Fault::new(FaultKind::NotJson, text))
+        }
+        Ok(Err(error)) => Err(Fault::new(FaultKind::NotJson, format!("the body cannot be read: {error}"))),
+        Err(_) => {
+            Err(Fault::new(FaultKind::NotJson, "the body did not come in time ([server] body_timeout_s)"))
+        }
+    }
+}
+
+/// The body, or none when it is longer than `most`. What is too much of it is read all the same, within reason, and thrown
+/// away: a client that is still sending when the connection is closed never sees the reply.
+///
+/// # Errors
+/// When the client breaks off.
+pub(super) async fn whole(mut body: Body, most: usize) -> Result<Option<Bytes>, axum::Error> {
+    // The length is the client's to say: up to `most`, and no memory is taken before it is written to.
+    let announced = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
+    let mut kept = Vec::new();
+    if let Some(announced) = announced.filter(|announced| *announced <= most) {
+        kept.reserve_exact(announced);
+    }
+    while let Some(data) = next(&mut body).await? {
+        if kept.len() + data.len() > most {
+            drop(kept);
+            discard(body, most).await;
+            return Ok(None);
+        }
+        kept.extend_from_slice(&data);
+    }
+    Ok(Some(kept.into()))
+}
+
+/// Reads on a body of which no more than `most` bytes are wanted, for the client to see the reply.
+pub(super) async fn discard(mut body: Body, most: usize) {
+    let mut left = most.saturating_mul(DISCARDED).min(MOST_DISCARDED);
+    // Whether it comes to an end is the client's affair.
+    while let Ok(Some(data)) = next(&mut body).await {
+        left = left.saturating_sub(data.len());
+        if left == 0 {
+            break;
+        }
+    }
+}
+
+/// The next bytes of a body.
+async fn next(body: &mut Body) -> Result<Option<Bytes>, axum::Error> {
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
+        // What is no data is a trailer.
+        if let Ok(data) = frame?.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}

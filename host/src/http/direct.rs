@@ -1,0 +1,247 @@
+//! `POST /v1/operations/{name}` and `GET /v1/operations/{name}/render`: operations called directly. What is understood of
+//! the request, and how the result is told; all else is `job`'s.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Extension;
+use axum::body::{Body, Bytes, HttpBody as _};
+use axum::extract::multipart::{Field, MultipartError};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use url::form_urlencoded;
+
+use super::body::{self, BodyLimit};
+use super::compat::{WARNING, unknown_arguments};
+use super::negotiate;
+use super::peer::Peer;
+use super::problem::Problem;
+use super::v1::Name;
+use crate::access::RESERVED;
+use crate::fault::{Fault, FaultKind};
+use crate::job::{Answer, Call, Product, Render, Sent, Service};
+
+/// How long the parts took (W3C, Server Timing).
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+/// What a client that hung up would be told.
+const CLIENT_GONE: StatusCode = StatusCode::REQUEST_TIMEOUT;
+
+/// Seconds for which what was rendered may be kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RenderAge(pub(super) u64);
+
+/// How many seconds a URL is good for, if it says when it expires.
+fn left(texts: &[(String, String)]) -> Option<u64> {
+    let (_, expires) = texts.iter().find(|(name, _)| name == "expires")?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    Some(expires.parse::<u64>().ok()?.saturating_sub(now))
+}
+
+/// `POST /v1/operations/{name}`
+pub(super) async fn operate(
+    State(service): State<Arc<Service>>,
+    name: Name,
+    Extension(limit): Extension<BodyLimit>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> Response {
+    let work = async {
+        let mut call = call(name, request.uri(), request.headers());
+        let sent = tokio::time::timeout(limit.time, receive(&service, &mut call, request)).await;
+        let late = |_| {
+            let detail = "the body did not come in time ([server] body_timeout_s)";
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "Body too slow", detail)
+        };
+        Ok::<_, Problem>(product(service.operate(&call, sent.map_err(late)??).await?))
+    };
+    answered(peer.while_there(work).await)
+}
+
+/// `GET /v1/operations/{name}/render`
+pub(super) async fn render(
+    State(service): State<Arc<Service>>,
+    name: Name,
+    Extension(RenderAge(seconds)): Extension<RenderAge>,
+    Extension(peer): Extension<Peer>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let work = async {
+        let mut call = call(name, &uri, &headers);
+        // Nothing is kept for longer than its URL is good for.
+        let seconds = left(&call.texts).map_or(seconds, |left| left.min(seconds));
+        call.texts.retain(|(name, _)| !RESERVED.contains(&name.as_str()));
+        let (sources, texts) = call.texts.into_iter().partition(|(name, _)| name == "src");
+        call.texts = texts;
+        let source = Vec::into_iter(sources).next_back().map(|(_, url)| url).unwrap_or_default();
+        let render = Render { call, source };
+        let answer = service.render(render, |tag| negotiate::has(&headers, tag)).await?;
+        Ok::<_, Problem>(rendered(answer, seconds))
+    };
+    answered(peer.while_there(work).await)
+}
+
+fn answered(answer: Option<Result<Response, Problem>>) -> Response {
+    match answer {
+        Some(answer) => answer.into_response(),
+        None => CLIENT_GONE.into_response(),
+    }
+}
+
+/// What the path, the query and the headers ask for.
+fn call(name: Name, uri: &Uri, headers: &HeaderMap) -> Call {
+    let query = uri.query().unwrap_or_default();
+    let parameters = form_urlencoded::parse(query.as_bytes()).into_owned();
+    let (json, texts): (Vec<_>, Vec<_>) = parameters.partition(|(name, _)| name == "args");
+    Call {
+        operation: name.map(|path| path.0).unwrap_or_default(),
+        json: json.into_iter().map(|(_, json)| json).collect(),
+        texts,
+        takes_webp: negotiate::takes(headers, "image/webp"),
+    }
+}
+
+/// The image that comes as the body, or as a part of it.
+async fn receive(service: &Service, call: &mut Call, request: Request) -> Result<Sent, Problem> {
+    let announced = request.body().size_hint().exact();
+    let room = match service.room(announced).await {
+        Ok(room) => room,
+        Err(fault) => {
+            // A client that waits to be told to go on is told this instead.
+            if !request.headers().contains_key(header::EXPECT) {
+                body::discard(request.into_body(), usize::MAX).await;
+            }
+            return Err(Problem::of_body(&fault));
+        }
+    };
+    let media_type = text(request.headers(), header::CONTENT_TYPE);
+    let is_form = media_type.as_deref().is_some_and(|name| essence(name) == "multipart/form-data");
+    if is_form {
+        let form = Form::read(request, room.limit()).await?;
+        call.json.splice(0..0, form.args);
+        let held = room.hold(form.image, form.media_type);
+        return Ok(Sent { held, name: form.file_name });
+    }
+    match body::whole(request.into_body(), room.limit()).await {
+        Ok(Some(bytes)) => Ok(Sent { held: room.hold(bytes, media_type), name: None }),
+        Ok(None) => Err(too_large(room.limit())),
+        Err(error) => Err(unreadable(&error.to_string())),
+    }
+}
+
+/// A form (RFC 7578) with an image and perhaps arguments.
+struct Form {
+    image: Bytes,
+    file_name: Option<String>,
+    media_type: Option<String>,
+    args: Option<String>,
+}
+
+impl Form {
+    async fn read(mut request: Request, limit: usize) -> Result<Self, Problem> {
+        DefaultBodyLimit::max(limit).apply(&mut request);
+        let form = Multipart::from_request(request, &()).await;
+        let mut form = form.map_err(|error| unreadable(&error.to_string()))?;
+        let (mut image, mut args) = (None, None);
+        while let Some(field) = form.next_field().await.map_err(|error| broken(&error, limit))? {
+            match field.name().map(str::to_owned).as_deref() {
+                Some("image") => {
+                    let file_name = field.file_name().map(str::to_owned);
+                    let media_type = field.content_type().map(str::to_owned);
+                    image = Some((bytes(field, limit).await?, file_name, media_type));
+                }
+                Some("args") => args = Some(field.text().await.map_err(|error| broken(&error, limit))?),
+                _ => {}
+            }
+        }
+        let (image, file_name, media_type) =
+            image.ok_or_else(|| unreadable("the form has no part `image`"))?;
+        Ok(Self { image, file_name, media_type, args })
+    }
+}
+
+async fn bytes(mut field: Field<'_>, limit: usize) -> Result<Bytes, Problem> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error, limit))? {
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.into())
+}
+
+fn broken(error: &MultipartError, limit: usize) -> Problem {
+    match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(limit),
+        _ => unreadable(&error.body_text()),
+    }
+}
+
+fn too_large(limit: usize) -> Problem {
+    let detail = format!("the body is too long ([limits] max_source_mb = {})", limit >> 20);
+    Problem::of_body(&Fault::new(FaultKind::LimitExceeded, detail))
+}
+
+fn unreadable(why: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "Body not understood", format!("the body cannot be read: {why}"))
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+fn essence(media_type: &str) -> String {
+    media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// The result itself.
+fn product(product: Product) -> Response {
+    let mut response = Response::new(Body::from(product.bytes));
+    let headers = response.headers_mut();
+    let media_type = HeaderValue::from_str(&product.media_type);
+    let unknown = HeaderValue::from_static("application/octet-stream");
+    headers.insert(header::CONTENT_TYPE, media_type.unwrap_or(unknown));
+    // What a plugin gives is what it says, whatever it looks like to a browser.
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if !product.unknown_arguments.is_empty() {
+        headers.insert(WARNING, unknown_arguments(&product.unknown_arguments));
+    }
+    let timings = &product.timings;
+    let parts = [
+        ("fetch", timings.fetch),
+        ("plan", Some(timings.plan)),
+        ("queue", Some(timings.queue)),
+        ("work", Some(timings.work)),
+    ];
+    headers.insert(SERVER_TIMING, server_timing(&parts));
+    response
+}
+
+/// Durations in milliseconds.
+fn server_timing(parts: &[(&str, Option<Duration>)]) -> HeaderValue {
+    let mut text = String::new();
+    for (name, duration) in parts {
+        let Some(duration) = duration else { continue };
+        let comma = if text.is_empty() { "" } else { ", " };
+        // Writing to a string does not fail.
+        let _ = write!(text, "{comma}{name};dur={:.3}", duration.as_secs_f64() * 1e3);
+    }
+    HeaderValue::from_str(&text).expect("names and numbers are a valid header value")
+}
+
+/// The result or that the client has it, and how long it may be kept.
+fn rendered(answer: Answer, seconds: u64) -> Response {
+    let mut response = match answer.product {
+        Some(result) => product(result),
+        None => StatusCode::NOT_MODIFIED.into_response(),
+    };
+    let headers = response.headers_mut();
+    let entity_tag = HeaderValue::from_str(&format!("\"{}\"", answer.entity_tag));
+    headers.insert(header::ETAG, entity_tag.expect("hexadecimal digits are a valid header value"));
+    let age = HeaderValue::from_str(&format!("public, max-age={seconds}"));
+    headers.insert(header::CACHE_CONTROL, age.expect("a number is a valid header value"));
+    if answer.negotiated {
+        headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+    }
+    response
+}

@@ -1,0 +1,127 @@
+//! `GET /v1/jobs/{id}/events`: server-sent events (HTML Living Standard, section 9.2), one each time the job's story
+//! changes, until it has ended.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+
+use super::jobs::{Name, id_of, unknown, view};
+use super::problem::Problem;
+use crate::access::Client;
+use crate::job::{JobId, Service};
+
+/// Shortest time between two events of progress.
+const PACE: Duration = Duration::from_millis(100);
+/// How often something is sent at least, so that proxies keep the connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+pub(super) async fn events(
+    State(service): State<Arc<Service>>,
+    Extension(client): Extension<Client>,
+    id: Name,
+) -> Result<Response, Problem> {
+    let id = id_of(id)?;
+    // Watched before it is looked at, so that no change is missed.
+    let changes = service.watch(id);
+    let job = service.job(id, view(&client)).await.map_err(|fault| Problem::of(&fault))?;
+    let first = job.ok_or_else(unknown)?;
+    let (sender, receiver) = mpsc::channel(8);
+    tokio::spawn(follow(service, id, changes, first, sender));
+    let mut response = Body::new(Stream { receiver, ended: false }).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// Sends the story whenever it has changed, until the job has ended or the client is gone.
+async fn follow(
+    service: Arc<Service>,
+    id: JobId,
+    mut changes: watch::Receiver<()>,
+    first: (Value, bool),
+    sender: mpsc::Sender<Bytes>,
+) {
+    let (mut story, mut ended) = first;
+    let mut told = None;
+    loop {
+        let event = match &told {
+            // Nobody was told of anything new: a comment keeps the connection.
+            Some(before) if *before == story => ":\n\n".to_owned(),
+            before => event(before.as_ref(), &story),
+        };
+        if sender.send(event.into()).await.is_err() || ended {
+            return;
+        }
+        told = Some(story.clone());
+        tokio::select! {
+            () = sender.closed() => return,
+            _ = tokio::time::timeout(KEEP_ALIVE, changes.changed()) => {}
+        }
+        tokio::time::sleep(PACE).await;
+        match service.job(id, None).await {
+            Ok(Some(now)) => (story, ended) = now,
+            // It is forgotten, or the journal is gone.
+            _ => return,
+        }
+    }
+}
+
+/// `state` when that has changed, else `progress`; the data is the whole story either way.
+fn event(before: Option<&Value>, story: &Value) -> String {
+    let changed = before.is_none_or(|before| before["state"] != story["state"]);
+    let name = if changed { "state" } else { "progress" };
+    format!("event: {name}\ndata: {story}\n\n")
+}
+
+/// What a channel brings, as a body.
+struct Stream {
+    receiver: mpsc::Receiver<Bytes>,
+    ended: bool,
+}
+
+impl http_body::Body for Stream {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        let next = self.receiver.poll_recv(context);
+        if let Poll::Ready(None) = next {
+            self.ended = true;
+        }
+        next.map(|event| event.map(|event| Ok(http_body::Frame::data(event))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_change_of_state_is_told_apart_from_progress() {
+        let running = json!({ "state": "running", "progress": 0.1 });
+        let further = json!({ "state": "running", "progress": 0.2 });
+        assert!(event(None, &running).starts_with("event: state\ndata: {"));
+        assert!(event(Some(&running), &further).starts_with("event: progress\n"));
+        assert!(event(Some(&further), &json!({ "state": "succeeded" })).starts_with("event: state\n"));
+    }
+}

@@ -1,0 +1,264 @@
+//! `/v1/jobs`: posting, looking, listing, cancelling, trying again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use super::body::{self, BodyLimit};
+use super::events;
+use super::problem::Problem;
+use crate::access::Client;
+use crate::config::Scope;
+use crate::fault::Fault;
+use crate::job::{Accepted, Api, Filter, JobId, JobState, Service, Submission, Wish};
+
+/// Longest time in seconds that a client may ask us to wait for an outcome.
+const MAX_WAIT_S: u64 = 300;
+/// Jobs on a page of the list, where the client does not say.
+const PAGE: usize = 50;
+/// Most jobs on a page.
+const MAX_PAGE: usize = 1000;
+/// Longest idempotency key, in bytes.
+const MAX_KEY: usize = 255;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+pub(super) fn routes() -> Router<Arc<Service>> {
+    Router::new()
+        .route("/jobs", get(list).post(submit))
+        .route("/jobs/{id}", get(job).delete(cancel))
+        .route("/jobs/{id}/events", get(events::events))
+        .route("/jobs/{id}/retry", post(retry))
+}
+
+pub(super) type Name = Result<Path<String>, PathRejection>;
+
+/// The idempotency key of a request, if it has one (draft-ietf-httpapi-idempotency-key-header).
+///
+/// # Errors
+/// A text, for one that cannot be a key.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, &'static str> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    match value.to_str() {
+        Ok(key) if (1..=MAX_KEY).contains(&key.len()) => Ok(Some(key.to_owned())),
+        _ => Err("Idempotency-Key must be 1 to 255 printable ASCII characters"),
+    }
+}
+
+async fn submit(
+    State(service): State<Arc<Service>>,
+    Extension(limit): Extension<BodyLimit>,
+    Extension(client): Extension<Client>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let idempotency_key = idempotency_key(&headers)
+        .map_err(|text| Problem::new(StatusCode::BAD_REQUEST, "Bad request", text))?;
+    let body = body::read(body, limit).await.map_err(|fault| Problem::of(&fault))?;
+    let submission = Submission { client: client.name, body, api: Api::V1, idempotency_key };
+    let accepted = service.accept(submission).await.map_err(|fault| Problem::of(&fault))?;
+    let Some(seconds) = wait_of(&headers) else { return Ok(told(&accepted, None)) };
+    let outcome = service.outcome(accepted.id, Duration::from_secs(seconds)).await;
+    let outcome = outcome.map_err(|fault| Problem::of(&fault))?;
+    let mut response = told(&accepted, outcome);
+    if let Ok(applied) = HeaderValue::from_str(&format!("wait={seconds}")) {
+        response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    }
+    Ok(response)
+}
+
+/// 202 with where to ask, or 200 with the outcome.
+fn told(accepted: &Accepted, outcome: Option<Value>) -> Response {
+    let path = format!("/v1/jobs/{}", accepted.id);
+    let mut response = match outcome {
+        Some(outcome) => (StatusCode::OK, Json(outcome)).into_response(),
+        None => (StatusCode::ACCEPTED, Json(acknowledgement(accepted))).into_response(),
+    };
+    let headers = response.headers_mut();
+    if let Ok(location) = HeaderValue::from_str(&path) {
+        headers.insert(header::LOCATION, location);
+    }
+    if accepted.replayed {
+        headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+fn acknowledgement(accepted: &Accepted) -> Value {
+    let mut body = json!({ "id": accepted.id });
+    match accepted.destinations.as_slice() {
+        [only] => body["dstURL"] = json!(only),
+        several => body["outputs"] = several.iter().map(|url| json!({ "dstURL": url })).collect(),
+    }
+    if !accepted.unknown_arguments.is_empty() {
+        body["unknownArguments"] = json!(accepted.unknown_arguments);
+    }
+    body
+}
+
+/// How many seconds the client prefers to wait (RFC 7240, section 4.3).
+fn wait_of(headers: &HeaderMap) -> Option<u64> {
+    let values = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
+    let mut preferences = values.flat_map(|value| value.split([',', ';'])).map(str::trim);
+    let wait = preferences.find_map(|preference| {
+        let (name, value) = preference.split_once('=')?;
+        name.trim()
+            .eq_ignore_ascii_case("wait")
+            .then(|| value.trim().trim_matches('"').parse::<u64>().ok())?
+    })?;
+    Some(wait.min(MAX_WAIT_S))
+}
+
+/// Whose jobs a client may see: all with scope admin, else its own.
+pub(super) fn view(client: &Client) -> Option<&str> {
+    (!client.may(Scope::Admin)).then_some(client.name.as_str())
+}
+
+pub(super) fn id_of(id: Name) -> Result<JobId, Problem> {
+    id.ok().and_then(|Path(id)| JobId::parse(&id)).ok_or_else(unknown)
+}
+
+pub(super) fn unknown() -> Problem {
+    let detail = "no job of yours has this id, or it finished too long ago ([jobs] max_finished)";
+    Problem::new(StatusCode::NOT_FOUND, "Unknown job", detail)
+}
+
+async fn job(
+    State(service): State<Arc<Service>>,
+    Extension(client): Extension<Client>,
+    id: Name,
+) -> Result<Json<Value>, Problem> {
+    let job = service.job(id_of(id)?, view(&client)).await.map_err(|fault| Problem::of(&fault))?;
+    job.map(|(story, _)| Json(story)).ok_or_else(unknown)
+}
+
+async fn cancel(
+    State(service): State<Arc<Service>>,
+    Extension(client): Extension<Client>,
+    id: Name,
+) -> Result<Response, Problem> {
+    let done = service.cancel(id_of(id)?, view(&client)).await;
+    answer(done, StatusCode::OK, "the job has ended, or its last result is being stored")
+}
+
+async fn retry(
+    State(service): State<Arc<Service>>,
+    Extension(client): Extension<Client>,
+    id: Name,
+) -> Result<Response, Problem> {
+    let done = service.retry(id_of(id)?, view(&client)).await;
+    answer(done, StatusCode::ACCEPTED, "only a job that has failed or was cancelled is tried again")
+}
+
+fn answer(done: Result<Wish, Fault>, status: StatusCode, refusal: &str) -> Result<Response, Problem> {
+    match done.map_err(|fault| Problem::of(&fault))? {
+        Wish::Granted(story) => Ok((status, Json(story)).into_response()),
+        Wish::Refused(story) => {
+            let state = story["state"].as_str().unwrap_or_default();
+            let detail = format!("the job is {state}: {refusal}");
+            Err(Problem::new(StatusCode::CONFLICT, "Not possible in this state", detail))
+        }
+        Wish::Unknown => Err(unknown()),
+    }
+}
+
+async fn list(
+    State(service): State<Arc<Service>>,
+    Extension(client): Extension<Client>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    let query: HashMap<String, String> = query.into_owned().collect();
+    let filter = Filter { client: view(&client).map(str::to_owned), ..filter(&query)? };
+    let limit = filter.limit;
+    let jobs = service.jobs(filter).await.map_err(|fault| Problem::of(&fault))?;
+    let last = jobs.last().and_then(|job| job["id"].as_str()).filter(|_| jobs.len() == limit);
+    let next = last.map(|last| next_page(&query, last));
+    let link = next.as_ref().and_then(|next| HeaderValue::from_str(&format!("<{next}>; rel=\"next\"")).ok());
+    let mut response = Json(json!({ "jobs": jobs, "next": next })).into_response();
+    if let Some(link) = link {
+        response.headers_mut().insert(header::LINK, link);
+    }
+    Ok(response)
+}
+
+fn next_page(query: &HashMap<String, String>, last: &str) -> String {
+    let kept = ["state", "operation", "limit"];
+    let kept = kept.iter().filter_map(|key| Some((*key, query.get(*key)?.as_str())));
+    let pairs = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(kept)
+        .append_pair("before", last)
+        .finish();
+    format!("/v1/jobs?{pairs}")
+}
+
+fn filter(query: &HashMap<String, String>) -> Result<Filter, Problem> {
+    let known = ["state", "operation", "limit", "before"];
+    if let Some(key) = query.keys().find(|key| !known.contains(&key.as_str())) {
+        return Err(bad_query(&format!("`{}` is none of {}", key.escape_debug(), known.join(", "))));
+    }
+    let state = |name: &str| {
+        let all = JobState::ALL.map(JobState::as_str).join(", ");
+        JobState::parse(name)
+            .ok_or_else(|| bad_query(&format!("state `{}` is none of {all}", name.escape_debug())))
+    };
+    let names = query.get("state").into_iter().flat_map(|names| names.split(','));
+    let states = names.filter(|name| !name.is_empty()).map(state).collect::<Result<_, _>>()?;
+    let limit = query.get("limit").map_or(Ok(PAGE), |limit| {
+        let limit = limit.parse().ok().filter(|limit| (1..=MAX_PAGE).contains(limit));
+        limit.ok_or_else(|| bad_query(&format!("limit must be 1 to {MAX_PAGE}")))
+    })?;
+    let before =
+        query.get("before").map(|id| JobId::parse(id).ok_or_else(|| bad_query("before must be a job's id")));
+    let (operation, before) = (query.get("operation").cloned(), before.transpose()?);
+    Ok(Filter { states, operation, client: None, before, limit })
+}
+
+fn bad_query(text: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "Bad query", text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_preference_to_wait_is_found_and_bounded() {
+        let wait = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(PREFER, HeaderValue::from_str(text).unwrap());
+            wait_of(&headers)
+        };
+        assert_eq!(wait("wait=30"), Some(30));
+        assert_eq!(wait("respond-async, WAIT=\"5\""), Some(5));
+        assert_eq!(wait("wait=99999"), Some(MAX_WAIT_S));
+        assert_eq!((wait("respond-async"), wait("wait=soon")), (None, None));
+    }
+
+    #[test]
+    fn a_query_is_checked_and_kept_for_the_next_page() {
+        let query = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let asked: HashMap<String, String> = query(&[("state", "failed,cancelled"), ("limit", "7")]);
+        let filter = filter(&asked).unwrap();
+        assert_eq!((filter.states.len(), filter.limit), (2, 7));
+        assert_eq!(next_page(&asked, "x"), "/v1/jobs?state=failed%2Ccancelled&limit=7&before=x");
+        for wrong in [("state", "lost"), ("limit", "0"), ("before", "x"), ("sate", "failed")] {
+            assert!(super::filter(&query(&[wrong])).is_err(), "{wrong:?}");
+        }
+    }
+}

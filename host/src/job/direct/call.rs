@@ -1,0 +1,222 @@
+//! What a client asks of an operation directly, checked against the registry; and what the source's bytes make of it: its
+//! format, the result's, and the result's entity tag. Pure: nothing is fetched here.
+
+use std::sync::Arc;
+
+use imgserve_sdk::{InputKind, OutputKind};
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::super::generation::Generation;
+use super::super::intake::Held;
+use super::super::request::{self, Encoding};
+use crate::depth::{MAX_DEPTH, depth};
+use crate::fault::{Fault, FaultKind};
+use crate::format::Format;
+use crate::transfer::extension;
+use crate::worker::{Prepared, Step, Task};
+
+/// The value of `format` by which the client leaves the choice to us.
+const AUTO: &str = "auto";
+/// What is written where the source's own format is read only.
+const FALLBACK: Format = Format::Png;
+
+/// What a client asks for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Call {
+    /// The operation's name.
+    pub(crate) operation: String,
+    /// Arguments as JSON objects; a later one's go over an earlier one's.
+    pub(crate) json: Vec<String>,
+    /// Arguments as text, which go over those.
+    pub(crate) texts: Vec<(String, String)>,
+    /// Whether the client takes WebP, should the choice be ours.
+    pub(crate) takes_webp: bool,
+}
+
+/// A call that passed all checks which need no source.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) generation: Arc<Generation>,
+    pub(super) unknown_arguments: Vec<String>,
+    /// Whether the result's format depends on what the client takes.
+    pub(super) negotiated: bool,
+    steps: Vec<Step>,
+    quality: u8,
+    /// The format asked for, or chosen because the client takes it.
+    format: Option<Format>,
+    /// What comes out where no format is asked for.
+    output: OutputKind,
+    /// The extensions of the files that the first operation reads itself; none for one that takes pixels.
+    files: Option<Vec<String>>,
+    /// What decides the result beside the steps: which very plugins, and their settings.
+    plugins: Vec<Value>,
+}
+
+impl Checked {
+    /// # Errors
+    /// The first check that fails.
+    pub(super) fn new(call: &Call, generation: Arc<Generation>) -> Result<Self, Fault> {
+        let registry = &generation.registry;
+        let operation = registry.get(&call.operation).ok_or_else(|| {
+            request::unknown_operation(&format!("`{}`", call.operation.escape_debug()), registry)
+        })?;
+        let mut args = Map::new();
+        for json in &call.json {
+            let object = request::object(json.as_bytes(), "args");
+            args.extend(object.map_err(|text| Fault::new(FaultKind::ArgsNotObject, text))?);
+        }
+        args.extend(operation.read_texts(&call.texts));
+        if args.values().any(|value| depth(value) > MAX_DEPTH) {
+            let text = format!("an argument is nested more than {MAX_DEPTH} levels deep");
+            return Err(Fault::new(FaultKind::InvalidArgument, text));
+        }
+        let chain = request::chain(registry, operation, args)?;
+        let encoding = Encoding::of(&chain.host_args)?;
+        let negotiated = encoding.format_name == Some(AUTO);
+        let format = match encoding.format_name {
+            Some(AUTO) => {
+                let image = !matches!(chain.output(), OutputKind::Encoded { .. });
+                (image && call.takes_webp).then_some(Format::WebP)
+            }
+            name => name.map(|name| chain.format(name)).transpose()?,
+        };
+        let quality = encoding.quality()?;
+        let files = match &chain.first().description.input {
+            InputKind::Pixels { .. } => None,
+            InputKind::Encoded { .. } => {
+                Some(chain.first().source_extensions().into_iter().map(str::to_owned).collect())
+            }
+        };
+        let output = chain.output().clone();
+        let plugins = chain.steps.iter().filter_map(|step| registry.get(&step.operation));
+        let plugins = plugins
+            .map(|operation| {
+                let digest = operation.artifact.as_ref().map(|artifact| &artifact.sha256);
+                let description = &operation.description;
+                json!([digest, description.name, description.version, operation.settings.config])
+            })
+            .collect();
+        let (steps, unknown_arguments) = (chain.steps, chain.unknown);
+        Ok(Self { generation, unknown_arguments, negotiated, steps, quality, format, output, files, plugins })
+    }
+
+    /// Refuses the call while an operation's plugin fails too often; it does not count as the one that tries it again.
+    pub(super) fn check_suspended(&self) -> Result<(), Fault> {
+        self.generation.registry.check_suspended(&self.steps)
+    }
+
+    /// Refuses the call while an operation's plugin fails too often.
+    pub(super) fn admit(&self) -> Result<(), Fault> {
+        self.generation.registry.admit(&self.steps)
+    }
+
+    /// Notes that a plugin has done its work, or failed it.
+    pub(super) fn note(&self, outcome: Result<(), &Fault>) {
+        self.generation.registry.note(&self.steps, outcome);
+    }
+
+    /// What a worker is to do with a source; `name` is its URL or file name.
+    ///
+    /// # Errors
+    /// [`FaultKind::UnreadableSource`].
+    pub(super) fn task(&self, source: &Held, name: Option<&str>) -> Result<Task, Fault> {
+        let extension = self.extension(&source.bytes, name, source.media_type.as_deref())?;
+        let format = self.format.or_else(|| self.own_format(&extension));
+        // By what is done alone: the same image gives the same result, wherever it comes from.
+        let seed = request::seed("", &self.steps);
+        Ok(Task { steps: self.steps.clone(), extension, format, quality: self.quality, seed })
+    }
+
+    /// The extension that stands for the source's format. Content decides; for formats that only a plugin reads the name
+    /// does, or else the media type.
+    fn extension(&self, bytes: &[u8], name: Option<&str>, media_type: Option<&str>) -> Result<String, Fault> {
+        let named = name.and_then(extension).map(str::to_ascii_lowercase);
+        let typed = media_type.map(extension_of_media_type);
+        let files = self.files.as_deref().unwrap_or_default();
+        let taken = |extension: &&String| files.contains(extension);
+        let foreign = |extension: &&String| taken(extension) && Format::from_extension(extension).is_none();
+        let by_name = || named.as_ref().or(typed.as_ref());
+        if let Some(extension) = by_name().filter(foreign) {
+            return Ok(extension.clone());
+        }
+        if let Some(format) = Format::from_content(bytes) {
+            return Ok(format.extensions()[0].to_owned());
+        }
+        // Whoever reads it says what is wrong with it.
+        match [&named, &typed].into_iter().flatten().find(taken) {
+            Some(extension) => Ok(extension.clone()),
+            None if self.files.is_none() => Ok(String::new()),
+            None => {
+                let text = format!("the source is not recognised as one of {}", files.join(", "));
+                Err(Fault::new(FaultKind::UnreadableSource, text))
+            }
+        }
+    }
+
+    /// The result's format where none is asked for; none when the operation encodes it itself.
+    fn own_format(&self, extension: &str) -> Option<Format> {
+        match &self.output {
+            OutputKind::Source => {
+                let source = Format::from_extension(extension).filter(|format| format.can_encode());
+                Some(source.unwrap_or(FALLBACK))
+            }
+            OutputKind::Image { format } => Format::from_name(format),
+            OutputKind::Encoded { .. } => None,
+        }
+    }
+
+    /// What was chosen for the client must be able to hold the result.
+    pub(super) fn settle_format(&self, task: &mut Task, prepared: &Prepared) {
+        let side = prepared.width.max(prepared.height);
+        if self.negotiated && task.format.is_some_and(|format| side > format.max_side()) {
+            task.format = self.own_format(&task.extension);
+        }
+    }
+
+    /// Media type of the result.
+    pub(super) fn media_type(&self, task: &Task) -> String {
+        match (&self.output, task.format) {
+            (_, Some(format)) => format.media_type().to_owned(),
+            (OutputKind::Encoded { media_type, .. }, None) => media_type.clone(),
+            (_, None) => "application/octet-stream".to_owned(),
+        }
+    }
+
+    /// What decides the result beside the source.
+    pub(super) fn fingerprint(&self) -> [u8; 32] {
+        let steps: Vec<Value> =
+            self.steps.iter().map(|step| json!([step.operation, sorted(&step.args)])).collect();
+        let format = self.format.map(Format::name);
+        let all = json!([env!("CARGO_PKG_VERSION"), steps, self.plugins, format, self.quality]);
+        Sha256::digest(all.to_string()).into()
+    }
+}
+
+/// A name that tells the result of a task from all others: the same for the same result.
+pub(super) fn entity_tag(fingerprint: &[u8; 32], task: &Task, source: &[u8]) -> String {
+    let mut digest = Sha256::new();
+    digest.update(fingerprint);
+    digest.update(Sha256::digest(source));
+    // Found by the source's name, where that decides.
+    digest.update(&task.extension);
+    let digest: [u8; 32] = digest.finalize().into();
+    digest[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The members of an object in an order that does not depend on who wrote it.
+fn sorted(object: &Map<String, Value>) -> Vec<(&String, &Value)> {
+    let mut members: Vec<_> = object.iter().collect();
+    members.sort_by_key(|(name, _)| *name);
+    members
+}
+
+/// `qoi` of `image/qoi` and of `image/x-qoi`; the usual extension of a format that we know.
+fn extension_of_media_type(media_type: &str) -> String {
+    if let Some(format) = Format::from_media_type(media_type) {
+        return format.extensions()[0].to_owned();
+    }
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    let subtype = essence.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    subtype.strip_prefix("x-").map(str::to_owned).unwrap_or(subtype)
+}

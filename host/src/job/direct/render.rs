@@ -1,0 +1,234 @@
+//! Renders: an operation on a source that is named by URL. Clients that ask for the same at the same time share one
+//! computation. It goes on until its end or until nobody waits for it any more; then it is forgotten.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+
+use super::call::{Call, Checked, entity_tag};
+use super::{Product, Timings};
+use crate::fault::{Fault, FaultKind, Retry};
+use crate::job::intake::{self, Held, Intake, REPLY_PATIENCE};
+use crate::job::request;
+use crate::job::service::{Service, Settings};
+use crate::metrics;
+
+/// A longer source is digested on another thread, to hold up nobody else.
+const MUCH_TO_DIGEST: usize = 256 << 10;
+
+/// A call whose source is named by URL.
+#[derive(Clone, Debug)]
+pub(crate) struct Render {
+    /// What is asked for.
+    pub(crate) call: Call,
+    /// Where the source is.
+    pub(crate) source: String,
+}
+
+/// What a render gives.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    /// The result's entity tag, without quotes.
+    pub(crate) entity_tag: String,
+    /// Whether the result's format depends on what the client takes.
+    pub(crate) negotiated: bool,
+    /// None when the client has it.
+    pub(crate) product: Option<Product>,
+}
+
+/// Everything that decides a render's result before its source is here.
+type Key = [u8; 32];
+
+/// The renders under way.
+#[derive(Debug, Default)]
+pub(super) struct Renders(Mutex<HashMap<Key, Weak<UnderWay>>>);
+
+/// A render under way, held by those who wait for it. Dropped, it ends.
+#[derive(Debug)]
+struct UnderWay {
+    key: Key,
+    stage: watch::Receiver<Stage>,
+    /// Told when somebody wants the result, and not only its entity tag.
+    wanted: Arc<Notify>,
+    task: AbortHandle,
+    renders: Arc<Renders>,
+}
+
+/// How far a render has come.
+#[derive(Clone, Debug, Default)]
+struct Stage {
+    /// Known as soon as the source is here.
+    entity_tag: Option<String>,
+    /// Known at the end.
+    outcome: Option<Result<Product, Fault>>,
+}
+
+impl Service {
+    /// Runs an operation on a source, unless `has` says of the result's entity tag that the client has it. Dropped, it is
+    /// not run any more unless others wait for the same.
+    ///
+    /// # Errors
+    /// The fault for which there is no result.
+    pub(crate) async fn render(
+        self: &Arc<Self>,
+        render: Render,
+        has: impl Fn(&str) -> bool,
+    ) -> Result<Answer, Fault> {
+        let mut joined = true;
+        let answered = self.render_once(render, has, &mut joined).await;
+        self.metrics.rendered(match &answered {
+            Err(_) => metrics::Render::Failed,
+            Ok(Answer { product: None, .. }) => metrics::Render::NotModified,
+            Ok(_) if joined => metrics::Render::Coalesced,
+            Ok(_) => metrics::Render::Computed,
+        });
+        answered.inspect_err(|fault| self.refused(fault))
+    }
+
+    /// The same; `joined` becomes false when nobody else has asked for it already.
+    async fn render_once(
+        self: &Arc<Self>,
+        render: Render,
+        has: impl Fn(&str) -> bool,
+        joined: &mut bool,
+    ) -> Result<Answer, Fault> {
+        let _counted = self.counted()?;
+        if render.source.is_empty() {
+            return Err(Fault::new(FaultKind::EmptySource, "`src` is missing: it names the source's URL"));
+        }
+        request::scheme(&render.source, "src", FaultKind::SourceScheme)?;
+        let checked = Checked::new(&render.call, self.generation())?;
+        let (negotiated, fingerprint) = (checked.negotiated, checked.fingerprint());
+        let key = key(&render.source, &checked, &fingerprint);
+        let under_way = self.direct.renders.join(key, |stage, wanted| {
+            *joined = false;
+            let service = Arc::clone(self);
+            let computing = async move {
+                let outcome = service.compute(render, checked, fingerprint, &stage, &wanted).await;
+                stage.send_modify(|stage| stage.outcome = Some(outcome));
+            };
+            tokio::spawn(computing).abort_handle()
+        });
+        let entity_tag = under_way.entity_tag().await?;
+        let product = if has(&entity_tag) { None } else { Some(under_way.product().await?) };
+        Ok(Answer { entity_tag, negotiated, product })
+    }
+
+    async fn compute(
+        &self,
+        render: Render,
+        checked: Checked,
+        fingerprint: [u8; 32],
+        stage: &watch::Sender<Stage>,
+        wanted: &Notify,
+    ) -> Result<Product, Fault> {
+        let began = Instant::now();
+        checked.check_suspended()?;
+        let held = fetch(&self.settings(), &render.source).await?;
+        let timings = Timings { fetch: Some(began.elapsed()), ..Timings::default() };
+        let task = checked.task(&held, Some(&render.source))?;
+        let (digested, bytes) = (task.clone(), held.bytes.clone());
+        let digest = move || entity_tag(&fingerprint, &digested, &bytes);
+        let entity_tag = match held.bytes.len() {
+            0..MUCH_TO_DIGEST => digest(),
+            _ => tokio::task::spawn_blocking(digest).await.map_err(|_| broken_off())?,
+        };
+        stage.send_modify(|stage| stage.entity_tag = Some(entity_tag));
+        wanted.notified().await;
+        checked.admit()?;
+        self.perform(&checked, task, held, timings).await
+    }
+}
+
+/// The whole source: at once while memory lasts, else when it is its turn.
+async fn fetch(settings: &Settings, source: &str) -> Result<Held, Fault> {
+    let Settings { transfer, gate, .. } = settings;
+    let intake = Intake::start(transfer, source, gate).await?.planned();
+    match intake.finish().await? {
+        Some(held) => Ok(held),
+        None => intake::fetch_whole(transfer, source, gate, REPLY_PATIENCE).await,
+    }
+}
+
+fn key(source: &str, checked: &Checked, fingerprint: &[u8; 32]) -> Key {
+    let mut digest = Sha256::new();
+    digest.update(fingerprint);
+    // Of a reload's renders none is shared with those from before it: other rules hold for them.
+    digest.update((Arc::as_ptr(&checked.generation) as usize).to_le_bytes());
+    digest.update([u8::from(checked.negotiated)]);
+    digest.update(source);
+    digest.finalize().into()
+}
+
+fn broken_off() -> Fault {
+    Fault::new(FaultKind::OperationFailed, "the render was broken off").retried(Retry::Later)
+}
+
+impl Renders {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Weak<UnderWay>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The render under way of this key, or a new one.
+    fn join(
+        self: &Arc<Self>,
+        key: Key,
+        start: impl FnOnce(watch::Sender<Stage>, Arc<Notify>) -> AbortHandle,
+    ) -> Arc<UnderWay> {
+        // Declared before the lock, and so dropped after it: who is dropped last takes the lock.
+        let ended;
+        let mut under_way = self.lock();
+        match under_way.get(&key).and_then(Weak::upgrade) {
+            Some(found) if found.stage.borrow().outcome.is_none() => return found,
+            found => ended = found,
+        }
+        let (sender, stage) = watch::channel(Stage::default());
+        let wanted = Arc::new(Notify::new());
+        let task = start(sender, Arc::clone(&wanted));
+        let started = Arc::new(UnderWay { key, stage, wanted, task, renders: Arc::clone(self) });
+        under_way.insert(key, Arc::downgrade(&started));
+        drop(under_way);
+        drop(ended);
+        started
+    }
+}
+
+impl UnderWay {
+    /// The result's entity tag, as soon as it is known.
+    async fn entity_tag(&self) -> Result<String, Fault> {
+        let stage = self.reached(|stage| stage.entity_tag.is_some()).await?;
+        match (stage.entity_tag, stage.outcome) {
+            (_, Some(Err(fault))) => Err(fault),
+            (Some(entity_tag), _) => Ok(entity_tag),
+            (None, _) => Err(broken_off()),
+        }
+    }
+
+    /// The result.
+    async fn product(&self) -> Result<Product, Fault> {
+        self.wanted.notify_one();
+        self.reached(|_| false).await?.outcome.unwrap_or_else(|| Err(broken_off()))
+    }
+
+    /// The stage once it is far enough, or at the end.
+    async fn reached(&self, enough: impl Fn(&Stage) -> bool) -> Result<Stage, Fault> {
+        let mut stage = self.stage.clone();
+        let reached = stage.wait_for(|stage| enough(stage) || stage.outcome.is_some()).await;
+        reached.map(|stage| stage.clone()).map_err(|_| broken_off())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.task.abort();
+        let mut under_way = self.renders.lock();
+        // Another one may have taken its place.
+        if under_way.get(&self.key).is_some_and(|found| found.strong_count() == 0) {
+            under_way.remove(&self.key);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What is known of jobs under way beyond the journal: how far they are, that somebody wants them cancelled, and who
+//! waits to hear of them. Nothing here needs to survive the process.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::record::JobId;
+
+/// Jobs under way, and watchers of any.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    running: Mutex<HashMap<JobId, Arc<Running>>>,
+    watchers: Mutex<HashMap<JobId, watch::Sender<()>>>,
+}
+
+/// An attempt under way.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) attempt: u32,
+    /// Bits of an `f32`, 0 to 1.
+    progress: AtomicU32,
+    stage: AtomicU8,
+    /// Somebody wants the job cancelled.
+    pub(super) cancel: CancellationToken,
+}
+
+/// What an attempt is at, for those who watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Stage {
+    /// It waits for its source.
+    Fetching,
+    /// It waits for a worker.
+    Queued,
+    /// A worker has it.
+    Working,
+    /// Results are being stored.
+    Storing,
+}
+
+const STAGES: [Stage; 4] = [Stage::Fetching, Stage::Queued, Stage::Working, Stage::Storing];
+
+impl Running {
+    /// How much of the work is done, 0 to 1.
+    pub(super) fn progress(&self) -> f32 {
+        f32::from_bits(self.progress.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        STAGES[usize::from(self.stage.load(Ordering::Relaxed)) % STAGES.len()]
+    }
+}
+
+fn lock<K: Eq + Hash, V>(map: &Mutex<HashMap<K, V>>) -> MutexGuard<'_, HashMap<K, V>> {
+    map.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Live {
+    /// An attempt begins.
+    pub(super) fn begin(&self, id: JobId, attempt: u32) -> Arc<Running> {
+        let running = Arc::new(Running {
+            attempt,
+            progress: AtomicU32::new(0),
+            stage: AtomicU8::new(0),
+            cancel: CancellationToken::new(),
+        });
+        lock(&self.running).insert(id, Arc::clone(&running));
+        self.changed(id);
+        running
+    }
+
+    /// It is over, and the journal knows.
+    pub(super) fn end(&self, id: JobId, attempt: u32) {
+        let mut running = lock(&self.running);
+        if running.get(&id).is_some_and(|running| running.attempt == attempt) {
+            running.remove(&id);
+        }
+        drop(running);
+        self.changed(id);
+    }
+
+    /// How much of an attempt's work is done, 0 to 1.
+    pub(super) fn progress(&self, id: JobId, running: &Running, done: f32) {
+        running.progress.store(done.to_bits(), Ordering::Relaxed);
+        self.changed(id);
+    }
+
+    pub(super) fn enter(&self, id: JobId, running: &Running, stage: Stage) {
+        let index = STAGES.iter().position(|known| *known == stage).unwrap_or_default();
+        running.stage.store(index as u8, Ordering::Relaxed);
+        self.changed(id);
+    }
+
+    pub(super) fn get(&self, id: JobId) -> Option<Arc<Running>> {
+        lock(&self.running).get(&id).cloned()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        lock(&self.running).len()
+    }
+
+    /// The attempts under way.
+    pub(super) fn attempts(&self) -> Vec<(JobId, u32)> {
+        lock(&self.running).iter().map(|(id, running)| (*id, running.attempt)).collect()
+    }
+
+    /// Tells of every change of a job from now on.
+    pub(super) fn watch(&self, id: JobId) -> watch::Receiver<()> {
+        lock(&self.watchers).entry(id).or_insert_with(|| watch::channel(()).0).subscribe()
+    }
+
+    /// Something of a job has changed.
+    pub(super) fn changed(&self, id: JobId) {
+        let mut watchers = lock(&self.watchers);
+        let Some(sender) = watchers.get(&id) else { return };
+        if sender.send(()).is_err() {
+            // The last one has gone.
+            watchers.remove(&id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn watchers_hear_of_changes_and_are_forgotten_when_gone() {
+        let live = Live::default();
+        let id = JobId::new();
+        let mut watcher = live.watch(id);
+        let running = live.begin(id, 1);
+        watcher.changed().await.unwrap();
+        live.progress(id, &running, 0.5);
+        live.enter(id, &running, Stage::Storing);
+        watcher.changed().await.unwrap();
+        let running = live.get(id).unwrap();
+        assert_eq!((running.progress(), running.stage()), (0.5, Stage::Storing));
+        drop(watcher);
+        live.end(id, 2);
+        assert_eq!(live.len(), 1, "a stale attempt ends nothing");
+        live.end(id, 1);
+        assert!(live.get(id).is_none() && lock(&live.watchers).is_empty());
+    }
+}

@@ -1,0 +1,186 @@
+//! Webhooks: whoever posted a job with a `notifyURL` is told of its outcome. A notice is written into the journal together
+//! with the job's end, and tried until the receiver takes it or a day is over. Signed as Standard Webhooks say
+//! (<https://www.standardwebhooks.com>).
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::instructions::Instructions;
+use super::record::{Record, now_ms};
+use super::retry::random;
+use super::service::Service;
+use super::story;
+use crate::access::webhook::sign;
+use crate::config::Webhooks;
+use crate::journal::Notice;
+use crate::metrics::Webhook;
+use crate::transfer::TransferErrorKind;
+
+/// Webhooks sent at once.
+const MOST: usize = 16;
+/// How long one is a sender's: longer than a transfer may take.
+const LEASE: Duration = Duration::from_secs(600);
+/// The first pause is at most this long, and each further one twice as long, up to the last.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LAST_PAUSE: Duration = Duration::from_secs(3600);
+/// Longest time that nothing is looked for.
+const LOOK: Duration = Duration::from_secs(60);
+/// Pause after the journal could not be asked.
+const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
+
+/// `[webhooks]`, with a secret.
+#[derive(Clone)]
+pub(super) struct Settings {
+    secret: Vec<u8>,
+    max_age: Duration,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings").field("max_age", &self.max_age).finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// None when nothing can be signed.
+    pub(super) fn new(config: &Webhooks) -> Option<Self> {
+        let max_age = Duration::from_secs(config.max_age_h.saturating_mul(3600));
+        config.key().map(|secret| Self { secret, max_age })
+    }
+}
+
+impl Service {
+    /// What is to be sent about a job that has ended.
+    pub(super) fn notice(&self, record: &Record, instructions: Option<&Instructions>) -> Option<Notice> {
+        let url = instructions?.notify_url.clone()?;
+        let now = now_ms();
+        let body = json!({
+            "type": format!("job.{}", record.state.as_str()),
+            "timestamp": rfc_3339(now),
+            "data": story::tell(record, None),
+        });
+        let id = format!("msg_{}", uuid::Uuid::now_v7().simple());
+        Some(Notice { id, job: record.id, url, body: body.to_string(), created_ms: now, attempt: 0 })
+    }
+}
+
+/// Sends webhooks until the server stops.
+pub(super) async fn deliver(service: Arc<Service>) {
+    let places = Arc::new(tokio::sync::Semaphore::new(MOST));
+    loop {
+        let lease = now_ms() + LEASE.as_millis() as u64;
+        let free = places.available_permits();
+        let claimed = match free {
+            0 => Ok((Vec::new(), None)),
+            free => service.journal.claim_notices(free, now_ms(), lease).await,
+        };
+        let sleep = match claimed {
+            Ok((notices, next_due_ms)) => {
+                for notice in notices {
+                    let Ok(place) = Arc::clone(&places).try_acquire_owned() else { break };
+                    let service = Arc::clone(&service);
+                    tokio::spawn(async move {
+                        send(&service, notice).await;
+                        drop(place);
+                        service.wake_notices.notify_one();
+                    });
+                }
+                next_due_ms.map_or(LOOK, |due| Duration::from_millis(due.saturating_sub(now_ms())))
+            }
+            Err(error) => {
+                tracing::error!("no webhook can be sent: {error}");
+                TROUBLE_PAUSE
+            }
+        };
+        // Without a place the end of one that is being sent is waited for.
+        let sleep = if free == 0 { LOOK } else { sleep.min(LOOK) };
+        tokio::select! {
+            () = service.stopping.cancelled() => return,
+            () = service.wake_notices.notified() => {}
+            () = tokio::time::sleep(sleep) => {}
+        }
+    }
+}
+
+/// Tries once, and has written down what came of it.
+async fn send(service: &Service, notice: Notice) {
+    let settings = service.settings();
+    let Some(webhooks) = &settings.webhooks else {
+        // It was accepted with a secret; perhaps there will be one again.
+        return again(service, &notice, LAST_PAUSE).await;
+    };
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let signature = sign(&webhooks.secret, &notice.id, seconds, notice.body.as_bytes());
+    let headers = [
+        ("webhook-id", notice.id.clone()),
+        ("webhook-timestamp", seconds.to_string()),
+        ("webhook-signature", signature),
+    ];
+    crate::crash::point("notice-before-send");
+    let sent = tokio::select! {
+        () = service.stopping.cancelled() => return,
+        sent = settings.transfer.post_json(&notice.url, &headers, notice.body.clone()) => sent,
+    };
+    let Err(error) = sent else {
+        tracing::debug!(job = %notice.job, "webhook delivered");
+        service.metrics.notified(Webhook::Delivered);
+        return over(service, &notice).await;
+    };
+    let age = Duration::from_millis(now_ms().saturating_sub(notice.created_ms));
+    let pause = pause(notice.attempt, random()).max(error.wait().unwrap_or_default().min(LAST_PAUSE));
+    // 410: the receiver wants no more of them (Standard Webhooks, "Webhook delivery").
+    let gone = error.kind() == TransferErrorKind::Status(410);
+    if gone || age + pause > webhooks.max_age {
+        tracing::warn!(job = %notice.job, attempt = notice.attempt, "webhook given up: {error}");
+        service.metrics.notified(Webhook::Failed);
+        return over(service, &notice).await;
+    }
+    tracing::info!(job = %notice.job, attempt = notice.attempt, "webhook to be tried again: {error}");
+    again(service, &notice, pause).await;
+}
+
+/// Milliseconds since 1970 as a date (RFC 3339).
+fn rfc_3339(ms: u64) -> String {
+    let date = OffsetDateTime::UNIX_EPOCH + Duration::from_millis(ms);
+    date.format(&Rfc3339).expect("dates of this age have four digits of a year")
+}
+
+/// Full jitter, as for jobs.
+fn pause(attempt: u32, random: f64) -> Duration {
+    let most = FIRST_PAUSE.saturating_mul(1 << attempt.saturating_sub(1).min(20)).min(LAST_PAUSE);
+    most.mul_f64(random)
+}
+
+async fn over(service: &Service, notice: &Notice) {
+    end(service, notice, None).await;
+}
+
+async fn again(service: &Service, notice: &Notice, pause: Duration) {
+    end(service, notice, Some(now_ms() + pause.as_millis() as u64)).await;
+}
+
+async fn end(service: &Service, notice: &Notice, again_at_ms: Option<u64>) {
+    crate::crash::point("notice-before-end");
+    if let Err(error) = service.journal.end_notice(notice.id.clone(), notice.attempt, again_at_ms).await {
+        // It is sent again when its lease is over; receivers know it by its id.
+        tracing::warn!(job = %notice.job, "{error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_an_hour() {
+        assert_eq!(pause(1, 1.0), Duration::from_secs(5));
+        assert_eq!(pause(3, 1.0), Duration::from_secs(20));
+        assert_eq!(pause(100, 1.0), LAST_PAUSE);
+        assert_eq!(pause(5, 0.0), Duration::ZERO);
+        assert_eq!(rfc_3339(1_000), "1970-01-01T00:00:01Z");
+    }
+}

@@ -1,0 +1,118 @@
+//! Whether and when a job is tried again: by whom is to blame that an attempt failed. Pure.
+
+use std::time::Duration;
+
+use super::record::Attempt;
+use crate::fault::{Fault, Retry};
+
+/// Workers that may die of one job.
+const MAX_DEATHS: usize = 3;
+/// Attempts whose end nobody could write down, because the server died as well.
+pub(super) const MAX_LOST: u32 = 10;
+/// The first pause is at most this long.
+const BASE: Duration = Duration::from_secs(1);
+/// How long a job waits for which there was no time or room.
+const LATER: Duration = Duration::from_secs(2);
+
+/// `[jobs]`, as far as attempts are concerned.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Policy {
+    pub(super) max_attempts: u32,
+    pub(super) max_pause: Duration,
+}
+
+/// What becomes of a job after a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// It has failed.
+    Final,
+    /// It is tried again after this time.
+    Again(Duration),
+}
+
+impl Policy {
+    /// What becomes of a job that failed with `fault` after the attempts of `before`. `random` is from 0 to 1.
+    pub(super) fn decide(self, fault: &Fault, before: &[Attempt], random: f64) -> Decision {
+        let same = |retry: Retry| before.iter().filter(|attempt| attempt.error.retry == retry).count();
+        match fault.retry {
+            Retry::Never => Decision::Final,
+            Retry::Worker if same(Retry::Worker) + 1 >= MAX_DEATHS => Decision::Final,
+            Retry::Remote if same(Retry::Remote) + 1 >= self.max_attempts as usize => Decision::Final,
+            Retry::Worker => Decision::Again(self.pause(same(Retry::Worker), random)),
+            Retry::Remote => {
+                let asked = fault.retry_after_s.map(Duration::from_secs).unwrap_or_default();
+                let pause = self.pause(same(Retry::Remote), random).max(asked.min(self.max_pause));
+                Decision::Again(pause)
+            }
+            Retry::Later => Decision::Again(LATER.mul_f64(0.5 + random)),
+        }
+    }
+
+    /// Exponential backoff with full jitter (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015):
+    /// many jobs that fail of one server do not all come back at once.
+    fn pause(self, failures: usize, random: f64) -> Duration {
+        let most = BASE.saturating_mul(1 << failures.min(20)).min(self.max_pause);
+        most.mul_f64(random)
+    }
+}
+
+/// A random number from 0 to 1.
+pub(super) fn random() -> f64 {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).expect("the system gives random numbers");
+    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::FaultKind;
+
+    const POLICY: Policy = Policy { max_attempts: 5, max_pause: Duration::from_secs(300) };
+
+    fn fault(retry: Retry) -> Fault {
+        Fault::new(FaultKind::SourceUnavailable, "x").retried(retry)
+    }
+
+    fn after(retry: Retry, failures: u32) -> Vec<Attempt> {
+        (1..=failures).map(|number| Attempt { number, ended_at_ms: 0, error: fault(retry) }).collect()
+    }
+
+    fn decide(retry: Retry, failures: u32, random: f64) -> Decision {
+        POLICY.decide(&fault(retry), &after(retry, failures), random)
+    }
+
+    #[test]
+    fn who_is_to_blame_decides() {
+        assert_eq!(decide(Retry::Never, 0, 0.5), Decision::Final);
+        assert!(matches!(decide(Retry::Remote, 3, 0.5), Decision::Again(_)));
+        assert_eq!(decide(Retry::Remote, 4, 0.5), Decision::Final, "the fifth attempt is the last");
+        assert!(matches!(decide(Retry::Worker, 1, 0.5), Decision::Again(_)));
+        assert_eq!(decide(Retry::Worker, 2, 0.5), Decision::Final, "the third dead worker is the last");
+        assert!(matches!(decide(Retry::Later, 1000, 0.5), Decision::Again(_)));
+        // What others were to blame for does not count.
+        assert!(matches!(
+            POLICY.decide(&fault(Retry::Worker), &after(Retry::Remote, 4), 0.5),
+            Decision::Again(_)
+        ));
+    }
+
+    #[test]
+    fn pauses_are_random_double_and_end_at_the_cap() {
+        for (failures, most) in [(0, 1), (1, 2), (2, 4), (3, 8)] {
+            assert_eq!(decide(Retry::Remote, failures, 1.0), Decision::Again(Duration::from_secs(most)));
+            assert_eq!(decide(Retry::Remote, failures, 0.0), Decision::Again(Duration::ZERO));
+        }
+        let long = Policy { max_attempts: 100, ..POLICY };
+        let decision = long.decide(&fault(Retry::Remote), &after(Retry::Remote, 50), 1.0);
+        assert_eq!(decision, Decision::Again(POLICY.max_pause));
+    }
+
+    #[test]
+    fn what_the_other_end_asks_for_is_kept_up_to_the_cap() {
+        for (asked, wanted) in [(30, 30), (100_000, 300)] {
+            let fault = Fault { retry_after_s: Some(asked), ..fault(Retry::Remote) };
+            assert_eq!(POLICY.decide(&fault, &[], 0.0), Decision::Again(Duration::from_secs(wanted)));
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Storing for a job: what is stored, and under which temporary name, so that what a killed server left half written is
+//! found again.
+
+use bytes::Bytes;
+
+use super::instructions::Output;
+use super::intake::transfer_fault;
+use super::record::JobId;
+use crate::fault::{Fault, FaultKind};
+use crate::transfer::{PartMark, Transfer};
+
+/// What is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// "Image being processed", before the first attempt.
+    Placeholder,
+    /// What was asked for.
+    Result,
+    /// "Image Processing failed".
+    Failure,
+}
+
+/// What marks the file at the destination of output `index` until it is whole. Each attempt's has a name of its own:
+/// an earlier store that was given up may still be under way. `cold`: earlier ones may have been left behind.
+pub(super) fn mark(job: JobId, index: usize, attempt: u32, kind: Kind, cold: bool) -> PartMark {
+    let name = |attempt: u32, kind: Kind| {
+        let letter = match kind {
+            Kind::Placeholder => 'p',
+            Kind::Result => 'r',
+            Kind::Failure => 'f',
+        };
+        format!("{job}-{index}-{attempt}{letter}")
+    };
+    let mut stale = Vec::new();
+    if cold {
+        stale.push(name(0, Kind::Placeholder));
+        let before = 1..=attempt;
+        stale.extend(before.flat_map(|attempt| [name(attempt, Kind::Result), name(attempt, Kind::Failure)]));
+        stale.retain(|stale| *stale != name(attempt, kind));
+    }
+    PartMark { own: name(attempt, kind), stale }
+}
+
+/// Stores `bytes` at an output's destination.
+///
+/// # Errors
+/// [`FaultKind::DestinationUnavailable`], with whether another try may help.
+pub(super) async fn store(
+    transfer: &Transfer,
+    source: &str,
+    output: &Output,
+    bytes: Bytes,
+    mark: &PartMark,
+) -> Result<(), Fault> {
+    let (_, destination) = output.destination(source)?;
+    transfer
+        .store(&destination, bytes, &output.media_type, output.field.as_deref(), mark)
+        .await
+        .map_err(|error| transfer_fault(FaultKind::DestinationUnavailable, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cold_attempt_finds_what_those_before_it_left() {
+        let job = JobId::new();
+        let first = mark(job, 0, 0, Kind::Placeholder, false);
+        assert!(first.stale.is_empty());
+        let result = mark(job, 0, 1, Kind::Result, false);
+        let failure = mark(job, 0, 1, Kind::Failure, false);
+        let later = mark(job, 0, 2, Kind::Result, true);
+        for left in [first, result, failure] {
+            assert!(later.stale.contains(&left.own), "{}", left.own);
+        }
+        assert!(!later.stale.contains(&later.own));
+        assert_ne!(later.own, mark(job, 1, 2, Kind::Result, true).own, "another output");
+    }
+}

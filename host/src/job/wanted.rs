@@ -1,0 +1,175 @@
+//! What a client asks for, by either API: one source and its outputs. 0.2's four members are one output; the members of
+//! `POST /v1/jobs` are read here. Pure: nothing is fetched.
+
+use serde_json::{Map, Value};
+
+use super::record::Priority;
+use super::request::{self, Order, type_name};
+use crate::fault::{Fault, FaultKind};
+use crate::registry::Registry;
+use crate::transfer::is_http;
+
+/// Most outputs of one job.
+const MAX_OUTPUTS: usize = 16;
+
+/// Members of a request to `/v1/jobs`.
+const MEMBERS: [&str; 8] =
+    ["operationType", "srcURL", "dstURL", "args", "output", "outputs", "notifyURL", "priority"];
+/// Those that stand in each of `outputs` instead, where there is one.
+const OUTPUT_MEMBERS: [&str; 4] = ["operationType", "dstURL", "args", "output"];
+
+/// A request that passed all checks which need no source.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    /// At least one, all of the same source.
+    pub(super) orders: Vec<Order>,
+    pub(super) priority: Priority,
+    /// Who is told of the outcome.
+    pub(super) notify_url: Option<String>,
+}
+
+impl Wanted {
+    /// Reads a 0.2 request.
+    ///
+    /// # Errors
+    /// The first of 0.2's checks that fails.
+    pub(super) fn compat(object: &Map<String, Value>, registry: &Registry) -> Result<Self, Fault> {
+        let order = request::check(object, registry)?;
+        Ok(Self { orders: vec![order], priority: Priority::Normal, notify_url: None })
+    }
+
+    /// Reads a request to `/v1/jobs`; `can_notify`: whether webhooks can be signed.
+    ///
+    /// # Errors
+    /// The first check that fails, naming the member.
+    pub(super) fn v1(
+        object: &Map<String, Value>,
+        registry: &Registry,
+        can_notify: bool,
+    ) -> Result<Self, Fault> {
+        only(object, &MEMBERS, "")?;
+        let source = required(object, "srcURL", "")?;
+        let orders = match object.get("outputs") {
+            None => vec![output(object, source, registry, "")?],
+            Some(outputs) => many(object, outputs, source, registry)?,
+        };
+        let notify_url = object.get("notifyURL").map(|url| notify_url(url, can_notify)).transpose()?;
+        let priority = object.get("priority").map_or(Ok(Priority::Normal), priority)?;
+        Ok(Self { orders, priority, notify_url })
+    }
+
+    /// `srcURL` as it came.
+    pub(super) fn source(&self) -> &str {
+        self.orders.first().map_or("", |order| &order.source)
+    }
+}
+
+fn many(
+    object: &Map<String, Value>,
+    outputs: &Value,
+    source: &Value,
+    registry: &Registry,
+) -> Result<Vec<Order>, Fault> {
+    if let Some(member) = OUTPUT_MEMBERS.into_iter().find(|member| object.contains_key(*member)) {
+        return Err(wrong(format!("member `{member}` belongs into each of `outputs`")));
+    }
+    let outputs = outputs
+        .as_array()
+        .ok_or_else(|| wrong(format!("outputs is {}, not an array", type_name(outputs))))?;
+    if outputs.is_empty() || outputs.len() > MAX_OUTPUTS {
+        return Err(wrong(format!("outputs has {} items: 1 to {MAX_OUTPUTS} are possible", outputs.len())));
+    }
+    let one = |(index, value): (usize, &Value)| {
+        let at = format!("outputs[{index}].");
+        let object = value
+            .as_object()
+            .ok_or_else(|| wrong(format!("outputs[{index}] is {}, not an object", type_name(value))))?;
+        only(object, &OUTPUT_MEMBERS, &at)?;
+        output(object, source, registry, &at)
+    };
+    outputs.iter().enumerate().map(one).collect()
+}
+
+fn output(
+    object: &Map<String, Value>,
+    source: &Value,
+    registry: &Registry,
+    at: &str,
+) -> Result<Order, Fault> {
+    let operation = required(object, "operationType", at)?;
+    let destination = required(object, "dstURL", at)?;
+    let args = match object.get("args") {
+        None => Map::new(),
+        Some(Value::Object(args)) => args.clone(),
+        Some(other) => {
+            let text = format!("{at}args is {}, not an object", type_name(other));
+            return Err(Fault::new(FaultKind::ArgsNotObject, text));
+        }
+    };
+    let args = with_output(args, object.get("output"), at)?;
+    request::check_values(operation, source, destination, &Value::Object(args), registry).map_err(
+        |mut fault| {
+            if !at.is_empty() {
+                fault.text = format!("{}: {}", at.trim_end_matches('.'), fault.text);
+            }
+            fault
+        },
+    )
+}
+
+/// `output {format, quality}` says the same as the arguments of these names.
+fn with_output(
+    mut args: Map<String, Value>,
+    output: Option<&Value>,
+    at: &str,
+) -> Result<Map<String, Value>, Fault> {
+    let Some(output) = output else { return Ok(args) };
+    let object = output
+        .as_object()
+        .ok_or_else(|| wrong(format!("{at}output is {}, not an object", type_name(output))))?;
+    only(object, &["format", "quality"], &format!("{at}output."))?;
+    for (key, value) in object {
+        if args.insert(key.clone(), value.clone()).is_some_and(|before| before != *value) {
+            let text = format!("{at}output.{key} and {at}args.{key} contradict each other");
+            return Err(Fault::new(FaultKind::InvalidArgument, text));
+        }
+    }
+    Ok(args)
+}
+
+fn notify_url(url: &Value, can_notify: bool) -> Result<String, Fault> {
+    let invalid = |text: &str| Err(Fault::new(FaultKind::InvalidArgument, text));
+    match url.as_str() {
+        Some(url) if is_http(url) && can_notify => Ok(url.to_owned()),
+        Some(url) if is_http(url) => invalid(
+            "notifyURL: this server has no [webhooks] secret to sign with; `imgserve key webhook` makes one",
+        ),
+        _ => invalid("notifyURL must be an http or https URL"),
+    }
+}
+
+fn priority(value: &Value) -> Result<Priority, Fault> {
+    serde_json::from_value(value.clone()).map_err(|_| {
+        Fault::new(
+            FaultKind::InvalidArgument,
+            format!("priority {value} is none of \"low\", \"normal\", \"high\""),
+        )
+    })
+}
+
+fn only(object: &Map<String, Value>, known: &[&str], at: &str) -> Result<(), Fault> {
+    match object.keys().find(|key| !known.contains(&key.as_str())) {
+        Some(key) => {
+            Err(wrong(format!("member `{at}{}` is none of {}", key.escape_debug(), known.join(", "))))
+        }
+        None => Ok(()),
+    }
+}
+
+fn required<'o>(object: &'o Map<String, Value>, name: &str, at: &str) -> Result<&'o Value, Fault> {
+    object.get(name).ok_or_else(|| wrong(format!("member `{at}{name}` is missing")))
+}
+
+fn wrong(text: String) -> Fault {
+    Fault::new(FaultKind::WrongMembers, text)
+}

@@ -1,0 +1,234 @@
+//! What is counted and timed, for Prometheus: names, units, labels, buckets. Who counts what when is others' business; they
+//! hold a [`Metrics`], there is no global one. Labels take values from closed lists and operation names from the registry,
+//! never a client's text: each new value is a time series that stays.
+//!
+//! # Layout
+//! - this file: what adds up while the server runs
+//! - `snapshot`: what is looked up when Prometheus asks
+
+mod snapshot;
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::prometheus_text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+pub(crate) use self::snapshot::Snapshot;
+
+/// Before every name.
+const PREFIX: &str = "imgserve";
+/// The media type of what [`Metrics::render`] gives.
+pub(crate) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
+/// Upper bounds in seconds of the buckets of phases.
+const PHASE_BOUNDS: [f64; 15] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+/// The values of a label, all of them.
+macro_rules! values {
+    ($(#[$doc:meta])* $name:ident { $($(#[$value_doc:meta])* $value:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum $name { $($(#[$value_doc])* $value,)* }
+
+        impl $name {
+            const ALL: &[Self] = &[$(Self::$value),*];
+
+            fn as_str(self) -> &'static str {
+                match self { $(Self::$value => $text,)* }
+            }
+        }
+    };
+}
+
+values! {
+    /// How a job ended.
+    Outcome {
+        Succeeded = "succeeded",
+        Failed = "failed",
+        Cancelled = "cancelled",
+    }
+}
+values! {
+    /// A part of a job's way.
+    Phase {
+        Plan = "plan",
+        Placeholder = "placeholder",
+        Fetch = "fetch",
+        Queue = "queue",
+        Work = "work",
+        Store = "store",
+    }
+}
+values! {
+    /// How a webhook ended.
+    Webhook {
+        Delivered = "delivered",
+        /// It was given up.
+        Failed = "failed",
+    }
+}
+values! {
+    /// How a direct operation by URL was answered.
+    Render {
+        Computed = "computed",
+        /// By what was being computed for another client.
+        Coalesced = "coalesced",
+        /// The client has it already.
+        NotModified = "not_modified",
+        Failed = "failed",
+    }
+}
+values! {
+    /// Which way bytes went.
+    Direction {
+        Fetched = "fetched",
+        Stored = "stored",
+    }
+}
+
+type Label = [(&'static str, &'static str); 1];
+/// An operation's name, and something else.
+type OfOperation = [(&'static str, String); 2];
+
+/// All counters and histograms.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    accepted: Counter,
+    jobs: Family<OfOperation, Counter>,
+    refusals: Family<Label, Counter>,
+    phases: Family<Label, Histogram>,
+    bytes: Family<Label, Counter<u64, AtomicU64>>,
+    plugin_failures: Family<OfOperation, Counter>,
+    retries: Counter,
+    webhooks: Family<Label, Counter>,
+    renders: Family<Label, Counter>,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix(PREFIX),
+            accepted: Counter::default(),
+            jobs: Family::default(),
+            refusals: Family::default(),
+            phases: Family::new_with_constructor(|| Histogram::new(PHASE_BOUNDS)),
+            bytes: Family::default(),
+            plugin_failures: Family::default(),
+            retries: Counter::default(),
+            webhooks: Family::default(),
+            renders: Family::default(),
+        };
+        metrics.register();
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let to = &mut self.registry;
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        to.register("build", "The version that runs", Info::new(version));
+        to.register("jobs_accepted", "Jobs accepted", self.accepted.clone());
+        to.register("jobs", "Jobs ended, by operation and outcome", self.jobs.clone());
+        to.register("refusals", "Requests refused, by kind", self.refusals.clone());
+        let text = "Time that jobs spent in each phase";
+        to.register_with_unit("phase", text, Unit::Seconds, self.phases.clone());
+        to.register("bytes", "Bytes of sources fetched and of results stored", self.bytes.clone());
+        let text = "Failures that a plugin is to blame for, by operation and kind";
+        to.register("plugin_failures", text, self.plugin_failures.clone());
+        to.register("job_retries", "Attempts at jobs that ended with another one due", self.retries.clone());
+        to.register("webhooks", "Webhooks ended, by outcome", self.webhooks.clone());
+        to.register("renders", "Direct operations by URL, by outcome", self.renders.clone());
+    }
+
+    /// Makes the time series whose labels are known: one that begins with its first event hides that event.
+    fn begin_at_zero(&self) {
+        for phase in Phase::ALL {
+            drop(self.phases.get_or_create(&[("phase", phase.as_str())]));
+        }
+        for direction in Direction::ALL {
+            self.moved(*direction, 0);
+        }
+        for outcome in Webhook::ALL {
+            drop(self.webhooks.get_or_create(&[("outcome", outcome.as_str())]));
+        }
+        for outcome in Render::ALL {
+            drop(self.renders.get_or_create(&[("outcome", outcome.as_str())]));
+        }
+    }
+
+    /// The operations that there are: their jobs are counted from zero.
+    pub(crate) fn operations<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        for name in names {
+            for outcome in Outcome::ALL {
+                drop(self.jobs.get_or_create(&of_operation(name, "outcome", outcome.as_str())));
+            }
+        }
+    }
+
+    /// A job was accepted.
+    pub(crate) fn accepted(&self) {
+        self.accepted.inc();
+    }
+
+    /// A job ended. `operation` is one of the registry's.
+    pub(crate) fn ended(&self, operation: &str, outcome: Outcome) {
+        self.jobs.get_or_create(&of_operation(operation, "outcome", outcome.as_str())).inc();
+    }
+
+    /// A request was refused. `kind` is a fault's, or `unauthorized`, `forbidden`, `over-share`.
+    pub(crate) fn refused(&self, kind: &'static str) {
+        self.refusals.get_or_create(&[("kind", kind)]).inc();
+    }
+
+    /// A job has been through a phase.
+    pub(crate) fn took(&self, phase: Phase, duration: Duration) {
+        self.phases.get_or_create(&[("phase", phase.as_str())]).observe(duration.as_secs_f64());
+    }
+
+    /// Bytes went in or out.
+    pub(crate) fn moved(&self, direction: Direction, bytes: u64) {
+        self.bytes.get_or_create(&[("direction", direction.as_str())]).inc_by(bytes);
+    }
+
+    /// A plugin trapped, took too much, or broke the contract. `operation` is one of the registry's, `kind` a fault's.
+    pub(crate) fn plugin_failed(&self, operation: &str, kind: &'static str) {
+        self.plugin_failures.get_or_create(&of_operation(operation, "kind", kind)).inc();
+    }
+
+    /// An attempt failed, and there will be another.
+    pub(crate) fn retried(&self) {
+        self.retries.inc();
+    }
+
+    /// A webhook was delivered or given up.
+    pub(crate) fn notified(&self, outcome: Webhook) {
+        self.webhooks.get_or_create(&[("outcome", outcome.as_str())]).inc();
+    }
+
+    /// A direct operation by URL was answered.
+    pub(crate) fn rendered(&self, outcome: Render) {
+        self.renders.get_or_create(&[("outcome", outcome.as_str())]).inc();
+    }
+
+    /// Everything in Prometheus' text format, version 0.0.4.
+    pub(crate) fn render(&self, now: &Snapshot) -> String {
+        let mut text = String::new();
+        for registry in [&self.registry, &now.registry()] {
+            prometheus_text::encode(&mut text, registry).expect("a string takes any text");
+        }
+        text
+    }
+}
+
+fn of_operation(operation: &str, other: &'static str, value: &str) -> OfOperation {
+    [("operation", operation.to_owned()), (other, value.to_owned())]
+}
+
+#[cfg(test)]
+mod tests;
