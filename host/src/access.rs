@@ -63,10 +63,18 @@ pub(crate) struct Client {
     scopes: Vec<Scope>,
 }
 
+/// Begins the name of a client that a signed URL let in.
+const SIGNED: &str = "url:";
+
 impl Client {
     /// Whoever comes where no keys are: may do everything.
     pub(crate) fn anyone() -> Self {
         Self { name: String::new(), scopes: vec![Scope::Admin] }
+    }
+
+    /// Whether an API key let it in, and not a signed URL or an open door.
+    pub(crate) fn has_key(&self) -> bool {
+        !self.name.is_empty() && !self.name.starts_with(SIGNED)
     }
 
     /// Whether this client may do what needs `scope`; `admin` is good for everything.
@@ -105,6 +113,11 @@ impl fmt::Debug for Keys {
 }
 
 impl Keys {
+    /// Whether there are no API keys, so that everyone may do everything.
+    pub(crate) fn are_none(&self) -> bool {
+        self.api.is_empty()
+    }
+
     /// The keys of a configuration, which has checked them.
     pub(crate) fn new(access: &Access) -> Self {
         let api = access.api_keys.iter().filter_map(|key| {
@@ -158,7 +171,7 @@ impl Keys {
             return Ok(client);
         }
         let key = signed_url::verify(&self.urls, path_and_query, now)?;
-        Ok(Client { name: format!("url:{}", key.name), scopes: vec![Scope::Operations] })
+        Ok(Client { name: format!("{SIGNED}{}", key.name), scopes: vec![Scope::Operations] })
     }
 }
 

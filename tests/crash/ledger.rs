@@ -124,6 +124,10 @@ impl Ledger {
                 identity: None,
                 story: Vec::new(),
             });
+            // Whoever was refused may be taken when it posts the same again.
+            if place.fate == Fate::Refused {
+                place.fate = Fate::Unknown;
+            }
             place.story.push((now, format!("posted ({how})")));
         }
     }
@@ -291,7 +295,9 @@ impl Inside {
         for job in jobs {
             let id = job["id"].as_str().unwrap_or_default().to_owned();
             for name in destinations(job) {
-                if job["state"] != "succeeded" {
+                // What was cancelled on purpose is nobody's here.
+                let cancelled = job["state"] == "cancelled" && !self.places.contains_key(&name);
+                if job["state"] != "succeeded" && !cancelled {
                     let text = format!("job {id} has ended otherwise: {job}");
                     self.problem(now, &name, text);
                 }

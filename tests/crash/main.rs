@@ -45,11 +45,11 @@ const PARTS: [&str; 4] = ["points", "disk", "limits", "storm"];
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let jobs = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(JOBS);
-    let named = |part: &&str| arguments.iter().any(|argument| argument == part);
-    let all = !PARTS.iter().any(|part| named(&part));
+    let named = |part: &str| arguments.iter().any(|argument| argument == part);
+    let all = !PARTS.iter().any(|part| named(part));
     let directory = tempfile::tempdir().unwrap();
     let mut well = true;
-    for part in PARTS.into_iter().filter(|part| all || named(&part)) {
+    for part in PARTS.into_iter().filter(|part| all || named(part)) {
         println!("crash test: {part}");
         let problems = match run(part, &directory.path().join(part), jobs).await {
             Ok(problems) => problems,

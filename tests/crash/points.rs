@@ -88,7 +88,7 @@ pub(crate) fn note(arena: &mut Arena, point: &str, outcome: Result<(), String>) 
 
 /// One job, whose server dies on its way.
 async fn trial(arena: &mut Arena, number: usize, v1: bool, point: &str, action: &str) -> Result<(), String> {
-    let key = (number % 2 == 0).then(|| format!("trial-{number}"));
+    let key = number.is_multiple_of(2).then(|| format!("trial-{number}"));
     let how = format!("{point}={action}");
     start_with(arena, &how).await?;
     let post = arena.post(&format!("t{number:02}a"), v1, key.as_deref(), false);

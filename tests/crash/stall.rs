@@ -33,7 +33,7 @@ impl Stall {
 async fn give(mut stream: TcpStream, bytes: Vec<u8>, mut going: watch::Receiver<bool>) -> Option<()> {
     // One read holds the whole request of such a client.
     let mut request = [0; 4096];
-    stream.read(&mut request).await.ok()?;
+    let _length = stream.read(&mut request).await.ok()?;
     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", bytes.len());
     stream.write_all(head.as_bytes()).await.ok()?;
     let (first, second) = bytes.split_at(bytes.len() / 2);

@@ -103,6 +103,7 @@ fn library_names_stand_where_they_belong() {
         ("hyper", &["host/src/http/"]),
         ("reqwest", &["host/src/transfer/", "host/src/cli/"]),
         ("suppaftp", &["host/src/transfer/"]),
+        ("rusqlite", &["host/src/journal/sqlite"]),
         ("jpeg_decoder", &["host/src/codec/"]),
         ("zune_jpeg", &["host/src/codec/"]),
         ("image_webp", &["host/src/codec/"]),

@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody as _};
+use axum::http::StatusCode;
 
+use super::problem::Problem;
 use crate::fault::{Fault, FaultKind};
 
 /// What a request's body may cost.
@@ -20,18 +22,48 @@ const DISCARDED: usize = 32;
 /// The most that is thrown away of a body, in bytes.
 const MOST_DISCARDED: usize = 256 << 20;
 
+/// Why a body is not read.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// It is longer than this many bytes.
+    TooLong(usize),
+    /// It did not come in time.
+    Late,
+    /// The client broke off.
+    Broken(String),
+}
+
+impl Unread {
+    /// As 0.2 has it: a request that cannot be parsed.
+    pub(super) fn fault(&self) -> Fault {
+        let text = match self {
+            Self::TooLong(bytes) => {
+                format!("the body is too long ([server] max_body_kb = {})", bytes >> 10)
+            }
+            Self::Late => "the body did not come in time ([server] body_timeout_s)".to_owned(),
+            Self::Broken(why) => format!("the body cannot be read: {why}"),
+        };
+        Fault::new(FaultKind::NotJson, text)
+    }
+
+    /// As HTTP has it.
+    pub(super) fn problem(self) -> Problem {
+        let (status, title) = match self {
+            Self::TooLong(_) => (StatusCode::PAYLOAD_TOO_LARGE, "Body too long"),
+            Self::Late => (StatusCode::REQUEST_TIMEOUT, "Body too late"),
+            Self::Broken(_) => (StatusCode::BAD_REQUEST, "Body not understood"),
+        };
+        Problem::new(status, title, self.fault().text)
+    }
+}
+
 /// The whole body, if it comes in time and is not too long.
-pub(super) async fn read(body: Body, limit: BodyLimit) -> Result<Bytes, Fault> {
+pub(super) async fn read(body: Body, limit: BodyLimit) -> Result<Bytes, Unread> {
     match tokio::time::timeout(limit.time, whole(body, limit.bytes)).await {
         Ok(Ok(Some(body))) => Ok(body),
-        Ok(Ok(None)) => {
-            let text = format!("the body is too long ([server] max_body_kb = {})", limit.bytes >> 10);
-            Err(Fault::new(FaultKind::NotJson, text))
-        }
-        Ok(Err(error)) => Err(Fault::new(FaultKind::NotJson, format!("the body cannot be read: {error}"))),
-        Err(_) => {
-            Err(Fault::new(FaultKind::NotJson, "the body did not come in time ([server] body_timeout_s)"))
-        }
+        Ok(Ok(None)) => Err(Unread::TooLong(limit.bytes)),
+        Ok(Err(error)) => Err(Unread::Broken(error.to_string())),
+        Err(_) => Err(Unread::Late),
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) async fn post(
     let accepted = async {
         let idempotency_key =
             idempotency_key(&headers).map_err(|text| Fault::new(FaultKind::InvalidArgument, text))?;
-        let body = body::read(body, limit).await?;
+        let body = body::read(body, limit).await.map_err(|unread| unread.fault())?;
         let submission = Submission { client: client.name, body, api: Api::Compat, idempotency_key };
         service.accept(submission).await
     };
@@ -80,7 +80,8 @@ fn refusal(fault: &Fault) -> Response {
     let mut response = Json(body).into_response();
     response.headers_mut().insert(ERROR, header_value(&format!("{}; {}", fault.kind, fault.text)));
     if let Some(seconds) = answer.retry_after_s {
-        *response.status_mut() = answer.status;
+        // 0.2 knows no other status for it.
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response

@@ -19,7 +19,7 @@ use super::negotiate;
 use super::peer::Peer;
 use super::problem::Problem;
 use super::v1::Name;
-use crate::access::RESERVED;
+use crate::access::{Client, RESERVED};
 use crate::fault::{Fault, FaultKind};
 use crate::job::{Answer, Call, Product, Render, Sent, Service};
 
@@ -49,7 +49,7 @@ pub(super) async fn operate(
 ) -> Response {
     let work = async {
         let mut call = call(name, request.uri(), request.headers());
-        let sent = tokio::time::timeout(limit.time, receive(&service, &mut call, request)).await;
+        let sent = tokio::time::timeout(limit.time, receive(&service, &mut call, request, limit.bytes)).await;
         let late = |_| {
             let detail = "the body did not come in time ([server] body_timeout_s)";
             Problem::new(StatusCode::REQUEST_TIMEOUT, "Body too slow", detail)
@@ -65,6 +65,7 @@ pub(super) async fn render(
     name: Name,
     Extension(RenderAge(seconds)): Extension<RenderAge>,
     Extension(peer): Extension<Peer>,
+    Extension(client): Extension<Client>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
@@ -78,7 +79,7 @@ pub(super) async fn render(
         let source = Vec::into_iter(sources).next_back().map(|(_, url)| url).unwrap_or_default();
         let render = Render { call, source };
         let answer = service.render(render, |tag| negotiate::has(&headers, tag)).await?;
-        Ok::<_, Problem>(rendered(answer, seconds))
+        Ok::<_, Problem>(rendered(answer, seconds, client.has_key()))
     };
     answered(peer.while_there(work).await)
 }
@@ -104,7 +105,12 @@ fn call(name: Name, uri: &Uri, headers: &HeaderMap) -> Call {
 }
 
 /// The image that comes as the body, or as a part of it.
-async fn receive(service: &Service, call: &mut Call, request: Request) -> Result<Sent, Problem> {
+async fn receive(
+    service: &Service,
+    call: &mut Call,
+    request: Request,
+    most_args: usize,
+) -> Result<Sent, Problem> {
     let announced = request.body().size_hint().exact();
     let room = match service.room(announced).await {
         Ok(room) => room,
@@ -119,7 +125,7 @@ async fn receive(service: &Service, call: &mut Call, request: Request) -> Result
     let media_type = text(request.headers(), header::CONTENT_TYPE);
     let is_form = media_type.as_deref().is_some_and(|name| essence(name) == "multipart/form-data");
     if is_form {
-        let form = Form::read(request, room.limit()).await?;
+        let form = Form::read(request, room.limit(), most_args).await?;
         call.json.splice(0..0, form.args);
         let held = room.hold(form.image, form.media_type);
         return Ok(Sent { held, name: form.file_name });
@@ -140,7 +146,7 @@ struct Form {
 }
 
 impl Form {
-    async fn read(mut request: Request, limit: usize) -> Result<Self, Problem> {
+    async fn read(mut request: Request, limit: usize, most_args: usize) -> Result<Self, Problem> {
         DefaultBodyLimit::max(limit).apply(&mut request);
         let form = Multipart::from_request(request, &()).await;
         let mut form = form.map_err(|error| unreadable(&error.to_string()))?;
@@ -152,7 +158,7 @@ impl Form {
                     let media_type = field.content_type().map(str::to_owned);
                     image = Some((bytes(field, limit).await?, file_name, media_type));
                 }
-                Some("args") => args = Some(field.text().await.map_err(|error| broken(&error, limit))?),
+                Some("args") => args = Some(arguments(field, most_args, limit).await?),
                 _ => {}
             }
         }
@@ -160,6 +166,19 @@ impl Form {
             image.ok_or_else(|| unreadable("the form has no part `image`"))?;
         Ok(Self { image, file_name, media_type, args })
     }
+}
+
+/// The arguments: no longer than a request for a job may be, as they are read here and not in a worker.
+async fn arguments(mut field: Field<'_>, most: usize, limit: usize) -> Result<String, Problem> {
+    let mut text = Vec::new();
+    while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error, limit))? {
+        if text.len() + chunk.len() > most {
+            let detail = format!("the part `args` is too long ([server] max_body_kb = {})", most >> 10);
+            return Err(Problem::of_body(&Fault::new(FaultKind::LimitExceeded, detail)));
+        }
+        text.extend_from_slice(&chunk);
+    }
+    String::from_utf8(text).map_err(|_| unreadable("the part `args` is not UTF-8"))
 }
 
 async fn bytes(mut field: Field<'_>, limit: usize) -> Result<Bytes, Problem> {
@@ -230,7 +249,7 @@ fn server_timing(parts: &[(&str, Option<Duration>)]) -> HeaderValue {
 }
 
 /// The result or that the client has it, and how long it may be kept.
-fn rendered(answer: Answer, seconds: u64) -> Response {
+fn rendered(answer: Answer, seconds: u64, private: bool) -> Response {
     let mut response = match answer.product {
         Some(result) => product(result),
         None => StatusCode::NOT_MODIFIED.into_response(),
@@ -238,7 +257,9 @@ fn rendered(answer: Answer, seconds: u64) -> Response {
     let headers = response.headers_mut();
     let entity_tag = HeaderValue::from_str(&format!("\"{}\"", answer.entity_tag));
     headers.insert(header::ETAG, entity_tag.expect("hexadecimal digits are a valid header value"));
-    let age = HeaderValue::from_str(&format!("public, max-age={seconds}"));
+    // A shared cache would give to others what only this client's key lets it have (RFC 9111, section 3.5).
+    let whose = if private { "private" } else { "public" };
+    let age = HeaderValue::from_str(&format!("{whose}, max-age={seconds}"));
     headers.insert(header::CACHE_CONTROL, age.expect("a number is a valid header value"));
     if answer.negotiated {
         headers.insert(header::VARY, HeaderValue::from_static("Accept"));

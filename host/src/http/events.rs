@@ -66,6 +66,7 @@ async fn follow(
         told = Some(story.clone());
         tokio::select! {
             () = sender.closed() => return,
+            () = service.stopped() => return,
             _ = tokio::time::timeout(KEEP_ALIVE, changes.changed()) => {}
         }
         tokio::time::sleep(PACE).await;

@@ -14,8 +14,9 @@ use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::body::{self, BodyLimit};
+use super::body::{self, BodyLimit, Unread};
 use super::events;
+use super::peer::Peer;
 use super::problem::Problem;
 use crate::access::Client;
 use crate::config::Scope;
@@ -62,17 +63,19 @@ async fn submit(
     State(service): State<Arc<Service>>,
     Extension(limit): Extension<BodyLimit>,
     Extension(client): Extension<Client>,
+    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let idempotency_key = idempotency_key(&headers)
         .map_err(|text| Problem::new(StatusCode::BAD_REQUEST, "Bad request", text))?;
-    let body = body::read(body, limit).await.map_err(|fault| Problem::of(&fault))?;
+    let body = body::read(body, limit).await.map_err(Unread::problem)?;
     let submission = Submission { client: client.name, body, api: Api::V1, idempotency_key };
     let accepted = service.accept(submission).await.map_err(|fault| Problem::of(&fault))?;
     let Some(seconds) = wait_of(&headers) else { return Ok(told(&accepted, None)) };
-    let outcome = service.outcome(accepted.id, Duration::from_secs(seconds)).await;
-    let outcome = outcome.map_err(|fault| Problem::of(&fault))?;
+    // The job is accepted, whatever becomes of the wait; who hangs up waits no more.
+    let wait = service.outcome(accepted.id, Duration::from_secs(seconds));
+    let outcome = peer.while_there(wait).await.and_then(Result::ok).flatten();
     let mut response = told(&accepted, outcome);
     if let Ok(applied) = HeaderValue::from_str(&format!("wait={seconds}")) {
         response.headers_mut().insert(PREFERENCE_APPLIED, applied);

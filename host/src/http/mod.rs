@@ -57,9 +57,9 @@ fn routes(service: Arc<Service>, config: &Server) -> Router {
         BodyLimit { bytes: config.max_body_kb << 10, time: Duration::from_secs(config.body_timeout_s) };
     Router::new()
         .route("/", get(pages::front).post(compat::post).fallback(compat::fallback))
-        .route("/healthz", get(pages::healthz))
-        .route("/readyz", get(pages::readyz))
-        .route("/metrics", get(metrics::metrics))
+        .route("/healthz", get(pages::healthz).fallback(compat::fallback))
+        .route("/readyz", get(pages::readyz).fallback(compat::fallback))
+        .route("/metrics", get(metrics::metrics).fallback(compat::fallback))
         .nest("/v1", v1::routes())
         .fallback(compat::fallback)
         .layer(from_fn_with_state(Arc::clone(&service), auth::guard))

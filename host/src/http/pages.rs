@@ -15,6 +15,7 @@ pub(super) async fn front() -> String {
          POST /                     {{\"operationType\": …, \"srcURL\": …, \"dstURL\": …, \"args\": {{…}}}}\n\
          GET  /v1/jobs/{{id}}         a job's state; its id is in the reply's X-Job-Id header\n\
          GET  /v1/operations        what operationType may name, with the schema of its args\n\
+         POST /v1/operations/{{name}} an image, and its arguments in the query; answers with the result\n\
          GET  /healthz, /readyz     whether the process lives, whether it takes jobs\n",
         env!("CARGO_PKG_VERSION")
     )

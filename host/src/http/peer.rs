@@ -6,17 +6,38 @@ use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+/// How long a client may take nothing of what is sent to it; then the connection is closed, and what it holds is free.
+const STALL: Duration = Duration::from_secs(60);
 
 /// A connection. Clones are the same one.
 #[derive(Clone, Debug)]
-pub(super) struct Peer(Arc<TcpStream>);
+pub(super) struct Peer(Arc<TcpStream>, Stalled);
+
+/// Since when nothing could be written; the connection's alone, none of its clones writes.
+#[derive(Debug, Default)]
+struct Stalled(Option<Pin<Box<Sleep>>>);
+
+impl Clone for Stalled {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Stalled {
+    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
+        self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL))).as_mut().poll(context).is_ready()
+    }
+}
 
 impl Peer {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self(Arc::new(stream))
+        Self(Arc::new(stream), Stalled::default())
     }
 
     /// Does the work for as long as the client is there; none when it has hung up. One that has only closed its sending
@@ -59,15 +80,24 @@ impl AsyncWrite for Peer {
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.0.poll_write_ready(context))?;
+            match self.0.poll_write_ready(context) {
+                Poll::Ready(ready) => ready?,
+                Poll::Pending if self.1.is_over(context) => {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+                Poll::Pending => return Poll::Pending,
+            }
             match self.0.try_write_vectored(slices) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
+                written => {
+                    self.1.0 = None;
+                    return Poll::Ready(written);
+                }
             }
         }
     }

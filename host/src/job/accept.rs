@@ -2,7 +2,7 @@
 //! then is the job runnable, so that a late placeholder can never overwrite a result.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -19,12 +19,15 @@ use super::service::{Service, Settings};
 use super::store::{self, Kind};
 use super::wanted::Wanted;
 use crate::fault::{Fault, FaultKind, Retry};
-use crate::journal::{Entry, IdempotencyKey, Receipt, Submitted};
+use crate::journal::{Entry, IdempotencyKey, JournalError, Receipt, Submitted};
 use crate::transfer::SourceUrl;
 use crate::worker::Prepared;
 
 /// The bytes of a source that planning is first tried with; four times as many each further time.
 const FIRST_LOOK: usize = 16 << 10;
+
+/// Pause between attempts to forget a job that was refused.
+const WITHDRAW_PAUSE: Duration = Duration::from_secs(1);
 
 /// A request for a job.
 #[derive(Clone, Debug)]
@@ -113,7 +116,7 @@ impl Service {
         let (generation, settings) = (self.generation(), self.settings());
         let wanted = match submission.api {
             Api::Compat => Wanted::compat(&object, &generation.registry)?,
-            Api::V1 => Wanted::v1(&object, &generation.registry, settings.webhooks.is_some())?,
+            Api::V1 => Wanted::v1(&object, &generation.registry, settings.webhooks.can_sign())?,
         };
         self.queue.enter(&submission.client)?;
         let client = submission.client.clone();
@@ -175,9 +178,7 @@ impl Acceptance {
         let storing = Instant::now();
         if let Err(fault) = self.store_placeholders(id, &instructions, placeholders).await {
             crate::crash::point("accept-before-withdraw");
-            if let Err(error) = self.service.journal.withdraw(id).await {
-                tracing::error!(job = %id, "refused, and will run after the next start all the same: {error}");
-            }
+            self.withdraw(id).await;
             crate::crash::point("accept-after-withdraw");
             return Err(fault);
         }
@@ -187,7 +188,7 @@ impl Acceptance {
             Warmth { supply, generation: self.generation, settings: self.settings, placeholder, cold: false };
         self.service.warm.keep(id, warmth);
         self.service.journal.release(id);
-        self.service.wake.notify_one();
+        self.service.wake();
         crate::crash::point("accept-after-release");
         Ok(accepted)
     }
@@ -231,7 +232,23 @@ impl Acceptance {
         Ok((record, instructions, Accepted { id, destinations, unknown_arguments, replayed: false }))
     }
 
-    /// A client waits for these.
+    /// Forgets the job; where the journal cannot be written just now, as soon as it can.
+    async fn withdraw(&self, id: JobId) {
+        let Err(error) = self.service.journal.withdraw(id).await else { return };
+        tracing::error!(job = %id, "it was refused, and is not forgotten yet: {error}");
+        let service = Arc::clone(&self.service);
+        tokio::spawn(async move {
+            while let Err(JournalError::Unwritable { .. }) = service.journal.withdraw(id).await {
+                tokio::select! {
+                    () = service.stopping.cancelled() => return,
+                    () = tokio::time::sleep(WITHDRAW_PAUSE) => {}
+                }
+            }
+        });
+    }
+
+    /// A client waits for these. When one cannot be stored, those before it must not say for ever that they are being
+    /// processed.
     async fn store_placeholders(
         &self,
         id: JobId,
@@ -245,15 +262,34 @@ impl Acceptance {
         };
         for (index, (output, placeholder)) in instructions.outputs.iter().zip(placeholders).enumerate() {
             let mark = store::mark(id, index, 0, Kind::Placeholder, false);
-            store::store(&self.settings.transfer, &instructions.source, output, placeholder, &mark).await?;
+            let (transfer, source) = (&self.settings.transfer, &instructions.source);
+            if let Err(fault) = store::store(transfer, source, output, placeholder, &mark).await {
+                self.show_refused(id, instructions, index).await;
+                return Err(fault);
+            }
         }
         Ok(())
+    }
+
+    async fn show_refused(&self, id: JobId, instructions: &Instructions, stored: usize) {
+        for (index, output) in instructions.outputs.iter().enumerate().take(stored) {
+            let shown = store::failure(
+                &self.generation,
+                &self.settings,
+                &instructions.source,
+                output,
+                (id, index, 0),
+            );
+            if let Err(fault) = shown.await {
+                tracing::warn!(job = %id, "that it was refused cannot be shown: {fault}");
+            }
+        }
     }
 
     /// Plans all outputs on the source's first bytes, as few as suffice.
     async fn prepare(&self) -> Result<(Vec<Planned>, Supply), Fault> {
         let Settings { transfer, gate, .. } = &*self.settings;
-        let mut intake = Intake::start(transfer, self.wanted.source(), gate).await?;
+        let mut intake = Intake::start(transfer, self.wanted.source(), gate, REPLY_PATIENCE).await?;
         let mut wanted = FIRST_LOOK;
         loop {
             let (head, complete) = match intake.head(wanted).await {
@@ -297,11 +333,16 @@ impl Acceptance {
     }
 
     async fn plan(&self, order: &Order, head: Bytes, complete: bool) -> Result<Option<Planned>, Fault> {
-        let task = order.task.clone();
-        let planned =
-            self.generation.pool.prepare(task, head, complete, true).await.inspect_err(|fault| {
-                self.generation.registry.note(&order.task.steps, Err(fault));
-            })?;
+        let plan = async || {
+            let planned =
+                self.generation.pool.prepare(order.task.clone(), head.clone(), complete, true).await;
+            planned.inspect_err(|fault| self.generation.registry.note(&order.task.steps, Err(fault)))
+        };
+        let planned = match plan().await {
+            // A worker may die by chance, of what the task before it left or of a kernel short of memory.
+            Err(fault) if fault.retry == Retry::Worker => plan().await?,
+            planned => planned?,
+        };
         if planned.is_none() && complete {
             return Err(Fault::new(FaultKind::UnreadableSource, "the source ends before its dimensions"));
         }

@@ -205,8 +205,8 @@ async fn run(
             let _ = began.set(Instant::now());
         }
     };
-    // Of those that a client waits for; jobs of the same rank take turns with them.
-    let rank = rank(Priority::High);
+    // They take turns with the jobs: neither keeps the other from being done.
+    let rank = rank(Priority::Normal);
     let ran = {
         let running = checked.generation.pool.run(vec![task], source, peak_bytes, rank, Arc::new(report));
         tokio::pin!(running);

@@ -11,7 +11,7 @@ use super::instructions::Instructions;
 use super::record::{JobId, now_ms};
 use super::run::{Attempt, Supply};
 use super::service::{Service, Settings};
-use crate::journal::Claim;
+use crate::journal::{Claim, JournalError};
 
 /// How long a claim holds without being extended.
 const LEASE: Duration = Duration::from_secs(60);
@@ -66,6 +66,16 @@ impl Warm {
         }
     }
 
+    /// Lets go of all sources: the memory is needed by jobs that are to run before these, which fetch theirs again.
+    pub(super) fn cool(&self) {
+        let cooled: Vec<Supply> = self
+            .lock()
+            .values_mut()
+            .map(|warmth| std::mem::replace(&mut warmth.supply, Supply::Again))
+            .collect();
+        drop(cooled);
+    }
+
     pub(super) fn take(&self, id: JobId) -> Option<Warmth> {
         self.lock().remove(&id)
     }
@@ -76,46 +86,56 @@ fn lease() -> u64 {
     now_ms() + LEASE.as_millis() as u64
 }
 
-/// Claims and starts jobs until the server stops.
+/// Claims and starts jobs until the server stops, and extends the leases of attempts under way.
 pub(super) async fn dispatch(service: Arc<Service>) {
-    let mut next_due_ms = None;
-    let mut trouble = false;
+    let (mut next_due_ms, mut trouble, mut leased_ms) = (None, false, now_ms());
     loop {
+        let asked = service.asked.load(Ordering::Acquire);
+        // Before the room is looked at: an attempt that ends meanwhile asks again.
+        service.backlog.store(true, Ordering::Release);
         let free = service.window.saturating_sub(service.live.len());
-        let mut pause = None;
-        if free > 0 {
+        // Leases first, also after a time in which the journal could not be written, the machine slept or its clock was
+        // set: an attempt under way must not be claimed once more.
+        if trouble || now_ms().abs_diff(leased_ms) > LEASE.as_millis() as u64 / 3 {
+            trouble = lease_again(&service).await.is_err();
+            leased_ms = now_ms();
+        }
+        if free > 0 && !trouble {
             match service.journal.claim(free, now_ms(), lease()).await {
                 Ok(claimed) => {
-                    trouble = false;
                     if !claimed.claims.is_empty() {
                         crate::crash::point("job-after-claim");
                     }
                     // More may wait than there was room for: then the end of each attempt asks again.
-                    service.backlog.store(claimed.claims.len() >= free, Ordering::Release);
+                    service.backlog.store(claimed.full, Ordering::Release);
                     next_due_ms = claimed.next_due_ms;
                     claimed.claims.into_iter().for_each(|claim| start(&service, claim));
                 }
                 Err(error) => {
-                    // Once, and not every second.
-                    if !std::mem::replace(&mut trouble, true) {
-                        tracing::error!("no job can be started: {error}");
-                    }
-                    pause = Some(TROUBLE_PAUSE);
+                    tracing::error!("no job can be started: {error}");
+                    trouble = true;
                 }
             }
-        } else {
-            service.backlog.store(true, Ordering::Release);
         }
         service.next_due_ms.store(next_due_ms.unwrap_or(u64::MAX), Ordering::Release);
+        service.seen.store(asked, Ordering::Release);
         service.idle.notify_waiters();
         let due = next_due_ms.map(|due| Duration::from_millis(due.saturating_sub(now_ms())));
-        // Whatever becomes of clocks: it is looked again now and then.
-        let sleep = pause.or(due.filter(|_| free > 0)).unwrap_or(LEASE).min(LEASE);
+        let sleep = due.filter(|_| free > 0).unwrap_or(LEASE).min(LEASE / 3);
+        let sleep = if trouble { TROUBLE_PAUSE } else { sleep };
         tokio::select! {
             () = service.stopping.cancelled() => return,
-            () = service.wake.notified(), if pause.is_none() => {}
+            () = service.woken.notified(), if !trouble => {}
             () = tokio::time::sleep(sleep) => {}
         }
+    }
+}
+
+/// Extends the leases of all attempts under way.
+async fn lease_again(service: &Service) -> Result<(), JournalError> {
+    match service.live.attempts() {
+        attempts if attempts.is_empty() => Ok(()),
+        attempts => service.journal.heartbeat(attempts, lease()).await,
     }
 }
 
@@ -128,26 +148,19 @@ fn start(service: &Arc<Service>, claim: Claim) {
     service.attempts.spawn(attempt.run_to_end(instructions));
 }
 
-/// Extends the leases of attempts under way, and forgets what is too old.
+/// Forgets what is too old.
 pub(super) async fn keep_house(service: Arc<Service>) {
-    let mut heartbeat = tokio::time::interval(LEASE / 3);
     let mut prune = tokio::time::interval(PRUNE_INTERVAL);
     loop {
-        let done = tokio::select! {
+        tokio::select! {
             () = service.stopping.cancelled() => return,
-            _ = heartbeat.tick() => {
-                let attempts = service.live.attempts();
-                if attempts.is_empty() { continue }
-                service.journal.heartbeat(attempts, lease()).await
+            _ = prune.tick() => {}
+        }
+        if service.ended.swap(false, Ordering::AcqRel) {
+            let keys_before = now_ms().saturating_sub(KEY_AGE.as_millis() as u64);
+            if let Err(error) = service.journal.prune(service.keep_finished, keys_before).await {
+                tracing::warn!("finished jobs are not forgotten: {error}");
             }
-            _ = prune.tick() => {
-                if !service.ended.swap(false, Ordering::AcqRel) { continue }
-                let keys_before = now_ms().saturating_sub(KEY_AGE.as_millis() as u64);
-                service.journal.prune(service.keep_finished, keys_before).await
-            }
-        };
-        if let Err(error) = done {
-            tracing::error!("{error}");
         }
     }
 }

@@ -28,6 +28,8 @@ const ROOM_PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Gate {
     memory: Arc<Semaphore>,
     transfers: Arc<Semaphore>,
+    /// All units of the memory.
+    all: u32,
     largest: u32,
 }
 
@@ -37,13 +39,14 @@ impl Gate {
         Self {
             memory: Arc::new(Semaphore::new(units(config.limits.source_memory_mb << 20) as usize)),
             transfers: Arc::new(Semaphore::new(config.transfer.max_transfers)),
+            all: units(config.limits.source_memory_mb << 20),
             largest: units(config.limits.max_source_mb << 20),
         }
     }
 
     /// The same bounds for sources of up to `bytes`, as far as memory for them can ever be had.
     pub(super) fn for_sources_up_to(&self, bytes: u64) -> Self {
-        Self { largest: units(bytes), ..self.clone() }
+        Self { largest: units(bytes).min(self.all), ..self.clone() }
     }
 
     /// Room for a source of `announced` bytes, or of the most that it may have when nobody knows.
@@ -176,8 +179,13 @@ impl Intake {
     ///
     /// # Errors
     /// [`FaultKind::SourceUnavailable`].
-    pub(super) async fn start(transfer: &Transfer, url: &str, gate: &Gate) -> Result<Self, Fault> {
-        let permit = gate.transfer(REPLY_PATIENCE).await?;
+    pub(super) async fn start(
+        transfer: &Transfer,
+        url: &str,
+        gate: &Gate,
+        patience: Duration,
+    ) -> Result<Self, Fault> {
+        let permit = gate.transfer(patience).await?;
         let fetch = transfer.fetch(url).await.map_err(|error| unavailable(&error))?;
         let (sender, progress) = watch::channel(Arrived::default());
         let task = tokio::spawn(download(fetch, Arc::clone(&gate.memory), sender, permit));
@@ -225,6 +233,27 @@ impl Drop for Intake {
     }
 }
 
+/// Fetches the whole of `url`: at once while memory lasts, else when it is its turn. `short` is told when it does not.
+///
+/// # Errors
+/// As [`fetch_whole`].
+pub(super) async fn fetch(
+    transfer: &Transfer,
+    url: &str,
+    gate: &Gate,
+    patience: Duration,
+    short: impl FnOnce(),
+) -> Result<Held, Fault> {
+    let intake = Intake::start(transfer, url, gate, patience).await?.planned();
+    match intake.finish().await? {
+        Some(held) => Ok(held),
+        None => {
+            short();
+            fetch_whole(transfer, url, gate, patience).await
+        }
+    }
+}
+
 /// Fetches the whole of `url`, after waiting until memory for it is there.
 ///
 /// # Errors
@@ -235,9 +264,10 @@ pub(super) async fn fetch_whole(
     gate: &Gate,
     patience: Duration,
 ) -> Result<Held, Fault> {
-    let _permit = gate.transfer(patience).await?;
-    // The size is known for certain only afterwards, so room for the largest source is taken first.
+    // The size is known for certain only afterwards, so room for the largest source is taken first; and before a place
+    // among the transfers, which those that have memory need.
     let share = permit(&gate.memory, gate.largest, patience, "[limits] source_memory_mb").await?;
+    let _permit = gate.transfer(patience).await?;
     let mut fetch = transfer.fetch(url).await.map_err(|error| unavailable(&error))?;
     let mut bytes = BytesMut::new();
     while let Some(chunk) = fetch.chunk().await.map_err(|error| unavailable(&error))? {

@@ -111,7 +111,10 @@ impl Live {
 
     /// Tells of every change of a job from now on.
     pub(super) fn watch(&self, id: JobId) -> watch::Receiver<()> {
-        lock(&self.watchers).entry(id).or_insert_with(|| watch::channel(()).0).subscribe()
+        let mut watchers = lock(&self.watchers);
+        // No more than are watched: who watches a job that has ended is told of no further change.
+        watchers.retain(|_, sender| sender.receiver_count() > 0);
+        watchers.entry(id).or_insert_with(|| watch::channel(()).0).subscribe()
     }
 
     /// Something of a job has changed.

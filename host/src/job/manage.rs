@@ -2,7 +2,7 @@
 //! tried again.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::sync::watch;
@@ -10,16 +10,15 @@ use tokio::sync::watch;
 use super::instructions::Instructions;
 use super::record::{JobId, JobState, PartState, Record, now_ms};
 use super::service::Service;
-use super::store::{self, Kind};
+use super::store;
 use super::story;
 use crate::fault::Fault;
 use crate::journal::Filter;
-use crate::worker::Placeholder;
 
 /// How long a cancelled attempt is waited for.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
-/// How long a job that is being accepted is left alone.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// Pause before a job is looked at again that is between two states.
+const PAUSE: Duration = Duration::from_millis(20);
 /// How often a job is looked at that nobody has told anything new of.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -74,24 +73,35 @@ impl Service {
                     Some((story, true)) => return Ok(Some(story)),
                     Some(_) => {
                         let _ = tokio::time::timeout(LOOK, changes.changed()).await;
+                        // Progress is told often, and the journal is asked each time.
+                        tokio::time::sleep(PAUSE).await;
                     }
                     None => return Ok(None),
                 }
             }
         };
-        tokio::time::timeout(limit, ended).await.unwrap_or(Ok(None))
+        tokio::select! {
+            ended = ended => ended,
+            () = tokio::time::sleep(limit) => Ok(None),
+            () = self.stopped() => Ok(None),
+        }
     }
 
     /// Ends a job with what is stored: nothing more is.
     pub(crate) async fn cancel(self: &Arc<Self>, id: JobId, client: Option<&str>) -> Result<Wish, Fault> {
+        let end = Instant::now() + CANCEL_PATIENCE;
         loop {
             let Some(record) = self.record(id, client).await? else { return Ok(Wish::Unknown) };
             match record.state {
                 JobState::Cancelled => return Ok(Wish::Granted(self.tell(&record))),
                 JobState::Succeeded | JobState::Failed => return Ok(Wish::Refused(self.tell(&record))),
+                // Its store takes long, or the journal does: it will end as it ends.
+                JobState::Accepting | JobState::Running if Instant::now() > end => {
+                    return Ok(Wish::Refused(self.tell(&record)));
+                }
                 // Its placeholder must not come after what is shown instead of it.
-                JobState::Accepting => tokio::time::sleep(ACCEPT_PAUSE).await,
-                JobState::Running => return self.cancel_running(record).await,
+                JobState::Accepting => tokio::time::sleep(PAUSE).await,
+                JobState::Running => self.cancel_running(id).await,
                 JobState::Accepted => {
                     if let Some(story) = self.cancel_waiting(record).await? {
                         return Ok(Wish::Granted(story));
@@ -101,17 +111,15 @@ impl Service {
         }
     }
 
-    async fn cancel_running(&self, record: Record) -> Result<Wish, Fault> {
-        if let Some(running) = self.live.get(record.id) {
-            running.cancel.cancel();
-        }
-        let ended = self.outcome(record.id, CANCEL_PATIENCE).await?;
-        Ok(match ended {
-            Some(story) if story["state"] == JobState::Cancelled.as_str() => Wish::Granted(story),
-            Some(story) => Wish::Refused(story),
-            // Its store takes long; it will end as it ends.
-            None => Wish::Refused(self.tell(&record)),
-        })
+    /// Tells the attempt, and gives it time to end.
+    async fn cancel_running(&self, id: JobId) {
+        let mut changes = self.watch(id);
+        // It may be about to begin, or just over.
+        let Some(running) = self.live.get(id) else { return tokio::time::sleep(PAUSE).await };
+        running.cancel.cancel();
+        drop(running);
+        let ended = async { while self.live.get(id).is_some() && changes.changed().await.is_ok() {} };
+        let _ = tokio::time::timeout(CANCEL_PATIENCE, ended).await;
     }
 
     /// None when the job does not wait any more.
@@ -124,6 +132,8 @@ impl Service {
         // Whatever has failed already: it was not to be decided yet.
         (record.state, record.finished_at_ms) = (JobState::Cancelled, Some(now_ms()));
         let notice = self.notice(&record, instructions.as_ref());
+        // Held until it is shown: who has it tried again waits for that, or it would come after the new result.
+        let showing = self.showing.of(shown(record.id)).lock_owned().await;
         crate::crash::point("job-before-cancel");
         let cancelled = self.journal.cancel(record.clone(), notice).await;
         crate::crash::point("job-after-cancel");
@@ -138,7 +148,10 @@ impl Service {
         let story = self.tell(&record);
         if let Some(instructions) = instructions {
             let service = Arc::clone(self);
-            self.attempts.spawn(async move { service.show_cancelled(&record, &instructions).await });
+            self.attempts.spawn(async move {
+                service.show_cancelled(&record, &instructions).await;
+                drop(showing);
+            });
         }
         Ok(Some(story))
     }
@@ -147,15 +160,11 @@ impl Service {
     async fn show_cancelled(&self, record: &Record, instructions: &Instructions) {
         let (generation, settings) = (self.generation(), self.settings());
         for (index, (output, part)) in instructions.outputs.iter().zip(&record.parts).enumerate() {
-            let Some(format) = output.task.format.filter(|_| part.state == PartState::Cancelled) else {
+            if part.state != PartState::Cancelled {
                 continue;
-            };
-            let (width, height) = (output.prepared.width, output.prepared.height);
-            let mark = store::mark(record.id, index, record.attempt + 1, Kind::Failure, false);
-            let shown = async {
-                let bytes = generation.pool.draw(Placeholder { width, height, format, failed: true }).await?;
-                store::store(&settings.transfer, &instructions.source, output, bytes, &mark).await
-            };
+            }
+            let place = (record.id, index, record.attempt + 1);
+            let shown = store::failure(&generation, &settings, &instructions.source, output, place);
             if let Err(fault) = shown.await {
                 tracing::warn!(job = %record.id, "that it was cancelled cannot be shown: {fault}");
             }
@@ -168,6 +177,10 @@ impl Service {
         if !record.state.may_become(JobState::Accepted) || !record.state.is_final() {
             return Ok(Wish::Refused(self.tell(&record)));
         }
+        let showing = self.showing.of(shown(id));
+        let Ok(_shown) = tokio::time::timeout(CANCEL_PATIENCE, showing.lock()).await else {
+            return Ok(Wish::Refused(self.tell(&record)));
+        };
         for part in &mut record.parts {
             if part.state != PartState::Stored {
                 (part.state, part.error) = (PartState::Waiting, None);
@@ -175,16 +188,24 @@ impl Service {
         }
         (record.state, record.finished_at_ms, record.due_at_ms) = (JobState::Accepted, None, now_ms());
         (record.fresh.attempt, record.fresh.failures) = (record.attempt, record.attempts.len());
+        self.queue.enter(&record.client)?;
         crate::crash::point("job-before-replay");
         let replayed = self.journal.replay(record.clone()).await;
         crate::crash::point("job-after-replay");
+        if !matches!(replayed, Ok(true)) {
+            self.queue.leave(&record.client);
+        }
         if !replayed.map_err(|error| self.journal_fault(&error))? {
             return Ok(Wish::Refused(self.tell(&record)));
         }
-        self.queue.restore(&record.client, 1);
         tracing::info!(job = %id, "tried again, as it was asked for");
         self.live.changed(id);
-        self.wake.notify_one();
+        self.wake();
         Ok(Wish::Granted(self.tell(&record)))
     }
+}
+
+/// The name of the lock of a job whose cancelling is being shown.
+fn shown(id: JobId) -> (String, String) {
+    (String::new(), id.to_string())
 }

@@ -16,9 +16,10 @@ use super::service::Service;
 use super::story;
 use crate::access::webhook::sign;
 use crate::config::Webhooks;
+use crate::fault::chain;
 use crate::journal::Notice;
 use crate::metrics::Webhook;
-use crate::transfer::TransferErrorKind;
+use crate::transfer::{Transfer, TransferErrorKind};
 
 /// Webhooks sent at once.
 const MOST: usize = 16;
@@ -32,10 +33,11 @@ const LOOK: Duration = Duration::from_secs(60);
 /// Pause after the journal could not be asked.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 
-/// `[webhooks]`, with a secret.
+/// `[webhooks]`.
 #[derive(Clone)]
 pub(super) struct Settings {
-    secret: Vec<u8>,
+    /// None when nothing can be signed.
+    secret: Option<Vec<u8>>,
     max_age: Duration,
 }
 
@@ -46,10 +48,13 @@ impl std::fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// None when nothing can be signed.
-    pub(super) fn new(config: &Webhooks) -> Option<Self> {
+    pub(super) fn new(config: &Webhooks) -> Self {
         let max_age = Duration::from_secs(config.max_age_h.saturating_mul(3600));
-        config.key().map(|secret| Self { secret, max_age })
+        Self { secret: config.key(), max_age }
+    }
+
+    pub(super) fn can_sign(&self) -> bool {
+        self.secret.is_some()
     }
 }
 
@@ -70,6 +75,7 @@ impl Service {
 
 /// Sends webhooks until the server stops.
 pub(super) async fn deliver(service: Arc<Service>) {
+    let mut trouble = false;
     let places = Arc::new(tokio::sync::Semaphore::new(MOST));
     loop {
         let lease = now_ms() + LEASE.as_millis() as u64;
@@ -80,6 +86,7 @@ pub(super) async fn deliver(service: Arc<Service>) {
         };
         let sleep = match claimed {
             Ok((notices, next_due_ms)) => {
+                trouble = false;
                 for notice in notices {
                     let Ok(place) = Arc::clone(&places).try_acquire_owned() else { break };
                     let service = Arc::clone(&service);
@@ -92,7 +99,9 @@ pub(super) async fn deliver(service: Arc<Service>) {
                 next_due_ms.map_or(LOOK, |due| Duration::from_millis(due.saturating_sub(now_ms())))
             }
             Err(error) => {
-                tracing::error!("no webhook can be sent: {error}");
+                if !std::mem::replace(&mut trouble, true) {
+                    tracing::error!("no webhook can be sent: {error}");
+                }
                 TROUBLE_PAUSE
             }
         };
@@ -100,7 +109,7 @@ pub(super) async fn deliver(service: Arc<Service>) {
         let sleep = if free == 0 { LOOK } else { sleep.min(LOOK) };
         tokio::select! {
             () = service.stopping.cancelled() => return,
-            () = service.wake_notices.notified() => {}
+            () = service.wake_notices.notified(), if !trouble => {}
             () = tokio::time::sleep(sleep) => {}
         }
     }
@@ -109,38 +118,45 @@ pub(super) async fn deliver(service: Arc<Service>) {
 /// Tries once, and has written down what came of it.
 async fn send(service: &Service, notice: Notice) {
     let settings = service.settings();
-    let Some(webhooks) = &settings.webhooks else {
-        // It was accepted with a secret; perhaps there will be one again.
-        return again(service, &notice, LAST_PAUSE).await;
+    let Settings { secret, max_age } = &settings.webhooks;
+    let sent = tokio::select! {
+        () = service.stopping.cancelled() => return,
+        sent = post(&settings.transfer, secret.as_deref(), &notice) => sent,
     };
+    let Err((why, again)) = sent else {
+        tracing::debug!(job = %notice.job, "webhook delivered");
+        service.metrics.notified(Webhook::Delivered);
+        return end(service, &notice, None).await;
+    };
+    let age = Duration::from_millis(now_ms().saturating_sub(notice.created_ms));
+    let pause = again.map(|asked| pause(notice.attempt, random()).max(asked.min(LAST_PAUSE)));
+    let Some(pause) = pause.filter(|pause| age + *pause <= *max_age) else {
+        tracing::warn!(job = %notice.job, attempt = notice.attempt, "webhook given up: {why}");
+        service.metrics.notified(Webhook::Failed);
+        return end(service, &notice, None).await;
+    };
+    tracing::info!(job = %notice.job, attempt = notice.attempt, "webhook to be tried again: {why}");
+    end(service, &notice, Some(now_ms() + pause.as_millis() as u64)).await;
+}
+
+/// Why a webhook was not taken, and after how long at least it may be tried again, if at all.
+type NotSent = (String, Option<Duration>);
+
+async fn post(transfer: &Transfer, secret: Option<&[u8]>, notice: &Notice) -> Result<(), NotSent> {
+    // It was accepted with a secret; perhaps there will be one again.
+    let secret = secret.ok_or_else(|| ("[webhooks] has no secret any more".to_owned(), Some(LAST_PAUSE)))?;
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let signature = sign(&webhooks.secret, &notice.id, seconds, notice.body.as_bytes());
     let headers = [
         ("webhook-id", notice.id.clone()),
         ("webhook-timestamp", seconds.to_string()),
-        ("webhook-signature", signature),
+        ("webhook-signature", sign(secret, &notice.id, seconds, notice.body.as_bytes())),
     ];
     crate::crash::point("notice-before-send");
-    let sent = tokio::select! {
-        () = service.stopping.cancelled() => return,
-        sent = settings.transfer.post_json(&notice.url, &headers, notice.body.clone()) => sent,
-    };
-    let Err(error) = sent else {
-        tracing::debug!(job = %notice.job, "webhook delivered");
-        service.metrics.notified(Webhook::Delivered);
-        return over(service, &notice).await;
-    };
-    let age = Duration::from_millis(now_ms().saturating_sub(notice.created_ms));
-    let pause = pause(notice.attempt, random()).max(error.wait().unwrap_or_default().min(LAST_PAUSE));
-    // 410: the receiver wants no more of them (Standard Webhooks, "Webhook delivery").
-    let gone = error.kind() == TransferErrorKind::Status(410);
-    if gone || age + pause > webhooks.max_age {
-        tracing::warn!(job = %notice.job, attempt = notice.attempt, "webhook given up: {error}");
-        service.metrics.notified(Webhook::Failed);
-        return over(service, &notice).await;
-    }
-    tracing::info!(job = %notice.job, attempt = notice.attempt, "webhook to be tried again: {error}");
-    again(service, &notice, pause).await;
+    transfer.post_json(&notice.url, &headers, notice.body.clone()).await.map_err(|error| {
+        // 410: the receiver wants no more of them (Standard Webhooks, "Webhook delivery").
+        let gone = error.kind() == TransferErrorKind::Status(410);
+        (chain(&error), (!gone).then(|| error.wait().unwrap_or_default()))
+    })
 }
 
 /// Milliseconds since 1970 as a date (RFC 3339).
@@ -153,14 +169,6 @@ fn rfc_3339(ms: u64) -> String {
 fn pause(attempt: u32, random: f64) -> Duration {
     let most = FIRST_PAUSE.saturating_mul(1 << attempt.saturating_sub(1).min(20)).min(LAST_PAUSE);
     most.mul_f64(random)
-}
-
-async fn over(service: &Service, notice: &Notice) {
-    end(service, notice, None).await;
-}
-
-async fn again(service: &Service, notice: &Notice, pause: Duration) {
-    end(service, notice, Some(now_ms() + pause.as_millis() as u64)).await;
 }
 
 async fn end(service: &Service, notice: &Notice, again_at_ms: Option<u64>) {

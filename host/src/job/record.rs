@@ -229,9 +229,9 @@ impl Record {
     /// What becomes of a job whose outputs wait no more.
     pub(crate) fn outcome(&self) -> JobState {
         let any = |state| self.parts.iter().any(|part| part.state == state);
-        match (any(PartState::Failed), any(PartState::Cancelled)) {
-            (true, _) => JobState::Failed,
-            (false, true) => JobState::Cancelled,
+        match (any(PartState::Cancelled), any(PartState::Failed)) {
+            (true, _) => JobState::Cancelled,
+            (false, true) => JobState::Failed,
             (false, false) => JobState::Succeeded,
         }
     }

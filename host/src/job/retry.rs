@@ -7,8 +7,10 @@ use crate::fault::{Fault, Retry};
 
 /// Workers that may die of one job.
 const MAX_DEATHS: usize = 3;
-/// Attempts whose end nobody could write down, because the server died as well.
-pub(super) const MAX_LOST: u32 = 10;
+/// Attempts whose end nobody could write down, because the server died as well: many, as it need not have died of this job.
+pub(super) const MAX_LOST: u32 = 100;
+/// After so many of them a job runs alone among its like: should it be to blame, it does not take others with it.
+pub(super) const SUSPECT: u32 = 3;
 /// The first pause is at most this long.
 const BASE: Duration = Duration::from_secs(1);
 /// How long a job waits for which there was no time or room.

@@ -13,13 +13,13 @@ use super::instructions::Instructions;
 use super::intake::{self, Held, Intake};
 use super::live::{Running, Stage};
 use super::record::{self, Part, PartState, Phase, Record, now_ms};
-use super::retry::{Decision, MAX_LOST, random};
+use super::retry::{Decision, MAX_LOST, SUSPECT, random};
 use super::service::{Service, Settings};
 use super::store::{self, Kind};
 use crate::fault::{Fault, FaultKind, Retry};
 use crate::journal::{JournalError, Outcome as Ending, rank};
 use crate::metrics::Direction;
-use crate::worker::{Outcome, Placeholder, Prepared, Task};
+use crate::worker::{Outcome, Prepared, Task};
 
 /// How long an accepted job waits for its turn to fetch its source again: past any queue that drains.
 const TURN_PATIENCE: Duration = Duration::from_secs(24 * 3600);
@@ -84,14 +84,17 @@ impl Attempt {
 
     /// Runs to the end and has it written down. An attempt that breaks off by a mistake of ours has failed like any other.
     pub(super) async fn run_to_end(self, instructions: Result<Instructions, Fault>) {
-        let (service, record) = (Arc::clone(&self.service), self.record.clone());
-        let (id, attempt, running) = (record.id, record.attempt, Arc::clone(&self.running));
+        let (service, record, running) =
+            (Arc::clone(&self.service), self.record.clone(), Arc::clone(&self.running));
+        let (id, attempt, known) = (record.id, record.attempt, instructions.clone().ok());
         if let Err(broken_off) = tokio::spawn(self.run(instructions)).await {
             let fault =
                 Fault::new(FaultKind::OperationFailed, format!("the attempt broke off: {broken_off}"));
             tracing::error!(job = %id, "{fault}");
+            // What it had stored and written down stays so.
+            let record = service.journal.get(id).await.ok().flatten().unwrap_or(record);
             let again = Self::new(Arc::clone(&service), record, running, Warmth::none(&service));
-            again.failed(fault.retried(Retry::Worker), None).await;
+            again.failed(fault.retried(Retry::Worker), known.as_ref()).await;
         }
         service.over(id, attempt);
     }
@@ -113,10 +116,7 @@ impl Attempt {
                 }
                 crate::crash::point("job-after-give-back");
             }
-            (Stop::Cancelled, instructions) => {
-                waiting(&mut self.record).for_each(|part| part.state = PartState::Cancelled);
-                self.end(instructions.as_ref()).await;
-            }
+            (Stop::Cancelled, instructions) => self.cancelled(instructions.as_ref()).await,
             (Stop::Fault(fault), instructions) => self.failed(fault, instructions.as_ref()).await,
         }
     }
@@ -127,10 +127,17 @@ impl Attempt {
             let text = format!("given up: the server ended {} times while the job ran", self.record.lost());
             return Err(Fault::new(FaultKind::OperationFailed, text).into());
         }
+        let service = Arc::clone(&self.service);
+        let _alone = match self.record.lost() >= SUSPECT {
+            true => Some(tokio::select! {
+                stop = stopped(&self.service, &self.running) => return Err(stop),
+                alone = service.suspects.acquire() => alone.map_err(|_| Stop::Server)?,
+            }),
+            false => None,
+        };
         let held = self.fetch(instructions).await?;
         let queued = Instant::now();
         // From before the run until the results are stored: no more results than permits are ever held.
-        let service = Arc::clone(&self.service);
         let permit = tokio::select! {
             stop = stopped(&self.service, &self.running) => return Err(stop),
             permit = service.results.acquire() => permit,
@@ -170,7 +177,8 @@ impl Attempt {
             Some(held) => Ok(held),
             None => {
                 let Settings { transfer, gate, .. } = &*self.settings;
-                intake::fetch_whole(transfer, &instructions.source, gate, TURN_PATIENCE).await
+                let short = || self.service.warm.cool();
+                intake::fetch(transfer, &instructions.source, gate, TURN_PATIENCE, short).await
             }
         }
     }
@@ -302,15 +310,10 @@ impl Attempt {
 
     /// Whoever looks at the destination after the job has failed finds the failure there.
     async fn store_failure(&self, instructions: &Instructions, index: usize) {
+        let place = (self.record.id, index, self.record.attempt);
         let output = &instructions.outputs[index];
-        let Some(format) = output.task.format else { return };
-        let Prepared { width, height, .. } = output.prepared;
-        let placeholder = Placeholder { width, height, format, failed: true };
-        let stored = async {
-            let bytes = self.generation.pool.draw(placeholder).await?;
-            self.put(instructions, index, Kind::Failure, bytes).await
-        };
-        if let Err(fault) = stored.await {
+        let shown = store::failure(&self.generation, &self.settings, &instructions.source, output, place);
+        if let Err(fault) = shown.await {
             let destination = &self.record.parts[index].destination;
             tracing::warn!(job = %self.record.id, destination, "the failure cannot be shown there: {fault}");
         }
@@ -328,8 +331,17 @@ impl Attempt {
         store::store(&self.settings.transfer, source, output, bytes, &mark).await
     }
 
+    async fn cancelled(mut self, instructions: Option<&Instructions>) {
+        waiting(&mut self.record).for_each(|part| part.state = PartState::Cancelled);
+        self.end(instructions).await;
+    }
+
     /// The attempt has failed with all outputs that wait: they are tried again, or have failed for good.
     async fn failed(mut self, fault: Fault, instructions: Option<&Instructions>) {
+        // Whoever cancels a job does not want it tried again.
+        if self.running.cancel.is_cancelled() {
+            return self.cancelled(instructions).await;
+        }
         let decision = self.settings.retry.decide(&fault, self.record.failures(), random());
         let (number, ended_at_ms) = (self.record.attempt, now_ms());
         self.record.attempts.push(record::Attempt { number, ended_at_ms, error: fault.clone() });
@@ -344,7 +356,7 @@ impl Attempt {
                 crate::crash::point("job-before-again");
                 write_down(&self.service, self.record, Ending::Again(ended_at_ms + ms)).await;
                 crate::crash::point("job-after-again");
-                self.service.wake.notify_one();
+                self.service.wake();
             }
             Decision::Final => {
                 for part in waiting(&mut self.record) {
@@ -357,9 +369,18 @@ impl Attempt {
 
     /// No output waits any more: shows it where there is no result, and has the end written down.
     async fn end(mut self, instructions: Option<&Instructions>) {
-        for index in 0..self.record.parts.len() {
-            let without = matches!(self.record.parts[index].state, PartState::Failed | PartState::Cancelled);
-            if let Some(instructions) = instructions.filter(|_| without) {
+        let without = |part: &Part| matches!(part.state, PartState::Failed | PartState::Cancelled);
+        let indexes: Vec<usize> =
+            (0..self.record.parts.len()).filter(|index| without(&self.record.parts[*index])).collect();
+        // A stale attempt must not show its failure over the result of another.
+        if !indexes.is_empty()
+            && let Err(error @ JournalError::Stale { .. }) =
+                self.service.journal.save(self.record.clone()).await
+        {
+            return tracing::warn!(job = %self.record.id, "its end is another attempt's to tell: {error}");
+        }
+        for index in indexes {
+            if let Some(instructions) = instructions {
                 self.store_failure(instructions, index).await;
             }
         }
@@ -388,11 +409,14 @@ async fn stopped(service: &Service, running: &Running) -> Stop {
 /// Has an attempt's end written down, however long that takes: as long as it is not, nobody else does the job.
 async fn write_down(service: &Service, record: Record, ending: Ending) {
     let (id, client) = (record.id, record.client.clone());
+    let mut told = false;
     loop {
         match service.journal.end(record.clone(), ending.clone()).await {
             Ok(()) => break,
             Err(error @ JournalError::Unwritable { .. }) if !service.stopping.is_cancelled() => {
-                tracing::error!(job = %id, "its end is not written down yet: {error}");
+                if !std::mem::replace(&mut told, true) {
+                    tracing::error!(job = %id, "its end is not written down yet: {error}");
+                }
                 tokio::time::sleep(TROUBLE_PAUSE).await;
             }
             // It will be done again after the next start, with the same result.

@@ -46,6 +46,10 @@ pub(crate) struct Service {
     pub(super) live: Live,
     pub(super) warm: Warm,
     pub(super) keys_in_use: Locks,
+    /// Cancelled jobs at whose destinations that is being shown, by id.
+    pub(super) showing: Locks,
+    /// Jobs during which the server has ended again and again run one at a time.
+    pub(super) suspects: Semaphore,
     /// Placeholders being stored: apart from results, so that slow destinations delay no reply.
     pub(super) placeholders: Semaphore,
     /// Jobs that run or whose result is being stored: what bounds the results held in memory.
@@ -59,7 +63,10 @@ pub(crate) struct Service {
     /// Attempts under way, and webhooks.
     pub(super) attempts: TaskTracker,
     /// There may be a job to claim.
-    pub(super) wake: Notify,
+    pub(super) woken: Notify,
+    /// How often it was said so, and how often the dispatcher has heard it.
+    pub(super) asked: AtomicU64,
+    pub(super) seen: AtomicU64,
     /// There may be a webhook to send.
     pub(super) wake_notices: Notify,
     /// Something is over: a stop looks whether all is.
@@ -85,8 +92,7 @@ pub(super) struct Settings {
     /// What one worker may take, in bytes.
     pub(super) memory_limit: u64,
     pub(super) retry: Policy,
-    /// None when webhooks cannot be signed.
-    pub(super) webhooks: Option<notify::Settings>,
+    pub(super) webhooks: notify::Settings,
 }
 
 /// How the server is doing.
@@ -144,6 +150,8 @@ impl Service {
             live: Live::default(),
             warm: Warm::default(),
             keys_in_use: Locks::default(),
+            showing: Locks::default(),
+            suspects: Semaphore::new(1),
             placeholders: Semaphore::new(transfers),
             results: Semaphore::new(transfers),
             // Twice: while the results of some are stored, the sources of others are fetched.
@@ -152,7 +160,9 @@ impl Service {
             direct: Direct::new(config),
             tasks: TaskTracker::new(),
             attempts: TaskTracker::new(),
-            wake: Notify::new(),
+            woken: Notify::new(),
+            asked: AtomicU64::new(0),
+            seen: AtomicU64::new(0),
             wake_notices: Notify::new(),
             idle: Notify::new(),
             backlog: AtomicBool::new(false),
@@ -198,7 +208,13 @@ impl Service {
         self.settings.store(Arc::new(Settings::new(config, transfer, gate)));
         self.metrics.operations(generation.registry.names());
         self.generation.store(generation);
-        self.keys.store(Arc::new(Keys::new(&config.access)));
+        let keys = Keys::new(&config.access);
+        if keys.are_none() && !self.keys.load().are_none() {
+            tracing::warn!(
+                "the last API key was taken away: everyone who reaches the port may do everything now"
+            );
+        }
+        self.keys.store(Arc::new(keys));
         Ok(())
     }
 
@@ -220,7 +236,8 @@ impl Service {
     pub(crate) fn overview(&self) -> Overview {
         let (waiting_short, waiting_long) = self.generation.load().pool.waiting();
         let health = self.journal.health();
-        let journal_error = health.broken.or(health.unwritable);
+        let broken = health.broken.map(|text| JournalError::Broken { text }.to_string());
+        let journal_error = broken.or(health.unwritable);
         Overview {
             jobs: self.queue.len(),
             running: self.live.len(),
@@ -237,11 +254,9 @@ impl Service {
     }
 
     /// Everything that is counted, in Prometheus' text format.
-    ///
-    /// # Errors
-    /// That the journal cannot be read.
-    pub(crate) async fn exposition(&self) -> Result<String, Fault> {
-        let counts = self.journal.counts().await.map_err(|error| self.journal_fault(&error))?;
+    pub(crate) async fn exposition(&self) -> String {
+        // What the journal cannot tell must not hide that it cannot.
+        let counts = self.journal.counts().await.unwrap_or_default();
         let Overview {
             waiting_short,
             waiting_long,
@@ -251,7 +266,7 @@ impl Service {
             memory_used_bytes,
             ..
         } = self.overview();
-        Ok(self.metrics.render(&Snapshot {
+        self.metrics.render(&Snapshot {
             jobs: counts.states.iter().map(|(state, jobs)| (state.as_str(), *jobs)).collect(),
             workers,
             workers_busy,
@@ -261,7 +276,7 @@ impl Service {
             memory_used_bytes,
             journal: self.journal.health(),
             undelivered_webhooks: counts.notices,
-        }))
+        })
     }
 
     /// Counts a request that is refused.
@@ -274,7 +289,11 @@ impl Service {
 
     /// The fault of a request that the journal cannot serve.
     pub(super) fn journal_fault(&self, error: &JournalError) -> Fault {
-        tracing::error!("{error}");
+        match error {
+            // The journal itself has said so, once.
+            JournalError::Unwritable { .. } | JournalError::Broken { .. } => tracing::debug!("{error}"),
+            _ => tracing::error!("{error}"),
+        }
         let fault = Fault::of(FaultKind::JournalUnavailable, error).retried(Retry::Later);
         Fault { retry_after_s: Some(JOURNAL_RETRY_S), ..fault }
     }
@@ -331,13 +350,24 @@ impl Service {
         }
     }
 
+    /// There may be a job to claim.
+    pub(super) fn wake(&self) {
+        self.asked.fetch_add(1, Ordering::AcqRel);
+        self.woken.notify_one();
+    }
+
     /// An attempt is over, and the journal knows.
     pub(super) fn over(&self, id: JobId, attempt: u32) {
         self.live.end(id, attempt);
         if self.backlog.load(Ordering::Acquire) {
-            self.wake.notify_one();
+            self.wake();
         }
         self.idle.notify_waiters();
+    }
+
+    /// Resolves when the server stops: nobody is to be kept waiting any more.
+    pub(crate) async fn stopped(&self) {
+        self.stopping.cancelled().await;
     }
 
     /// Takes no new jobs and calls.
@@ -356,7 +386,8 @@ impl Service {
                 let changed = self.idle.notified();
                 tokio::pin!(changed);
                 changed.as_mut().enable();
-                let backlog = self.backlog.load(Ordering::Acquire);
+                let backlog = self.backlog.load(Ordering::Acquire)
+                    || self.asked.load(Ordering::Acquire) != self.seen.load(Ordering::Acquire);
                 let due = self.next_due_ms.load(Ordering::Acquire) <= end_ms;
                 if self.queue.len() == 0 || (self.live.len() == 0 && !backlog && !due) {
                     return;

@@ -3,11 +3,14 @@
 
 use bytes::Bytes;
 
+use super::generation::Generation;
 use super::instructions::Output;
 use super::intake::transfer_fault;
 use super::record::JobId;
+use super::service::Settings;
 use crate::fault::{Fault, FaultKind};
 use crate::transfer::{PartMark, Transfer};
+use crate::worker::{Placeholder, Prepared};
 
 /// What is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +60,24 @@ pub(super) async fn store(
         .store(&destination, bytes, &output.media_type, output.field.as_deref(), mark)
         .await
         .map_err(|error| transfer_fault(FaultKind::DestinationUnavailable, &error))
+}
+
+/// Shows the failure at an output's destination; what is no image has none to show. `place`: job, output, attempt.
+///
+/// # Errors
+/// As [`store`], or that no worker could draw it.
+pub(super) async fn failure(
+    generation: &Generation,
+    settings: &Settings,
+    source: &str,
+    output: &Output,
+    (job, index, attempt): (JobId, usize, u32),
+) -> Result<(), Fault> {
+    let Some(format) = output.task.format else { return Ok(()) };
+    let Prepared { width, height, .. } = output.prepared;
+    let bytes = generation.pool.draw(Placeholder { width, height, format, failed: true }).await?;
+    let mark = mark(job, index, attempt, Kind::Failure, false);
+    store(&settings.transfer, source, output, bytes, &mark).await
 }
 
 #[cfg(test)]

@@ -136,6 +136,8 @@ pub(crate) struct Claim {
 pub(crate) struct Claimed {
     /// The best ones first.
     pub claims: Vec<Claim>,
+    /// Whether there were as many as asked for, so that more may be due.
+    pub full: bool,
     /// When the next one that waits for its time becomes due, in milliseconds since 1970.
     pub next_due_ms: Option<u64>,
 }

@@ -134,7 +134,8 @@ impl Journal for Sqlite {
         let taken = self.change(Promise::Process, move |db| jobs::claim(db, count, now_ms, lease_until_ms));
         Box::pin(async move {
             let (taken, next_due_ms) = taken.await?;
-            Ok(Claimed { claims: taken.into_iter().filter_map(understood).collect(), next_due_ms })
+            let full = taken.len() >= count;
+            Ok(Claimed { full, claims: taken.into_iter().filter_map(understood).collect(), next_due_ms })
         })
     }
 

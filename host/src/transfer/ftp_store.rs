@@ -21,7 +21,7 @@ impl FtpSession {
     ) -> Result<(), TransferError> {
         for stale in &mark.stale {
             // Nearly always there is none.
-            self.discard(&beside(path, stale)).await;
+            self.remove(&beside(path, stale)).await?;
         }
         let temporary = beside(path, &mark.own);
         match self.put(&temporary, body).await {
@@ -82,6 +82,17 @@ impl FtpSession {
                 Some(_) => Ok(Renamed::Refused),
                 None => Err(ftp_error(error)),
             },
+        }
+    }
+
+    /// Removes a file if it is there.
+    ///
+    /// # Errors
+    /// That the connection does not work any more: replies would be taken for those of other commands.
+    async fn remove(&mut self, path: &str) -> Result<(), TransferError> {
+        match self.clock.idle(self.control.rm(path)).await? {
+            Err(error) if reply_code(&error).is_none() => Err(ftp_error(error)),
+            _ => Ok(()),
         }
     }
 

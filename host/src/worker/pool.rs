@@ -179,11 +179,12 @@ impl Pool {
         priority: i64,
         progress: Arc<dyn Fn(f32) + Send + Sync>,
     ) -> Result<Vec<Result<Outcome, Fault>>, Fault> {
-        let time_ms = self.shared.config.workers.run_timeout_ms;
+        let count = tasks.len();
+        // Each has the time that it would have alone.
+        let time_ms = self.shared.config.workers.run_timeout_ms.saturating_mul(count as u64);
         let limit = Duration::from_millis(time_ms);
         let deadline = Deadline { limit, key: "[workers] run_timeout_ms" };
         let (sender, outcome) = oneshot::channel();
-        let count = tasks.len();
         let assignment = Assignment {
             request: Request::Run { tasks, time_ms },
             payload: source,
@@ -192,6 +193,7 @@ impl Pool {
             again: false,
             outcome: sender,
         };
+        let _forgotten = Forgotten(&self.shared);
         self.shared.queue.push_long(priority, peak_bytes, assignment);
         match self.outcome(outcome).await? {
             (Reply::Done { results, work_us, .. }, bytes) if results.len() == count => {
@@ -235,6 +237,15 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.shared.queue.close();
+    }
+}
+
+/// When a run is given up, its task, with the source that it holds, does not wait for its turn.
+struct Forgotten<'a>(&'a Shared);
+
+impl Drop for Forgotten<'_> {
+    fn drop(&mut self) {
+        self.0.queue.forget(|assignment| assignment.outcome.is_closed());
     }
 }
 

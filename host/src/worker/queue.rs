@@ -63,6 +63,12 @@ impl<T> Queue<T> {
         self.changed.notify_waiters();
     }
 
+    /// Forgets the long tasks that `dead` says nobody waits for: what they hold is needed by others.
+    pub(super) fn forget(&self, dead: impl Fn(&T) -> bool) {
+        self.lock().long.retain(|_, (_, task)| !dead(task));
+        self.changed.notify_waiters();
+    }
+
     /// Takes no more tasks in; workers end when what waits is done.
     pub(super) fn close(&self) {
         self.lock().closed = true;

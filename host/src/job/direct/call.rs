@@ -220,3 +220,38 @@ fn extension_of_media_type(media_type: &str) -> String {
     let subtype = essence.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
     subtype.strip_prefix("x-").map(str::to_owned).unwrap_or(subtype)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_media_type_stands_for_an_extension() {
+        for (media_type, extension) in
+            [("image/jpeg", "jpg"), ("image/QOI", "qoi"), ("image/x-qoi; v=1", "qoi"), ("", "")]
+        {
+            assert_eq!(extension_of_media_type(media_type), extension);
+        }
+    }
+
+    #[test]
+    fn an_entity_tag_tells_results_apart() {
+        let task = |extension: &str| Task {
+            steps: Vec::new(),
+            extension: extension.to_owned(),
+            format: None,
+            quality: 80,
+            seed: 0,
+        };
+        let tag = entity_tag(&[0; 32], &task("jpg"), b"source");
+        assert_eq!(tag, entity_tag(&[0; 32], &task("jpg"), b"source"));
+        for other in [
+            entity_tag(&[1; 32], &task("jpg"), b"source"),
+            entity_tag(&[0; 32], &task("png"), b"source"),
+            entity_tag(&[0; 32], &task("jpg"), b"sourcf"),
+        ] {
+            assert_ne!(tag, other);
+        }
+        assert_eq!(tag.len(), 32);
+    }
+}

@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 use super::call::{Call, Checked, entity_tag};
 use super::{Product, Timings};
 use crate::fault::{Fault, FaultKind, Retry};
-use crate::job::intake::{self, Held, Intake, REPLY_PATIENCE};
+use crate::job::intake::{self, REPLY_PATIENCE};
 use crate::job::request;
 use crate::job::service::{Service, Settings};
 use crate::metrics;
@@ -128,7 +128,9 @@ impl Service {
     ) -> Result<Product, Fault> {
         let began = Instant::now();
         checked.check_suspended()?;
-        let held = fetch(&self.settings(), &render.source).await?;
+        let settings = self.settings();
+        let Settings { transfer, gate, .. } = &*settings;
+        let held = intake::fetch(transfer, &render.source, gate, REPLY_PATIENCE, || ()).await?;
         let timings = Timings { fetch: Some(began.elapsed()), ..Timings::default() };
         let task = checked.task(&held, Some(&render.source))?;
         let (digested, bytes) = (task.clone(), held.bytes.clone());
@@ -141,16 +143,6 @@ impl Service {
         wanted.notified().await;
         checked.admit()?;
         self.perform(&checked, task, held, timings).await
-    }
-}
-
-/// The whole source: at once while memory lasts, else when it is its turn.
-async fn fetch(settings: &Settings, source: &str) -> Result<Held, Fault> {
-    let Settings { transfer, gate, .. } = settings;
-    let intake = Intake::start(transfer, source, gate).await?.planned();
-    match intake.finish().await? {
-        Some(held) => Ok(held),
-        None => intake::fetch_whole(transfer, source, gate, REPLY_PATIENCE).await,
     }
 }
 

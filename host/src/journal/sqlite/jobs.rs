@@ -1,5 +1,5 @@
 //! Changes of jobs, each called within a transaction of the writer's. What a change may not do shows in the number of
-//! rows it finds.
+//! rows it finds. A claim names its indexes: without one it would look at all jobs, and is refused instead.
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 
@@ -96,8 +96,10 @@ pub(super) fn claim(
 fn free_expired(db: &Connection, now_ms: u64) -> rusqlite::Result<()> {
     let next = JobState::Accepted;
     let from = from_states(next, |state| state == JobState::Running);
-    let sql =
-        format!("UPDATE jobs SET state = ?2, lease_until_ms = NULL WHERE {from} AND lease_until_ms < ?1");
+    let sql = format!(
+        "UPDATE jobs INDEXED BY jobs_leased SET state = ?2, lease_until_ms = NULL \
+         WHERE {from} AND lease_until_ms < ?1"
+    );
     prepare(db, &sql)?.execute(params![integer(now_ms), next.as_str()])?;
     Ok(())
 }
@@ -117,7 +119,7 @@ fn claim_of(
     let from = from_states(next, |_| true);
     let sql = format!(
         "UPDATE jobs SET state = ?1, attempt = attempt + 1, lease_until_ms = ?2 WHERE rowid IN (SELECT rowid FROM \
-         jobs WHERE {from} AND priority = ?3 AND due_at_ms <= ?4 ORDER BY due_at_ms, id LIMIT ?5) \
+         jobs INDEXED BY jobs_claimable WHERE {from} AND priority = ?3 AND due_at_ms <= ?4 ORDER BY due_at_ms, id LIMIT ?5) \
          RETURNING {STORY}, instructions"
     );
     let mut statement = prepare(db, &sql)?;
@@ -138,13 +140,16 @@ fn claim_of(
 /// When a job becomes due, or a lease ends.
 fn next_due(db: &Connection, now_ms: u64) -> rusqlite::Result<Option<u64>> {
     let waits = from_states(JobState::Running, |_| true);
-    let sql = format!("SELECT min(due_at_ms) FROM jobs WHERE {waits} AND priority = ?1 AND due_at_ms > ?2");
+    let sql = format!(
+        "SELECT min(due_at_ms) FROM jobs INDEXED BY jobs_claimable \
+         WHERE {waits} AND priority = ?1 AND due_at_ms > ?2"
+    );
     let mut times = Vec::new();
     for priority in PRIORITIES {
         let values = params![rank(priority), integer(now_ms)];
         times.push(prepare(db, &sql)?.query_row(values, |row| row.get::<_, Option<i64>>(0))?);
     }
-    let sql = "SELECT min(lease_until_ms) + 1 FROM jobs WHERE state = 'running'";
+    let sql = "SELECT min(lease_until_ms) + 1 FROM jobs INDEXED BY jobs_leased WHERE state = 'running'";
     times.push(prepare(db, sql)?.query_row([], |row| row.get(0))?);
     Ok(times.into_iter().flatten().min().map(number))
 }

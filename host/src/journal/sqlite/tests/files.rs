@@ -1,4 +1,5 @@
 //! The file itself: kills, locks, modes, versions, files that are no journal.
+#![allow(clippy::disallowed_methods, reason = "a test: nothing else runs in its runtime")]
 
 use std::os::unix::fs::PermissionsExt as _;
 
