@@ -15,6 +15,9 @@ use crate::work::Made;
 /// Most problems that are told with their story.
 const TOLD: usize = 10;
 
+/// How the watcher sees what a file destination holds.
+const FILE: &str = "file holds";
+
 /// What is at a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sight {
@@ -222,7 +225,7 @@ impl Ledger {
         let mut inside = self.lock();
         let Some(place) = inside.places.get(name) else { return };
         match bytes.map(|bytes| Sight::of(&place.made, bytes)) {
-            Some(sight) if place.last != Some(sight) => inside.seen(now, name, sight, "file holds"),
+            Some(sight) if place.last != Some(sight) => inside.seen(now, name, sight, FILE),
             None if place.last.is_some() => inside.problem(now, name, "its file has gone".to_owned()),
             _ => {}
         }
@@ -280,7 +283,10 @@ impl Inside {
             Sight::Placeholder if before == Some(Sight::Result) => {
                 Some("a placeholder came after the result".to_owned())
             }
-            _ if place.succeeded => Some("it was stored after its job had succeeded".to_owned()),
+            // A file is seen some time after it was stored: only another one after the result was stored late.
+            _ if place.succeeded && (how != FILE || before == Some(Sight::Result)) => {
+                Some("it was stored after its job had succeeded".to_owned())
+            }
             _ if place.fate == Fate::Refused => Some("it was stored although it was refused".to_owned()),
             _ => None,
         };

@@ -434,3 +434,38 @@ async fn a_second_server_does_not_get_the_journal() {
     assert_eq!(output.status.code(), Some(1));
     assert!(said.contains("another imgserve uses the journal"), "{said}");
 }
+
+#[tokio::test]
+async fn a_key_with_too_many_jobs_is_told_so_and_others_are_not() {
+    use sha2::Digest as _;
+    let digest = |key: &str| -> String {
+        sha2::Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let section = |name: &str| {
+        format!(
+            "[[access.api_keys]]\nname = \"{name}\"\nsha256 = \"{}\"\nscopes = [\"admin\"]\n",
+            digest(name)
+        )
+    };
+    let (origin, gate) = gated().await;
+    let server =
+        Server::start(&format!("{}{}[limits]\nmax_queue_per_key = 1", section("one"), section("two")));
+    let body = json!({ "operationType": "resize", "srcURL": format!("{origin}/a.png"),
+                       "dstURL": server.file_url("{$width}.png"), "args": { "width": 30, "height": 20 } });
+    let post = async |key: &str| server.post_job(&body, &[("authorization", &format!("Bearer {key}"))]).await;
+    assert_eq!(post("one").await.0, 202);
+    let (status, headers, problem) = post("one").await;
+    assert_eq!((status, &problem["kind"]), (429, &json!("client-busy")), "{problem}");
+    assert!(headers["retry-after"].to_str().unwrap().parse::<u32>().is_ok());
+    assert_eq!(post("two").await.0, 202, "another key has its own share");
+    let metrics = reqwest::Client::new().get(format!("{}/metrics", server.origin)).bearer_auth("one");
+    let text = metrics.send().await.unwrap().text().await.unwrap();
+    for line in [
+        "imgserve_jobs_accepted_total 2",
+        "imgserve_refusals_total{kind=\"client-busy\"} 1",
+        "imgserve_jobs_total{operation=\"resize\",outcome=\"succeeded\"} 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}:\n{text}");
+    }
+    gate.add_permits(10);
+}

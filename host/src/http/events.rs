@@ -13,11 +13,12 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::jobs::{Name, id_of, unknown, view};
 use super::problem::Problem;
 use crate::access::Client;
+use crate::fault::{Fault, FaultKind};
 use crate::job::{JobId, Service};
 
 /// Shortest time between two events of progress.
@@ -25,9 +26,25 @@ const PACE: Duration = Duration::from_millis(100);
 /// How often something is sent at least, so that proxies keep the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// Places for answers that take long, waits and events: half of all connections, so that others find one.
+#[derive(Clone, Debug)]
+pub(super) struct LongAnswers(Arc<Semaphore>);
+
+impl LongAnswers {
+    pub(super) fn new(max_connections: usize) -> Self {
+        Self(Arc::new(Semaphore::new(max_connections.div_ceil(2))))
+    }
+
+    /// A place, if one is free; held for as long as the answer takes.
+    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0).try_acquire_owned().ok()
+    }
+}
+
 pub(super) async fn events(
     State(service): State<Arc<Service>>,
     Extension(client): Extension<Client>,
+    Extension(long): Extension<LongAnswers>,
     id: Name,
 ) -> Result<Response, Problem> {
     let id = id_of(id)?;
@@ -35,8 +52,15 @@ pub(super) async fn events(
     let changes = service.watch(id);
     let job = service.job(id, view(&client)).await.map_err(|fault| Problem::of(&fault))?;
     let first = job.ok_or_else(unknown)?;
+    let place = long.place().ok_or_else(|| {
+        let text = "too many clients wait for jobs (half of [server] max_connections may)";
+        Problem::of(&Fault::new(FaultKind::Busy, text))
+    })?;
     let (sender, receiver) = mpsc::channel(8);
-    tokio::spawn(follow(service, id, changes, first, sender));
+    tokio::spawn(async move {
+        follow(service, id, changes, first, sender).await;
+        drop(place);
+    });
     let mut response = Body::new(Stream { receiver, ended: false }).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

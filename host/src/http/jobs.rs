@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::body::{self, BodyLimit, Unread};
-use super::events;
+use super::events::{self, LongAnswers};
 use super::peer::Peer;
 use super::problem::Problem;
 use crate::access::Client;
@@ -64,6 +64,7 @@ async fn submit(
     Extension(limit): Extension<BodyLimit>,
     Extension(client): Extension<Client>,
     Extension(peer): Extension<Peer>,
+    Extension(long): Extension<LongAnswers>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -72,7 +73,9 @@ async fn submit(
     let body = body::read(body, limit).await.map_err(Unread::problem)?;
     let submission = Submission { client: client.name, body, api: Api::V1, idempotency_key };
     let accepted = service.accept(submission).await.map_err(|fault| Problem::of(&fault))?;
-    let Some(seconds) = wait_of(&headers) else { return Ok(told(&accepted, None)) };
+    // Where too many wait already the preference is not met, as RFC 7240 lets a server do.
+    let wait = wait_of(&headers).and_then(|seconds| Some((seconds, long.place()?)));
+    let Some((seconds, _place)) = wait else { return Ok(told(&accepted, None)) };
     // The job is accepted, whatever becomes of the wait; who hangs up waits no more.
     let wait = service.outcome(accepted.id, Duration::from_secs(seconds));
     let outcome = peer.while_there(wait).await.and_then(Result::ok).flatten();

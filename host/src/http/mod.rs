@@ -42,6 +42,7 @@ use tower::{Service as _, ServiceExt};
 
 use self::body::BodyLimit;
 use self::direct::RenderAge;
+use self::events::LongAnswers;
 use self::overload::{OVERFLOW_TIME, Place, Room};
 use self::peer::Peer;
 use crate::config::Server;
@@ -64,6 +65,7 @@ fn routes(service: Arc<Service>, config: &Server) -> Router {
         .fallback(compat::fallback)
         .layer(from_fn_with_state(Arc::clone(&service), auth::guard))
         .layer(Extension(body))
+        .layer(Extension(LongAnswers::new(config.max_connections)))
         .layer(Extension(RenderAge(config.render_max_age_s)))
         .with_state(service)
 }
