@@ -48,8 +48,9 @@ use self::peer::Peer;
 use crate::config::Server;
 use crate::job::Service;
 
-/// How long open connections may take to finish their requests when the server stops.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long open connections may take to finish their requests when the server stops: nothing is done for them any more,
+/// and SIGTERM takes this beside `[server] stop_timeout_s`.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Pause after an accept that failed for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
