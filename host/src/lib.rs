@@ -14,7 +14,7 @@
 //! - `worker`: the pool of child processes; `codec`: encoded bytes ↔ pixels
 //! - `access`: API keys, signed URLs, signatures of webhooks; `metrics`: what is counted and timed
 //! - `crash`: where the crash test ends the process
-//! - `depth`: how deep JSON may be nested; `fault`: why a request is refused or a job fails; `format`: the file formats' names
+//! - `depth`: how deep JSON may be nested; `digest`: what tells sources apart; `fault`: why a request is refused or a job fails; `format`: the file formats' names
 
 mod access;
 pub mod cli;
@@ -22,6 +22,7 @@ mod codec;
 pub mod config;
 mod crash;
 mod depth;
+mod digest;
 mod fault;
 mod format;
 mod http;

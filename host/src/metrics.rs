@@ -54,6 +54,22 @@ values! {
     }
 }
 values! {
+    /// How a direct call was answered.
+    Call {
+        Succeeded = "succeeded",
+        Failed = "failed",
+    }
+}
+values! {
+    /// Why a request came no further than its key.
+    Denial {
+        /// It has none, or an unknown one.
+        Unauthorized = "unauthorized",
+        /// It is not good for this; or the URL is not signed rightly.
+        Forbidden = "forbidden",
+    }
+}
+values! {
     /// A part of a job's way.
     Phase {
         Plan = "plan",
@@ -101,6 +117,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     accepted: Counter,
     jobs: Family<OfOperation, Counter>,
+    calls: Family<OfOperation, Counter>,
     refusals: Family<Label, Counter>,
     phases: Family<Label, Histogram>,
     bytes: Family<Label, Counter<u64, AtomicU64>>,
@@ -116,6 +133,7 @@ impl Metrics {
             registry: Registry::with_prefix(PREFIX),
             accepted: Counter::default(),
             jobs: Family::default(),
+            calls: Family::default(),
             refusals: Family::default(),
             phases: Family::new_with_constructor(|| Histogram::new(PHASE_BOUNDS)),
             bytes: Family::default(),
@@ -135,6 +153,7 @@ impl Metrics {
         to.register("build", "The version that runs", Info::new(version));
         to.register("jobs_accepted", "Jobs accepted", self.accepted.clone());
         to.register("jobs", "Jobs ended, by operation and outcome", self.jobs.clone());
+        to.register("calls", "Direct calls answered, by operation and outcome", self.calls.clone());
         to.register("refusals", "Requests refused, by kind", self.refusals.clone());
         let text = "Time that jobs spent in each phase";
         to.register_with_unit("phase", text, Unit::Seconds, self.phases.clone());
@@ -157,16 +176,22 @@ impl Metrics {
         for outcome in Webhook::ALL {
             drop(self.webhooks.get_or_create(&[("outcome", outcome.as_str())]));
         }
+        for denial in Denial::ALL {
+            drop(self.refusals.get_or_create(&[("kind", denial.as_str())]));
+        }
         for outcome in Render::ALL {
             drop(self.renders.get_or_create(&[("outcome", outcome.as_str())]));
         }
     }
 
-    /// The operations that there are: their jobs are counted from zero.
+    /// The operations that there are: their jobs and calls are counted from zero.
     pub(crate) fn operations<'a>(&self, names: impl Iterator<Item = &'a str>) {
         for name in names {
             for outcome in Outcome::ALL {
                 drop(self.jobs.get_or_create(&of_operation(name, "outcome", outcome.as_str())));
+            }
+            for outcome in Call::ALL {
+                drop(self.calls.get_or_create(&of_operation(name, "outcome", outcome.as_str())));
             }
         }
     }
@@ -181,7 +206,17 @@ impl Metrics {
         self.jobs.get_or_create(&of_operation(operation, "outcome", outcome.as_str())).inc();
     }
 
-    /// A request was refused. `kind` is a fault's, or `unauthorized`, `forbidden`, `over-share`.
+    /// A direct call was answered. `operation` is one of the registry's.
+    pub(crate) fn called(&self, operation: &str, outcome: Call) {
+        self.calls.get_or_create(&of_operation(operation, "outcome", outcome.as_str())).inc();
+    }
+
+    /// A request came no further than its key.
+    pub(crate) fn denied(&self, denial: Denial) {
+        self.refused(denial.as_str());
+    }
+
+    /// A request was refused. `kind` is a fault's.
     pub(crate) fn refused(&self, kind: &'static str) {
         self.refusals.get_or_create(&[("kind", kind)]).inc();
     }

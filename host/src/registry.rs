@@ -22,7 +22,7 @@ use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde_json::{Map, Value};
 
-use crate::config::{self, Config, PluginKind};
+use crate::config::{self, Config, PluginKind, Profile};
 use crate::fault::{Fault, FaultKind};
 use crate::format::Format;
 use crate::plugin::Artifact;
@@ -44,6 +44,8 @@ pub(crate) struct Operation {
     pub name: String,
     /// Its section of the configuration.
     pub settings: config::Operation,
+    /// Whether its work is for time or quality; `[codec]` says it where its section does not.
+    pub profile: Profile,
     /// What its plugin says of itself.
     pub description: Description,
     /// Its plugin's file; none for a builtin one.
@@ -71,7 +73,8 @@ impl Registry {
             // A builtin operation fails on hostile images, and is not to be refused to others for it.
             let failures = if settings.kind == PluginKind::Builtin { 0 } else { plugins.breaker_failures };
             let breaker = Breaker::new(failures, pause);
-            let operation = Operation::new(name, settings.clone(), description, artifact, breaker)?;
+            let mut operation = Operation::new(name, settings.clone(), description, artifact, breaker)?;
+            operation.profile = settings.profile.unwrap_or(config.codec.profile);
             operations.insert(name.clone(), operation);
         }
         let registry = Self { operations };
@@ -163,7 +166,7 @@ impl Registry {
 
     /// Whether the default arguments are usable, as far as they go.
     fn check_defaults(&self, operation: &Operation) -> Result<(), Fault> {
-        match self.chain(operation, operation.settings.args.clone()) {
+        match self.chain(operation, operation.default_args()) {
             Err(fault) if fault.kind != FaultKind::MissingArgument => {
                 let text = format!("operation `{}`: default {}", operation.name, fault.text);
                 Err(Fault::new(FaultKind::OperationFailed, text))
@@ -184,7 +187,8 @@ impl Operation {
         let refuse =
             |text: String| Fault::new(FaultKind::OperationFailed, format!("operation `{name}`: {text}"));
         let arguments = described::check(&description).map_err(refuse)?;
-        let operation = Self { name: name.to_owned(), settings, description, artifact, breaker, arguments };
+        let (name, profile) = (name.to_owned(), Profile::default());
+        let operation = Self { name, settings, profile, description, artifact, breaker, arguments };
         let defaults = &operation.settings.args;
         if let Some(key) =
             defaults.keys().find(|key| !operation.knows(key) && !HOST_ARGUMENTS.contains(&key.as_str()))
@@ -198,6 +202,11 @@ impl Operation {
             integer(defaults, "quality").and_then(|number| number.map(quality).transpose().map(|_| ()));
         quality.map_err(|fault| refuse(format!("default {}", fault.text)))?;
         Ok(operation)
+    }
+
+    /// Arguments of requests that do not say otherwise.
+    pub(crate) fn default_args(&self) -> Map<String, Value> {
+        self.settings.default_args(self.profile)
     }
 
     /// Whether its schema has this argument.

@@ -84,6 +84,9 @@ async fn a_reload_takes_in_new_keys_and_forgets_old_ones() {
     assert!(line.contains("configuration reloaded"), "{line}");
     assert_eq!(status(&server, "GET", "/v1/operations", "one").await, 401);
     assert_eq!(status(&server, "GET", "/v1/operations", "two").await, 200);
+    let counted = send(&server, "GET", "/metrics", "two", String::new()).await.text().await.unwrap();
+    let line = "imgserve_refusals_total{kind=\"unauthorized\"} 2";
+    assert!(counted.lines().any(|found| found == line), "{line}:\n{counted}");
     let line = server.reload("[[access.url_keys]]\nname = 'web'\nsecret = 'c2hvcnQgc2VjcmV0'\n").await;
     assert!(line.contains("access.url_keys[0].secret: must be") && !line.contains("c2hvcnQ"), "{line}");
     assert_eq!(status(&server, "GET", "/v1/operations", "two").await, 200, "the old keys stay");

@@ -109,6 +109,7 @@ fn library_names_stand_where_they_belong() {
         ("image_webp", &["host/src/codec/"]),
         ("moxcms", &["host/src/codec/"]),
         ("resvg", &["ops/rasterize/"]),
+        ("vello_cpu", &["ops/rasterize/src/vello/"]),
         ("fast_image_resize", &["ops/resize/", "plugins/smartcrop/"]),
         ("wasmtime", &["host/src/plugin/wasm"]),
         ("libloading", &["host/src/plugin/native"]),

@@ -22,6 +22,7 @@ mod jobs_cli;
 mod load;
 mod operations;
 mod plugins;
+mod profiles;
 mod sandbox;
 mod schemes;
 mod v1;

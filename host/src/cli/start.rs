@@ -166,6 +166,7 @@ fn serve(arguments: &Arguments, config: Config, ready: impl FnOnce(SocketAddr)) 
     }
     let _pid_file = PidFile::take(&pid_path)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads())
         .enable_all()
         .build()
         .map_err(Failure::io("cannot start the runtime"))?;
@@ -185,6 +186,12 @@ fn serve(arguments: &Arguments, config: Config, ready: impl FnOnce(SocketAddr)) 
     // Transfers that nobody waits for any more must not hold up the end.
     runtime.shutdown_background();
     outcome
+}
+
+/// The processors are the workers': what the server does for a picture is a tenth of what they do. Threads that wake each
+/// other for it cost more than they gain.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).div_ceil(4)
 }
 
 /// imgserve itself, to be started as a worker.

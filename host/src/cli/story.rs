@@ -84,6 +84,7 @@ pub(super) struct Output {
     height: u32,
     format: Line,
     bytes: Option<u64>,
+    pub(super) warnings: Vec<Line>,
 }
 
 /// An attempt that failed.

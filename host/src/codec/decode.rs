@@ -1,14 +1,36 @@
 //! Frames out of encoded bytes, one at a time: picks the format's decoder and makes what it gives upright and exact.
 
+use imgserve_jpeg::Region;
 use imgserve_sdk::{DecodeHint, Image, Window};
 
 use super::{CodecError, Format, Header, Limits, convert::convert, gif, jpeg, png, webp};
 use super::{bitmap, encode::Loops};
 
+/// Scratch memory of each kind that a worker keeps from one task to the next, in bytes.
+pub(super) const KEPT_BYTES: usize = 32 << 20;
+
+/// What is decoded of a picture, as it lies in its file.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Part {
+    /// 1, or less: at which scale.
+    pub(super) scale: f64,
+    /// Which pixels of the scaled picture.
+    pub(super) pixels: Region,
+}
+
+/// A picture as it lies in its file.
+#[derive(Debug)]
+pub(super) struct Still {
+    /// Its pixels, in sRGB.
+    pub(super) image: Image,
+    /// What was wrong with the file.
+    pub(super) damage: Option<String>,
+}
+
 /// One decoded picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DecodedFrame {
-    /// The whole canvas as shown: upright, sRGB, in the header's pixel format.
+    /// The canvas as shown, or the part of it that was asked for: upright, sRGB, in the header's pixel format.
     pub image: Image,
     /// How long it is shown, in milliseconds; 0 for a still.
     pub delay_ms: u32,
@@ -19,9 +41,11 @@ pub(crate) struct DecodedFrame {
 pub(crate) struct Decoder<'a> {
     frames: Frames<'a>,
     header: Header,
+    hint: DecodeHint,
     limits: Limits,
-    window: Window,
+    part: Part,
     delivered: u32,
+    damage: Option<String>,
 }
 
 enum Frames<'a> {
@@ -43,8 +67,8 @@ impl std::fmt::Debug for Frames<'_> {
 impl<'a> Decoder<'a> {
     /// A decoder of `bytes`, all of the source that `header` was probed from.
     ///
-    /// Of `hint` only `min_scale` is used, and only for JPEG, which decodes at 1/8, 1/4 or 1/2 for less than at 1:
-    /// the smallest that suffices. `region` is ignored: no format here can skip to a part of a picture cheaply.
+    /// `hint` is used for JPEG, which decodes at 1/8, 1/4 or 1/2 for less than at 1, the smallest that suffices, and only
+    /// the part that is wanted. No other format here can do either cheaply.
     ///
     /// # Errors
     /// [`CodecError::Unsupported`] for SVG, which only operations draw; otherwise what is wrong with the source.
@@ -63,10 +87,15 @@ impl<'a> Decoder<'a> {
             Format::WebP => Frames::WebP(Box::new(webp::Frames::new(bytes, header, limits)?)),
             _ => Frames::Still { bytes, done: false },
         };
-        let scale = scale(header, hint);
-        let (width, height) = scaled_size((header.width, header.height), scale);
-        let window = header.orientation.window((header.width, header.height), (width, height), scale);
-        Ok(Self { frames, header: header.clone(), limits: *limits, window, delivered: 0 })
+        Ok(Self {
+            frames,
+            header: header.clone(),
+            hint: *hint,
+            limits: *limits,
+            part: part(header, hint),
+            delivered: 0,
+            damage: None,
+        })
     }
 
     /// The next frame, or `None` after the last.
@@ -80,8 +109,9 @@ impl<'a> Decoder<'a> {
             Frames::Still { done: true, .. } => None,
             Frames::Still { bytes, done } => {
                 *done = true;
-                let image = decode_still(bytes, &self.header, self.window.scale, &self.limits)?;
-                Some(DecodedFrame { image, delay_ms: 0 })
+                let still = decode_still(bytes, &self.header, &self.hint, &self.limits)?;
+                self.damage = still.damage;
+                Some(DecodedFrame { image: still.image, delay_ms: 0 })
             }
         };
         let Some(DecodedFrame { image, delay_ms }) = frame else { return Ok(None) };
@@ -91,9 +121,15 @@ impl<'a> Decoder<'a> {
         Ok(Some(DecodedFrame { image, delay_ms }))
     }
 
+    /// What is wrong with the source, as far as its frames were delivered; they show it as gray. Without [`Limits::repair`]
+    /// there is nothing, or it is an error.
+    pub(crate) fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
+    }
+
     /// Where each delivered frame stands in the upright source.
     pub(crate) fn window(&self) -> Window {
-        self.window
+        self.header.orientation.window((self.header.width, self.header.height), &self.part)
     }
 
     /// How often the animation is played; `Times(1)` for a still. Known from the start.
@@ -107,7 +143,7 @@ impl<'a> Decoder<'a> {
 
     /// Keeps the promises of the header, whatever the library made of the file.
     fn finish(&self, image: Image) -> Result<Image, CodecError> {
-        let (width, height) = scaled_size(self.header.coded_size(), self.window.scale);
+        let Region { width, height, .. } = self.part.pixels;
         if (image.width(), image.height()) != (width, height) {
             return Err(CodecError::malformed(
                 self.header.format,
@@ -123,25 +159,36 @@ impl<'a> Decoder<'a> {
     }
 }
 
-fn decode_still(bytes: &[u8], header: &Header, scale: f64, limits: &Limits) -> Result<Image, CodecError> {
-    match header.format {
-        Format::Jpeg => jpeg::decode(bytes, header, scale),
+fn decode_still(
+    bytes: &[u8],
+    header: &Header,
+    hint: &DecodeHint,
+    limits: &Limits,
+) -> Result<Still, CodecError> {
+    let image = match header.format {
+        Format::Jpeg => {
+            let part = (hint.min_scale, coded_region(header, hint));
+            return jpeg::decode(bytes, header, part, limits.repair);
+        }
         Format::Png => png::decode(bytes),
         format => bitmap::decode(bytes, format, limits),
+    };
+    Ok(Still { image: image?, damage: None })
+}
+
+/// What will be decoded for `hint`.
+pub(super) fn part(header: &Header, hint: &DecodeHint) -> Part {
+    let (width, height) = header.coded_size();
+    match header.format {
+        Format::Jpeg => jpeg::part((width, height), hint.min_scale, coded_region(header, hint)),
+        _ => Part { scale: 1.0, pixels: Region { x: 0, y: 0, width, height } },
     }
 }
 
-/// The scale that will be decoded at: exactly 1, 1/2, 1/4 or 1/8.
-pub(super) fn scale(header: &Header, hint: &DecodeHint) -> f64 {
-    let wanted = hint.min_scale.unwrap_or(1.0);
-    if header.format != Format::Jpeg || header.width.min(header.height) < jpeg::MIN_SCALED_SIDE {
-        return 1.0;
-    }
-    [0.125, 0.25, 0.5].into_iter().find(|&scale| scale >= wanted).unwrap_or(1.0)
-}
-
-/// A scaled decoder rounds up.
-fn scaled_size((width, height): (u32, u32), scale: f64) -> (u32, u32) {
-    let side = |side: u32| (f64::from(side) * scale).ceil() as u32;
-    (side(width), side(height))
+/// The hint's region as it lies in the file, in whole pixels around it.
+fn coded_region(header: &Header, hint: &DecodeHint) -> Option<Region> {
+    let region = header.orientation.to_coded(hint.region?, (header.width, header.height));
+    let whole = |from: f64, length: f64| (from.floor() as u32, (from + length).ceil() as u32);
+    let ((x, right), (y, bottom)) = (whole(region.x, region.width), whole(region.y, region.height));
+    Some(Region { x, y, width: right.saturating_sub(x), height: bottom.saturating_sub(y) })
 }

@@ -2,13 +2,15 @@
 
 use super::Format;
 
-/// What a source may cost. Both come from the configuration's `[limits]`.
+/// What a source may cost, by the configuration's `[limits]`, and whether it may be damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// Most pixels (width × height) of a source, and of each of its frames: `max_source_pixels`.
     pub max_pixels: u64,
     /// Most frames of an animated source: `max_source_frames`.
     pub max_frames: u32,
+    /// Whether one that is cut off or damaged is read as far as it goes, where a decoder can do that: `[codec] damaged`.
+    pub repair: bool,
 }
 
 impl Limits {

@@ -1,25 +1,29 @@
-//! JPEG (ITU-T T.81): zune-jpeg at full size, jpeg-decoder at reduced sizes and for inks, jpeg-encoder to write.
+//! JPEG (ITU-T T.81) by `imgserve_jpeg`, at the scale and of the part that suffice; the few kinds of files that it leaves to
+//! others by jpeg-decoder. `encode` writes.
 
+mod encode;
 mod markers;
 
-use imgserve_sdk::{Image, ImageRef, PixelFormat};
-use jpeg_decoder::ColorTransform;
-use jpeg_encoder::{ColorType, SamplingFactor};
-use zune_jpeg::{
-    JpegDecoder,
-    zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
-};
+use std::cell::RefCell;
 
-use super::{CodecError, Cost, EncodeOptions, Format, Header, Orientation, color, convert::convert_over};
+use imgserve_jpeg::{ColorModel, Damage, DecodeError, DecodeOptions, Reduction, Region, Scale, Scratch};
+use imgserve_sdk::{Image, PixelFormat};
+use jpeg_decoder::ColorTransform;
+
+use super::decode::{KEPT_BYTES, Part, Still};
+use super::{CodecError, Cost, Format, Header, Orientation, color};
+pub(super) use encode::encode;
 use markers::{Frame, Markers, Until};
 
 /// Pictures with a shorter side are decoded in full: the choice of `jpeg-decoder` between its scales is not ours to
 /// make where two of them round to the same size, and nothing is gained.
-pub(super) const MIN_SCALED_SIDE: u32 = 16;
+const MIN_SCALED_SIDE: u32 = 16;
 /// Each scan of a progressive file costs a pass over all of it; encoders write about ten.
 const MAX_SCANS: u32 = 100;
-/// From this quality on, colour is kept at full resolution.
-const FULL_CHROMA_QUALITY: u8 = 90;
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::new());
+}
 
 pub(super) fn probe(bytes: &[u8]) -> Result<Option<Header>, CodecError> {
     let markers = Markers::walk(bytes, Until::Frame).map_err(malformed)?;
@@ -59,81 +63,106 @@ fn check(frame: &Frame) -> Result<(), CodecError> {
     Ok(())
 }
 
-/// Planes, the picture, and its turned copy; progressive files keep all coefficients beside, at any scale, and rows
-/// of them are copied for jpeg-decoder's second thread.
+/// The data without its stuffing (files take half a byte a pixel, the best ones one and a half), planes, the picture, and its
+/// turned copy; progressive files keep all coefficients beside, at any scale.
 fn cost(frame: &Frame, header: &Header) -> Cost {
-    const ROWS_AND_TABLES: u64 = 2 << 20;
+    const TABLES: u64 = 2 << 20;
+    let pixels = u64::from(header.width) * u64::from(header.height);
     let picture = header.pixels.bytes(header.width, header.height);
     let ink = if frame.components.len() == 4 { picture / 3 * 4 } else { 0 };
     let turned = if header.orientation == Orientation::UPRIGHT { 0 } else { picture };
-    let coefficients = if frame.process == 2 { 3 * frame.samples() } else { 0 };
-    let fixed = coefficients + 256 * u64::from(frame.width) + ROWS_AND_TABLES;
-    Cost { fixed, scaled: frame.samples() + picture + turned.max(ink) }
+    let coefficients = if frame.process == 2 { 2 * frame.samples() } else { 0 };
+    // A plane has as many samples as the picture has pixels once it is scaled, whatever its sampling was.
+    let planes = pixels * frame.components.len() as u64;
+    Cost { fixed: coefficients + 3 * pixels / 2 + TABLES, scaled: planes + picture + turned.max(ink) }
 }
 
-/// The picture as it lies in the file, in sRGB, at `scale` (1, 1/2, 1/4 or 1/8), its sides rounded up.
-pub(super) fn decode(bytes: &[u8], header: &Header, scale: f64) -> Result<Image, CodecError> {
-    let markers = Markers::walk(bytes, Until::End).map_err(malformed)?;
+/// What is decoded of a file of `size` pixels (as the picture lies in it): the smallest scale from `min_scale` on, and of
+/// that the part that shows `region`.
+pub(super) fn part(size: (u32, u32), min_scale: Option<f64>, region: Option<Region>) -> Part {
+    let scale = scale(size, min_scale);
+    Part { scale: scale.factor(), pixels: options(scale, region).output(size.0, size.1) }
+}
+
+fn scale(size: (u32, u32), min_scale: Option<f64>) -> Scale {
+    let wanted = min_scale.unwrap_or(1.0);
+    if size.0.min(size.1) < MIN_SCALED_SIDE {
+        return Scale::Full;
+    }
+    let scales = [Scale::Eighth, Scale::Quarter, Scale::Half];
+    scales.into_iter().find(|scale| scale.factor() >= wanted).unwrap_or(Scale::Full)
+}
+
+fn options(scale: Scale, region: Option<Region>) -> DecodeOptions {
+    let mut options = DecodeOptions::at(scale).reduced_by(Reduction::Lowest);
+    (options.region, options.max_scans) = (region, MAX_SCANS);
+    options
+}
+
+/// The part of the picture. A file that is cut off or damaged is read as far as it goes if `repair` says so; otherwise no
+/// picture at all is better than half of one.
+pub(super) fn decode(
+    bytes: &[u8],
+    header: &Header,
+    (min_scale, region): (Option<f64>, Option<Region>),
+    repair: bool,
+) -> Result<Still, CodecError> {
+    let markers = Markers::walk(bytes, Until::Scan).map_err(malformed)?;
     let frame = markers.frame.as_ref().ok_or_else(|| malformed("no frame header"))?;
     check(frame)?;
     if (u32::from(frame.width), u32::from(frame.height)) != header.coded_size() {
         return Err(malformed("not the file that was probed"));
     }
-    // A decoder fills what is missing with gray. No picture at all is better than half of one. (Data that ends early
-    // and is followed by an end marker all the same, no decoder tells from a gray picture.)
-    if !markers.whole {
-        return Err(malformed("the file is cut off"));
-    }
-    if markers.scans > MAX_SCANS {
-        return Err(malformed(format!("{} scans, more than {MAX_SCANS}", markers.scans)));
-    }
     let icc = markers.icc(bytes);
-    let (width, height, data) = if is_for_zune(&markers, frame, scale)
-        && let Some(data) = decode_full(bytes, frame)
-    {
-        (frame.width, frame.height, data)
-    } else {
-        decode_scaled(bytes, &markers, frame, scale)?
+    let options = options(scale(header.coded_size(), min_scale), region);
+    let mut damage = None;
+    let (width, height, data) = match decode_by(bytes, &options, &mut damage) {
+        Err(DecodeError::Unsupported(imgserve_jpeg::Unsupported::Scans)) => {
+            return Err(malformed(format!("more than {MAX_SCANS} scans")));
+        }
+        Err(DecodeError::Unsupported(_)) => fall_back(bytes, &markers, frame, &options)?,
+        decoded => decoded.map_err(malformed)?,
     };
+    if let Some(damage) = damage.filter(|_| !repair) {
+        return Err(malformed(damage));
+    }
     let data = if frame.components.len() == 4 { color::cmyk_to_rgb(&data, icc.as_deref()) } else { data };
-    let image = Image::new(u32::from(width), u32::from(height), pixels(frame), data).map_err(malformed)?;
-    Ok(color::to_srgb(image, icc.as_deref().filter(|_| frame.components.len() != 4)))
+    let image = Image::new(width, height, pixels(frame), data).map_err(malformed)?;
+    let image = color::to_srgb(image, icc.as_deref().filter(|_| frame.components.len() != 4));
+    Ok(Still { image, damage: damage.map(|damage| damage.to_string()) })
 }
 
 fn pixels(frame: &Frame) -> PixelFormat {
     if frame.components.len() == 1 { PixelFormat::Gray8 } else { PixelFormat::Rgb8 }
 }
 
-/// zune-jpeg knows nothing of Adobe's plain RGB, keeps 16 bits for each sample of a file with one scan per
-/// component, and converts inks without their profile.
-fn is_for_zune(markers: &Markers, frame: &Frame, scale: f64) -> bool {
-    let all_in_one =
-        frame.process == 2 || usize::from(markers.first_scan_components) == frame.components.len();
-    scale == 1.0
-        && frame.components.len() != 4
-        && all_in_one
-        && !(markers.is_rgb() && markers.adobe.is_some())
-}
-
-/// `None` when zune-jpeg refuses: in strict mode it refuses harmless oddities too, so jpeg-decoder has the last word.
-fn decode_full(bytes: &[u8], frame: &Frame) -> Option<Vec<u8>> {
-    let gray = frame.components.len() == 1;
-    let options = DecoderOptions::new_fast()
-        .set_strict_mode(true)
-        .set_max_width(usize::from(u16::MAX))
-        .set_max_height(usize::from(u16::MAX))
-        .jpeg_set_max_scans(MAX_SCANS as usize)
-        .jpeg_set_out_colorspace(if gray { ColorSpace::Luma } else { ColorSpace::RGB });
-    JpegDecoder::new_with_options(ZCursor::new(bytes), options).decode().ok()
-}
-
 /// Width, height and samples; of four components, the amounts of ink.
-fn decode_scaled(
+fn decode_by(
+    bytes: &[u8],
+    options: &DecodeOptions,
+    damage: &mut Option<Damage>,
+) -> Result<(u32, u32, Vec<u8>), DecodeError> {
+    let picture = SCRATCH.with_borrow_mut(|scratch| {
+        let picture = imgserve_jpeg::decode(bytes, options, scratch);
+        scratch.release(KEPT_BYTES);
+        picture
+    })?;
+    *damage = picture.damage;
+    let mut data = picture.data;
+    // Adobe stores inks inverted; without its marker they are as they are.
+    if picture.color == ColorModel::Cmyk && picture.adobe {
+        data.iter_mut().for_each(|ink| *ink = 255 - *ink);
+    }
+    Ok((picture.width, picture.height, data))
+}
+
+/// The same by jpeg-decoder, which decodes all of the picture.
+fn fall_back(
     bytes: &[u8],
     markers: &Markers,
     frame: &Frame,
-    scale: f64,
-) -> Result<(u16, u16, Vec<u8>), CodecError> {
+    options: &DecodeOptions,
+) -> Result<(u32, u32, Vec<u8>), CodecError> {
     let mut decoder = jpeg_decoder::Decoder::new(bytes);
     match frame.components.len() {
         3 if markers.is_rgb() => decoder.set_color_transform(ColorTransform::RGB),
@@ -144,7 +173,7 @@ fn decode_scaled(
         4 => decoder.set_color_transform(ColorTransform::YCCK),
         _ => {}
     }
-    let side = |side: u16| (f64::from(side) * scale).ceil() as u16;
+    let side = |side: u16| (f64::from(side) * options.scale.factor()).ceil() as u16;
     let (width, height) = (side(frame.width), side(frame.height));
     let got = decoder.scale(width, height).map_err(refused)?;
     if got != (width, height) {
@@ -155,29 +184,16 @@ fn decode_scaled(
     if frame.components.len() == 4 && markers.adobe.is_none() {
         data.iter_mut().for_each(|ink| *ink = 255 - *ink);
     }
-    Ok((width, height, data))
+    let wanted = options.output(frame.width.into(), frame.height.into());
+    let data = cut_out(&data, usize::from(width), frame.components.len(), wanted);
+    Ok((wanted.width, wanted.height, data))
 }
 
-pub(super) fn encode(image: ImageRef<'_>, options: &EncodeOptions) -> Result<Vec<u8>, CodecError> {
-    let flat = match image.format() {
-        PixelFormat::Gray8 | PixelFormat::Rgb8 => None,
-        PixelFormat::Rgba8 | PixelFormat::Rgba16 => {
-            Some(convert_over(image, PixelFormat::Rgb8, options.background))
-        }
-    };
-    let image = flat.as_ref().map_or(image, Image::as_ref);
-    let color = if image.format() == PixelFormat::Gray8 { ColorType::Luma } else { ColorType::Rgb };
-    let side = |side: u32| u16::try_from(side).map_err(|error| CodecError::encode(Format::Jpeg, error));
-    let mut file = Vec::new();
-    let mut encoder = jpeg_encoder::Encoder::new(&mut file, options.quality);
-    let full_chroma = options.quality >= FULL_CHROMA_QUALITY;
-    encoder.set_sampling_factor(if full_chroma { SamplingFactor::F_1_1 } else { SamplingFactor::F_2_2 });
-    // No tables of the picture's own, though they would save a seventh of a thumbnail: jpeg-encoder then writes each
-    // component in a scan of its own, which some decoders (zune-jpeg, and so the image crate) show in wrong colours.
-    encoder
-        .encode(image.data(), side(image.width())?, side(image.height())?, color)
-        .map_err(|error| CodecError::encode(Format::Jpeg, error))?;
-    Ok(file)
+/// A part of a picture of `width` pixels a row.
+fn cut_out(data: &[u8], width: usize, channels: usize, part: Region) -> Vec<u8> {
+    let (left, length) = (part.x as usize * channels, part.width as usize * channels);
+    let rows = data.chunks_exact(width * channels).skip(part.y as usize).take(part.height as usize);
+    rows.flat_map(|row| &row[left..left + length]).copied().collect()
 }
 
 fn refused(error: jpeg_decoder::Error) -> CodecError {
@@ -195,13 +211,14 @@ fn malformed(text: impl std::fmt::Display) -> CodecError {
 
 #[cfg(test)]
 mod tests {
-    use imgserve_sdk::DecodeHint;
+    use imgserve_sdk::{DecodeHint, Rect, Window};
+    use jpeg_encoder::ColorType;
     use moxcms::ColorProfile;
 
     use super::super::{Decoder, estimate, samples::*};
     use super::*;
 
-    fn at_scale(bytes: &[u8], min_scale: f64) -> (Image, imgserve_sdk::Window) {
+    fn at_scale(bytes: &[u8], min_scale: f64) -> (Image, Window) {
         let hint = DecodeHint { min_scale: Some(min_scale), region: None };
         let decoder = Decoder::new(bytes, &header(bytes).unwrap(), &hint, &LIMITS).unwrap();
         (decode_at(bytes, min_scale).unwrap().swap_remove(0).image, decoder.window())
@@ -217,30 +234,48 @@ mod tests {
     }
 
     #[test]
-    fn each_pixel_shows_the_place_that_the_window_says_at_every_orientation_and_scale() {
+    fn each_pixel_shows_the_place_that_the_window_says_at_every_orientation_scale_and_part() {
         let coded = (203, 141);
         let picture = gradient(coded.0, coded.1, PixelFormat::Rgb8);
+        let part = Rect { x: 33.3, y: 47.1, width: 30.0, height: 40.5 };
         for jpeg in [encode_at(&picture, 95), encode_at(&picture, 80), progressive_jpeg(&picture)] {
             for (tag, min_scale) in (1..=8).flat_map(|tag| [1.0, 0.5, 0.25, 0.125].map(|scale| (tag, scale)))
             {
-                let orientation = Orientation::from_exif(u32::from(tag));
-                let (image, window) = at_scale(&with_exif(&jpeg, tag), min_scale);
+                let file = with_exif(&jpeg, tag);
+                let (whole, window) = part_at_scale(&file, min_scale, None);
                 assert_eq!(window.scale, min_scale);
-                // The last row and column may be partly padding.
-                for (column, row) in
-                    (1..image.width() - 1).flat_map(|c| (1..image.height() - 1).map(move |r| (c, r)))
-                {
-                    let place = |i: u32, origin: f64| (f64::from(i) + 0.5) / window.scale + origin;
-                    let (red, green) =
-                        expected(orientation, coded, place(column, window.x), place(row, window.y));
-                    let pixel = &image.data()[((row * image.width() + column) * 3) as usize..][..3];
-                    let off = (f64::from(pixel[0]) - red).abs().max((f64::from(pixel[1]) - green).abs());
-                    assert!(
-                        off < 4.5,
-                        "tag {tag}, scale {min_scale}, {column},{row}: {pixel:?} for {red:.1} {green:.1}"
-                    );
-                }
+                shows(&whole, window, tag, coded);
+                let (cut, window) = part_at_scale(&file, min_scale, Some(part));
+                shows(&cut, window, tag, coded);
+                let crop = window.to_image(part, cut.width(), cut.height());
+                let wanted = [part.width, part.height].map(|side| side * min_scale);
+                assert!(
+                    (crop.width - wanted[0]).abs().max((crop.height - wanted[1]).abs()) < 1e-6,
+                    "{crop:?}"
+                );
+                assert!(cut.data().len() * 4 < whole.data().len(), "{tag} {min_scale}");
             }
+        }
+    }
+
+    fn part_at_scale(bytes: &[u8], min_scale: f64, region: Option<Rect>) -> (Image, Window) {
+        let hint = DecodeHint { min_scale: Some(min_scale), region };
+        let mut decoder = Decoder::new(bytes, &header(bytes).unwrap(), &hint, &LIMITS).unwrap();
+        let window = decoder.window();
+        (decoder.next_frame().unwrap().unwrap().image, window)
+    }
+
+    /// Whether each pixel has the colour of its place; the last row and column may be partly padding.
+    fn shows(image: &Image, window: Window, tag: u8, coded: (u32, u32)) {
+        let orientation = Orientation::from_exif(u32::from(tag));
+        for (column, row) in (1..image.width() - 1).flat_map(|c| (1..image.height() - 1).map(move |r| (c, r)))
+        {
+            let place = |i: u32, origin: f64| (f64::from(i) + 0.5) / window.scale + origin;
+            let (red, green) = expected(orientation, coded, place(column, window.x), place(row, window.y));
+            let pixel = &image.data()[((row * image.width() + column) * 3) as usize..][..3];
+            let off = (f64::from(pixel[0]) - red).abs().max((f64::from(pixel[1]) - green).abs());
+            let place = format!("tag {tag}, {window:?}, {column},{row}");
+            assert!(off < 4.5, "{place}: {pixel:?} for {red:.1} {green:.1}");
         }
     }
 
@@ -322,7 +357,7 @@ mod tests {
         for jpeg in [encode_at(&picture, 90), progressive_jpeg(&picture)] {
             let header = header(&jpeg).unwrap();
             for end in (jpeg.len() / 3..jpeg.len() - 2).step_by(7) {
-                let result = super::decode(&jpeg[..end], &header, 1.0);
+                let result = super::decode(&jpeg[..end], &header, (None, None), false);
                 assert!(matches!(result, Err(CodecError::Malformed { .. })), "{end} of {}", jpeg.len());
             }
         }

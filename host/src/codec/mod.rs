@@ -13,6 +13,7 @@
 //! - `decode`, `encode`: the two streams of frames, dispatching to the formats
 //! - `jpeg`, `png`, `gif`, `webp`, `bitmap` (BMP, TIFF, ICO), `svg`: the formats
 //! - `canvas`, `color`, `orientation`, `convert`: from a file's pixels to the contract's
+//! - `palette`: the colours of a picture, if they are few
 
 mod bitmap;
 mod canvas;
@@ -24,6 +25,7 @@ mod error;
 mod gif;
 mod jpeg;
 mod orientation;
+mod palette;
 mod png;
 #[cfg(test)]
 mod samples;
@@ -73,7 +75,7 @@ pub(crate) struct Header {
 struct Cost {
     /// At any scale.
     fixed: u64,
-    /// At full scale; shrinks with the area.
+    /// At full scale; shrinks with the scale's square. (That a part is less than all is not counted on.)
     scaled: u64,
 }
 
@@ -135,12 +137,12 @@ pub(crate) fn probe(bytes: &[u8], complete: bool, limits: &Limits) -> Result<Pro
 
 /// Bytes of the pixels that a decoder gives for one frame, converted to `format`.
 pub(crate) fn decoded_bytes(header: &Header, hint: &DecodeHint, format: PixelFormat) -> u64 {
-    let scale = decode::scale(header, hint);
-    (format.bytes(header.width, header.height) as f64 * scale * scale).ceil() as u64
+    let pixels = decode::part(header, hint).pixels;
+    format.bytes(pixels.width, pixels.height)
 }
 
 /// The memory in bytes that decoding takes at its peak, one delivered frame included, the source's own bytes not.
 pub(crate) fn estimate(header: &Header, hint: &DecodeHint) -> u64 {
-    let scale = decode::scale(header, hint);
+    let scale = decode::part(header, hint).scale;
     header.cost.fixed.saturating_add((header.cost.scaled as f64 * scale * scale).ceil() as u64)
 }

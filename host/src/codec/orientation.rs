@@ -2,7 +2,10 @@
 //! and where a decoded picture then stands in the upright source.
 
 use exif::{Error, In, Reader, Tag};
-use imgserve_sdk::{Image, Window};
+use imgserve_jpeg::Region;
+use imgserve_sdk::{Image, Rect, Window};
+
+use super::decode::Part;
 
 /// How the rows and columns of the file lie in the picture as shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,16 +58,32 @@ impl Orientation {
         if self.transpose { (height, width) } else { (width, height) }
     }
 
-    /// Where a decoded picture of `decoded` size stands in an upright source of `source` size, both as shown.
+    /// Where a decoded part of the picture stands in an upright source of `source` size as shown.
     ///
     /// A scaled decoder rounds sizes up at the file's right and bottom edge. Where these are the shown left and
     /// top edge the picture begins that much before the source: a negative offset.
-    pub(super) fn window(self, source: (u32, u32), decoded: (u32, u32), scale: f64) -> Window {
-        let offset = |flipped: bool, source: u32, decoded: u32| {
-            if flipped { f64::from(source) - f64::from(decoded) / scale } else { 0.0 }
+    pub(super) fn window(self, source: (u32, u32), part: &Part) -> Window {
+        let Region { x, y, width, height } = part.pixels;
+        let (across, down) = ((x, width), (y, height));
+        let (across, down) = if self.transpose { (down, across) } else { (across, down) };
+        let offset = |flipped: bool, source: u32, (start, length): (u32, u32)| {
+            let (start, end) = (f64::from(start) / part.scale, f64::from(start + length) / part.scale);
+            if flipped { f64::from(source) - end } else { start }
         };
-        let (x, y) = (offset(self.flip_x, source.0, decoded.0), offset(self.flip_y, source.1, decoded.1));
-        Window { x, y, scale }
+        let (x, y) = (offset(self.flip_x, source.0, across), offset(self.flip_y, source.1, down));
+        Window { x, y, scale: part.scale }
+    }
+
+    /// Where a part of an upright source of `source` size as shown lies in the file.
+    pub(super) fn to_coded(self, shown: Rect, source: (u32, u32)) -> Rect {
+        let Rect { x, y, width, height } = shown;
+        let x = if self.flip_x { f64::from(source.0) - x - width } else { x };
+        let y = if self.flip_y { f64::from(source.1) - y - height } else { y };
+        if self.transpose {
+            Rect { x: y, y: x, width: height, height: width }
+        } else {
+            Rect { x, y, width, height }
+        }
     }
 
     /// The picture as shown.
@@ -136,9 +155,10 @@ mod tests {
     #[test]
     fn padding_at_a_flipped_edge_moves_the_window_before_the_source() {
         // 9 columns at 1/8 decode to 2, of which the second is mostly padding.
-        let upright = Orientation::UPRIGHT.window((9, 16), (2, 2), 0.125);
+        let part = Part { scale: 0.125, pixels: Region { x: 0, y: 0, width: 2, height: 2 } };
+        let upright = Orientation::UPRIGHT.window((9, 16), &part);
         assert_eq!((upright.x, upright.y), (0.0, 0.0));
-        let mirrored = Orientation::from_exif(2).window((9, 16), (2, 2), 0.125);
+        let mirrored = Orientation::from_exif(2).window((9, 16), &part);
         assert_eq!((mirrored.x, mirrored.y), (-7.0, 0.0));
     }
 

@@ -1,11 +1,14 @@
 //! PNG (W3C PNG, third edition) by the `png` crate. An APNG is read as its still picture.
 
+mod encode;
+
 use std::io::Cursor;
 
-use imgserve_sdk::{Image, ImageRef, PixelFormat};
-use png::{BitDepth, ColorType, Compression, DeflateCompression, Filter, Limits, Transformations};
+use imgserve_sdk::{Image, PixelFormat};
+use png::{BitDepth, ColorType, Limits, Transformations};
 
-use super::{CodecError, Cost, Format, Header, Orientation, color, convert::convert};
+use super::{CodecError, Cost, Format, Header, Orientation, color};
+pub(super) use encode::encode;
 
 /// For everything that is not the picture: profiles, texts, a row or two.
 const SIDE_BYTES: usize = 64 << 20;
@@ -145,61 +148,6 @@ fn to_contract(
     })
 }
 
-pub(super) fn encode(image: ImageRef<'_>) -> Result<Vec<u8>, CodecError> {
-    let opaque = is_opaque(image).then(|| convert(image, PixelFormat::Rgb8));
-    let image = opaque.as_ref().map_or(image, Image::as_ref);
-    let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, image.width(), image.height());
-    let (color, depth) = match image.format() {
-        PixelFormat::Gray8 => (ColorType::Grayscale, BitDepth::Eight),
-        PixelFormat::Rgb8 => (ColorType::Rgb, BitDepth::Eight),
-        PixelFormat::Rgba8 => (ColorType::Rgba, BitDepth::Eight),
-        PixelFormat::Rgba16 => (ColorType::Rgba, BitDepth::Sixteen),
-    };
-    encoder.set_color(color);
-    encoder.set_depth(depth);
-    if is_drawing(image) {
-        encoder.set_deflate_compression(DeflateCompression::Level(3));
-        encoder.set_filter(Filter::NoFilter);
-    } else {
-        encoder.set_compression(Compression::Fast);
-        encoder.set_filter(Filter::Adaptive);
-    }
-    let big_endian = (depth == BitDepth::Sixteen).then(|| {
-        let mut data = image.data().to_vec();
-        data.as_chunks_mut::<2>().0.iter_mut().for_each(|word| word.reverse());
-        data
-    });
-    let data = big_endian.as_deref().unwrap_or(image.data());
-    let error = |error: png::EncodingError| CodecError::encode(Format::Png, error);
-    let mut writer = encoder.write_header().map_err(error)?;
-    writer.write_image_data(data).map_err(error)?;
-    writer.finish().map_err(error)?;
-    Ok(file)
-}
-
-/// Whether 8-bit alpha is there to no purpose.
-fn is_opaque(image: ImageRef<'_>) -> bool {
-    image.format() == PixelFormat::Rgba8
-        && image.data().as_chunks::<4>().0.iter().all(|pixel| pixel[3] == 255)
-}
-
-/// Whether flat areas prevail, which compress better as they are than filtered: in a sample of rows, at least a
-/// third of the pixels equal their left neighbour. Photographs stay far below, drawings and text far above.
-fn is_drawing(image: ImageRef<'_>) -> bool {
-    const ROWS: usize = 64;
-    let pixel = image.format().bytes_per_pixel();
-    let row = image.width() as usize * pixel;
-    let step = (image.height() as usize).div_ceil(ROWS).max(1);
-    let (mut equal, mut pairs) = (0, 0);
-    for row in image.data().chunks_exact(row).step_by(step) {
-        equal +=
-            row.chunks_exact(pixel).zip(row[pixel..].chunks_exact(pixel)).filter(|(a, b)| a == b).count();
-        pairs += image.width() as usize - 1;
-    }
-    3 * equal >= pairs
-}
-
 fn malformed(text: impl std::fmt::Display) -> CodecError {
     CodecError::malformed(Format::Png, text)
 }
@@ -273,14 +221,5 @@ mod tests {
         let at = file.windows(4).position(|name| name == b"IDAT").unwrap() + 30;
         file[at] ^= 1;
         assert!(matches!(decode(&file), Err(CodecError::Malformed { .. })));
-    }
-
-    #[test]
-    fn drawings_and_photographs_are_told_apart_and_opaque_alpha_is_dropped() {
-        assert!(!is_drawing(gradient(100, 100, PixelFormat::Rgb8).as_ref()));
-        let flat = Image::new(100, 100, PixelFormat::Rgba8, [7, 8, 9, 255].repeat(10_000)).unwrap();
-        assert!(is_drawing(flat.as_ref()));
-        assert!(is_drawing(Image::new(1, 1, PixelFormat::Gray8, vec![0]).unwrap().as_ref()));
-        assert_eq!(header(&encode(flat.as_ref()).unwrap()).unwrap().pixels, PixelFormat::Rgb8);
     }
 }

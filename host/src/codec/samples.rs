@@ -8,7 +8,7 @@ use super::{
     CodecError, DecodedFrame, Decoder, EncodeOptions, Encoder, Format, Header, Limits, Loops, Probe, probe,
 };
 
-pub(super) const LIMITS: Limits = Limits { max_pixels: 1 << 20, max_frames: 20 };
+pub(super) const LIMITS: Limits = Limits { max_pixels: 1 << 20, max_frames: 20, repair: false };
 
 /// Red grows to the right, green downwards, blue is even: smooth, and different at each corner.
 pub(super) fn gradient(width: u32, height: u32, format: PixelFormat) -> Image {

@@ -6,7 +6,7 @@ use toml::{Table, Value};
 use super::{ConfigError, DEFAULTS};
 
 /// Keys of an `[operations.NAME]` section; the section's name is free.
-const OPERATION_KEYS: [&str; 10] = [
+const OPERATION_KEYS: [&str; 11] = [
     "kind",
     "plugin",
     "path",
@@ -14,6 +14,7 @@ const OPERATION_KEYS: [&str; 10] = [
     "memory_limit_mb",
     "time_limit_ms",
     "max_output_pixels",
+    "profile",
     "config",
     "args",
     "enabled",

@@ -3,6 +3,7 @@
 //!
 //! # Layout
 //! - `access`: keys and secrets
+//! - `codec`: time or quality, and what becomes of damaged sources
 //! - `derived`: what is left open and found on the machine
 //! - `merge`: a user's file over the defaults; unknown keys refused, the nearest known one suggested
 //! - `operation`: the section of an operation
@@ -14,6 +15,7 @@
 )]
 
 mod access;
+mod codec;
 mod derived;
 mod merge;
 mod operation;
@@ -28,6 +30,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use access::is_key_name;
+pub use codec::{Codec, Damaged, Profile};
 pub use operation::{Operation, PIPELINE, PluginKind};
 pub use paths::Paths;
 pub use render::render;
@@ -92,6 +95,8 @@ pub struct Config {
     pub workers: Workers,
     /// What a job may cost.
     pub limits: Limits,
+    /// Reading and writing images.
+    pub codec: Codec,
     /// Fetching and storing.
     pub transfer: Transfer,
     /// What may be reached.
@@ -363,6 +368,17 @@ mod tests {
     }
 
     #[test]
+    fn an_operation_has_the_profile_of_its_section_or_of_the_codec() {
+        let text = "[codec]\nprofile = 'best'\ndamaged = 'repair'\n[operations.rasterize]\nprofile = 'fast'";
+        let config = Config::parse(text).unwrap();
+        assert_eq!((config.codec.profile, config.codec.damaged), (Profile::Best, Damaged::Repair));
+        let profile = |name: &str| config.operations[name].profile;
+        assert_eq!((profile("rasterize"), profile("resize")), (Some(Profile::Fast), None));
+        let Codec { profile, damaged } = Config::parse("").unwrap().codec;
+        assert_eq!((profile, damaged), (Profile::Fast, Damaged::Refuse));
+    }
+
+    #[test]
     fn errors_name_the_key_and_the_nearest_known_one() {
         for (text, wanted) in [
             ("[server]\nprot = 1", "unknown key `server.prot`: did you mean `server.port`?"),
@@ -398,6 +414,19 @@ mod tests {
             ("[access]\nallow_networks = ['nonsense']", "access.allow_networks[0]: "),
             ("[access]\nfile_roots = ['relative']", "access.file_roots: relative is not an absolute path"),
             ("[log]\nlevel = 'loud'", "log.level: must be"),
+            ("[codec]\nprofil = 'best'", "unknown key `codec.profil`: did you mean `codec.profile`?"),
+            (
+                "[codec]\nprofile = 'better'",
+                "codec.profile: unknown variant `better`, expected `fast` or `best`",
+            ),
+            (
+                "[codec]\ndamaged = 'ignore'",
+                "codec.damaged: unknown variant `ignore`, expected `refuse` or `repair`",
+            ),
+            (
+                "[operations.resize]\nprofile = 'better'",
+                "operations.resize.profile: unknown variant `better`",
+            ),
         ] {
             let error = Config::parse(text).unwrap_err().to_string();
             assert!(error.starts_with(wanted), "{text:?} gave {error:?}, wanted {wanted:?}");

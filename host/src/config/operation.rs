@@ -6,11 +6,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{ConfigError, LARGEST, Workers, value_error};
+use super::{ConfigError, LARGEST, Profile, Workers, value_error};
 
 /// The builtin plugin that is a chain of other operations.
 pub const PIPELINE: &str = "pipeline";
 
+/// The builtin plugin that scales pixels.
+const RESIZE: &str = "resize";
 /// MiB of the largest memory of 32-bit WebAssembly.
 const MAX_MEMORY_MB: u64 = 4096;
 /// MiB that a wasm plugin may take when its section does not say.
@@ -43,6 +45,10 @@ pub struct Operation {
     /// Most pixels that its result may have, where that is fewer than `[limits] max_output_pixels`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_output_pixels: Option<u64>,
+    /// Whether its work is for time or quality, where that is not what `[codec] profile` says. A pipeline's is its steps',
+    /// save for those whose own sections have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
     /// Settings of the plugin's own, which it can ask for.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub config: Map<String, Value>,
@@ -92,6 +98,7 @@ impl Operation {
             memory_limit_mb: None,
             time_limit_ms: None,
             max_output_pixels: None,
+            profile: None,
             config: Map::new(),
             args: Map::new(),
             enabled: true,
@@ -101,6 +108,16 @@ impl Operation {
     /// Whether it is a chain of other operations.
     pub fn is_pipeline(&self) -> bool {
         self.kind == PluginKind::Builtin && self.plugin == PIPELINE
+    }
+
+    /// Arguments of requests that do not say otherwise, where the work is of this profile.
+    pub fn default_args(&self, profile: Profile) -> Map<String, Value> {
+        let mut args = Map::new();
+        if profile == Profile::Best && self.kind == PluginKind::Builtin && self.plugin == RESIZE {
+            args.insert("linear".to_owned(), Value::Bool(true));
+        }
+        args.extend(self.args.clone());
+        args
     }
 
     /// MiB of memory that its sandbox may take.

@@ -63,6 +63,7 @@ pub(super) async fn guard(
         Err(denied) => {
             tracing::debug!(path = request.uri().path(), "refused: {denied}");
             discard(request, limit).await;
+            service.denied(matches!(denied, Denied::NoKey | Denied::UnknownKey));
             refusal(&denied)
         }
     }

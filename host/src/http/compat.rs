@@ -93,7 +93,7 @@ pub(super) fn unknown_arguments(names: &[String]) -> HeaderValue {
 }
 
 /// A text as a header's value: one line of visible ASCII, everything else escaped.
-fn header_value(text: &str) -> HeaderValue {
+pub(super) fn header_value(text: &str) -> HeaderValue {
     let mut value = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use url::form_urlencoded;
 
 use super::body::{self, BodyLimit};
-use super::compat::{WARNING, unknown_arguments};
+use super::compat::{WARNING, header_value, unknown_arguments};
 use super::negotiate;
 use super::peer::Peer;
 use super::problem::Problem;
@@ -77,7 +77,8 @@ pub(super) async fn render(
         let (sources, texts) = call.texts.into_iter().partition(|(name, _)| name == "src");
         call.texts = texts;
         let source = Vec::into_iter(sources).next_back().map(|(_, url)| url).unwrap_or_default();
-        let render = Render { call, source };
+        let conditional = headers.contains_key(header::IF_NONE_MATCH);
+        let render = Render { call, source, conditional };
         let answer = service.render(render, |tag| negotiate::has(&headers, tag)).await?;
         Ok::<_, Problem>(rendered(answer, seconds, client.has_key()))
     };
@@ -224,6 +225,9 @@ fn product(product: Product) -> Response {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !product.unknown_arguments.is_empty() {
         headers.insert(WARNING, unknown_arguments(&product.unknown_arguments));
+    }
+    for warning in &product.warnings {
+        headers.append(WARNING, header_value(warning));
     }
     let timings = &product.timings;
     let parts = [

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::problem::Problem;
 use super::{direct, jobs};
-use crate::config::PluginKind;
+use crate::config::{PluginKind, Profile};
 use crate::job::Service;
 use crate::registry::{BreakerState, Operation, Registry};
 
@@ -37,6 +37,8 @@ struct Shown {
     sources: Vec<String>,
     /// Default arguments from the configuration.
     defaults: Map<String, Value>,
+    /// Whether its work is for time or quality.
+    profile: Profile,
     /// What bounds one call of it.
     limits: Limits,
     /// SHA-256 of the plugin's file.
@@ -66,7 +68,8 @@ impl Shown {
             name: operation.name.clone(),
             kind,
             sources: registry.source_extensions(operation).into_iter().map(str::to_owned).collect(),
-            defaults: operation.settings.args.clone(),
+            defaults: operation.default_args(),
+            profile: operation.profile,
             limits: Limits {
                 memory_limit_mb: (kind == PluginKind::Wasm).then(|| operation.settings.memory_limit_mb()),
                 time_limit_ms: operation.settings.time_limit().map(|limit| limit.as_millis() as u64),

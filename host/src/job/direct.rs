@@ -24,16 +24,14 @@ use crate::config::Config;
 use crate::fault::{Fault, FaultKind, Retry};
 use crate::job::record::Priority;
 use crate::journal::rank;
-use crate::metrics::Phase;
-use crate::worker::{Outcome, Prepared, Task};
+use crate::metrics::{self, Phase};
+use crate::worker::{Attempt, Outcome, Payload, Task};
 
 pub(crate) use self::call::Call;
 pub(crate) use self::render::{Answer, Render};
 
 /// How long a call waits for its turn.
 const TURN_PATIENCE: Duration = Duration::from_secs(5);
-/// The bytes of a source that planning is first tried with; four times as many each further time.
-const FIRST_LOOK: usize = 16 << 10;
 /// A larger result keeps its call's place until the client has taken it, so that slow clients cannot pile them up.
 const LARGE_RESULT: usize = 1 << 20;
 
@@ -72,6 +70,8 @@ pub(crate) struct Product {
     pub(crate) media_type: String,
     /// Arguments that nobody knows.
     pub(crate) unknown_arguments: Vec<String>,
+    /// What else the client should know of the result.
+    pub(crate) warnings: Vec<String>,
     /// How long its parts took.
     pub(crate) timings: Timings,
 }
@@ -104,15 +104,26 @@ impl Service {
     /// # Errors
     /// The fault for which there is no result.
     pub(crate) async fn operate(&self, call: &Call, sent: Sent) -> Result<Product, Fault> {
-        self.operate_once(call, sent).await.inspect_err(|fault| self.refused(fault))
+        let answered = self.operate_once(call, sent).await;
+        self.called(&call.operation, answered.is_ok());
+        answered.inspect_err(|fault| self.refused(fault))
     }
 
     async fn operate_once(&self, call: &Call, sent: Sent) -> Result<Product, Fault> {
         let _counted = self.counted()?;
         let checked = Checked::new(call, self.generation())?;
         checked.admit()?;
-        let task = checked.task(&sent.held, sent.name.as_deref())?;
+        let held = &sent.held;
+        let task = checked.task(&held.bytes, sent.name.as_deref(), held.media_type.as_deref())?;
         self.perform(&checked, task, sent.held, Timings::default()).await
+    }
+
+    /// Counts an answered call. What no operation is named like has no name to be counted by.
+    fn called(&self, operation: &str, done: bool) {
+        if self.generation().registry.get(operation).is_some() {
+            let outcome = if done { metrics::Call::Succeeded } else { metrics::Call::Failed };
+            self.metrics.called(operation, outcome);
+        }
     }
 
     /// Counts a call among what a stop waits for.
@@ -133,19 +144,54 @@ impl Service {
         mut timings: Timings,
     ) -> Result<Product, Fault> {
         let slot = permit(&self.direct.slots, 1, TURN_PATIENCE, "[transfer] max_transfers").await?;
-        let began = Instant::now();
-        let prepared = plan(checked, &task, &source.bytes).await?;
-        timings.plan = began.elapsed();
-        checked.settle_format(&mut task, &prepared);
-        let media_type = checked.media_type(&task);
-        let peak_bytes =
-            self.settings().peak_bytes((prepared.own_bytes, prepared.guest_bytes), source.bytes.len())?;
-        let result = run(checked, task, source.bytes.clone(), peak_bytes, &mut timings).await?;
+        let result = match attempt(checked, &task, source.bytes.clone().into(), &mut timings).await? {
+            Attempt::Done(outcome) => outcome,
+            Attempt::Planned(prepared) => {
+                checked.settle_format(&mut task, &prepared);
+                let planned = (prepared.own_bytes, prepared.guest_bytes);
+                let peak_bytes = self.settings().peak_bytes(planned, source.bytes.len())?;
+                run(checked, &task, source.bytes.clone(), peak_bytes, &mut timings).await?
+            }
+        };
+        Ok(self.product(checked, &task, result, slot, timings))
+    }
+
+    /// The same for a source that nobody but the worker reads, with the source's digest; none when such a source does not
+    /// suffice.
+    async fn perform_unread(
+        &self,
+        checked: &Checked,
+        task: &Task,
+        source: Payload,
+        mut timings: Timings,
+    ) -> Result<Option<(Product, u128)>, Fault> {
+        let slot = permit(&self.direct.slots, 1, TURN_PATIENCE, "[transfer] max_transfers").await?;
+        match attempt(checked, task, source, &mut timings).await? {
+            Attempt::Done(result) => {
+                let digest = result.digest;
+                let product = self.product(checked, task, result, slot, timings);
+                Ok(digest.map(|digest| (product, digest)))
+            }
+            Attempt::Planned(_) => Ok(None),
+        }
+    }
+
+    fn product(
+        &self,
+        checked: &Checked,
+        task: &Task,
+        result: Outcome,
+        slot: OwnedSemaphorePermit,
+        timings: Timings,
+    ) -> Product {
         self.metrics.took(Phase::Plan, timings.plan);
         self.metrics.took(Phase::Queue, timings.queue);
         self.metrics.took(Phase::Work, timings.work);
-        let bytes = kept(result.bytes, slot);
-        Ok(Product { bytes, media_type, unknown_arguments: checked.unknown_arguments.clone(), timings })
+        let warnings: Vec<String> = result.damage.as_deref().map(damage_warning).into_iter().collect();
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        let (media_type, bytes) = (checked.media_type(task), kept(result.bytes, slot));
+        let unknown_arguments = checked.unknown_arguments.clone();
+        Product { bytes, media_type, unknown_arguments, warnings, timings }
     }
 }
 
@@ -169,63 +215,88 @@ impl Settings {
     }
 }
 
-/// Plans on as few of the source's first bytes as suffice: they all have to go to the worker.
-async fn plan(checked: &Checked, task: &Task, source: &Bytes) -> Result<Prepared, Fault> {
-    let mut look = FIRST_LOOK;
-    loop {
-        let head = source.slice(..source.len().min(look));
-        let complete = head.len() == source.len();
-        // What the format can hold is `settle_format`'s to see to, and the run's.
-        let task = Task { format: None, ..task.clone() };
-        let planned = checked.generation.pool.prepare(task, head, complete, false).await;
-        match planned.inspect_err(|fault| checked.note(Err(fault)))? {
-            Some((prepared, _)) => return Ok(prepared),
-            None if complete => {
-                let text = "the source ends before its dimensions";
-                return Err(Fault::new(FaultKind::UnreadableSource, text));
-            }
-            None => look = look.saturating_mul(4),
-        }
-    }
+/// What a client is told of a result that does not show all of its source.
+pub(super) fn damage_warning(damage: &str) -> String {
+    format!("the source is damaged, what is missing is gray: {damage}")
 }
 
-/// Has a worker run the task; gives up when none begins with it in time.
+/// Has a worker plan the task, and do it if that takes little memory, as nearly all do: the source goes to it once.
+async fn attempt(
+    checked: &Checked,
+    task: &Task,
+    source: Payload,
+    timings: &mut Timings,
+) -> Result<Attempt, Fault> {
+    let (turn, queued) = (Turn::default(), Instant::now());
+    // They take turns with the jobs: neither keeps the other from being done.
+    let rank = rank(Priority::Normal);
+    let working = checked.generation.pool.direct(task.clone(), source, rank, turn.reports());
+    let attempt = turn.wait(working).await;
+    match &attempt {
+        Ok(Attempt::Planned(_)) => timings.plan = queued.elapsed(),
+        Ok(Attempt::Done(outcome)) => {
+            checked.note(Ok(()));
+            timings.queue = turn.waited(queued);
+            (timings.plan, timings.work) = (micros(outcome.plan_us), micros(outcome.work_us));
+        }
+        Err(fault) => checked.note(Err(fault)),
+    }
+    attempt
+}
+
+/// Has a worker run a task that was planned.
 async fn run(
     checked: &Checked,
-    task: Task,
+    task: &Task,
     source: Bytes,
     peak_bytes: u64,
     timings: &mut Timings,
 ) -> Result<Outcome, Fault> {
-    let queued = Instant::now();
-    let began = Arc::new(OnceLock::new());
-    let report = {
-        let began = Arc::clone(&began);
-        move |_| {
-            let _ = began.set(Instant::now());
-        }
-    };
-    // They take turns with the jobs: neither keeps the other from being done.
-    let rank = rank(Priority::Normal);
-    let ran = {
-        let running = checked.generation.pool.run(vec![task], source, peak_bytes, rank, Arc::new(report));
-        tokio::pin!(running);
-        tokio::select! {
-            ran = &mut running => ran,
-            () = tokio::time::sleep(REPLY_PATIENCE) => match began.get() {
-                Some(_) => running.await,
-                None => Err(Fault::new(FaultKind::Busy, "no worker was free in time").retried(Retry::Later)),
-            },
-        }
-    };
-    let ran = ran.and_then(|outcomes| {
+    let (turn, queued) = (Turn::default(), Instant::now());
+    let (tasks, rank) = (vec![task.clone()], rank(Priority::Normal));
+    let working = checked.generation.pool.run(tasks, source, peak_bytes, rank, turn.reports());
+    let ran = turn.wait(working).await.and_then(|outcomes| {
         let broken = || Err(Fault::new(FaultKind::OperationFailed, "the worker gave no result"));
         outcomes.into_iter().next().unwrap_or_else(broken)
     });
     checked.note(ran.as_ref().map(|_| ()));
-    timings.queue = began.get().copied().unwrap_or(queued) - queued;
-    timings.work = ran.as_ref().map(|ran| Duration::from_micros(ran.work_us)).unwrap_or_default();
+    timings.queue = turn.waited(queued);
+    timings.work = ran.as_ref().map(|ran| micros(ran.work_us)).unwrap_or_default();
     ran
+}
+
+fn micros(us: u64) -> Duration {
+    Duration::from_micros(us)
+}
+
+/// When a worker begins with a task, which its first report of progress tells.
+#[derive(Default)]
+struct Turn(Arc<OnceLock<Instant>>);
+
+impl Turn {
+    fn reports(&self) -> Arc<dyn Fn(f32) + Send + Sync> {
+        let began = Arc::clone(&self.0);
+        Arc::new(move |_| {
+            let _ = began.set(Instant::now());
+        })
+    }
+
+    /// Waits for what a worker makes of the task; gives up when none begins with it in time.
+    async fn wait<T>(&self, working: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        tokio::pin!(working);
+        tokio::select! {
+            worked = &mut working => worked,
+            () = tokio::time::sleep(REPLY_PATIENCE) => match self.0.get() {
+                Some(_) => working.await,
+                None => Err(Fault::new(FaultKind::Busy, "no worker was free in time").retried(Retry::Later)),
+            },
+        }
+    }
+
+    /// How long it has taken since `queued`.
+    fn waited(&self, queued: Instant) -> Duration {
+        self.0.get().map_or(Duration::ZERO, |began| began.duration_since(queued))
+    }
 }
 
 /// A large result keeps the call's place for as long as it is held.

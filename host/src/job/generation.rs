@@ -37,6 +37,7 @@ impl Generation {
             plugins: config.plugins.clone(),
             workers: config.workers.clone(),
             limits: config.limits.clone(),
+            codec: config.codec,
         };
         let pool = Pool::start(pool_config, budget, stats).await?;
         let registry = Registry::build(config, pool.loaded())?;

@@ -56,6 +56,7 @@ impl Output {
             height,
             format: order.format_name().to_owned(),
             bytes: None,
+            warnings: Vec::new(),
             error: None,
         };
         Ok((output, part))

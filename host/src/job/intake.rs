@@ -17,6 +17,8 @@ use crate::transfer::{Blame, Fetch, Transfer, TransferError, TransferErrorKind};
 const FREE: usize = 64 << 10;
 /// One permit of the shared limit stands for this many bytes.
 const UNIT: usize = 16 << 10;
+/// The most bytes that room is made for because the other end says that they will come.
+const MOST_EXPECTED: u64 = 8 << 20;
 
 /// How long a client's request waits for a place or for memory before it is told "busy".
 pub(super) const REPLY_PATIENCE: Duration = Duration::from_secs(20);
@@ -244,8 +246,12 @@ pub(super) async fn fetch(
     patience: Duration,
     short: impl FnOnce(),
 ) -> Result<Held, Fault> {
-    let intake = Intake::start(transfer, url, gate, patience).await?.planned();
-    match intake.finish().await? {
+    let permit = gate.transfer(patience).await?;
+    let fetch = transfer.fetch(url).await.map_err(|error| unavailable(&error))?;
+    // Nobody looks at it before it is whole.
+    let (unseen, _) = watch::channel(Arrived::default());
+    let downloaded = download(fetch, Arc::clone(&gate.memory), unseen, permit).await;
+    match downloaded.map_err(|error| unavailable(&error))? {
         Some(held) => Ok(held),
         None => {
             short();
@@ -269,9 +275,9 @@ pub(super) async fn fetch_whole(
     let share = permit(&gate.memory, gate.largest, patience, "[limits] source_memory_mb").await?;
     let _permit = gate.transfer(patience).await?;
     let mut fetch = transfer.fetch(url).await.map_err(|error| unavailable(&error))?;
-    let mut bytes = BytesMut::new();
+    let (mut bytes, expected) = (BytesMut::new(), fetch.size_hint);
     while let Some(chunk) = fetch.chunk().await.map_err(|error| unavailable(&error))? {
-        bytes.extend_from_slice(&chunk);
+        gather(&mut bytes, chunk, expected);
     }
     let mut share = Some(share);
     shrink(&mut share, bytes.len());
@@ -284,7 +290,7 @@ async fn download(
     progress: watch::Sender<Arrived>,
     _permit: OwnedSemaphorePermit,
 ) -> Result<Option<Held>, TransferError> {
-    let mut bytes = BytesMut::new();
+    let (mut bytes, expected) = (BytesMut::new(), fetch.size_hint);
     let mut share: Option<OwnedSemaphorePermit> = None;
     let mut shown = 0;
     loop {
@@ -302,7 +308,7 @@ async fn download(
             let _ = progress.send(Arrived { head: bytes.freeze(), end: End::Short });
             return Ok(None);
         }
-        bytes.extend_from_slice(&chunk);
+        gather(&mut bytes, chunk, expected);
         // Showing copies, so it is done at doubling sizes: in all no more than twice the source.
         if progress.receiver_count() > 0 && bytes.len() >= shown * 2 {
             shown = bytes.len().max(4096);
@@ -313,6 +319,17 @@ async fn download(
     let bytes = bytes.freeze();
     let _ = progress.send(Arrived { head: bytes.clone(), end: End::Complete });
     Ok(Some(Held { bytes, media_type: fetch.media_type, _share: share }))
+}
+
+/// Adds a chunk. One that is all of what is expected is not copied, unless somebody else holds it too.
+fn gather(bytes: &mut BytesMut, chunk: Bytes, expected: Option<u64>) {
+    let expected = expected.unwrap_or_default().min(MOST_EXPECTED) as usize;
+    if bytes.is_empty() && chunk.len() >= expected {
+        *bytes = chunk.into();
+        return;
+    }
+    bytes.reserve(expected.saturating_sub(bytes.len()).max(chunk.len()));
+    bytes.extend_from_slice(&chunk);
 }
 
 /// Makes the share large enough for `needed` bytes; false when memory is short.

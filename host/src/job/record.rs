@@ -154,6 +154,9 @@ pub(crate) struct Part {
     pub format: String,
     /// Size in bytes; none until the result is there.
     pub bytes: Option<u64>,
+    /// What the client should know of the result that is there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Fault>,
 }

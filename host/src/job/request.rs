@@ -128,7 +128,7 @@ pub(super) fn chain<'r>(
     operation: &'r Operation,
     request_args: Map<String, Value>,
 ) -> Result<Chain<'r>, Fault> {
-    let mut args = operation.settings.args.clone();
+    let mut args = operation.default_args();
     args.extend(request_args);
     registry.chain(operation, args)
 }

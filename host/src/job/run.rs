@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::direct::damage_warning;
 use super::dispatch::Warmth;
 use super::generation::Generation;
 use super::instructions::Instructions;
@@ -279,7 +280,7 @@ impl Attempt {
         index: usize,
         outcome: Result<Outcome, Fault>,
     ) -> Result<(), Fault> {
-        let Outcome { width, height, bytes, .. } = outcome?;
+        let Outcome { width, height, bytes, damage, .. } = outcome?;
         let output = &instructions.outputs[index];
         let Prepared { width: planned_width, height: planned_height, .. } = output.prepared;
         if (width, height) != (planned_width, planned_height) {
@@ -294,8 +295,13 @@ impl Attempt {
         self.put(instructions, index, Kind::Result, bytes).await?;
         crate::crash::point("job-after-store");
         self.stored_bytes += length;
+        let warning = damage.map(|damage| damage_warning(&damage));
+        if let Some(warning) = &warning {
+            tracing::warn!(job = %self.record.id, "{warning}");
+        }
         let part = &mut self.record.parts[index];
         (part.state, part.bytes, part.error) = (PartState::Stored, Some(length), None);
+        part.warnings = warning.into_iter().collect();
         Ok(())
     }
 

@@ -279,6 +279,12 @@ impl Service {
         })
     }
 
+    /// Counts a request that came no further than its key: its key is `unknown`, or not good for it.
+    pub(crate) fn denied(&self, unknown: bool) {
+        let denial = if unknown { metrics::Denial::Unauthorized } else { metrics::Denial::Forbidden };
+        self.metrics.denied(denial);
+    }
+
     /// Counts a request that is refused.
     pub(super) fn refused(&self, fault: &Fault) {
         self.metrics.refused(fault.kind.as_str());

@@ -47,7 +47,12 @@ pub(crate) fn tell(record: &Record, running: Option<&Running>) -> Value {
 }
 
 fn output(part: &Part) -> Value {
-    json!({ "width": part.width, "height": part.height, "format": part.format, "bytes": part.bytes })
+    let Part { width, height, format, bytes, .. } = part;
+    let mut told = json!({ "width": width, "height": height, "format": format, "bytes": bytes });
+    if !part.warnings.is_empty() {
+        told["warnings"] = json!(part.warnings);
+    }
+    told
 }
 
 fn part(part: &Part) -> Value {

@@ -5,7 +5,7 @@ use imgserve_sdk::{Description, Frames, InputKind, OutputKind, PixelFormat};
 use serde_json::{Map, Value, json};
 
 use super::{HOST_ARGUMENTS, Operation, Registry, writable};
-use crate::config::PIPELINE;
+use crate::config::{PIPELINE, Profile};
 use crate::fault::{Fault, FaultKind};
 use crate::format::Format;
 use crate::worker::Step;
@@ -37,7 +37,7 @@ impl Registry {
     ) -> Result<Chain<'r>, Fault> {
         let (host_args, own) = split(args);
         let mut chain = Chain { steps: vec![], unknown: vec![], operations: vec![], host_args: Map::new() };
-        self.add(&mut chain, operation, own, "")?;
+        self.add(&mut chain, operation, operation.profile, own, "")?;
         let last = chain.operations.last().map(|last| split(last.settings.args.clone()).0);
         chain.host_args = last.unwrap_or_default();
         chain.host_args.extend(host_args);
@@ -49,6 +49,7 @@ impl Registry {
         &'r self,
         chain: &mut Chain<'r>,
         operation: &'r Operation,
+        profile: Profile,
         own: Map<String, Value>,
         at: &str,
     ) -> Result<(), Fault> {
@@ -59,7 +60,7 @@ impl Registry {
         chain.unknown.extend(unknown.map(|key| format!("{at}{key}")));
         if !operation.settings.is_pipeline() {
             chain.operations.push(operation);
-            chain.steps.push(Step { operation: operation.name.clone(), args: own });
+            chain.steps.push(Step { operation: operation.name.clone(), args: own, profile });
             if chain.steps.len() > MAX_STEPS {
                 let text = format!(
                     "argument `steps`: more than {MAX_STEPS} steps, those of pipelines in it included"
@@ -77,12 +78,18 @@ impl Registry {
             return Err(invalid(format!("argument `{at}steps`: pipelines within pipelines without end")));
         }
         for (index, step) in steps.iter().enumerate() {
-            self.add_step(chain, step, &format!("{at}steps[{index}]."))?;
+            self.add_step(chain, step, profile, &format!("{at}steps[{index}]."))?;
         }
         Ok(())
     }
 
-    fn add_step<'r>(&'r self, chain: &mut Chain<'r>, step: &Value, at: &str) -> Result<(), Fault> {
+    fn add_step<'r>(
+        &'r self,
+        chain: &mut Chain<'r>,
+        step: &Value,
+        profile: Profile,
+        at: &str,
+    ) -> Result<(), Fault> {
         let name = step["operationType"].as_str().unwrap_or_default();
         let operation = self.get(name).ok_or_else(|| {
             let known: Vec<&str> = self.iter().map(|operation| operation.name.as_str()).collect();
@@ -99,9 +106,11 @@ impl Registry {
                 "argument `{at}args.{key}` belongs into the args of the whole pipeline"
             )));
         }
-        let mut args = split(operation.settings.args.clone()).1;
+        // A pipeline's profile is its steps', unless their own sections say otherwise.
+        let profile = operation.settings.profile.unwrap_or(profile);
+        let mut args = split(operation.settings.default_args(profile)).1;
         args.extend(given.clone());
-        self.add(chain, operation, args, &format!("{at}args."))
+        self.add(chain, operation, profile, args, &format!("{at}args."))
     }
 }
 

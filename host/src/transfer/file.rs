@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{IoSliceMut, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags};
 
 use super::clock::Clock;
 use super::config::KEY_FILE_ROOTS;
@@ -21,17 +22,27 @@ use super::policy::{Beneath, check_path};
 use super::url::FileUrl;
 use super::{PartMark, temporary_name};
 
-/// How much is read at once, in bytes.
-const PIECE: u64 = 256 << 10;
+/// How much is read at once, in bytes: a photograph for the web in one go, for each time costs two changes of threads.
+const PIECE: u64 = 1 << 20;
+
+/// How much of a file is looked at to recognise its format, in bytes.
+const HEAD: u64 = 4 << 10;
+/// Opening a FIFO without NONBLOCK would wait for its writer.
+const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+const RESOLVE: ResolveFlags =
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
 /// A file being read.
 pub(super) struct FileReader {
+    /// None once its end is reached.
     file: Option<File>,
+    /// Read as the file was opened.
+    first: Bytes,
     pub(super) size: u64,
 }
 
 impl FileReader {
-    /// Opens a regular file.
+    /// Opens a regular file and reads its first piece.
     pub(super) async fn open(
         clock: &Clock,
         url: FileUrl,
@@ -42,19 +53,63 @@ impl FileReader {
 
     /// The next piece.
     pub(super) async fn chunk(&mut self, clock: &Clock) -> Result<Option<Bytes>, TransferError> {
-        let Some(mut file) = self.file.take() else { return Ok(None) };
-        let read = move || {
-            let mut piece = Vec::new();
-            (&mut file)
-                .take(PIECE)
-                .read_to_end(&mut piece)
-                .map_err(|error| local(error, "cannot read the file"))?;
-            Ok((file, piece))
-        };
-        let (file, piece) = blocking(clock, read).await?;
-        self.file = (!piece.is_empty()).then_some(file);
-        Ok((!piece.is_empty()).then(|| piece.into()))
+        if !self.first.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.first)));
+        }
+        let Some(file) = self.file.take() else { return Ok(None) };
+        let (file, piece) = blocking(clock, move || read(file, PIECE)).await?;
+        self.file = file;
+        Ok((!piece.is_empty()).then_some(piece))
     }
+}
+
+/// The next piece, and the file if there may be more; `expected` bytes are likely to come.
+fn read(file: File, expected: u64) -> Result<(Option<File>, Bytes), TransferError> {
+    // One byte more, in which the end shows.
+    let mut piece = Vec::with_capacity(expected.saturating_add(1).min(PIECE) as usize);
+    while piece.len() < PIECE as usize {
+        piece.reserve(1);
+        match rustix::io::read(&file, spare_capacity(&mut piece)) {
+            Ok(0) => return Ok((None, piece.into())),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(local(errno, "cannot read the file")),
+        }
+    }
+    Ok((Some(file), piece.into()))
+}
+
+/// A regular file, open for reading, whose first and last bytes are in the kernel's cache: whoever reads it is not likely
+/// to wait for a disk.
+#[derive(Clone, Debug)]
+pub(crate) struct CachedFile {
+    /// The file.
+    pub file: Arc<OwnedFd>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its first bytes.
+    pub head: Vec<u8>,
+}
+
+impl CachedFile {
+    /// Opens a file if that takes no waiting. None also when there is something wrong with it: what, [`FileReader::open`]
+    /// finds out.
+    pub(super) fn open(url: &FileUrl, roots: &[PathBuf]) -> Option<Self> {
+        let Beneath { root, relative } = check_path(url, roots)?;
+        let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::openat2(CWD, root, directory, Mode::empty(), ResolveFlags::CACHED).ok()?;
+        let how = RESOLVE | ResolveFlags::CACHED;
+        let file = rustix::fs::openat2(&root, &relative, READ | OFlags::CLOEXEC, Mode::empty(), how).ok()?;
+        let size = regular_size(&file).ok().filter(|&size| size > 0)?;
+        let mut head = vec![0; size.min(HEAD) as usize];
+        (is_cached(&file, &mut head, 0) && is_cached(&file, &mut [0], size - 1)).then_some(())?;
+        Some(Self { file: Arc::new(file), size, head })
+    }
+}
+
+/// Reads what is in the cache; false when some of it is not there.
+fn is_cached(file: &OwnedFd, bytes: &mut [u8], offset: u64) -> bool {
+    let wanted = bytes.len();
+    rustix::io::preadv2(file, &mut [IoSliceMut::new(bytes)], offset, ReadWriteFlags::NOWAIT) == Ok(wanted)
 }
 
 /// Writes a file, or nothing: a reader sees the old content or the new.
@@ -99,14 +154,18 @@ fn permitted<'a>(url: &FileUrl, roots: &'a [PathBuf]) -> Result<Beneath<'a>, Tra
 
 fn open_to_read(beneath: &Beneath<'_>) -> Result<FileReader, TransferError> {
     let root = open_root(beneath.root)?;
-    // Opening a FIFO without NONBLOCK would wait for its writer.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = open_beneath(&root, &beneath.relative, flags)?;
-    let stat = rustix::fs::fstat(&file).map_err(|errno| local(errno, "cannot examine the file"))?;
+    let file = open_beneath(&root, &beneath.relative, READ)?;
+    let size = regular_size(&file)?;
+    let (file, first) = read(file.into(), size)?;
+    Ok(FileReader { file, first, size })
+}
+
+fn regular_size(file: &OwnedFd) -> Result<u64, TransferError> {
+    let stat = rustix::fs::fstat(file).map_err(|errno| local(errno, "cannot examine the file"))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(not_regular());
     }
-    Ok(FileReader { file: Some(file.into()), size: u64::try_from(stat.st_size).unwrap_or_default() })
+    Ok(u64::try_from(stat.st_size).unwrap_or_default())
 }
 
 /// Roots are the administrator's and may themselves be symlinks.
@@ -117,8 +176,7 @@ fn open_root(root: &Path) -> Result<OwnedFd, TransferError> {
 }
 
 fn open_beneath(directory: &OwnedFd, path: &Path, flags: OFlags) -> Result<OwnedFd, TransferError> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    rustix::fs::openat2(directory, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+    rustix::fs::openat2(directory, path, flags | OFlags::CLOEXEC, Mode::empty(), RESOLVE)
         .map_err(|errno| local(errno, "cannot open"))
 }
 

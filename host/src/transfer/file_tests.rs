@@ -60,7 +60,10 @@ async fn a_large_file_comes_in_pieces_with_its_size() {
     let rooted = Rooted::new();
     rooted.store("x", "").await.unwrap();
     std::fs::write(rooted.path("x"), vec![7; PIECE as usize * 2 + 1]).unwrap();
-    let mut fetched = rooted.transfer.fetch(&rooted.url("x")).await.unwrap();
+    let config =
+        super::super::TransferConfig { max_source_bytes: 3 * PIECE, ..(*rooted.transfer.config).clone() };
+    let transfer = Transfer::new(config).unwrap();
+    let mut fetched = transfer.fetch(&rooted.url("x")).await.unwrap();
     assert_eq!(fetched.size_hint, Some(PIECE * 2 + 1));
     let mut sizes = Vec::new();
     while let Some(chunk) = fetched.chunk().await.unwrap() {
@@ -68,6 +71,33 @@ async fn a_large_file_comes_in_pieces_with_its_size() {
     }
     assert_eq!(sizes, [PIECE, PIECE, 1]);
     assert!(fetched.chunk().await.unwrap().is_none());
+}
+
+/// Whether the kernel tells for files of this file system what is in its cache.
+fn tells_what_is_cached(file: &Path) -> bool {
+    is_cached(&std::fs::File::open(file).unwrap().into(), &mut [0], 0)
+}
+
+#[tokio::test]
+async fn a_file_in_the_cache_is_opened_without_waiting_and_no_other() {
+    let rooted = Rooted::new();
+    rooted.store("a/x.png", "what was just written").await.unwrap();
+    let url = rooted.url("a/x.png");
+    let found = rooted.transfer.cached_file(&url);
+    assert_eq!(found.is_some(), tells_what_is_cached(&rooted.path("a/x.png")));
+    if let Some(CachedFile { file, size, head }) = found {
+        assert_eq!((size, head.as_slice()), (21, b"what was just written".as_slice()));
+        assert!(rustix::io::write(&file, b"x").is_err(), "it is handed to a worker");
+    }
+    std::fs::write(rooted.path("empty"), "").unwrap();
+    std::fs::write(rooted.directory.path().join("outside"), "x").unwrap();
+    symlink("a/x.png", rooted.path("link")).unwrap();
+    symlink("..", rooted.path("up")).unwrap();
+    for name in ["none", "empty", "a", "link", "up/outside", "../outside", "%2e%2e/outside"] {
+        assert!(rooted.transfer.cached_file(&rooted.url(name)).is_none(), "{name}");
+    }
+    let config = super::super::TransferConfig { max_source_bytes: 20, ..(*rooted.transfer.config).clone() };
+    assert!(Transfer::new(config).unwrap().cached_file(&url).is_none(), "it is too large");
 }
 
 #[tokio::test]

@@ -39,6 +39,7 @@ use bytes::Bytes;
 
 pub(crate) use self::config::TransferConfig;
 pub(crate) use self::error::{Blame, TransferError, TransferErrorKind};
+pub(crate) use self::file::CachedFile;
 pub(crate) use self::tags::{Tags, substitute_tags};
 pub(crate) use self::url::{
     Destination, SourceUrl, basename, destination_extension, extension, is_http, scheme_of, split_form,
@@ -101,6 +102,18 @@ impl Transfer {
         match fetch.size_hint {
             Some(size) if size > fetch.limit => Err(fetch.too_large()),
             _ => Ok(fetch),
+        }
+    }
+
+    /// A source that is a permitted file, if it can be had without waiting; none means that it is to be fetched, and is no
+    /// failure.
+    pub(crate) fn cached_file(&self, url: &str) -> Option<CachedFile> {
+        match SourceUrl::parse(url) {
+            Ok(SourceUrl::File(url)) => {
+                let file = CachedFile::open(&url, &self.roots)?;
+                (file.size <= self.config.max_source_bytes).then_some(file)
+            }
+            _ => None,
         }
     }
 

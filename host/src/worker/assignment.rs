@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::payload::Payload;
 use super::protocol::{Reply, Request};
 use super::wire::{Event, Lost, Wire};
 use crate::fault::{Fault, FaultKind, Retry};
@@ -15,7 +16,7 @@ use crate::plugin::LATE;
 /// A request on its way to a worker.
 pub(super) struct Assignment {
     pub(super) request: Request,
-    pub(super) payload: Bytes,
+    pub(super) payload: Payload,
     pub(super) deadline: Deadline,
     pub(super) progress: Option<Arc<dyn Fn(f32) + Send + Sync>>,
     /// Whether a worker was already lost over it before it could begin.

@@ -36,6 +36,11 @@ impl Budget {
         Some(Share { budget: Arc::clone(self), bytes })
     }
 
+    /// All bytes that there are.
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
     /// Bytes taken now.
     pub(crate) fn used(&self) -> u64 {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner)

@@ -16,6 +16,8 @@ pub(super) struct Chain<'a> {
     pub(super) sink: Sink<'a>,
     /// Which part of the source its first operation is given.
     pub(super) window: Window,
+    /// What is wrong with what it was given of the source.
+    pub(super) damage: Option<String>,
 }
 
 /// A task that is done.
@@ -24,6 +26,8 @@ pub(super) struct Done {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) usage: Usage,
+    /// What is wrong with the part of the source that it shows.
+    pub(super) damage: Option<String>,
     /// The encoded result.
     pub(super) bytes: Vec<u8>,
 }
@@ -39,7 +43,7 @@ pub(super) enum Held<'h> {
 
 impl<'a> Chain<'a> {
     pub(super) fn new(stages: Vec<Stage<'a>>, sink: Sink<'a>) -> Self {
-        Self { stages, sink, window: Window::FULL }
+        Self { stages, sink, window: Window::FULL, damage: None }
     }
 
     /// The operation that the source goes to.
@@ -77,7 +81,7 @@ impl<'a> Chain<'a> {
         let bytes = self.sink.finish()?;
         let usage = self.stages.iter().fold(Usage::default(), |usage, stage| usage.and(stage.usage.get()));
         let plan = &self.stages.last().ok_or_else(no_steps)?.plan;
-        Ok(Done { width: plan.width, height: plan.height, usage, bytes })
+        Ok(Done { width: plan.width, height: plan.height, usage, damage: self.damage, bytes })
     }
 
     /// Calls the operations that waited for all frames, in order.

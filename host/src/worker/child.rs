@@ -13,6 +13,7 @@ use tokio::net::UnixStream;
 use tokio::process::Command;
 use tokio::task::JoinHandle;
 
+use super::payload::Payload;
 use super::protocol::{Loaded, RESULTS_TOGETHER, Reply, Request, Setup};
 use super::wire::{Event, Wire};
 use crate::fault::Fault;
@@ -28,7 +29,7 @@ const MAX_LINE: usize = 2048;
 /// than the work on them. glibc takes the values from the environment.
 const MALLOC_ENV: [(&str, &str); 3] = [
     ("MALLOC_MMAP_THRESHOLD_", "33554432"),
-    ("MALLOC_TRIM_THRESHOLD_", "268435456"),
+    ("MALLOC_TRIM_THRESHOLD_", "67108864"),
     ("MALLOC_ARENA_MAX", "1"),
 ];
 
@@ -90,8 +91,8 @@ impl Child {
                 culprit = operation;
             }
         };
-        let request = Request::Setup(setup.clone());
-        let asked = child.wire.ask(&request, &[], std::future::pending(), hear);
+        let (request, nothing) = (Request::Setup(setup.clone()), Payload::NONE);
+        let asked = child.wire.ask(&request, &nothing, std::future::pending(), hear);
         match tokio::time::timeout(SETUP_TIMEOUT, asked).await {
             Ok(Ok((Reply::Ready { loaded, unenforced }, _))) => Ok(Self { loaded, unenforced, ..child }),
             Ok(Ok((Reply::Unready(fault), _))) => Err(SpawnError::Unready(fault)),

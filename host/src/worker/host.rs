@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use imgserve_sdk::{Flow, Host, Level};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::protocol::{self, LogLevel, Reply};
+use super::frame;
+use super::protocol::{LogLevel, Reply};
 use crate::fault::{Fault, FaultKind, one_line};
 
 /// Progress is reported at most this often.
@@ -64,7 +65,7 @@ impl Link {
     /// Says something before the task is done.
     pub(super) fn say(&self, reply: &Reply) {
         // A server that is gone is noticed by the watching thread.
-        let _ = protocol::say(&mut *self.stream.borrow_mut(), reply);
+        let _ = frame::say(&mut *self.stream.borrow_mut(), reply);
     }
 
     /// Says how much is done, unless that was said a moment ago. It never goes back, as tasks that take turns would have
@@ -190,6 +191,7 @@ impl Host for StepHost {
 
 #[cfg(test)]
 mod tests {
+    use super::super::inbox::Inbox;
     use super::*;
 
     fn host(seed: u64) -> (StepHost, UnixStream) {
@@ -211,7 +213,7 @@ mod tests {
     #[test]
     fn progress_is_a_share_of_the_whole_and_never_goes_back() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let (link, mut server) = (Link::new(theirs), ours);
+        let (link, mut server) = (Link::new(theirs), Inbox::new(ours));
         // The second of three steps of the second of two tasks.
         let share = Share::WHOLE.part(1, 2).part(1, 3);
         assert!((share.at(0.5) - 0.75).abs() < 1e-6 && share.at(f32::NAN) == share.at(0.0));
@@ -222,7 +224,7 @@ mod tests {
         }
         drop(link);
         let mut heard = Vec::new();
-        while let Ok((Reply::Progress(done), _)) = protocol::read::<Reply>(&mut server) {
+        while let Ok((Reply::Progress(done), _)) = frame::read::<Reply>(&mut server) {
             heard.push(done);
         }
         assert_eq!(heard, [0.75, 0.75, 1.0]);
@@ -230,10 +232,11 @@ mod tests {
 
     #[test]
     fn a_plugin_that_talks_too_much_is_cut_off_and_cannot_fake_a_line() {
-        let (host, mut server) = host(0);
+        let (host, server) = host(0);
+        let mut server = Inbox::new(server);
         let reader = std::thread::spawn(move || {
             let mut texts = Vec::new();
-            while let Ok((Reply::Log { text, .. }, _)) = protocol::read::<Reply>(&mut server) {
+            while let Ok((Reply::Log { text, .. }, _)) = frame::read::<Reply>(&mut server) {
                 texts.push(text);
             }
             texts

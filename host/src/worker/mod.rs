@@ -2,7 +2,7 @@
 //! came from outside is decoded in the server.
 //!
 //! # Layout
-//! - `protocol`: the frames between the two sides
+//! - `protocol`: what the two sides say to each other; `payload`, `frame`, `inbox`: how it crosses
 //! - server's side: `pool` (supervises the children), `queue` (who goes next), `budget` (whether it fits memory),
 //!   `assignment` (one request of a worker), `child` (one process), `wire` (the socket to it)
 //! - worker's side: `serve` (its loop), `task` (planning), `run` (one source for several tasks), `chain` (one task's
@@ -15,7 +15,10 @@ mod budget;
 mod chain;
 mod child;
 mod compile;
+mod frame;
 mod host;
+mod inbox;
+mod payload;
 mod placeholder;
 mod pool;
 mod protocol;
@@ -32,6 +35,7 @@ mod wire;
 
 pub(crate) use budget::Budget;
 pub(crate) use compile::serve as compile;
-pub(crate) use pool::{Outcome, Pool, PoolConfig, Stats};
+pub(crate) use payload::Payload;
+pub(crate) use pool::{Attempt, Outcome, Pool, PoolConfig, Stats};
 pub(crate) use protocol::{Loaded, Placeholder, Prepared, Step, Task};
 pub(crate) use serve::serve;

@@ -13,10 +13,11 @@ use super::assignment::{Assignment, Deadline, End, death_fault, late_fault, perf
 use super::budget::Budget;
 use super::child::{Child, SpawnError};
 use super::compile;
+use super::payload::Payload;
 use super::protocol::{Loaded, Made, Placeholder, Prepared, Registered, Reply, Request, Setup, Task};
 use super::queue::{Queue, Role};
 use super::sandbox;
-use crate::config::{Limits, Operation, Plugins, Workers};
+use crate::config::{Codec, Limits, Operation, Plugins, Workers};
 use crate::fault::{Fault, FaultKind, Retry, chain};
 use crate::plugin::{Artifact, Usage};
 
@@ -44,6 +45,8 @@ pub(crate) struct PoolConfig {
     pub workers: Workers,
     /// `[limits]`.
     pub limits: Limits,
+    /// `[codec]`.
+    pub codec: Codec,
 }
 
 /// Counters of a pool.
@@ -66,11 +69,27 @@ pub(crate) struct Outcome {
     pub height: u32,
     /// What its operations took.
     pub usage: Usage,
+    /// What is wrong with the part of the source that it shows.
+    pub damage: Option<String>,
     /// The encoded result.
     pub bytes: Bytes,
+    /// The source's digest, of a direct call on a file.
+    pub digest: Option<u128>,
+    /// What the worker took for the plan, where that was part of the request, in microseconds of wall time.
+    pub plan_us: u64,
     /// What the worker took for the whole run that it is of, in microseconds of wall time: from when it had read the
-    /// request until it wrote the results.
+    /// request, and made such a plan, until it wrote the results.
     pub work_us: u64,
+}
+
+/// What became of a direct call.
+#[derive(Clone, Debug)]
+pub(crate) enum Attempt {
+    /// It is done.
+    Done(Outcome),
+    /// It takes more memory than may be taken without asking, or has a result that its format cannot hold: nothing but
+    /// the plan was made.
+    Planned(Prepared),
 }
 
 /// A generation of workers, all with the same plugins. Ends when dropped, after the tasks it has.
@@ -85,6 +104,9 @@ struct Shared {
     config: PoolConfig,
     operations: Vec<Registered>,
     queue: Queue<Assignment>,
+    /// What a task may take of the memory budget without planning first, in bytes: if all workers that take such tasks do
+    /// so at once, it is just enough.
+    unplanned: u64,
     stats: Arc<Stats>,
 }
 
@@ -99,12 +121,13 @@ impl Pool {
         stats: Arc<Stats>,
     ) -> Result<Self, Fault> {
         let operations = compile::compile(&config).await?;
-        let shared = Arc::new(Shared { config, operations, queue: Queue::new(budget), stats });
         let cores = sandbox::cores();
-        let count = match shared.config.workers.count {
+        let count = match config.workers.count {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
         };
+        let unplanned = (budget.total() / count as u64).min(config.workers.memory_limit_mb << 20);
+        let shared = Arc::new(Shared { config, operations, queue: Queue::new(budget), unplanned, stats });
         let slots = (0..count).map(|slot| Slot {
             role: Role::General,
             core: shared.config.workers.pin.then(|| cores.get(slot % cores.len().max(1)).copied()).flatten(),
@@ -182,25 +205,59 @@ impl Pool {
         let count = tasks.len();
         // Each has the time that it would have alone.
         let time_ms = self.shared.config.workers.run_timeout_ms.saturating_mul(count as u64);
-        let limit = Duration::from_millis(time_ms);
-        let deadline = Deadline { limit, key: "[workers] run_timeout_ms" };
-        let (sender, outcome) = oneshot::channel();
-        let assignment = Assignment {
-            request: Request::Run { tasks, time_ms },
-            payload: source,
-            deadline,
-            progress: Some(progress),
-            again: false,
-            outcome: sender,
-        };
-        let _forgotten = Forgotten(&self.shared);
-        self.shared.queue.push_long(priority, peak_bytes, assignment);
-        match self.outcome(outcome).await? {
-            (Reply::Done { results, work_us, .. }, bytes) if results.len() == count => {
-                outcomes(results, bytes, work_us)
+        let request = Request::Run { tasks, time_ms };
+        match self.long(request, time_ms, source.into(), (priority, peak_bytes), progress).await? {
+            (Reply::Done { results, plan_us, work_us, .. }, bytes) if results.len() == count => {
+                outcomes(results, bytes, (plan_us, work_us), None)
             }
             (reply, _) => Err(unexpected(reply)),
         }
+    }
+
+    /// Plans and runs a task in one go, unless it takes more memory than may be taken unplanned. Dropped, it is cancelled.
+    /// Of a source that only the worker reads, the outcome has the digest.
+    ///
+    /// # Errors
+    /// As of [`Self::prepare`] and [`Self::run`].
+    pub(crate) async fn direct(
+        &self,
+        task: Task,
+        source: Payload,
+        priority: i64,
+        progress: Arc<dyn Fn(f32) + Send + Sync>,
+    ) -> Result<Attempt, Fault> {
+        let time_ms = self.shared.config.workers.run_timeout_ms;
+        let within = self.shared.unplanned;
+        let digest = matches!(source, Payload::File { .. });
+        let request = Request::Direct { task, within, digest, time_ms };
+        match self.long(request, time_ms, source, (priority, within), progress).await? {
+            (Reply::Prepared(prepared), _) => Ok(Attempt::Planned(prepared)),
+            (Reply::Done { results, digest, plan_us, work_us, .. }, bytes) if results.len() == 1 => {
+                let mut outcomes = outcomes(results, bytes, (plan_us, work_us), digest)?;
+                let outcome = outcomes.pop().expect("there is one result");
+                outcome.map(Attempt::Done)
+            }
+            (reply, _) => Err(unexpected(reply)),
+        }
+    }
+
+    /// A request that waits for `bytes` of the memory budget.
+    async fn long(
+        &self,
+        request: Request,
+        time_ms: u64,
+        payload: Payload,
+        (priority, bytes): (i64, u64),
+        progress: Arc<dyn Fn(f32) + Send + Sync>,
+    ) -> Result<(Reply, Bytes), Fault> {
+        let limit = Duration::from_millis(time_ms);
+        let deadline = Deadline { limit, key: "[workers] run_timeout_ms" };
+        let (sender, outcome) = oneshot::channel();
+        let progress = Some(progress);
+        let assignment = Assignment { request, payload, deadline, progress, again: false, outcome: sender };
+        let _forgotten = Forgotten(&self.shared);
+        self.shared.queue.push_long(priority, bytes, assignment);
+        self.outcome(outcome).await
     }
 
     /// Tasks waiting for a worker, short and long.
@@ -212,6 +269,7 @@ impl Pool {
         let limit = Duration::from_millis(self.shared.config.workers.prepare_timeout_ms);
         let deadline = Deadline { limit, key: "[workers] prepare_timeout_ms" };
         let (sender, outcome) = oneshot::channel();
+        let payload = payload.into();
         let assignment =
             Assignment { request, payload, deadline, progress: None, again: false, outcome: sender };
         self.shared.queue.push_short(assignment);
@@ -262,6 +320,7 @@ impl Shared {
             core: slot.core,
             memory_limit: self.config.workers.memory_limit_mb << 20,
             limits: self.config.limits.clone(),
+            codec: self.config.codec,
             lenient,
         };
         Child::start(&self.config.program, &setup).await
@@ -359,16 +418,17 @@ fn unexpected(reply: Reply) -> Fault {
 fn outcomes(
     results: Vec<Result<Made, Fault>>,
     mut bytes: Bytes,
-    work_us: u64,
+    (plan_us, work_us): (u64, u64),
+    digest: Option<u128>,
 ) -> Result<Vec<Result<Outcome, Fault>>, Fault> {
     let announced = results.iter().flatten().map(|made| made.bytes).fold(0, u64::saturating_add);
     if announced != bytes.len() as u64 {
         let text = format!("the worker announced {announced} bytes and sent {}", bytes.len());
         return Err(Fault::new(FaultKind::OperationFailed, text));
     }
-    let mut outcome = |Made { width, height, usage, bytes: length }| {
+    let mut outcome = |Made { width, height, usage, damage, bytes: length }| {
         let bytes = bytes.split_to(length as usize);
-        Outcome { width, height, usage, bytes, work_us }
+        Outcome { width, height, usage, damage, bytes, digest, plan_us, work_us }
     };
     Ok(results.into_iter().map(|result| result.map(&mut outcome)).collect())
 }
@@ -378,7 +438,7 @@ mod tests {
     use super::*;
 
     fn made(bytes: u64) -> Result<Made, Fault> {
-        Ok(Made { width: 1, height: 1, bytes, usage: Usage::default() })
+        Ok(Made { width: 1, height: 1, bytes, usage: Usage::default(), damage: None })
     }
 
     #[test]
@@ -386,7 +446,7 @@ mod tests {
         let (payload, fault) =
             (Bytes::from(b"onethree".to_vec()), Fault::new(FaultKind::InvalidArgument, "no"));
         let results = vec![made(3), Err(fault.clone()), made(0), made(5)];
-        let cut = outcomes(results, payload.clone(), 7).unwrap();
+        let cut = outcomes(results, payload.clone(), (0, 7), None).unwrap();
         assert_eq!(cut[1].as_ref().unwrap_err(), &fault);
         let bytes: Vec<&Bytes> = cut.iter().flatten().map(|outcome| &outcome.bytes).collect();
         assert_eq!(bytes, ["one", "", "three"]);
@@ -397,7 +457,7 @@ mod tests {
     #[test]
     fn a_worker_that_lies_about_lengths_is_not_believed() {
         for lengths in [vec![made(9)], vec![made(3)], vec![made(u64::MAX), made(9)], vec![]] {
-            let fault = outcomes(lengths, Bytes::from_static(b"onethree"), 0).unwrap_err();
+            let fault = outcomes(lengths, Bytes::from_static(b"onethree"), (0, 0), None).unwrap_err();
             assert!(fault.text.contains("and sent 8"), "{fault}");
         }
     }

@@ -1,25 +1,14 @@
-//! What server and worker say to each other: length-prefixed frames over a Unix socket pair. A frame is a JSON
-//! message and a payload of encoded bytes; pixels never cross.
-//!
-//! Frame: `u32` length of the JSON, `u64` length of the payload (both little-endian), the JSON, the payload.
+//! What server and worker say to each other: messages, each with a payload of encoded bytes; pixels never cross. How they
+//! cross is `frame`'s to say.
 
-use std::io::{self, Read, Write};
-
-use bytes::Bytes;
 use imgserve_sdk::Description;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::config::Operation;
+use crate::config::{Codec, Operation, Profile};
 use crate::fault::Fault;
 use crate::plugin::{Artifact, Usage};
 
-/// Longest JSON of a frame, in bytes: arguments come from a request body, which is capped far below.
-const MAX_MESSAGE: u32 = 64 << 20;
-/// Longest payload that a worker takes, in bytes: more than any source that the limits allow.
-const MAX_PAYLOAD: u64 = 4 << 30;
-const PREFIX: usize = 12;
 /// How many of the largest result the results of one run may take together.
 pub(super) const RESULTS_TOGETHER: u64 = 4;
 
@@ -47,6 +36,17 @@ pub(crate) enum Request {
         /// How long all of it may take before the server ends the worker.
         time_ms: u64,
     },
+    /// Plan, and if the work takes no more memory than `within`, do it at once. Payload: the source.
+    Direct {
+        /// What is to be done.
+        task: Task,
+        /// Memory that is admitted before anybody knows how much it takes, the source included, in bytes.
+        within: u64,
+        /// Whether the source's digest is wanted.
+        digest: bool,
+        /// How long all of it may take before the server ends the worker.
+        time_ms: u64,
+    },
     /// Draw a placeholder. No payload.
     Draw(Placeholder),
     /// Nobody waits for the request under way any more; the one frame that may come before its answer. It has no answer
@@ -65,6 +65,8 @@ pub(crate) struct Setup {
     pub memory_limit: u64,
     /// `[limits]`.
     pub limits: crate::config::Limits,
+    /// `[codec]`.
+    pub codec: Codec,
     /// Whether a plugin that cannot be loaded is left out: when a worker is replaced, the others must go on.
     pub lenient: bool,
 }
@@ -102,6 +104,9 @@ pub(crate) struct Step {
     pub operation: String,
     /// Its arguments, defaults applied, the host's own taken out.
     pub args: Map<String, Value>,
+    /// Whether what is done for it is for time or quality.
+    #[serde(default)]
+    pub profile: Profile,
 }
 
 /// A placeholder to draw.
@@ -132,7 +137,8 @@ pub(crate) enum Reply {
     Unready(Fault),
     /// The source's header is not in these bytes yet.
     NeedMore,
-    /// The plan. Payload: the placeholder (none where none is wanted, and for output that is no image).
+    /// The plan; of a direct call, that no more than the plan was made. Payload: the placeholder (none where none is
+    /// wanted, and for output that is no image).
     Prepared(Prepared),
     /// How much of the request is done, 0 to 1. More replies follow.
     Progress(f32),
@@ -155,7 +161,11 @@ pub(crate) enum Reply {
         results: Vec<Result<Made, Fault>>,
         /// Frames of the source that were decoded, for all tasks together.
         decoded: u32,
-        /// Wall time from when the request was read until this reply is written, in microseconds.
+        /// The source's digest, of a direct call that wants it.
+        digest: Option<u128>,
+        /// Wall time of a direct call's planning, in microseconds.
+        plan_us: u64,
+        /// Wall time from then, or from when the request was read, until this reply is written, in microseconds.
         work_us: u64,
     },
     /// Payload: the placeholder.
@@ -165,7 +175,7 @@ pub(crate) enum Reply {
 }
 
 /// A task's result, as it is announced; its bytes are part of the payload.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Made {
     /// Width in pixels.
     pub width: u32,
@@ -175,6 +185,8 @@ pub(crate) struct Made {
     pub bytes: u64,
     /// What its operations took.
     pub usage: Usage,
+    /// What is wrong with the part of the source that it shows.
+    pub damage: Option<String>,
 }
 
 /// An operation whose plugin is loaded.
@@ -230,122 +242,9 @@ impl Prepared {
     }
 }
 
-fn prefix(message_len: usize, payload_len: usize) -> [u8; PREFIX] {
-    let mut prefix = [0; PREFIX];
-    prefix[..4].copy_from_slice(&(message_len as u32).to_le_bytes());
-    prefix[4..].copy_from_slice(&(payload_len as u64).to_le_bytes());
-    prefix
-}
-
-fn lengths(prefix: [u8; PREFIX], max_payload: u64) -> io::Result<(usize, usize)> {
-    let (message, payload) = prefix.split_at(4);
-    let message = u32::from_le_bytes(message.try_into().expect("split at 4"));
-    let payload = u64::from_le_bytes(payload.try_into().expect("12 less 4 is 8"));
-    if message > MAX_MESSAGE || payload > max_payload {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "frame too long"));
-    }
-    Ok((message as usize, payload as usize))
-}
-
-fn parse<T: DeserializeOwned>(message: &[u8]) -> io::Result<T> {
-    serde_json::from_slice(message).map_err(io::Error::from)
-}
-
-/// Writes a frame whose payload is these parts in order, blocking (the worker's side).
-pub(crate) fn write<T: Serialize, P: AsRef<[u8]>>(
-    stream: &mut impl Write,
-    message: &T,
-    payload: &[P],
-) -> io::Result<()> {
-    let message = serde_json::to_vec(message)?;
-    let payload_len = payload.iter().map(|part| part.as_ref().len()).sum();
-    stream.write_all(&prefix(message.len(), payload_len))?;
-    stream.write_all(&message)?;
-    for part in payload {
-        stream.write_all(part.as_ref())?;
-    }
-    stream.flush()
-}
-
-/// Writes a frame without a payload, blocking (the worker's side).
-pub(crate) fn say<T: Serialize>(stream: &mut impl Write, message: &T) -> io::Result<()> {
-    write::<T, &[u8]>(stream, message, &[])
-}
-
-/// Reads a frame, blocking (the worker's side).
-pub(crate) fn read<T: DeserializeOwned>(stream: &mut impl Read) -> io::Result<(T, Vec<u8>)> {
-    let mut head = [0; PREFIX];
-    stream.read_exact(&mut head)?;
-    let (message_len, payload_len) = lengths(head, MAX_PAYLOAD)?;
-    let mut message = vec![0; message_len];
-    stream.read_exact(&mut message)?;
-    let mut payload = Vec::with_capacity(payload_len);
-    stream.take(payload_len as u64).read_to_end(&mut payload)?;
-    if payload.len() < payload_len {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok((parse(&message)?, payload))
-}
-
-/// Writes a frame (the server's side).
-pub(crate) async fn send<T: Serialize>(
-    stream: &mut (impl AsyncWriteExt + Unpin),
-    message: &T,
-    payload: &[u8],
-) -> io::Result<()> {
-    let message = serde_json::to_vec(message)?;
-    stream.write_all(&prefix(message.len(), payload.len())).await?;
-    stream.write_all(&message).await?;
-    stream.write_all(payload).await
-}
-
-/// Reads a frame with a payload of up to `max_payload` bytes (the server's side).
-pub(crate) async fn receive<T: DeserializeOwned>(
-    stream: &mut (impl AsyncReadExt + Unpin),
-    max_payload: u64,
-) -> io::Result<(T, Bytes)> {
-    let mut head = [0; PREFIX];
-    stream.read_exact(&mut head).await?;
-    let (message_len, payload_len) = lengths(head, max_payload)?;
-    let mut message = vec![0; message_len];
-    stream.read_exact(&mut message).await?;
-    // The announced length is not allocated up front: a worker gone wild must not make the server grow.
-    let mut payload = Vec::new();
-    stream.take(payload_len as u64).read_to_end(&mut payload).await?;
-    if payload.len() < payload_len {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok((parse(&message)?, payload.into()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn a_frame_arrives_as_it_was_sent_either_way() {
-        let mut wire = Vec::new();
-        write(&mut wire, &Reply::Progress(0.5), &["pay", "load"]).unwrap();
-        let (reply, payload) = receive::<Reply>(&mut wire.as_slice(), 7).await.unwrap();
-        assert!(matches!(reply, Reply::Progress(0.5)));
-        assert_eq!(payload, "payload");
-
-        let mut wire = Vec::new();
-        send(&mut wire, &Reply::NeedMore, b"").await.unwrap();
-        assert!(
-            matches!(read::<Reply>(&mut wire.as_slice()).unwrap(), (Reply::NeedMore, payload) if payload.is_empty())
-        );
-    }
-
-    #[tokio::test]
-    async fn a_cut_or_absurd_frame_is_an_error() {
-        let mut wire = Vec::new();
-        write(&mut wire, &Reply::NeedMore, &["payload"]).unwrap();
-        assert!(read::<Reply>(&mut &wire[..wire.len() - 1]).is_err());
-        assert!(receive::<Reply>(&mut wire.as_slice(), 6).await.is_err(), "longer than the limit");
-        assert!(receive::<Reply>(&mut &wire[..wire.len() - 1], 7).await.is_err());
-        assert!(receive::<Reply>(&mut [0xff_u8; 64].as_slice(), 1 << 20).await.is_err());
-    }
 
     #[test]
     fn plans_together_share_the_decoded_source() {

@@ -22,7 +22,10 @@ pub(super) enum Role {
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     waiting: Mutex<Waiting<T>>,
-    changed: Notify,
+    /// A short task has come, for one worker.
+    short: Notify,
+    /// A long one has, for one general worker; or all of them are to look.
+    long: Notify,
     budget: Arc<Budget>,
 }
 
@@ -39,7 +42,7 @@ struct Waiting<T> {
 impl<T> Queue<T> {
     pub(super) fn new(budget: Arc<Budget>) -> Self {
         let waiting = Waiting { short: VecDeque::new(), long: BTreeMap::new(), came: 0, closed: false };
-        Self { waiting: Mutex::new(waiting), changed: Notify::new(), budget }
+        Self { waiting: Mutex::new(waiting), short: Notify::new(), long: Notify::new(), budget }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
@@ -49,7 +52,7 @@ impl<T> Queue<T> {
     /// Adds a short task.
     pub(super) fn push_short(&self, task: T) {
         self.lock().short.push_back(task);
-        self.changed.notify_waiters();
+        self.short.notify_one();
     }
 
     /// Adds a long task of estimated `bytes`, before those of a lower rank.
@@ -60,19 +63,28 @@ impl<T> Queue<T> {
             let place = (Reverse(rank), waiting.came);
             waiting.long.insert(place, (bytes, task));
         }
-        self.changed.notify_waiters();
+        self.long.notify_one();
     }
 
     /// Forgets the long tasks that `dead` says nobody waits for: what they hold is needed by others.
     pub(super) fn forget(&self, dead: impl Fn(&T) -> bool) {
-        self.lock().long.retain(|_, (_, task)| !dead(task));
-        self.changed.notify_waiters();
+        let forgotten = {
+            let mut waiting = self.lock();
+            let before = waiting.long.len();
+            waiting.long.retain(|_, (_, task)| !dead(task));
+            before - waiting.long.len()
+        };
+        // What is first now may fit the budget.
+        if forgotten > 0 {
+            self.long.notify_waiters();
+        }
     }
 
     /// Takes no more tasks in; workers end when what waits is done.
     pub(super) fn close(&self) {
         self.lock().closed = true;
-        self.changed.notify_waiters();
+        self.short.notify_waiters();
+        self.long.notify_waiters();
     }
 
     /// Whether it is closed and empty.
@@ -92,17 +104,38 @@ impl<T> Queue<T> {
     pub(super) async fn take(&self, role: Role) -> Option<(T, Option<Share>)> {
         loop {
             // Registered before looking, so that a change in between is not missed.
-            let changed = self.changed.notified();
-            let freed = self.budget.freed();
-            tokio::pin!(changed, freed);
-            changed.as_mut().enable();
-            freed.as_mut().enable();
-            match self.try_take(role) {
-                Next::Task(task, share) => return Some((task, share)),
-                Next::Closed => return None,
-                Next::Nothing => {}
+            let (short, long, freed) = (self.short.notified(), self.long.notified(), self.budget.freed());
+            tokio::pin!(short, long, freed);
+            short.as_mut().enable();
+            if role == Role::General {
+                long.as_mut().enable();
+                freed.as_mut().enable();
             }
-            tokio::select! { () = changed => {}, () = freed => {} }
+            let no_room = match self.try_take(role) {
+                Next::Task(task, share) => {
+                    self.pass_on();
+                    return Some((task, share));
+                }
+                Next::Closed => return None,
+                Next::NoRoom => true,
+                Next::Nothing => false,
+            };
+            tokio::select! {
+                () = short => {}
+                () = long, if role == Role::General => {}
+                () = freed, if no_room => {}
+            }
+        }
+    }
+
+    /// Each task that comes wakes one worker, which may have taken another task than that: the next one then looks for it.
+    fn pass_on(&self) {
+        let (short, long) = self.len();
+        if short > 0 {
+            self.short.notify_one();
+        }
+        if long > 0 {
+            self.long.notify_one();
         }
     }
 
@@ -111,22 +144,26 @@ impl<T> Queue<T> {
         if let Some(task) = waiting.short.pop_front() {
             return Next::Task(task, None);
         }
-        let share = match waiting.long.first_key_value() {
-            Some((_, (bytes, _))) if role == Role::General => self.budget.try_take(*bytes),
-            _ => None,
-        };
+        let first = waiting.long.first_key_value().filter(|_| role == Role::General);
+        let waits = first.is_some();
+        let share = first.and_then(|(_, (bytes, _))| self.budget.try_take(*bytes));
         if let Some(share) = share
             && let Some((_, (_, task))) = waiting.long.pop_first()
         {
             return Next::Task(task, Some(share));
         }
-        let done = waiting.closed && (role == Role::Express || waiting.long.is_empty());
-        if done { Next::Closed } else { Next::Nothing }
+        match waits {
+            true => Next::NoRoom,
+            false if waiting.closed => Next::Closed,
+            false => Next::Nothing,
+        }
     }
 }
 
 enum Next<T> {
     Task(T, Option<Share>),
+    /// What is first does not fit the budget.
+    NoRoom,
     Nothing,
     Closed,
 }
@@ -175,6 +212,53 @@ mod tests {
             taken.push(queue.take(Role::General).await.unwrap().0);
         }
         assert_eq!(taken, ["urgent", "urgent too", "first", "second", "last"]);
+    }
+
+    type Waits = tokio::task::JoinHandle<Option<&'static str>>;
+
+    /// A worker that waits already when tasks come.
+    async fn waits(queue: &Arc<Queue<&'static str>>, role: Role) -> Waits {
+        let queue = Arc::clone(queue);
+        let waits = tokio::spawn(async move { queue.take(role).await.map(|(task, _)| task) });
+        tokio::task::yield_now().await;
+        waits
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_waits_is_woken_for_each_task_whoever_takes_which() {
+        let queue = Arc::new(Queue::new(Budget::new(100)));
+        // One general worker is woken for both; the other one has to look for what that left.
+        let (one, other) = (waits(&queue, Role::General).await, waits(&queue, Role::General).await);
+        queue.push_short("short");
+        queue.push_long(0, 1, "long");
+        assert_eq!([one.await.unwrap(), other.await.unwrap()], [Some("short"), Some("long")]);
+        // The express worker is woken, and a general one comes before it.
+        let express = waits(&queue, Role::Express).await;
+        queue.push_short("short");
+        queue.push_short("short 2");
+        assert_eq!(queue.take(Role::General).await.unwrap().0, "short");
+        assert_eq!(express.await.unwrap(), Some("short 2"));
+        // A long task alone does not wake it, the end does.
+        let (express, general) = (waits(&queue, Role::Express).await, waits(&queue, Role::General).await);
+        queue.push_long(0, 1, "long");
+        assert_eq!(general.await.unwrap(), Some("long"));
+        let general = waits(&queue, Role::General).await;
+        queue.close();
+        assert_eq!((express.await.unwrap(), general.await.unwrap()), (None, None));
+    }
+
+    #[tokio::test]
+    async fn what_waits_behind_a_forgotten_task_gets_its_turn() {
+        let queue = Arc::new(Queue::new(Budget::new(100)));
+        queue.push_long(0, 50, "runs");
+        let running = queue.take(Role::General).await.unwrap();
+        queue.push_long(0, 80, "dead");
+        queue.push_long(0, 50, "alive");
+        let general = waits(&queue, Role::General).await;
+        assert!(!general.is_finished());
+        queue.forget(|task| *task == "dead");
+        assert_eq!(general.await.unwrap(), Some("alive"));
+        drop(running);
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use super::chain::{Chain, Done, Held};
 use super::host::{Link, Share};
 use super::protocol::{RESULTS_TOGETHER, Task};
 use super::sink::Sink;
-use super::task::{Source, Worker, caught, codec_fault};
+use super::task::{Source, Worker, caught, codec_fault, ends_early};
 use crate::codec::{self, DecodedFrame, Decoder};
 use crate::fault::{Fault, FaultKind};
 
@@ -67,9 +67,7 @@ impl Worker {
         let source = Source::new(source, true);
         let mut found = None;
         let mut planned = |task: &'a Task, share| {
-            let header = self.header(task, &source)?.ok_or_else(|| {
-                Fault::new(FaultKind::UnreadableSource, "the source ends before its dimensions")
-            })?;
+            let header = self.header(task, &source)?.ok_or_else(ends_early)?;
             let chain = Chain::new(
                 self.stages(task, &header, share)?,
                 Sink::new(task, self.limits.max_source_frames),
@@ -111,6 +109,10 @@ impl Worker {
             && let Some(frame) = decoder.next_frame().map_err(codec_fault)?
         {
             *decoded += 1;
+            if let Some(damage) = decoder.damage() {
+                let chains = takers.iter_mut().filter_map(|lane| lane.chain());
+                chains.for_each(|chain| chain.damage = Some(damage.to_owned()));
+            }
             deal(frame, &mut takers, room);
             takers.retain(|lane| lane.takes_pixels());
             self.link.go_on()?;
@@ -268,7 +270,8 @@ mod tests {
         let (stream, _server) = std::os::unix::net::UnixStream::pair().unwrap();
         let mut room = Room { link: &Link::new(stream), max_result_mb: 1, taken: 0 };
         let mut take = |bytes| {
-            let done = Done { width: 1, height: 1, usage: Default::default(), bytes: vec![0; bytes] };
+            let done =
+                Done { width: 1, height: 1, usage: Default::default(), damage: None, bytes: vec![0; bytes] };
             room.take(done).map(|_| ()).map_err(|fault| fault.text)
         };
         let alone = take((1 << 20) + 1).unwrap_err();

@@ -13,9 +13,9 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
 
-/// What no decoder and no operation needs: a network, other programs and processes, and what changes the system. Each is
-/// answered with "operation not permitted".
-const DENIED: [libc::c_long; 48] = [
+/// What no decoder and no operation needs: a network, other programs and processes, what changes a file's attributes (a
+/// worker is handed files to read) or the system. Each is answered with "operation not permitted".
+const DENIED: [libc::c_long; 59] = [
     libc::SYS_socket,
     libc::SYS_socketpair,
     libc::SYS_connect,
@@ -35,6 +35,17 @@ const DENIED: [libc::c_long; 48] = [
     libc::SYS_pidfd_open,
     libc::SYS_pidfd_send_signal,
     libc::SYS_pidfd_getfd,
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_utimensat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
     libc::SYS_mount,
     libc::SYS_umount2,
     libc::SYS_pivot_root,
@@ -64,6 +75,20 @@ const DENIED: [libc::c_long; 48] = [
     libc::SYS_setresuid,
     libc::SYS_setresgid,
     libc::SYS_personality,
+];
+
+/// What other architectures do not have, or `libc` does not name for them.
+#[cfg(target_arch = "x86_64")]
+const DENIED_X86_64: [libc::c_long; 9] = [
+    libc::SYS_fork,
+    libc::SYS_vfork,
+    libc::SYS_chmod,
+    libc::SYS_fchmodat2,
+    libc::SYS_chown,
+    libc::SYS_lchown,
+    libc::SYS_utime,
+    libc::SYS_utimes,
+    libc::SYS_futimesat,
 ];
 
 /// Applies the limits that loading plugins can work under.
@@ -128,7 +153,7 @@ fn no_programs() -> Result<(), seccompiler::Error> {
     let thread = libc::CLONE_THREAD as u64;
     rules.insert(libc::SYS_clone, when(SeccompCmpOp::MaskedEq(thread), 0)?);
     #[cfg(target_arch = "x86_64")]
-    rules.extend([libc::SYS_fork, libc::SYS_vfork].map(|number| (number, Vec::new())));
+    rules.extend(DENIED_X86_64.map(|number| (number, Vec::new())));
     deny(rules, libc::EPERM)?;
     // Its flags lie in memory, where a filter cannot look; libraries then take `clone`.
     deny(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), libc::ENOSYS)

@@ -6,15 +6,17 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use imgserve_sdk::Host;
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::Value;
 
 use super::chain::Done;
+use super::frame;
 use super::host::{Link, Share, StepHost};
-use super::protocol::{self, Loaded, Made, Registered, Reply, Request, Setup};
+use super::inbox::Inbox;
+use super::protocol::{Loaded, Made, Registered, Reply, Request, Setup};
 use super::run::Ran;
 use super::sandbox;
 use super::stage::Operation;
@@ -41,7 +43,8 @@ pub(crate) fn serve() -> ExitCode {
 
 fn serve_socket() -> io::Result<()> {
     let mut stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let (Request::Setup(setup), _) = protocol::read(&mut stream)? else {
+    let mut inbox = Inbox::new(stream.try_clone()?);
+    let (Request::Setup(setup), _) = frame::read(&mut inbox)? else {
         return Err(io::Error::other("the first frame is not the setup"));
     };
     sandbox::enter(setup.memory_limit + guests_memory(&setup), setup.core)?;
@@ -49,23 +52,23 @@ fn serve_socket() -> io::Result<()> {
     let link = Link::new(stream.try_clone()?);
     let (worker, loaded) = match load(setup, link) {
         Ok(ready) => ready,
-        Err(fault) => return protocol::say(&mut stream, &Reply::Unready(fault)),
+        Err(fault) => return frame::say(&mut stream, &Reply::Unready(fault)),
     };
     let unenforced = sandbox::seal();
-    protocol::say(&mut stream, &Reply::Ready { loaded, unenforced })?;
-    answer(&worker, &mut stream)
+    frame::say(&mut stream, &Reply::Ready { loaded, unenforced })?;
+    answer(&worker, &mut stream, &mut inbox)
 }
 
 /// Answers one request after the other until there are no more.
-pub(super) fn answer(worker: &Worker, stream: &mut UnixStream) -> io::Result<()> {
+pub(super) fn answer(worker: &Worker, stream: &mut UnixStream, inbox: &mut Inbox) -> io::Result<()> {
     loop {
-        let (request, payload) = protocol::read(stream)?;
+        let (request, payload) = frame::read(inbox)?;
         // It was on its way when its request was answered, or that gave up because of it.
         if matches!(request, Request::Cancel) {
             continue;
         }
         let (reply, payload) = perform(worker, request, payload);
-        protocol::write(stream, &reply, &payload)?;
+        frame::write(stream, &reply, &payload)?;
     }
 }
 
@@ -114,8 +117,8 @@ pub(super) fn load(setup: Setup, link: Rc<Link>) -> Result<(Worker, Vec<Loaded>)
             }
         }
     }
-    let Setup { limits, memory_limit, .. } = setup;
-    Ok((Worker { operations, limits, memory_limit, link, deadline, missing }, loaded))
+    let Setup { limits, codec, memory_limit, .. } = setup;
+    Ok((Worker { operations, limits, codec, memory_limit, link, deadline, missing }, loaded))
 }
 
 fn load_one(loader: &mut Loader, link: &Rc<Link>, registered: Registered) -> Result<Operation, String> {
@@ -152,7 +155,16 @@ fn perform(worker: &Worker, request: Request, payload: Vec<u8>) -> (Reply, Vec<V
         }
         Request::Run { tasks, time_ms } => {
             worker.begin(time_ms);
-            Ok(done(worker.run(&tasks, payload)?, began))
+            Ok(done(worker.run(&tasks, payload)?, (began, began), None))
+        }
+        Request::Direct { task, within, digest, time_ms } => {
+            worker.begin(time_ms);
+            if let Some(prepared) = worker.too_much(&task, &payload, within)? {
+                return Ok((Reply::Prepared(prepared), Vec::new()));
+            }
+            let planned = Instant::now();
+            let digest = digest.then(|| crate::digest::digest(&payload));
+            Ok(done(worker.run(&[task], payload)?, (began, planned), digest))
         }
         Request::Draw(placeholder) => Ok((Reply::Drawn, vec![super::placeholder::draw(&placeholder)?])),
         Request::Setup(_) | Request::Cancel => {
@@ -162,14 +174,19 @@ fn perform(worker: &Worker, request: Request, payload: Vec<u8>) -> (Reply, Vec<V
     outcome.unwrap_or_else(|fault| (Reply::Refused(fault), Vec::new()))
 }
 
-fn done(Ran { results, decoded }: Ran, began: Instant) -> (Reply, Vec<Vec<u8>>) {
+fn done(
+    Ran { results, decoded }: Ran,
+    (began, planned): (Instant, Instant),
+    digest: Option<u128>,
+) -> (Reply, Vec<Vec<u8>>) {
     let mut parts = Vec::with_capacity(results.len());
-    let mut announce = |Done { width, height, usage, bytes }| {
-        let made = Made { width, height, bytes: bytes.len() as u64, usage };
+    let mut announce = |Done { width, height, usage, damage, bytes }| {
+        let made = Made { width, height, bytes: bytes.len() as u64, usage, damage };
         parts.push(bytes);
         made
     };
     let results = results.into_iter().map(|result| result.map(&mut announce)).collect();
-    let work_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-    (Reply::Done { results, decoded, work_us }, parts)
+    let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    let (plan_us, work_us) = (us(planned - began), us(planned.elapsed()));
+    (Reply::Done { results, decoded, digest, plan_us, work_us }, parts)
 }

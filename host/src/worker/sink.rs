@@ -6,6 +6,7 @@ use imgserve_sdk::abi::Product;
 use super::protocol::Task;
 use super::task::codec_fault;
 use crate::codec::{EncodeOptions, Encoder, Loops};
+use crate::config::Profile;
 use crate::fault::{Fault, FaultKind};
 use crate::format::Format;
 
@@ -60,8 +61,9 @@ impl<'a> Sink<'a> {
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
             None => {
-                let quality = self.task.quality;
-                let options = EncodeOptions { quality, loops: self.loops, ..EncodeOptions::default() };
+                let (quality, loops) = (self.task.quality, self.loops);
+                let progressive = self.task.steps.last().is_some_and(|step| step.profile == Profile::Best);
+                let options = EncodeOptions { quality, progressive, loops, ..EncodeOptions::default() };
                 let new =
                     Encoder::new(format, &options, image.width(), image.height()).map_err(codec_fault)?;
                 self.encoder.insert(new)

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use imgserve_sdk::{Host, InputKind, PixelFormat, SourceHeader};
+use imgserve_sdk::{DecodeHint, Host, InputKind, PixelFormat, SourceHeader};
 use serde_json::{Map, Value};
 
 use super::host::{Link, Share, StepHost};
@@ -15,7 +15,7 @@ use super::placeholder;
 use super::protocol::{Placeholder, Prepared, Task};
 use super::stage::{Operation, Stage, within_chain};
 use crate::codec::{self, CodecError, Probe};
-use crate::config::Limits;
+use crate::config::{Codec, Damaged, Limits, Profile};
 use crate::fault::{Fault, FaultKind};
 use crate::format::Format;
 use crate::plugin::Deadline;
@@ -28,6 +28,7 @@ const HEAD: usize = 64 << 10;
 pub(super) struct Worker {
     pub(super) operations: HashMap<String, Operation>,
     pub(super) limits: Limits,
+    pub(super) codec: Codec,
     pub(super) memory_limit: u64,
     pub(super) link: Rc<Link>,
     pub(super) deadline: Rc<Deadline>,
@@ -83,6 +84,24 @@ impl Worker {
         Ok(Some((Prepared { width, height, own_bytes, guest_bytes, source_format }, placeholder)))
     }
 
+    /// The plan for a whole source, when the run would take more memory than `within`, or the result's format could not hold
+    /// it: what becomes of that is the server's to say.
+    pub(super) fn too_much(
+        &self,
+        task: &Task,
+        source: &[u8],
+        within: u64,
+    ) -> Result<Option<Prepared>, Fault> {
+        let any_format = Task { format: None, ..task.clone() };
+        let prepared = self.prepare(&any_format, &Source::new(source, true), false)?;
+        let (prepared, _) = prepared.ok_or_else(ends_early)?;
+        let needed = [prepared.own_bytes, prepared.guest_bytes, source.len() as u64];
+        let needed = needed.into_iter().fold(0, u64::saturating_add);
+        let side = prepared.width.max(prepared.height);
+        let held = task.format.is_none_or(|format| side <= format.max_side());
+        Ok((needed > within || !held).then_some(prepared))
+    }
+
     /// Operations are told to hurry before they are ended, and ended before the server ends the worker.
     pub(super) fn begin(&self, time_ms: u64) {
         let time = Duration::from_millis(time_ms);
@@ -127,7 +146,8 @@ impl Worker {
             };
             let args = args_json(&step.args);
             let plan = operation.plan(&args, &header, &host(), &self.link, self.limits.max_output_pixels);
-            let plan = plan.map_err(|fault| within_chain(fault, place))?;
+            let mut plan = plan.map_err(|fault| within_chain(fault, place))?;
+            plan.decode = decode_hint(plan.decode, step.profile);
             stages.push(Stage {
                 operation,
                 args,
@@ -194,7 +214,11 @@ impl Worker {
     }
 
     pub(super) fn codec_limits(&self) -> codec::Limits {
-        codec::Limits { max_pixels: self.limits.max_source_pixels, max_frames: self.limits.max_source_frames }
+        codec::Limits {
+            max_pixels: self.limits.max_source_pixels,
+            max_frames: self.limits.max_source_frames,
+            repair: self.codec.damaged == Damaged::Repair,
+        }
     }
 
     /// What a task's first operation can know of the source; none when its bytes do not suffice.
@@ -229,6 +253,19 @@ impl Worker {
         let head = if taken.is_some() { bytes[..bytes.len().min(HEAD)].to_vec() } else { Vec::new() };
         Ok(Some(Header { source: header.source(head), codec: Some(header) }))
     }
+}
+
+/// What is decoded for an operation that asks for this. For quality its sides have twice the pixels: an average of at least
+/// four is the operation's own, and not the decoder's.
+fn decode_hint(hint: DecodeHint, profile: Profile) -> DecodeHint {
+    match profile {
+        Profile::Fast => hint,
+        Profile::Best => DecodeHint { min_scale: hint.min_scale.map(|scale| (2.0 * scale).min(1.0)), ..hint },
+    }
+}
+
+pub(super) fn ends_early() -> Fault {
+    Fault::new(FaultKind::UnreadableSource, "the source ends before its dimensions")
 }
 
 pub(super) fn no_steps() -> Fault {
@@ -267,4 +304,23 @@ pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fa
         let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
         Err(Fault::new(FaultKind::OperationFailed, format!("panicked: {text}")))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quality_has_twice_the_pixels_decoded_and_never_more_than_there_are() {
+        let hint = |min_scale| DecodeHint { min_scale, region: None };
+        for (asked, fast, best) in [
+            (Some(0.1), Some(0.1), Some(0.2)),
+            (Some(0.5), Some(0.5), Some(1.0)),
+            (Some(0.7), Some(0.7), Some(1.0)),
+            (None, None, None),
+        ] {
+            assert_eq!(decode_hint(hint(asked), Profile::Fast), hint(fast));
+            assert_eq!(decode_hint(hint(asked), Profile::Best), hint(best));
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Tests of both sides together: a worker's loop in a thread, at the other end of a socket what the pool does with it.
 
+use std::io::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,11 +17,13 @@ use tokio::sync::oneshot;
 
 use super::assignment::{Assignment, Deadline, End, perform};
 use super::host::Link;
+use super::inbox::Inbox;
+use super::payload::Payload;
 use super::protocol::{Made, Placeholder, Registered, Reply, Request, Setup, Step, Task};
 use super::serve::{answer, load};
 use super::stage::Operation;
 use super::wire::Wire;
-use crate::config::{self, Config, PluginKind};
+use crate::config::{self, Codec, Config, PluginKind, Profile};
 use crate::fault::{Fault, FaultKind};
 use crate::format::Format;
 use crate::plugin::{CallError, Plugin, Results};
@@ -81,6 +84,7 @@ fn worker() -> (Wire, JoinHandle<()>) {
             core: None,
             memory_limit: 1 << 30,
             limits: Config::parse("").unwrap().limits,
+            codec: Codec::default(),
             lenient: false,
         };
         let link = Link::new(theirs.try_clone().unwrap());
@@ -93,7 +97,8 @@ fn worker() -> (Wire, JoinHandle<()>) {
             worker.operations.insert(name, operation);
         }
         // It ends with the socket.
-        let _ = answer(&worker, &mut theirs);
+        let mut inbox = Inbox::new(theirs.try_clone().unwrap());
+        let _ = answer(&worker, &mut theirs, &mut inbox);
     });
     ours.set_nonblocking(true).unwrap();
     (Wire::new(tokio::net::UnixStream::from_std(ours).unwrap(), 1 << 30), thread)
@@ -101,7 +106,11 @@ fn worker() -> (Wire, JoinHandle<()>) {
 
 fn task(operation: &str, args: Value, format: Format) -> Task {
     Task {
-        steps: vec![Step { operation: operation.to_owned(), args: args.as_object().unwrap().clone() }],
+        steps: vec![Step {
+            operation: operation.to_owned(),
+            args: args.as_object().unwrap().clone(),
+            profile: Profile::Fast,
+        }],
         extension: "jpg".to_owned(),
         format: Some(format),
         quality: 80,
@@ -114,7 +123,8 @@ fn resize(width: u32, height: u32, format: Format) -> Task {
 }
 
 async fn ask(wire: &mut Wire, request: Request, payload: &[u8]) -> (Reply, Bytes) {
-    wire.ask(&request, payload, std::future::pending(), |_| {}).await.unwrap()
+    let payload = Bytes::copy_from_slice(payload).into();
+    wire.ask(&request, &payload, std::future::pending(), |_| {}).await.unwrap()
 }
 
 /// What became of each task: its bytes or its fault; and how many frames were decoded for all of them.
@@ -125,7 +135,7 @@ async fn run(
 ) -> Result<(Vec<Result<Bytes, Fault>>, u32), Fault> {
     let began = Instant::now();
     match ask(wire, Request::Run { tasks, time_ms: 60_000 }, source).await {
-        (Reply::Done { results, decoded, work_us }, mut bytes) => {
+        (Reply::Done { results, decoded, work_us, .. }, mut bytes) => {
             assert!(work_us > 0 && u128::from(work_us) <= began.elapsed().as_micros(), "{work_us}");
             let mut cut = |made: Made| bytes.split_to(made.bytes as usize);
             Ok((results.into_iter().map(|made| made.map(&mut cut)).collect(), decoded))
@@ -143,6 +153,45 @@ fn size(bytes: &[u8]) -> (u32, u32) {
 fn frames(bytes: &[u8]) -> usize {
     use image::AnimationDecoder;
     image::codecs::gif::GifDecoder::new(std::io::Cursor::new(bytes)).unwrap().into_frames().count()
+}
+
+#[tokio::test]
+async fn a_direct_call_is_planned_and_done_in_one_go_unless_it_takes_too_much() {
+    let (mut wire, worker) = worker();
+    // Too large for the socket's buffer.
+    let source = samples::encoded(1600, 1200, ImageFormat::Bmp);
+    assert!(source.len() > 1 << 20);
+    let direct = |task, within| Request::Direct { task, within, digest: false, time_ms: 60_000 };
+    let (reply, bytes) = ask(&mut wire, direct(resize(20, 10, Format::Png), 1 << 30), &source).await;
+    let Reply::Done { results, decoded: 1, .. } = reply else { panic!("{reply:?}") };
+    assert_eq!((results.len(), size(&bytes)), (1, (20, 10)));
+    let (runs, _) = run(&mut wire, vec![resize(20, 10, Format::Png)], &source).await.unwrap();
+    assert_eq!(runs[0].as_ref().unwrap(), &bytes, "as in a run of its own");
+    // Of the memory that it takes the source is a part.
+    let (reply, bytes) = ask(&mut wire, direct(resize(20, 10, Format::Png), 0), &source).await;
+    let Reply::Prepared(prepared) = reply else { panic!("{reply:?}") };
+    assert_eq!((prepared.width, prepared.height, bytes.len()), (20, 10, 0));
+    let needed = prepared.own_bytes + prepared.guest_bytes + source.len() as u64;
+    let (reply, _) = ask(&mut wire, direct(resize(20, 10, Format::Png), needed - 1), &source).await;
+    assert!(matches!(reply, Reply::Prepared(_)), "{reply:?}");
+    let (reply, _) = ask(&mut wire, direct(resize(20, 10, Format::Png), needed), &source).await;
+    assert!(matches!(reply, Reply::Done { .. }), "{reply:?}");
+    // The worker reads a file by itself, and says what was in it.
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&source).unwrap();
+    let payload = Payload::File { file: Arc::new(file.into()), size: source.len() as u64 };
+    let small = resize(20, 10, Format::Png);
+    let request = Request::Direct { task: small, within: needed, digest: true, time_ms: 60_000 };
+    let (reply, of_file) = wire.ask(&request, &payload, std::future::pending(), |_| {}).await.unwrap();
+    let Reply::Done { digest, .. } = reply else { panic!("{reply:?}") };
+    assert_eq!((digest, &of_file), (Some(crate::digest::digest(&source)), runs[0].as_ref().unwrap()));
+    // What the format cannot hold is the server's to decide.
+    let args = json!({ "width": 16384, "height": 1, "fit": "fill", "enlarge": true });
+    let wide = task("resize", args, Format::WebP);
+    let (reply, _) = ask(&mut wire, direct(wide, 1 << 30), &source).await;
+    assert!(matches!(reply, Reply::Prepared(_)), "{reply:?}");
+    drop(wire);
+    worker.join().unwrap();
 }
 
 #[tokio::test]
@@ -252,7 +301,7 @@ fn assignment(
     let (outcome, answer) = oneshot::channel();
     let assignment = Assignment {
         request,
-        payload: Bytes::copy_from_slice(payload),
+        payload: Bytes::copy_from_slice(payload).into(),
         deadline: Deadline { limit: Duration::from_secs(60), key: "[workers] run_timeout_ms" },
         progress: Some(Arc::new(progress)),
         again: false,
@@ -300,7 +349,7 @@ async fn an_animation_is_given_up_between_its_frames() {
     let source = samples::animation(400, 400, 150);
     let request = Request::Run { tasks: vec![resize(300, 300, Format::Gif)], time_ms: 60_000 };
     let at_once = std::future::ready(());
-    let (reply, _) = wire.ask(&request, &source, at_once, |_| {}).await.unwrap();
+    let (reply, _) = wire.ask(&request, &Bytes::from(source).into(), at_once, |_| {}).await.unwrap();
     let Reply::Done { results, decoded, .. } = reply else { panic!("{reply:?}") };
     assert!(results[0].as_ref().unwrap_err().text.contains("cancelled"), "{results:?}");
     assert!((1..150).contains(&decoded), "{decoded} frames");
@@ -327,7 +376,7 @@ async fn a_cancellation_at_any_moment_hits_no_other_task() {
     for width in [7, 8] {
         let placeholder = Placeholder { width: 2, height: 2, format: Format::Png, failed: false };
         let (request, gone) = (Request::Draw(placeholder), std::future::ready(()));
-        wire.ask(&request, &[], gone, |_| {}).await.unwrap();
+        wire.ask(&request, &Payload::NONE, gone, |_| {}).await.unwrap();
         let (results, _) = run(&mut wire, vec![resize(width, 4, Format::Png)], &source).await.unwrap();
         assert_eq!(size(results[0].as_ref().unwrap()), (width, 4));
     }

@@ -4,10 +4,18 @@ use std::future::Future;
 use std::io;
 
 use bytes::Bytes;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::protocol::{self, LogLevel, Reply, Request};
+use super::frame;
+use super::payload::Payload;
+use super::protocol::{LogLevel, Reply, Request};
+
+/// The replies to most requests, a thumbnail included, in one system call.
+const READ_AT_ONCE: usize = 32 << 10;
+/// Most photographs for the web in one system call; without a privilege no more than `net.core.wmem_max`, half of that.
+const SEND_BUFFER: usize = 1 << 20;
 
 /// What a worker says of a task under way.
 #[derive(Debug)]
@@ -30,14 +38,18 @@ pub(super) enum Lost {
 /// The socket to a worker.
 #[derive(Debug)]
 pub(super) struct Wire {
-    stream: UnixStream,
+    reader: BufReader<OwnedReadHalf>,
+    writer: OwnedWriteHalf,
     max_payload: u64,
 }
 
 impl Wire {
     /// The socket to a worker that answers with at most `max_payload` bytes.
     pub(super) fn new(stream: UnixStream, max_payload: u64) -> Self {
-        Self { stream, max_payload }
+        // As far as the system permits; with a smaller one both sides wake up more often for a source.
+        let _ = rustix::net::sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER);
+        let (reader, writer) = stream.into_split();
+        Self { reader: BufReader::with_capacity(READ_AT_ONCE, reader), writer, max_payload }
     }
 
     /// Hands over a request and waits for its answer. When `cancelled` resolves, the worker is told once that it may give
@@ -48,13 +60,13 @@ impl Wire {
     pub(super) async fn ask(
         &mut self,
         request: &Request,
-        payload: &[u8],
+        payload: &Payload,
         cancelled: impl Future<Output = ()>,
         hear: impl FnMut(Event),
     ) -> Result<(Reply, Bytes), Lost> {
-        let (mut reader, mut writer) = self.stream.split();
-        protocol::send(&mut writer, request, payload).await.map_err(|_| Lost::Before)?;
-        let answer = answer(&mut reader, self.max_payload, hear);
+        let Self { reader, writer, max_payload } = self;
+        frame::send(writer, request, payload).await.map_err(|_| Lost::Before)?;
+        let answer = answer(reader, *max_payload, hear);
         tokio::pin!(answer);
         tokio::select! {
             biased;
@@ -62,7 +74,7 @@ impl Wire {
             () = cancelled => {}
         }
         // That a worker is gone shows in its answer. Sent whole before the next request, it cannot hit that one.
-        let _ = protocol::send(&mut writer, &Request::Cancel, &[]).await;
+        let _ = frame::send(writer, &Request::Cancel, &Payload::NONE).await;
         answer.await.map_err(|_| Lost::Under)
     }
 }
@@ -74,7 +86,7 @@ async fn answer(
     mut hear: impl FnMut(Event),
 ) -> io::Result<(Reply, Bytes)> {
     loop {
-        match protocol::receive(reader, max_payload).await? {
+        match frame::receive(reader, max_payload).await? {
             (Reply::Progress(done), _) => hear(Event::Progress(done)),
             (Reply::Calls(operation), _) => hear(Event::Calls(Some(operation))),
             (Reply::Returned, _) => hear(Event::Calls(None)),

@@ -8,11 +8,18 @@
 //! - `fonts`: the bundled fonts
 //! - `resources`: what a drawing may refer to
 //! - `render`: where it goes, and its pixels
+//! - `vello`: the fast renderer, and which drawings are left to resvg
+//!
+//! # Text
+//! The fonts are read once per process. What takes the time of a chart with much text is usvg's: each run of text is
+//! shaped by itself, with the font's tables looked up anew (`ShaperData` in usvg's `layout.rs`), and outlined letter by
+//! letter. From outside only one thing could be saved, and is: see `fonts::without_kern`.
 
 mod args;
 mod fonts;
 mod render;
 mod resources;
+mod vello;
 
 use imgserve_sdk::serde_json::json;
 use imgserve_sdk::{
@@ -23,8 +30,8 @@ use resvg::usvg::{self, Options, Tree};
 
 pub use args::{Args, Fit};
 
-/// Canvas copies that a drawing may reasonably need at once beside the result: a few layers (opacity, masks,
-/// clips) and the two or three buffers of a filter.
+/// Canvases that a drawing may reasonably need at once, the result's included: a few layers (opacity, masks, clips)
+/// and the two or three buffers of a filter in resvg, tiles of coverage in vello_cpu.
 const LAYERS: u64 = 4;
 /// Bytes for the parsed drawing, its text as outlines and one embedded image.
 const DRAWING_BYTES: u64 = 64 << 20;

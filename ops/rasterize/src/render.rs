@@ -1,11 +1,12 @@
-//! From a parsed drawing to straight-alpha pixels of exactly the planned size: where the drawing goes, the
-//! rendering by resvg, and the background under it.
+//! From a parsed drawing to straight-alpha pixels of exactly the planned size: where the drawing goes, the rendering
+//! by vello_cpu or resvg, and the background under it.
 
 use imgserve_sdk::{Color, Error, Image, PixelFormat};
 use resvg::tiny_skia::{PixmapMut, Transform};
 use resvg::usvg::Tree;
 
 use crate::args::{Args, Fit};
+use crate::vello;
 
 /// A width and a height in pixels, each at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,12 +75,16 @@ fn centred(shown: Image, size: Size, background: Color) -> Result<Image, Error> 
     Ok(canvas)
 }
 
-/// Draws into the result's own memory and leaves straight alpha there.
+/// Draws into the result's own memory and leaves straight alpha there. What vello_cpu does not draw as resvg does,
+/// resvg draws.
 fn draw(tree: &Tree, size: Size, transform: Transform, background: Color) -> Result<Image, Error> {
     let mut image = Image::zeroed(size.width, size.height, PixelFormat::Rgba8)?;
-    let mut canvas = PixmapMut::from_bytes(image.data_mut(), size.width, size.height)
-        .ok_or_else(|| Error::failed(format!("cannot draw on {}x{} pixels", size.width, size.height)))?;
-    resvg::render(tree, transform, &mut canvas);
+    if vello::render(tree, transform, image.data_mut(), (size.width, size.height)).is_err() {
+        image.data_mut().fill(0);
+        let mut canvas = PixmapMut::from_bytes(image.data_mut(), size.width, size.height)
+            .ok_or_else(|| Error::failed(format!("cannot draw on {}x{} pixels", size.width, size.height)))?;
+        resvg::render(tree, transform, &mut canvas);
+    }
     finish(image.data_mut(), background);
     Ok(image)
 }

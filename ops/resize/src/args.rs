@@ -35,6 +35,10 @@ pub struct Args {
     /// How pixels are averaged.
     #[serde(default)]
     pub filter: Filter,
+    /// Whether pixels are averaged in linear light, as a lens would do it, rather than as the values that stand for it:
+    /// fine bright detail then stays as bright as it was. Takes longer. `nearest` averages nothing.
+    #[serde(default)]
+    pub linear: bool,
     /// Colour of `contain`'s bars: `#rgb`, `#rgba`, `#rrggbb`, `#rrggbbaa`, `transparent`, `white` or `black`.
     /// If it is opaque, it also shows through wherever the picture is transparent. A file format without
     /// transparency shows transparent bars in white.
@@ -123,6 +127,11 @@ impl Args {
             }
         }
         Ok(())
+    }
+
+    /// Whether pixels are averaged in linear light.
+    pub(crate) fn averages_light(&self) -> bool {
+        self.linear && self.filter != Filter::Nearest
     }
 }
 

@@ -54,14 +54,30 @@ impl Geometry {
         self.shown != self.output
     }
 
-    /// What must be decoded of `source`: the crop, and for each pixel of the result at least one pixel.
+    /// What must be decoded of `source`: the crop and what its edge pixels are averaged from, and for each pixel of the
+    /// result at least one pixel.
     pub(crate) fn decode_hint(&self, source: Size) -> DecodeHint {
         let across = f64::from(self.shown.width) / self.crop.width;
         let down = f64::from(self.shown.height) / self.crop.height;
         let scale = across.max(down);
         let is_crop = self.crop.width < source.width.into() || self.crop.height < source.height.into();
-        DecodeHint { min_scale: (scale < 1.0).then_some(scale), region: is_crop.then_some(self.crop) }
+        let region = widened(self.crop, FILTER_REACH / across.min(1.0), FILTER_REACH / down.min(1.0), source);
+        DecodeHint { min_scale: (scale < 1.0).then_some(scale), region: is_crop.then_some(region) }
     }
+}
+
+/// How far the widest filter, Lanczos with three lobes, reaches: so many pixels of the result, or of the source when enlarging.
+const FILTER_REACH: f64 = 3.0;
+
+/// `part` with so much more on each side, as far as `source` goes.
+fn widened(part: Rect, across: f64, down: f64, source: Size) -> Rect {
+    let side = |start: f64, length: f64, more: f64, limit: u32| {
+        let from = (start - more).max(0.0);
+        (from, (start + length + more).min(limit.into()) - from)
+    };
+    let ((x, width), (y, height)) =
+        (side(part.x, part.width, across, source.width), side(part.y, part.height, down, source.height));
+    Rect { x, y, width, height }
 }
 
 /// Whether `source` is wider for its height than `target`, or as wide. In integers, so that a source of the very
@@ -165,7 +181,8 @@ mod tests {
         let source = size(3000, 2000);
         let hint = geometry((3000, 2000), (200, 200), Fit::Cover, Gravity::Center).decode_hint(source);
         assert_eq!(hint.min_scale, Some(0.1));
-        assert_eq!(hint.region, Some(Rect { x: 500.0, y: 0.0, width: 2000.0, height: 2000.0 }));
+        // Three pixels of the result more on each side, as far as there are any.
+        assert_eq!(hint.region, Some(Rect { x: 470.0, y: 0.0, width: 2060.0, height: 2000.0 }));
         let hint = geometry((3000, 2000), (300, 1000), Fit::Fill, Gravity::Center).decode_hint(source);
         assert_eq!(hint, DecodeHint { min_scale: Some(0.5), region: None });
         let hint = geometry((3000, 2000), (6000, 4000), Fit::Cover, Gravity::Center).decode_hint(source);

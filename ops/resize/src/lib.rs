@@ -6,11 +6,12 @@
 //! # Layout
 //! - `args`: what a request may say
 //! - `geometry`: sizes, crop and place, from numbers alone
-//! - `resample`: the new pixels, by fast_image_resize
+//! - `resample`: the new pixels, by fast_image_resize; `linear`: the same in linear light
 //! - `paint`: the background, under the picture and around it
 
 mod args;
 mod geometry;
+mod linear;
 mod paint;
 mod resample;
 
@@ -62,12 +63,16 @@ impl Operation for Resize {
         } else {
             0
         };
+        let resampling = match args.averages_light() {
+            true => linear::peak_bytes(source.pixels, size, &geometry, args.filter),
+            false => resample::peak_bytes(source.pixels, size, &geometry),
+        };
         Ok(Plan {
             width: geometry.output.width,
             height: geometry.output.height,
             pixels: paint::output_format(source.pixels, &geometry, args.background),
             decode: decode_hint(args, &geometry, size),
-            peak_bytes: resample::peak_bytes(source.pixels, size, &geometry).saturating_add(bars),
+            peak_bytes: resampling.saturating_add(bars),
         })
     }
 
@@ -75,7 +80,10 @@ impl Operation for Resize {
         let (image, window) = source.pixels()?;
         let geometry = geometry(args, source_size(source.header)?);
         let crop = window.to_image(geometry.crop, image.width(), image.height());
-        let mut shown = resample::resample(image, crop, geometry.shown, args.filter)?;
+        let mut shown = match args.averages_light() {
+            true => linear::resample(image, crop, geometry.shown, args.filter)?,
+            false => resample::resample(image, crop, geometry.shown, args.filter)?,
+        };
         if args.background.is_opaque() {
             paint::flatten(&mut shown, args.background);
         }

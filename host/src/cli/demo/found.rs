@@ -10,7 +10,7 @@ use super::shelf::Version;
 use crate::codec::{Decoder, Limits, Probe, convert, probe};
 use crate::format::Format;
 
-const LIMITS: Limits = Limits { max_pixels: 50_000_000, max_frames: 1000 };
+const LIMITS: Limits = Limits { max_pixels: 50_000_000, max_frames: 1000, repair: false };
 
 /// A file at a destination.
 #[derive(Clone, Debug)]

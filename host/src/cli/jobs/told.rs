@@ -62,6 +62,7 @@ impl Facts {
                 self.say("operation", only.operation.to_string());
                 self.say("destination", only.destination.to_string());
                 self.say("result", only.output.to_string());
+                only.output.warnings.iter().for_each(|warning| self.say("warning", warning.to_string()));
             }
             several => several.iter().enumerate().for_each(|(index, part)| self.part(index + 1, part)),
         }
@@ -71,6 +72,7 @@ impl Facts {
         let state = part.state.as_ref().map(|state| format!(", {state}")).unwrap_or_default();
         self.say(&format!("output {number}"), format!("{}{state}: {}", part.operation, part.output));
         self.say("", format!("→ {}", part.destination));
+        part.output.warnings.iter().for_each(|warning| self.say("", warning.to_string()));
         if let Some(error) = &part.error {
             self.say("", error.to_string());
         }

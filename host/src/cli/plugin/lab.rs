@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 use super::super::options::Place;
 use super::super::{Failure, start};
-use crate::config::{Config, Operation, PluginKind};
+use crate::config::{Config, Operation, PluginKind, Profile};
 use crate::fault::{Fault, one_line};
 use crate::format::Format;
 use crate::registry;
@@ -106,7 +106,11 @@ impl Lab {
     /// Plans and runs, as a job would be.
     pub(super) fn attempt(&self, trial: &Trial) -> Result<Measured, Fault> {
         let task = Task {
-            steps: vec![Step { operation: self.name.clone(), args: trial.args.clone() }],
+            steps: vec![Step {
+                operation: self.name.clone(),
+                args: trial.args.clone(),
+                profile: Profile::Fast,
+            }],
             extension: trial.extension.clone(),
             format: trial.format,
             quality: 90,
@@ -155,6 +159,7 @@ pub(in crate::cli) fn start_pool(
         plugins: config.plugins.clone(),
         workers,
         limits: config.limits.clone(),
+        codec: config.codec,
     };
     let budget = Budget::new(config.memory_budget());
     let started = runtime.block_on(Pool::start(pool, budget, Arc::new(Stats::default())));

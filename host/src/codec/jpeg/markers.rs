@@ -1,5 +1,5 @@
-//! Walks a JPEG's marker segments (ITU-T T.81, annex B) without decoding: the frame header, EXIF, the colour
-//! profile's pieces, Adobe's colour transform, and whether the file is whole.
+//! Walks a JPEG's marker segments (ITU-T T.81, annex B) as far as its first scan: the frame header, EXIF, the colour profile's
+//! pieces and Adobe's colour transform.
 
 use std::ops::Range;
 
@@ -13,10 +13,6 @@ pub(super) struct Markers {
     /// Adobe's APP14 colour transform, if there is one.
     pub(super) adobe: Option<u8>,
     pub(super) jfif: bool,
-    /// How many scans there are.
-    pub(super) scans: u32,
-    /// Components of the first scan: fewer than the frame's means one scan for each.
-    pub(super) first_scan_components: u8,
     /// Whether the end-of-image marker was reached.
     pub(super) whole: bool,
 }
@@ -37,7 +33,8 @@ pub(super) struct Frame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Until {
     Frame,
-    End,
+    /// The first scan: everything but the picture has come by then.
+    Scan,
 }
 
 impl Markers {
@@ -61,11 +58,8 @@ impl Markers {
             let Some(body) = segment(bytes, at)? else { break };
             at = body.end;
             found.note(marker, bytes, body)?;
-            if until == Until::Frame && found.frame.is_some() {
+            if marker == 0xDA || until == Until::Frame && found.frame.is_some() {
                 break;
-            }
-            if marker == 0xDA {
-                at = scan_end(bytes, at);
             }
         }
         Ok(found)
@@ -79,12 +73,6 @@ impl Markers {
                     return Err("more than one frame header");
                 }
                 self.frame = Some(Frame::parse(marker & 0x0F, data).ok_or("bad frame header")?);
-            }
-            0xDA => {
-                self.scans += 1;
-                if self.scans == 1 {
-                    self.first_scan_components = *data.first().ok_or("bad scan header")?;
-                }
             }
             0xE0 if data.starts_with(b"JFIF\0") => self.jfif = true,
             0xE1 if data.starts_with(b"Exif\0") && self.exif.is_none() => self.exif = Some(body),
@@ -170,17 +158,4 @@ fn segment(bytes: &[u8], at: usize) -> Result<Option<Range<usize>>, &'static str
     }
     let end = at + length;
     Ok((end <= bytes.len()).then_some(at + 2..end))
-}
-
-/// Where the entropy-coded data ends: at a marker that is neither a stuffed zero nor a restart.
-fn scan_end(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(offset) = bytes[at..].iter().position(|&byte| byte == 0xFF) {
-        at += offset;
-        match bytes.get(at + 1) {
-            Some(0 | 0xD0..=0xD7) => at += 2,
-            Some(0xFF) => at += 1,
-            _ => return at,
-        }
-    }
-    bytes.len()
 }

@@ -8,7 +8,6 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::super::generation::Generation;
-use super::super::intake::Held;
 use super::super::request::{self, Encoding};
 use crate::depth::{MAX_DEPTH, depth};
 use crate::fault::{Fault, FaultKind};
@@ -116,12 +115,17 @@ impl Checked {
         self.generation.registry.note(&self.steps, outcome);
     }
 
-    /// What a worker is to do with a source; `name` is its URL or file name.
+    /// What a worker is to do with a source of which these are the first bytes; `name` is its URL or file name.
     ///
     /// # Errors
     /// [`FaultKind::UnreadableSource`].
-    pub(super) fn task(&self, source: &Held, name: Option<&str>) -> Result<Task, Fault> {
-        let extension = self.extension(&source.bytes, name, source.media_type.as_deref())?;
+    pub(super) fn task(
+        &self,
+        bytes: &[u8],
+        name: Option<&str>,
+        media_type: Option<&str>,
+    ) -> Result<Task, Fault> {
+        let extension = self.extension(bytes, name, media_type)?;
         let format = self.format.or_else(|| self.own_format(&extension));
         // By what is done alone: the same image gives the same result, wherever it comes from.
         let seed = request::seed("", &self.steps);
@@ -186,7 +190,7 @@ impl Checked {
     /// What decides the result beside the source.
     pub(super) fn fingerprint(&self) -> [u8; 32] {
         let steps: Vec<Value> =
-            self.steps.iter().map(|step| json!([step.operation, sorted(&step.args)])).collect();
+            self.steps.iter().map(|step| json!([step.operation, sorted(&step.args), step.profile])).collect();
         let format = self.format.map(Format::name);
         let all = json!([env!("CARGO_PKG_VERSION"), steps, self.plugins, format, self.quality]);
         Sha256::digest(all.to_string()).into()
@@ -194,10 +198,10 @@ impl Checked {
 }
 
 /// A name that tells the result of a task from all others: the same for the same result.
-pub(super) fn entity_tag(fingerprint: &[u8; 32], task: &Task, source: &[u8]) -> String {
+pub(super) fn entity_tag(fingerprint: &[u8; 32], task: &Task, source_digest: u128) -> String {
     let mut digest = Sha256::new();
     digest.update(fingerprint);
-    digest.update(Sha256::digest(source));
+    digest.update(source_digest.to_le_bytes());
     // Found by the source's name, where that decides.
     digest.update(&task.extension);
     let digest: [u8; 32] = digest.finalize().into();
@@ -224,6 +228,7 @@ fn extension_of_media_type(media_type: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::digest;
 
     #[test]
     fn a_media_type_stands_for_an_extension() {
@@ -243,12 +248,13 @@ mod tests {
             quality: 80,
             seed: 0,
         };
-        let tag = entity_tag(&[0; 32], &task("jpg"), b"source");
-        assert_eq!(tag, entity_tag(&[0; 32], &task("jpg"), b"source"));
+        let (source, other) = (digest(b"source"), digest(b"sourcf"));
+        let tag = entity_tag(&[0; 32], &task("jpg"), source);
+        assert_eq!(tag, entity_tag(&[0; 32], &task("jpg"), digest(b"source")));
         for other in [
-            entity_tag(&[1; 32], &task("jpg"), b"source"),
-            entity_tag(&[0; 32], &task("png"), b"source"),
-            entity_tag(&[0; 32], &task("jpg"), b"sourcf"),
+            entity_tag(&[1; 32], &task("jpg"), source),
+            entity_tag(&[0; 32], &task("png"), source),
+            entity_tag(&[0; 32], &task("jpg"), other),
         ] {
             assert_ne!(tag, other);
         }

@@ -5,20 +5,25 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
+use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 use super::call::{Call, Checked, entity_tag};
 use super::{Product, Timings};
+use crate::digest::digest;
 use crate::fault::{Fault, FaultKind, Retry};
+use crate::format::Format;
 use crate::job::intake::{self, REPLY_PATIENCE};
 use crate::job::request;
 use crate::job::service::{Service, Settings};
 use crate::metrics;
+use crate::transfer::CachedFile;
+use crate::worker::{Payload, Task};
 
-/// A longer source is digested on another thread, to hold up nobody else.
-const MUCH_TO_DIGEST: usize = 256 << 10;
+/// A longer source, which takes more than a millisecond, is digested on another thread, to hold up nobody else.
+const MUCH_TO_DIGEST: usize = 8 << 20;
 
 /// A call whose source is named by URL.
 #[derive(Clone, Debug)]
@@ -27,6 +32,8 @@ pub(crate) struct Render {
     pub(crate) call: Call,
     /// Where the source is.
     pub(crate) source: String,
+    /// Whether the client may have the result already: then its entity tag is wanted before anything is computed.
+    pub(crate) conditional: bool,
 }
 
 /// What a render gives.
@@ -61,7 +68,7 @@ struct UnderWay {
 /// How far a render has come.
 #[derive(Clone, Debug, Default)]
 struct Stage {
-    /// Known as soon as the source is here.
+    /// Known as soon as the source is here; at the end, where only the worker reads it.
     entity_tag: Option<String>,
     /// Known at the end.
     outcome: Option<Result<Product, Fault>>,
@@ -79,7 +86,9 @@ impl Service {
         has: impl Fn(&str) -> bool,
     ) -> Result<Answer, Fault> {
         let mut joined = true;
+        let operation = render.call.operation.clone();
         let answered = self.render_once(render, has, &mut joined).await;
+        self.called(&operation, answered.is_ok());
         self.metrics.rendered(match &answered {
             Err(_) => metrics::Render::Failed,
             Ok(Answer { product: None, .. }) => metrics::Render::NotModified,
@@ -130,20 +139,43 @@ impl Service {
         checked.check_suspended()?;
         let settings = self.settings();
         let Settings { transfer, gate, .. } = &*settings;
+        let known = |digest, task: &Task| {
+            let entity_tag = entity_tag(&fingerprint, task, digest);
+            stage.send_modify(|stage| stage.entity_tag = Some(entity_tag));
+        };
+        let file = if render.conditional { None } else { transfer.cached_file(&render.source) };
+        // What is not recognised by its first bytes is looked at as a whole.
+        let file = file.filter(|file| Format::from_content(&file.head).is_some());
+        if let Some(CachedFile { file, size, head }) = &file {
+            let timings = Timings { fetch: Some(began.elapsed()), ..Timings::default() };
+            let task = checked.task(head, Some(&render.source), None)?;
+            checked.admit()?;
+            let source = Payload::File { file: Arc::clone(file), size: *size };
+            if let Some((product, digest)) = self.perform_unread(&checked, &task, source, timings).await? {
+                known(digest, &task);
+                return Ok(product);
+            }
+        }
         let held = intake::fetch(transfer, &render.source, gate, REPLY_PATIENCE, || ()).await?;
         let timings = Timings { fetch: Some(began.elapsed()), ..Timings::default() };
-        let task = checked.task(&held, Some(&render.source))?;
-        let (digested, bytes) = (task.clone(), held.bytes.clone());
-        let digest = move || entity_tag(&fingerprint, &digested, &bytes);
-        let entity_tag = match held.bytes.len() {
-            0..MUCH_TO_DIGEST => digest(),
-            _ => tokio::task::spawn_blocking(digest).await.map_err(|_| broken_off())?,
-        };
-        stage.send_modify(|stage| stage.entity_tag = Some(entity_tag));
+        let task = checked.task(&held.bytes, Some(&render.source), held.media_type.as_deref())?;
+        known(digested(&held.bytes).await?, &task);
         wanted.notified().await;
-        checked.admit()?;
+        // Else it has been admitted before.
+        if file.is_none() {
+            checked.admit()?;
+        }
         self.perform(&checked, task, held, timings).await
     }
+}
+
+/// The digest of a source.
+async fn digested(source: &Bytes) -> Result<u128, Fault> {
+    if source.len() < MUCH_TO_DIGEST {
+        return Ok(digest(source));
+    }
+    let source = source.clone();
+    tokio::task::spawn_blocking(move || digest(&source)).await.map_err(|_| broken_off())
 }
 
 fn key(source: &str, checked: &Checked, fingerprint: &[u8; 32]) -> Key {

@@ -1,0 +1,380 @@
+//! Sequential scans (SOF0, SOF1): each block's samples are made as its coefficients come.
+
+use std::marker::PhantomData;
+
+use fearless_simd::Simd;
+
+use super::bits::{Bits, Unstuffed};
+use super::error::Damage;
+use super::exact;
+use super::geometry::Layout;
+use super::huffman::{AcTable, DcTable, END_OF_BLOCK, LOOKUP_BITS, SKIP_BITS, SkipTable, long_code};
+use super::kernel::{self, Basis, Images, Sink};
+use super::walk::{Blocks, Walk};
+
+/// One component of a scan, with where its samples go.
+pub(super) struct Unit<'p> {
+    pub(super) layout: &'p Layout,
+    /// Its blocks in an MCU, across and down.
+    pub(super) blocks: (usize, usize),
+    pub(super) dc: &'p DcTable,
+    pub(super) ac: &'p AcTable,
+    pub(super) skip: &'p SkipTable,
+    pub(super) basis: &'p Basis,
+    pub(super) plane: &'p mut [u8],
+    /// The last block's DC.
+    pub(super) dc_before: i32,
+}
+
+/// A scan in the making: its first component, by kernel `A`, and the others, by kernel `B`. Naming the kernels as types
+/// keeps each loop small enough for the registers.
+struct Sequential<'u, 'p, S, A, B> {
+    simd: S,
+    first: &'u mut Unit<'p>,
+    others: &'u mut [Unit<'p>],
+    kernels: PhantomData<(A, B)>,
+}
+
+impl<S: Simd, A: Kernel, B: Kernel> Blocks for Sequential<'_, '_, S, A, B> {
+    #[inline(always)]
+    fn restart(&mut self) {
+        self.first.dc_before = 0;
+        self.others.iter_mut().for_each(|unit| unit.dc_before = 0);
+    }
+
+    #[inline(always)]
+    fn mcu(&mut self, bits: &mut Bits<'_>, column: usize, row: usize) {
+        self.first.mcu::<S, A>(self.simd, bits, column, row);
+        for unit in &mut *self.others {
+            unit.mcu::<S, B>(self.simd, bits, column, row);
+        }
+    }
+}
+
+impl Unit<'_> {
+    #[inline(always)]
+    fn mcu<S: Simd, K: Kernel>(&mut self, simd: S, bits: &mut Bits<'_>, column: usize, row: usize) {
+        let window = &self.layout.window;
+        let (across, down) = self.blocks;
+        let (side, stride) = (self.layout.side, self.layout.stride());
+        for y in row * down..(row + 1) * down {
+            for x in column * across..(column + 1) * across {
+                self.dc_before = self.dc_before.wrapping_add(self.dc.next(bits));
+                if window.x.contains(&x) && window.y.contains(&y) {
+                    let to = (y - window.y.start) * side * stride + (x - window.x.start) * side;
+                    let tables = (self.ac, self.skip);
+                    K::block(simd, bits, tables, self.basis, self.dc_before, (&mut self.plane[to..], stride));
+                } else {
+                    skip(bits, self.skip, 1);
+                }
+            }
+        }
+    }
+}
+
+/// Goes through a scan.
+pub(super) fn run<S: Simd>(simd: S, walk: &Walk, data: &Unstuffed, units: &mut [Unit<'_>]) -> Option<Damage> {
+    let images = |unit: &Unit<'_>| match unit.basis.images {
+        Images::One => 1,
+        Images::Two(_) => 2,
+        Images::Four(_) => 4,
+        Images::Eight(_) => 8,
+        Images::TwoExact(_) => 20,
+        Images::FourExact(_) => 40,
+        Images::EightExact(_) => 80,
+    };
+    let (first, others) = units.split_first_mut()?;
+    let kinds = (images(first), others.first().map_or(images(first), images));
+    let alike = others.iter().all(|unit| images(unit) == kinds.1);
+    match kinds {
+        _ if !alike => run_with::<S, Any, Any>(simd, walk, data, first, others),
+        (1, 1) => run_with::<S, One, One>(simd, walk, data, first, others),
+        (1, 2) => run_with::<S, One, Two>(simd, walk, data, first, others),
+        (1, 20) => run_with::<S, One, TwoExact>(simd, walk, data, first, others),
+        (20, 20) => run_with::<S, TwoExact, TwoExact>(simd, walk, data, first, others),
+        (20, 40) => run_with::<S, TwoExact, FourExact>(simd, walk, data, first, others),
+        (40, 40) => run_with::<S, FourExact, FourExact>(simd, walk, data, first, others),
+        (40, 80) => run_with::<S, FourExact, EightExact>(simd, walk, data, first, others),
+        (80, 80) => run_with::<S, EightExact, EightExact>(simd, walk, data, first, others),
+        (2, 20) => run_with::<S, Two, TwoExact>(simd, walk, data, first, others),
+        (2, 40) => run_with::<S, Two, FourExact>(simd, walk, data, first, others),
+        (4, 40) => run_with::<S, Four, FourExact>(simd, walk, data, first, others),
+        (4, 80) => run_with::<S, Four, EightExact>(simd, walk, data, first, others),
+        (8, 80) => run_with::<S, Eight, EightExact>(simd, walk, data, first, others),
+        (2, 2) => run_with::<S, Two, Two>(simd, walk, data, first, others),
+        (2, 4) => run_with::<S, Two, Four>(simd, walk, data, first, others),
+        (4, 4) => run_with::<S, Four, Four>(simd, walk, data, first, others),
+        (4, 8) => run_with::<S, Four, Eight>(simd, walk, data, first, others),
+        (8, 8) => run_with::<S, Eight, Eight>(simd, walk, data, first, others),
+        _ => run_with::<S, Any, Any>(simd, walk, data, first, others),
+    }
+}
+
+#[inline(never)]
+fn run_with<'p, S: Simd, A: Kernel, B: Kernel>(
+    simd: S,
+    walk: &Walk,
+    data: &Unstuffed,
+    first: &mut Unit<'p>,
+    others: &mut [Unit<'p>],
+) -> Option<Damage> {
+    simd.vectorize(
+        #[inline(always)]
+        || walk.run(data, &mut Sequential { simd, first, others, kernels: PhantomData::<(A, B)> }),
+    )
+}
+
+/// Makes a block's samples of its coefficients.
+trait Kernel {
+    /// Reads the AC coefficients, of which 35 bits are there, and stores the samples at the place and with the stride of `to`.
+    fn block<S: Simd>(
+        simd: S,
+        bits: &mut Bits<'_>,
+        tables: (&AcTable, &SkipTable),
+        basis: &Basis,
+        dc: i32,
+        to: (&mut [u8], usize),
+    );
+}
+
+struct One;
+struct Any;
+
+impl Kernel for One {
+    #[inline(always)]
+    fn block<S: Simd>(
+        _: S,
+        bits: &mut Bits<'_>,
+        (_, skipped): (&AcTable, &SkipTable),
+        basis: &Basis,
+        dc: i32,
+        (to, _): (&mut [u8], usize),
+    ) {
+        to[0] = basis.flat(dc);
+        skip(bits, skipped, 1);
+    }
+}
+
+struct Two;
+
+impl Kernel for Two {
+    #[inline(always)]
+    fn block<S: Simd>(
+        simd: S,
+        bits: &mut Bits<'_>,
+        (ac, skipped): (&AcTable, &SkipTable),
+        basis: &Basis,
+        dc: i32,
+        (to, stride): (&mut [u8], usize),
+    ) {
+        let Images::Two(images) = &basis.images else { return };
+        let mut sum = kernel::Two::new(simd, images, basis.start(dc));
+        coefficients(bits, ac, skipped, basis.last, &mut sum);
+        sum.store(to, stride);
+    }
+}
+
+struct TwoExact;
+
+impl Kernel for TwoExact {
+    #[inline(always)]
+    fn block<S: Simd>(
+        _: S,
+        bits: &mut Bits<'_>,
+        (ac, skipped): (&AcTable, &SkipTable),
+        basis: &Basis,
+        dc: i32,
+        (to, stride): (&mut [u8], usize),
+    ) {
+        let Images::TwoExact(quantization) = &basis.images else { return };
+        let mut sum = exact::TwoExact::new(quantization, basis.dequantized(dc));
+        coefficients(bits, ac, skipped, basis.last, &mut sum);
+        sum.store(to, stride);
+    }
+}
+
+struct Four;
+
+impl Kernel for Four {
+    #[inline(always)]
+    fn block<S: Simd>(
+        simd: S,
+        bits: &mut Bits<'_>,
+        (ac, skipped): (&AcTable, &SkipTable),
+        basis: &Basis,
+        dc: i32,
+        (to, stride): (&mut [u8], usize),
+    ) {
+        let Images::Four(images) = &basis.images else { return };
+        let mut sum = kernel::Four::new(simd, images, basis.start(dc));
+        coefficients(bits, ac, skipped, basis.last, &mut sum);
+        sum.store(to, stride);
+    }
+}
+
+struct Eight;
+
+impl Kernel for Eight {
+    #[inline(always)]
+    fn block<S: Simd>(
+        simd: S,
+        bits: &mut Bits<'_>,
+        (ac, skipped): (&AcTable, &SkipTable),
+        basis: &Basis,
+        dc: i32,
+        (to, stride): (&mut [u8], usize),
+    ) {
+        let Images::Eight(images) = &basis.images else { return };
+        let mut sum = kernel::Eight::new(simd, images, basis.start(dc));
+        coefficients(bits, ac, skipped, basis.last, &mut sum);
+        sum.store(to, stride);
+    }
+}
+
+struct FourExact;
+
+impl Kernel for FourExact {
+    #[inline(always)]
+    fn block<S: Simd>(
+        simd: S,
+        bits: &mut Bits<'_>,
+        (ac, skipped): (&AcTable, &SkipTable),
+        basis: &Basis,
+        dc: i32,
+        (to, stride): (&mut [u8], usize),
+    ) {
+        let Images::FourExact(quantization) = &basis.images else { return };
+        let mut block = exact::Exact::<S, 4>::new(simd, quantization, basis.dequantized(dc));
+        coefficients(bits, ac, skipped, basis.last, &mut block);
+        block.store(to, stride);
+    }
+}
+
+struct EightExact;
+
+impl Kernel for EightExact {
+    #[inline(always)]
+    fn block<S: Simd>(
+        simd: S,
+        bits: &mut Bits<'_>,
+        (ac, skipped): (&AcTable, &SkipTable),
+        basis: &Basis,
+        dc: i32,
+        (to, stride): (&mut [u8], usize),
+    ) {
+        let Images::EightExact(quantization) = &basis.images else { return };
+        let mut block = exact::Exact::<S, 8>::new(simd, quantization, basis.dequantized(dc));
+        coefficients(bits, ac, skipped, basis.last, &mut block);
+        block.store(to, stride);
+    }
+}
+
+impl Kernel for Any {
+    #[inline(always)]
+    fn block<S: Simd>(
+        simd: S,
+        bits: &mut Bits<'_>,
+        tables: (&AcTable, &SkipTable),
+        basis: &Basis,
+        dc: i32,
+        to: (&mut [u8], usize),
+    ) {
+        match &basis.images {
+            Images::One => One::block(simd, bits, tables, basis, dc, to),
+            Images::Two(_) => Two::block(simd, bits, tables, basis, dc, to),
+            Images::TwoExact(_) => TwoExact::block(simd, bits, tables, basis, dc, to),
+            Images::FourExact(_) => FourExact::block(simd, bits, tables, basis, dc, to),
+            Images::EightExact(_) => EightExact::block(simd, bits, tables, basis, dc, to),
+            Images::Four(_) => Four::block(simd, bits, tables, basis, dc, to),
+            Images::Eight(_) => Eight::block(simd, bits, tables, basis, dc, to),
+        }
+    }
+}
+
+/// The block's AC coefficients up to `last` go to `sink`, the others nowhere.
+#[inline(always)]
+fn coefficients(
+    bits: &mut Bits<'_>,
+    table: &AcTable,
+    skipped: &SkipTable,
+    last: usize,
+    sink: &mut impl Sink,
+) {
+    let mut k = 1;
+    // 35 bits are enough for a long code.
+    let mut codes = 1;
+    'refill: while k <= last {
+        for _ in 0..codes {
+            let entry = table.entries[bits.peek(LOOKUP_BITS) & (table.entries.len() - 1)];
+            let length = entry & 0xFF;
+            if length == 0 {
+                let (after, symbol, value) = long_code(*bits, &table.symbols);
+                *bits = after;
+                let run = usize::from(symbol >> 4);
+                if symbol & 15 == 0 && run != 15 {
+                    return;
+                }
+                // A value behind a run beyond the end is libjpeg's last coefficient.
+                k += run;
+                bits.corrupt |= k > 63;
+                sink.put(k.min(63), value);
+                k += 1;
+                break;
+            }
+            let value = bits.value(length, entry >> 16);
+            bits.consume(length);
+            let run = (entry >> 8 & 0xFF) as usize;
+            k += run;
+            if k > 63 {
+                if run != END_OF_BLOCK {
+                    bits.corrupt = true;
+                    sink.put(63, value);
+                }
+                return;
+            }
+            sink.put(k, value);
+            k += 1;
+            if k > last {
+                break 'refill;
+            }
+        }
+        bits.refill();
+        // 56 bits are enough for a short code and a long one.
+        codes = 2;
+    }
+    if k < 64 {
+        bits.refill();
+        skip(bits, skipped, k);
+    }
+}
+
+/// Passes over the block's coefficients from position `k` on. At least 28 bits must be there.
+#[inline(always)]
+fn skip(bits: &mut Bits<'_>, table: &SkipTable, mut k: usize) {
+    loop {
+        let entry = u32::from(table.entries[bits.peek(SKIP_BITS) & (table.entries.len() - 1)]);
+        let (length, ends, count) = (entry & 31, (entry >> 5 & 1) as usize, (entry >> 6) as usize);
+        // Once the block is full, no end of block follows: what looks like one is the next block's.
+        if length == 0 || k + count + ends > 64 {
+            bits.refill();
+            let (after, symbol, _) = long_code(*bits, &table.symbols);
+            *bits = after;
+            let run = usize::from(symbol >> 4);
+            if symbol & 15 == 0 && run != 15 {
+                return;
+            }
+            k += run + 1;
+            bits.corrupt |= k > 64;
+        } else {
+            bits.consume(length);
+            k += count;
+            if ends != 0 {
+                return;
+            }
+        }
+        if k >= 64 {
+            return;
+        }
+        bits.refill();
+    }
+}

@@ -1,0 +1,45 @@
+//! Pixels into a JPEG, by imgserve-jpeg.
+
+use std::cell::RefCell;
+
+use imgserve_jpeg::{Color, EncodeScratch};
+use imgserve_sdk::{Image, ImageRef, PixelFormat};
+
+use super::super::{CodecError, EncodeOptions, Format, convert::convert_over, decode::KEPT_BYTES};
+
+/// From this quality on, colour is kept at full resolution.
+const FULL_CHROMA_QUALITY: u8 = 90;
+thread_local! {
+    static SCRATCH: RefCell<EncodeScratch> = RefCell::default();
+}
+
+pub(in super::super) fn encode(image: ImageRef<'_>, options: &EncodeOptions) -> Result<Vec<u8>, CodecError> {
+    let flat = match image.format() {
+        PixelFormat::Gray8 | PixelFormat::Rgb8 => None,
+        PixelFormat::Rgba8 | PixelFormat::Rgba16 => {
+            Some(convert_over(image, PixelFormat::Rgb8, options.background))
+        }
+    };
+    let image = flat.as_ref().map_or(image, Image::as_ref);
+    let color = if image.format() == PixelFormat::Gray8 { Color::Gray } else { Color::Rgb };
+    let side = |side: u32| u16::try_from(side).map_err(encode_error);
+    let (width, height) = (side(image.width())?, side(image.height())?);
+    let options = imgserve_jpeg::EncodeOptions {
+        quality: options.quality,
+        subsample_chroma: options.quality < FULL_CHROMA_QUALITY,
+        progressive: options.progressive,
+    };
+    let mut file = Vec::new();
+    SCRATCH.with_borrow_mut(|scratch| {
+        let done = imgserve_jpeg::encode(image.data(), width, height, color, &options, scratch, &mut file);
+        if scratch.bytes() > KEPT_BYTES {
+            *scratch = EncodeScratch::default();
+        }
+        done.map_err(encode_error)
+    })?;
+    Ok(file)
+}
+
+fn encode_error(error: impl std::fmt::Display) -> CodecError {
+    CodecError::encode(Format::Jpeg, error)
+}

@@ -1,0 +1,33 @@
+//! `[codec]`: how images are read and written, where there is a choice between time and quality.
+
+use serde::{Deserialize, Serialize};
+
+/// `[codec]`; documented in `defaults.toml`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Codec {
+    pub profile: Profile,
+    pub damaged: Damaged,
+}
+
+/// What an operation's work is done for. A request cannot choose: what it costs is the operator's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Time: pixels are averaged as they are, a JPEG is decoded at the smallest scale that suffices and written as baseline.
+    #[default]
+    Fast,
+    /// Quality: pixels are averaged in linear light, a JPEG is decoded at a scale that leaves twice the target's pixels and
+    /// written as progressive.
+    Best,
+}
+
+/// What becomes of a source that is cut off or otherwise damaged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Damaged {
+    /// It is unreadable.
+    #[default]
+    Refuse,
+    /// What is there is shown, and the client is told.
+    Repair,
+}

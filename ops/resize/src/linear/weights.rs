@@ -1,0 +1,160 @@
+//! Which source pixels make a pixel of the result, and how much of each: the filters, and windows of normalised weights along
+//! one direction. Everything is as fast_image_resize (and Pillow) has it, so that averaging in linear light or not is the
+//! only difference.
+
+use std::f64::consts::PI;
+use std::ops::Range;
+
+use crate::args::Filter;
+
+/// The windows of all pixels along one direction.
+#[derive(Debug)]
+pub(super) struct Windows {
+    /// The source pixel that each window begins with.
+    firsts: Vec<usize>,
+    /// One window's after the other's.
+    weights: Vec<f32>,
+    /// Weights of each window: as many as the longest needs, some of them 0.
+    length: usize,
+}
+
+impl Windows {
+    /// The windows of `count` pixels that show `length` source pixels from `start` on, of a source that has `all`.
+    pub(super) fn new(filter: Filter, (start, length): (f64, f64), all: u32, count: u32) -> Self {
+        let scale = length / f64::from(count);
+        let widened = scale.max(1.0);
+        let radius = support(filter) * widened;
+        let centre = |index: u32| start + (f64::from(index) + 0.5) * scale;
+        let bounds = |index: u32| {
+            let first = (centre(index) - radius).floor().clamp(0.0, f64::from(all - 1));
+            let end = (centre(index) + radius).ceil().clamp(first + 1.0, f64::from(all));
+            (first as usize, end as usize)
+        };
+        let longest = (0..count).map(bounds).map(|(first, end)| end - first).max().unwrap_or(1);
+        // The last window's end: beyond it nothing needs to be there.
+        let end = bounds(count.saturating_sub(1)).1.max(longest);
+        let mut windows = Self { firsts: Vec::new(), weights: Vec::new(), length: longest };
+        windows.firsts.reserve_exact(count as usize);
+        windows.weights.reserve_exact(count as usize * longest);
+        let mut values: Vec<f64> = Vec::with_capacity(longest);
+        for index in 0..count {
+            let first = bounds(index).0.min(end - longest);
+            let distance = |at: usize| (at as f64 + 0.5 - centre(index)) / widened;
+            values.clear();
+            values.extend((first..first + longest).map(|at| value(filter, distance(at))));
+            let sum: f64 = values.iter().sum();
+            windows.firsts.push(first);
+            windows.weights.extend(values.iter().map(|value| (value / sum) as f32));
+        }
+        windows
+    }
+
+    /// How many pixels.
+    pub(super) fn count(&self) -> usize {
+        self.firsts.len()
+    }
+
+    /// Weights of each window.
+    pub(super) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// The first source pixel of a pixel's window, and the weights from there on.
+    #[inline(always)]
+    pub(super) fn at(&self, index: usize) -> (usize, &[f32]) {
+        (self.firsts[index], &self.weights[index * self.length..][..self.length])
+    }
+
+    /// All source pixels that are in a window.
+    pub(super) fn span(&self) -> Range<usize> {
+        let last = |first: &usize| first + self.length;
+        self.firsts.first().copied().unwrap_or_default()..self.firsts.last().map_or(0, last)
+    }
+}
+
+/// Most weights that a window has.
+pub(super) fn most_weights(filter: Filter, length: f64, count: u32) -> u64 {
+    2 * (support(filter) * (length / f64::from(count)).max(1.0)).ceil() as u64 + 1
+}
+
+/// From how far away a filter takes pixels, in pixels of the result (of the source, if it is enlarged).
+fn support(filter: Filter) -> f64 {
+    match filter {
+        Filter::Nearest => 0.5,
+        Filter::Bilinear | Filter::Hamming => 1.0,
+        Filter::CatmullRom | Filter::Mitchell => 2.0,
+        Filter::Gaussian | Filter::Lanczos3 => 3.0,
+    }
+}
+
+/// A filter's value at a distance.
+fn value(filter: Filter, distance: f64) -> f64 {
+    let x = distance.abs();
+    if x >= support(filter) {
+        return 0.0;
+    }
+    match filter {
+        Filter::Nearest => 1.0,
+        Filter::Bilinear => 1.0 - x,
+        Filter::Hamming => (0.54 + 0.46 * (PI * x).cos()) * sinc(x),
+        Filter::CatmullRom if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
+        Filter::CatmullRom => ((2.5 - 0.5 * x) * x - 4.0) * x + 2.0,
+        Filter::Mitchell if x < 1.0 => (7.0 / 6.0 * x - 2.0) * x * x + 8.0 / 9.0,
+        Filter::Mitchell => ((2.0 - 7.0 / 18.0 * x) * x - 10.0 / 3.0) * x + 16.0 / 9.0,
+        // A standard deviation of half a pixel.
+        Filter::Gaussian => (-2.0 * x * x).exp(),
+        Filter::Lanczos3 => sinc(x) * sinc(x / 3.0),
+    }
+}
+
+fn sinc(x: f64) -> f64 {
+    if x == 0.0 { 1.0 } else { (PI * x).sin() / (PI * x) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILTERS: [Filter; 6] = [
+        Filter::Bilinear,
+        Filter::Hamming,
+        Filter::CatmullRom,
+        Filter::Mitchell,
+        Filter::Gaussian,
+        Filter::Lanczos3,
+    ];
+
+    #[test]
+    fn weights_add_up_to_one_and_stay_inside() {
+        for filter in FILTERS {
+            for (start, length, all, count) in [
+                (0.0, 100.0, 100, 7),
+                (0.0, 3.0, 3, 50),
+                (10.25, 40.5, 100, 40),
+                (0.0, 1.0, 1, 1),
+                (99.5, 0.5, 100, 1),
+            ] {
+                let windows = Windows::new(filter, (start, length), all, count);
+                for index in 0..count as usize {
+                    let (first, weights) = windows.at(index);
+                    let sum: f32 = weights.iter().sum();
+                    assert!((sum - 1.0).abs() < 1e-5, "{filter:?} {start} {length} {count}: {sum}");
+                    assert!(first + weights.len() <= all as usize && !weights.is_empty());
+                    assert!(weights.len() as u64 <= most_weights(filter, length, count));
+                    assert!(windows.span().contains(&first));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_window_lies_around_its_pixels_centre() {
+        for filter in FILTERS {
+            let windows = Windows::new(filter, (0.0, 300.0), 300, 100);
+            let (first, weights) = windows.at(50);
+            let weighted = |(index, weight): (usize, &f32)| (first + index) as f64 * f64::from(*weight);
+            let centre: f64 = weights.iter().enumerate().map(weighted).sum();
+            assert!((centre - 151.0).abs() < 1e-3, "{filter:?}: {centre}");
+        }
+    }
+}

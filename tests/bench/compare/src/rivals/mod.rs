@@ -1,0 +1,89 @@
+//! The servers that are compared: how each is installed, started and asked for a picture.
+//!
+//! All read their sources from the same folder of local files, which is what each of them does fastest; each is asked for
+//! JPEGs of the same quality, keeps no results, and works on as many pictures at once as there are cores. Everything that is
+//! installed goes into one folder.
+
+mod imgserve;
+mod oximg;
+mod process;
+mod sharp;
+mod thumbor;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+pub use process::{Listens, Server};
+
+/// What all contenders have in common.
+#[derive(Clone, Debug)]
+pub struct Ground {
+    /// Where rivals are installed, and where logs go.
+    pub folder: PathBuf,
+    /// Where the sources are.
+    pub sources: PathBuf,
+    /// Pictures that are worked on at once.
+    pub cores: usize,
+    /// Quality of the JPEGs.
+    pub quality: u8,
+    /// Our program; built when it is not given.
+    pub imgserve: Option<PathBuf>,
+    /// Whether what is missing is installed.
+    pub install: bool,
+}
+
+/// What a server is asked for: a source's name, and the width and height of a box.
+type Path = Box<dyn Fn(&str, u32) -> String>;
+
+/// A server that can be started.
+pub struct Contender {
+    /// As it is called in tables.
+    pub name: String,
+    /// What starts it.
+    pub command: Command,
+    /// Where it will listen.
+    pub listens: Listens,
+    /// A JPEG of a JPEG, fitted into a square box.
+    pub picture: Path,
+    /// A PNG of an SVG, of just that width and height; of those that draw.
+    pub drawing: Option<Path>,
+    /// Whether this is one of several ways to run the same server, of which only the fastest goes on.
+    pub variant_of: Option<&'static str>,
+}
+
+impl std::fmt::Debug for Contender {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Contender").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// All that can be had of those whose names `wanted` holds (all when it is empty), ours first; says what is missing for the
+/// others.
+///
+/// # Errors
+/// When ours cannot be had.
+pub async fn contenders(ground: &Ground, wanted: &[String]) -> Result<Vec<Contender>, String> {
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+    std::fs::create_dir_all(&ground.folder)
+        .map_err(|error| format!("{}: {error}", ground.folder.display()))?;
+    let mut all = imgserve::contenders(ground).await?;
+    let mut take = |name: &str, found: Result<Vec<Contender>, String>| match found {
+        Ok(found) => all.extend(found),
+        Err(reason) => println!("without {name}: {reason}"),
+    };
+    if is_wanted("oximg") {
+        take("oximg", oximg::contenders(ground).await);
+    }
+    if is_wanted("sharp") {
+        take("sharp", sharp::contenders(ground).await);
+    }
+    if is_wanted("thumbor") {
+        take("thumbor", thumbor::contenders(ground).await);
+    }
+    Ok(all)
+}
+
+/// What to say when something would have to be installed and may not be.
+fn not_installed(ground: &Ground) -> Result<(), String> {
+    if ground.install { Ok(()) } else { Err("it is not installed, and --no-install was given".to_owned()) }
+}
