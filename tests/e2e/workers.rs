@@ -16,11 +16,12 @@ fn endless() -> String {
     )
 }
 
-/// Nested translucent groups, each of which needs a canvas of its own while it is drawn.
+/// Nested translucent groups, each of which needs a canvas of its own while resvg draws it, as it does what has a mask.
 fn greedy() -> String {
     let (open, close) = ("<g opacity='0.9'>".repeat(60), "</g>".repeat(60));
     format!(
-        "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'>{open}<rect width='9' height='9'/>{close}</svg>"
+        "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><mask id='m'><rect width='9' height='9' fill='#fff'/>\
+         </mask>{open}<rect width='9' height='9' mask='url(#m)'/>{close}</svg>"
     )
 }
 

@@ -72,8 +72,7 @@ impl Scale {
 /// How several samples become one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reduction {
-    /// Each is the mean of those it stands for, as in libjpeg-turbo: identical to it at [`Scale::Eighth`], within 1 at the
-    /// others.
+    /// Each is the mean of those it stands for, as in libjpeg-turbo and identical to it.
     #[default]
     Mean,
     /// The lowest frequencies of each block alone, as in IJG's libjpeg from version 7 on. Sharper, and faster: most of the

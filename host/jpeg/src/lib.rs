@@ -26,10 +26,10 @@
 //! ```
 //!
 //! # Accuracy
-//! With [`Reduction::Mean`] pictures are those of libjpeg-turbo: the same at 1/8; at the other scales each component
-//! is within 1, because its transforms are computed here in floating point instead of with 13 bits. In RGB that may become
-//! 3, since blue has 1.772 times a chroma sample's difference. Interpolation of chroma and the conversion of colours are
-//! the same to the last bit. [`Reduction::Lowest`] is IJG libjpeg's way of scaling instead.
+//! With [`Reduction::Mean`] pictures are those of libjpeg-turbo to the last bit, at every scale: its integer transforms
+//! (`islow` and the reduced ones), its interpolation of chroma ("fancy upsampling"), its conversion of colours.
+//! [`Reduction::Lowest`] is IJG libjpeg's way of scaling instead, in floating point: at 1/1 a component's sample is within 1
+//! of libjpeg-turbo's, which in RGB may become 3, since blue has 1.772 times a chroma sample's difference.
 //!
 //! # What is not decoded
 //! [`Unsupported`] lists it; the caller may have another decoder for it. Colour profiles and the orientation are not looked

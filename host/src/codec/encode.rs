@@ -18,8 +18,9 @@ pub(crate) enum Loops {
 pub(crate) struct EncodeOptions {
     /// 1 (smallest) to 100 (best), for JPEG and WebP; PNG and GIF have no such choice. Out of range is clamped.
     pub quality: u8,
-    /// Whether a JPEG is written so that it is seen roughly at first and finer as it arrives. Smaller, and slower to write.
-    pub progressive: bool,
+    /// Whether time is spent on a smaller file: a progressive JPEG, which is also seen roughly at first and finer as it
+    /// arrives, and libwebp's effort 4 instead of 2.
+    pub thorough: bool,
     /// How often an animation is played.
     pub loops: Loops,
     /// What alpha is flattened over where the format has none (JPEG).
@@ -27,9 +28,9 @@ pub(crate) struct EncodeOptions {
 }
 
 impl Default for EncodeOptions {
-    /// Quality 80, baseline, played once, over white.
+    /// Quality 80, quickly, played once, over white.
     fn default() -> Self {
-        Self { quality: 80, progressive: false, loops: Loops::Times(1), background: WHITE }
+        Self { quality: 80, thorough: false, loops: Loops::Times(1), background: WHITE }
     }
 }
 

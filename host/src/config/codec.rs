@@ -13,11 +13,12 @@ pub struct Codec {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
-    /// Time: pixels are averaged as they are, a JPEG is decoded at the smallest scale that suffices and written as baseline.
+    /// Time: pixels are averaged as they are, a JPEG is decoded at the smallest scale that suffices and written as baseline,
+    /// a WebP is written with an effort of 2.
     #[default]
     Fast,
     /// Quality: pixels are averaged in linear light, a JPEG is decoded at a scale that leaves twice the target's pixels and
-    /// written as progressive.
+    /// written as progressive, a WebP is written with an effort of 4.
     Best,
 }
 

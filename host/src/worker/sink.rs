@@ -62,8 +62,8 @@ impl<'a> Sink<'a> {
             Some(encoder) => encoder,
             None => {
                 let (quality, loops) = (self.task.quality, self.loops);
-                let progressive = self.task.steps.last().is_some_and(|step| step.profile == Profile::Best);
-                let options = EncodeOptions { quality, progressive, loops, ..EncodeOptions::default() };
+                let thorough = self.task.steps.last().is_some_and(|step| step.profile == Profile::Best);
+                let options = EncodeOptions { quality, thorough, loops, ..EncodeOptions::default() };
                 let new =
                     Encoder::new(format, &options, image.width(), image.height()).map_err(codec_fault)?;
                 self.encoder.insert(new)

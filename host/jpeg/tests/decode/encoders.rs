@@ -110,9 +110,10 @@ fn every_subsampling() {
             };
             let file = encoded(ColorType::Rgb, (128, 96), set);
             let tolerance = |scale| match scale {
-                Scale::Eighth => f64::from(12 * h * v),
-                Scale::Quarter => f64::from(6 * h * v).max(12.0),
-                _ => 12.0,
+                Scale::Eighth => f64::from(16 * h * v),
+                Scale::Quarter => f64::from(10 * h * v).max(20.0),
+                Scale::Half => f64::from(4 * h * v).max(12.0),
+                Scale::Full => 12.0,
             };
             check(&file, tolerance, &format!("{h}x{v}"));
         }

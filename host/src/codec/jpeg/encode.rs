@@ -27,7 +27,7 @@ pub(in super::super) fn encode(image: ImageRef<'_>, options: &EncodeOptions) -> 
     let options = imgserve_jpeg::EncodeOptions {
         quality: options.quality,
         subsample_chroma: options.quality < FULL_CHROMA_QUALITY,
-        progressive: options.progressive,
+        progressive: options.thorough,
     };
     let mut file = Vec::new();
     SCRATCH.with_borrow_mut(|scratch| {

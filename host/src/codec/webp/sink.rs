@@ -28,7 +28,7 @@ impl Sink {
         width: u32,
         height: u32,
     ) -> Result<Self, CodecError> {
-        let config = libwebp::Config::new(options.quality)?;
+        let config = libwebp::Config::new(options.quality, options.thorough)?;
         Ok(Self { config, loops: options.loops, size: (width, height), pushed: Pushed::Nothing, clock: 0 })
     }
 
