@@ -131,10 +131,12 @@ impl Format {
         matches!(self, Self::Gif | Self::WebP)
     }
 
-    /// The longest side in pixels that is written: the format's own limit, except for PNG, whose 2³¹−1 is of no use.
+    /// The longest side in pixels that is written: the format's own limit, except for PNG, whose 2³¹−1 is of no use, and
+    /// JPEG, of which libjpeg and all browsers read no more than 65500.
     pub(crate) const fn max_side(self) -> u32 {
         match self {
             Self::WebP => 16_383,
+            Self::Jpeg => 65_500,
             _ => 65_535,
         }
     }

@@ -315,7 +315,7 @@ impl Decoder<'_> {
             units.push(Unit { layout, blocks, dc, ac, skip, basis, plane, dc_before: 0 });
         }
         let walk = Walk::new(scan, &self.geometry, self.tables.restart_interval);
-        segments.at += unstuffed.read(segments.rest(), walk.most_pieces());
+        segments.at += unstuffed.read(segments.rest(), walk.most());
         let damage = sequential::run(simd, &walk, unstuffed, &mut units);
         self.note_scan(damage, segments);
         Ok(())
@@ -388,7 +388,7 @@ impl Decoder<'_> {
     fn progressive_scan(&mut self, scan: &Scan, segments: &mut Segments<'_>) -> Result<(), DecodeError> {
         let Scratch { coefficients, unstuffed, cache, .. } = &mut *self.scratch;
         let walk = Walk::new(scan, &self.geometry, self.tables.restart_interval);
-        segments.at += unstuffed.read(segments.rest(), walk.most_pieces());
+        segments.at += unstuffed.read(segments.rest(), walk.most());
         let (low, blocks) = (scan.low, walk::blocks_per_mcu(scan, &self.geometry));
         let (index, _, ac) = scan.components[0];
         let damage = if scan.start == 0 {

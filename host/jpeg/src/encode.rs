@@ -243,7 +243,7 @@ impl Picture<'_> {
     #[inline(always)]
     fn transform<S: Simd>(&self, simd: S, scratch: &mut EncodeScratch) {
         let EncodeScratch { stripe, coefficients, .. } = scratch;
-        for (component, coefficients) in coefficients.iter_mut().enumerate() {
+        for (component, coefficients) in coefficients.iter_mut().enumerate().take(self.layout.components()) {
             let down = self.layout.mcus_down * self.layout.blocks(component);
             coefficients.reset(self.layout.mcus_across * self.layout.blocks(component), down);
         }

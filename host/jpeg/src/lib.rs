@@ -41,7 +41,7 @@
 //! Runs beyond the end of a block are damage here; libjpeg does not notice them.
 //!
 //! # Hostile files
-//! Memory: the file's data once more, three bytes a pixel of each component for a progressive file and one for others, and
+//! Memory: a scan's data once more (and the half of it while it is gathered), three bytes a pixel of each component for a progressive file and one for others, and
 //! the picture; a file of a few bytes may claim 65535 × 65535 pixels, hence [`DecodeOptions::max_pixels`]. Time: scans end with their
 //! data, so that it is linear in the file's length and the pixels; but a progressive scan may say in two bytes that 32767
 //! blocks have nothing new, hence [`DecodeOptions::max_scans`]: the worst file costs about as much as a hundred

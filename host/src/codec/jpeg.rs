@@ -96,6 +96,8 @@ fn scale(size: (u32, u32), min_scale: Option<f64>) -> Scale {
 fn options(scale: Scale, region: Option<Region>) -> DecodeOptions {
     let mut options = DecodeOptions::at(scale).reduced_by(Reduction::Lowest);
     (options.region, options.max_scans) = (region, MAX_SCANS);
+    // The header's size was checked by whoever probed the file.
+    options.max_pixels = u64::MAX;
     options
 }
 
@@ -117,7 +119,10 @@ pub(super) fn decode(
     let options = options(scale(header.coded_size(), min_scale), region);
     let mut damage = None;
     let (width, height, data) = match decode_by(bytes, &options, &mut damage) {
-        Err(DecodeError::Unsupported(imgserve_jpeg::Unsupported::Scans)) => {
+        Err(DecodeError::Unsupported(unsupported))
+            if unsupported == imgserve_jpeg::Unsupported::Scans
+                || markers::scans(bytes) > MAX_SCANS as usize =>
+        {
             return Err(malformed(format!("more than {MAX_SCANS} scans")));
         }
         Err(DecodeError::Unsupported(_)) => fall_back(bytes, &markers, frame, &options)?,

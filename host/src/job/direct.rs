@@ -135,6 +135,11 @@ impl Service {
         }
     }
 
+    /// A place among the calls that are worked on.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        permit(&self.direct.slots, 1, TURN_PATIENCE, "[transfer] max_transfers").await
+    }
+
     /// Plans and runs a task, when it is its turn.
     async fn perform(
         &self,
@@ -143,7 +148,7 @@ impl Service {
         source: Held,
         mut timings: Timings,
     ) -> Result<Product, Fault> {
-        let slot = permit(&self.direct.slots, 1, TURN_PATIENCE, "[transfer] max_transfers").await?;
+        let slot = self.turn().await?;
         let result = match attempt(checked, &task, source.bytes.clone().into(), &mut timings).await? {
             Attempt::Done(outcome) => outcome,
             Attempt::Planned(prepared) => {
@@ -156,16 +161,15 @@ impl Service {
         Ok(self.product(checked, &task, result, slot, timings))
     }
 
-    /// The same for a source that nobody but the worker reads, with the source's digest; none when such a source does not
+    /// The same in its turn for a source that nobody but the worker reads, with the source's digest; none when such a source does not
     /// suffice.
     async fn perform_unread(
         &self,
         checked: &Checked,
         task: &Task,
         source: Payload,
-        mut timings: Timings,
+        (mut timings, slot): (Timings, OwnedSemaphorePermit),
     ) -> Result<Option<(Product, u128)>, Fault> {
-        let slot = permit(&self.direct.slots, 1, TURN_PATIENCE, "[transfer] max_transfers").await?;
         match attempt(checked, task, source, &mut timings).await? {
             Attempt::Done(result) => {
                 let digest = result.digest;

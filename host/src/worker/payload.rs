@@ -22,6 +22,14 @@ pub(crate) enum Payload {
 impl Payload {
     /// Without any bytes.
     pub(super) const NONE: Self = Self::Bytes(Bytes::new());
+
+    /// In bytes.
+    pub(super) fn length(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File { size, .. } => *size,
+        }
+    }
 }
 
 impl From<Bytes> for Payload {

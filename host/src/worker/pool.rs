@@ -227,9 +227,16 @@ impl Pool {
         progress: Arc<dyn Fn(f32) + Send + Sync>,
     ) -> Result<Attempt, Fault> {
         let time_ms = self.shared.config.workers.run_timeout_ms;
-        let within = self.shared.unplanned;
+        let (limit_mb, length) = (self.shared.config.workers.memory_limit_mb, source.length());
+        if length > limit_mb << 20 {
+            let need = length >> 20;
+            let text = format!("the source alone has {need} MiB ([workers] memory_limit_mb = {limit_mb})");
+            return Err(Fault::new(FaultKind::LimitExceeded, text));
+        }
+        let within = self.shared.unplanned.max(length);
         let digest = matches!(source, Payload::File { .. });
-        let request = Request::Direct { task, within, digest, time_ms };
+        let plan_ms = self.shared.config.workers.prepare_timeout_ms;
+        let request = Request::Direct { task, within, digest, plan_ms, time_ms };
         match self.long(request, time_ms, source, (priority, within), progress).await? {
             (Reply::Prepared(prepared), _) => Ok(Attempt::Planned(prepared)),
             (Reply::Done { results, digest, plan_us, work_us, .. }, bytes) if results.len() == 1 => {

@@ -44,6 +44,8 @@ pub(crate) enum Request {
         within: u64,
         /// Whether the source's digest is wanted.
         digest: bool,
+        /// How long a plugin in a sandbox may plan.
+        plan_ms: u64,
         /// How long all of it may take before the server ends the worker.
         time_ms: u64,
     },

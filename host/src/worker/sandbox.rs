@@ -77,6 +77,9 @@ const DENIED: [libc::c_long; 59] = [
     libc::SYS_personality,
 ];
 
+/// What is newer than `libc` here, and has the same number everywhere: setxattrat, removexattrat, file_setattr.
+const DENIED_NEW: [libc::c_long; 3] = [463, 466, 469];
+
 /// What other architectures do not have, or `libc` does not name for them.
 #[cfg(target_arch = "x86_64")]
 const DENIED_X86_64: [libc::c_long; 9] = [
@@ -153,6 +156,7 @@ fn no_programs() -> Result<(), seccompiler::Error> {
     let thread = libc::CLONE_THREAD as u64;
     rules.insert(libc::SYS_clone, when(SeccompCmpOp::MaskedEq(thread), 0)?);
     #[cfg(target_arch = "x86_64")]
+    rules.extend(DENIED_NEW.map(|number| (number, Vec::new())));
     rules.extend(DENIED_X86_64.map(|number| (number, Vec::new())));
     deny(rules, libc::EPERM)?;
     // Its flags lie in memory, where a filter cannot look; libraries then take `clone`.

@@ -157,11 +157,12 @@ fn perform(worker: &Worker, request: Request, payload: Vec<u8>) -> (Reply, Vec<V
             worker.begin(time_ms);
             Ok(done(worker.run(&tasks, payload)?, (began, began), None))
         }
-        Request::Direct { task, within, digest, time_ms } => {
-            worker.begin(time_ms);
+        Request::Direct { task, within, digest, plan_ms, time_ms } => {
+            worker.begin(plan_ms.min(time_ms));
             if let Some(prepared) = worker.too_much(&task, &payload, within)? {
                 return Ok((Reply::Prepared(prepared), Vec::new()));
             }
+            worker.begin(time_ms);
             let planned = Instant::now();
             let digest = digest.then(|| crate::digest::digest(&payload));
             Ok(done(worker.run(&[task], payload)?, (began, planned), digest))

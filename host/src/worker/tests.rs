@@ -161,7 +161,8 @@ async fn a_direct_call_is_planned_and_done_in_one_go_unless_it_takes_too_much() 
     // Too large for the socket's buffer.
     let source = samples::encoded(1600, 1200, ImageFormat::Bmp);
     assert!(source.len() > 1 << 20);
-    let direct = |task, within| Request::Direct { task, within, digest: false, time_ms: 60_000 };
+    let direct =
+        |task, within| Request::Direct { task, within, digest: false, plan_ms: 60_000, time_ms: 60_000 };
     let (reply, bytes) = ask(&mut wire, direct(resize(20, 10, Format::Png), 1 << 30), &source).await;
     let Reply::Done { results, decoded: 1, .. } = reply else { panic!("{reply:?}") };
     assert_eq!((results.len(), size(&bytes)), (1, (20, 10)));
@@ -181,7 +182,8 @@ async fn a_direct_call_is_planned_and_done_in_one_go_unless_it_takes_too_much() 
     file.write_all(&source).unwrap();
     let payload = Payload::File { file: Arc::new(file.into()), size: source.len() as u64 };
     let small = resize(20, 10, Format::Png);
-    let request = Request::Direct { task: small, within: needed, digest: true, time_ms: 60_000 };
+    let request =
+        Request::Direct { task: small, within: needed, digest: true, plan_ms: 60_000, time_ms: 60_000 };
     let (reply, of_file) = wire.ask(&request, &payload, std::future::pending(), |_| {}).await.unwrap();
     let Reply::Done { digest, .. } = reply else { panic!("{reply:?}") };
     assert_eq!((digest, &of_file), (Some(crate::digest::digest(&source)), runs[0].as_ref().unwrap()));

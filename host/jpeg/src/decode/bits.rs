@@ -28,11 +28,11 @@ impl Unstuffed {
     }
 
     /// Takes in the data that `bytes` begin with and gives its length: up to a marker other than a restart, or all. Of
-    /// more than `most_pieces` only the length is wanted.
+    /// more than `most_pieces` or `most_bytes` only the length is wanted.
     ///
     /// Codes that are no markers of T.81 end a piece, as in libjpeg: something was overwritten, and what follows has no
     /// known place until the next restart.
-    pub(super) fn read(&mut self, bytes: &[u8], most_pieces: usize) -> usize {
+    pub(super) fn read(&mut self, bytes: &[u8], (most_pieces, most_bytes): (usize, usize)) -> usize {
         self.data.clear();
         self.pieces.clear();
         let (mut at, mut start, mut restart, mut lost) = (0, 0, None, false);
@@ -40,7 +40,13 @@ impl Unstuffed {
             let found = at + length;
             let code = bytes.get(found + 1).copied();
             if !lost {
-                self.data.extend_from_slice(&bytes[at..found + usize::from(code == Some(0))]);
+                let piece = &bytes[at..found + usize::from(code == Some(0))];
+                let room = most_bytes.saturating_sub(self.data.len());
+                self.data.extend_from_slice(&piece[..piece.len().min(room)]);
+                if piece.len() > room {
+                    self.pieces.push(Piece { range: start..self.data.len(), restart });
+                    return found + data_length(&bytes[found..]);
+                }
             }
             at = match code {
                 Some(0) => found + 2,
@@ -65,7 +71,8 @@ impl Unstuffed {
             };
         }
         if !lost {
-            self.data.extend_from_slice(&bytes[at..]);
+            let room = most_bytes.saturating_sub(self.data.len());
+            self.data.extend_from_slice(&bytes[at..bytes.len().min(at + room)]);
         }
         self.pieces.push(Piece { range: start..self.data.len(), restart });
         bytes.len()
@@ -174,14 +181,20 @@ mod tests {
     fn stuffing_goes_and_restarts_part() {
         let mut unstuffed = Unstuffed::default();
         let bytes = [1, 0xFF, 0, 2, 0xFF, 0xD3, 3, 0xFF, 0xFF, 0xD4, 0xFF, 0, 0xFF, 0xD9, 9];
-        assert_eq!(unstuffed.read(&bytes, 9), 12);
+        assert_eq!(unstuffed.read(&bytes, (9, 99)), 12);
         assert_eq!(unstuffed.data, [1, 0xFF, 2, 3, 0xFF]);
         assert_eq!(
             unstuffed.pieces,
             [(0..3, None), (3..4, Some(3)), (4..5, Some(4))].map(|(range, restart)| Piece { range, restart })
         );
         assert_eq!(data_length(&bytes), 12);
-        assert_eq!(unstuffed.read(&[5, 0xFF], 9), 1, "a lone 0xFF at the end is the beginning of a marker");
+        assert_eq!(unstuffed.read(&bytes, (9, 4)), 12, "the length is that of all");
+        assert_eq!(unstuffed.data, [1, 0xFF, 2, 3]);
+        assert_eq!(
+            unstuffed.read(&[5, 0xFF], (9, 99)),
+            1,
+            "a lone 0xFF at the end is the beginning of a marker"
+        );
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub enum Damage {
     /// Restart markers are missing or out of order.
     #[error("restart markers are out of order")]
     Restart,
-    /// Components or scans of a progressive file that never came.
+    /// Components that never came. Scans that would have refined a picture may be missing without a trace.
     #[error("scans are missing")]
     MissingScan,
 }

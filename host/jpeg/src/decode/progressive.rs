@@ -183,7 +183,10 @@ impl Blocks for AcFirst<'_> {
             };
             k += run;
             bits.corrupt |= k > self.end;
-            block[k.min(63)] = value.wrapping_shl(self.low) as i16;
+            // A run of 16 zeros has no value; beyond the band it must not take that of another scan.
+            if value != 0 {
+                block[k.min(63)] = value.wrapping_shl(self.low) as i16;
+            }
             k += 1;
         }
     }

@@ -25,6 +25,8 @@ pub(super) struct Walk {
     needed: Range<usize>,
     /// MCUs between restart markers.
     interval: usize,
+    /// Blocks in an MCU.
+    blocks: usize,
 }
 
 impl Walk {
@@ -39,15 +41,18 @@ impl Walk {
         };
         let needed = rows.start * columns..rows.end * columns;
         let interval = if restart_interval == 0 { usize::MAX } else { restart_interval };
-        Self { columns, needed, interval }
+        let blocks = blocks_per_mcu(scan, geometry).iter().map(|(across, down)| across * down).sum();
+        Self { columns, needed, interval, blocks }
     }
 
-    /// Most pieces of data that are of use: one for each restart interval, and as many that may be stale.
-    pub(super) fn most_pieces(&self) -> usize {
-        match self.interval {
+    /// Most pieces of data and bytes that are of use: a piece for each restart interval, 64 codes of up to 16 bits with
+    /// values of as many for each block, and as much again that may be stale.
+    pub(super) fn most(&self) -> (usize, usize) {
+        let pieces = match self.interval {
             usize::MAX => 1,
             interval => 2 * self.needed.end.div_ceil(interval),
-        }
+        };
+        (pieces, 2 * 256 * (self.needed.end * self.blocks + 1))
     }
 
     /// Goes through the data; what is missing leaves its blocks untouched. Ends with the data, however many blocks the

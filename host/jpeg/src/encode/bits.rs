@@ -76,7 +76,8 @@ impl Writer {
     fn pack(&mut self, tokens: &[u32]) -> usize {
         let words = &*self.words;
         let bytes = &mut *self.bytes;
-        // The last `held` bits of `register` are yet to be written: fewer than 8, then with two tokens up to 61.
+        // The last `held` bits of `register` are yet to be written: fewer than 8, then with two tokens up to 63: a code
+        // of 16 bits and the 12 of the longest row of empty blocks, twice.
         let (mut register, mut held, mut end) = (0_u64, 0_u32, 0);
         let add = |register: &mut u64, held: &mut u32, token: u32| {
             let word = words[((token >> 16) as usize).min(KINDS - 1)];

@@ -5,8 +5,9 @@ use super::markers::{self, Scan};
 use super::tokens::{Slot, Tokens, ZERO_RUN, magnitude};
 use super::{EncodeScratch, Layout};
 
-/// Blocks without a coefficient in a row that one symbol can stand for.
-const MAX_END_RUN: u32 = 0x7FFF;
+/// Blocks without a coefficient in a row that one symbol stands for. The format has symbols for 0x7FFF, but two of those in a
+/// row, 30 bits each, would not fit into the writer's register.
+const MAX_END_RUN: u32 = 0x1FFF;
 /// Bits of coefficients known from earlier scans that may wait for the end of such a row, as in libjpeg.
 const MAX_WAITING: usize = 1000;
 

@@ -196,6 +196,24 @@ fn what_does_not_fit_its_size_is_refused() {
     assert_eq!(run(&[0; 7], 2, 1, Color::Rgb), Err(EncodeError::PixelBytes { expected: 6, got: 7 }));
 }
 
+/// More empty blocks in a row than a symbol stands for, again and again, behind noise that makes that symbol's code long.
+#[test]
+fn long_rows_of_empty_blocks_are_read_back() {
+    let (width, height) = (2048, 2304);
+    let mut state = 1_u64;
+    let pixels: Vec<u8> = (0..usize::from(width) * usize::from(height))
+        .map(|at| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            if at < 512 * 2048 { (state >> 56) as u8 } else { 90 }
+        })
+        .collect();
+    let [baseline, progressive] = [false, true].map(|progressive| {
+        let file = encode_new(&pixels, (width, height), Color::Gray, &options(80, (false, progressive)));
+        decode(&file, (width, height), Color::Gray)
+    });
+    assert!(baseline == progressive);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 

@@ -108,7 +108,7 @@ impl Tokens {
     /// Makes room for `more` tokens at least.
     #[cold]
     fn grow(&mut self, more: usize) {
-        let length = (self.length + more).max(2 * self.words.len()).max(1 << 12);
+        let length = (self.length + more).max(self.words.len() / 2 * 3).max(1 << 12);
         self.words.resize(length, 0);
     }
 

@@ -136,6 +136,11 @@ impl Frame {
     }
 }
 
+/// How many scans a file has, at most: what looks like one is one.
+pub(super) fn scans(bytes: &[u8]) -> usize {
+    bytes.array_windows().filter(|pair| **pair == [0xFF, 0xDA]).count()
+}
+
 /// The next marker's code and the place behind it. What stands before it is skipped, as every decoder does.
 fn next_marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
     loop {

@@ -143,15 +143,19 @@ impl Service {
             let entity_tag = entity_tag(&fingerprint, task, digest);
             stage.send_modify(|stage| stage.entity_tag = Some(entity_tag));
         };
-        let file = if render.conditional { None } else { transfer.cached_file(&render.source) };
+        // A file stays open until it is its turn: no more of them than calls may have their turn at once.
+        let unread = !render.conditional && render.source.starts_with("file:");
+        let turn = if unread { Some(self.turn().await?) } else { None };
+        let file = turn.as_ref().and_then(|_| transfer.cached_file(&render.source));
         // What is not recognised by its first bytes is looked at as a whole.
         let file = file.filter(|file| Format::from_content(&file.head).is_some());
-        if let Some(CachedFile { file, size, head }) = &file {
+        if let (Some(CachedFile { file, size, head }), Some(turn)) = (&file, turn) {
             let timings = Timings { fetch: Some(began.elapsed()), ..Timings::default() };
             let task = checked.task(head, Some(&render.source), None)?;
             checked.admit()?;
             let source = Payload::File { file: Arc::clone(file), size: *size };
-            if let Some((product, digest)) = self.perform_unread(&checked, &task, source, timings).await? {
+            let unread = self.perform_unread(&checked, &task, source, (timings, turn)).await?;
+            if let Some((product, digest)) = unread {
                 known(digest, &task);
                 return Ok(product);
             }

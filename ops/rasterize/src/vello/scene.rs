@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use resvg::tiny_skia::{self, PathStroker, Transform};
-use resvg::usvg::{FillRule, Group, Image, ImageKind, Node, Opacity, Paint, PaintOrder, Path};
+use resvg::usvg::{self, FillRule, Group, Image, ImageKind, Node, Opacity, Paint, PaintOrder, Path};
 use vello_cpu::color::palette::css::{BLACK, TRANSPARENT};
 use vello_cpu::kurbo::{Affine, BezPath, Rect, Shape};
 use vello_cpu::peniko::{self, Compose, Extend, Fill as Rule, ImageAlphaType, ImageQuality, ImageSampler};
@@ -35,9 +35,11 @@ pub(super) struct Scene<'a> {
     begun: bool,
     /// Layers that are open.
     depth: usize,
-    /// Bytes that are gathered, the most that an outline took in passing, and how many may be taken at once.
+    /// Bytes that are gathered, the most that an outline took in passing (which stays for the next one), the most that a blur
+    /// took, and how many may be taken at once.
     kept: u64,
     passing: u64,
+    nested: u64,
     budget: u64,
     /// The most that was gathered at once.
     most: u64,
@@ -61,6 +63,7 @@ impl<'a> Scene<'a> {
             depth: 0,
             kept: 0,
             passing: 0,
+            nested: 0,
             budget,
             most: 0,
         }
@@ -70,7 +73,7 @@ impl<'a> Scene<'a> {
     pub(super) fn finish(mut self, root: &Group, transform: Transform) -> Result<u64, Unsuited> {
         self.draw(root, transform)?;
         self.flush()?;
-        Ok(self.most + self.passing)
+        Ok(self.most + self.passing + self.nested)
     }
 
     /// Draws what is gathered.
@@ -138,12 +141,12 @@ impl<'a> Scene<'a> {
         let bytes = 4 * u64::from(width) * u64::from(height);
         self.take(bytes)?;
         // The canvas while it is blurred, and its twin.
-        let left = self.budget.checked_sub(self.kept + 2 * bytes).ok_or(Unsuited::Memory)?;
+        let left = self.budget.checked_sub(self.kept + self.passing + 2 * bytes).ok_or(Unsuited::Memory)?;
         let mut pixels = vec![0; usize::try_from(bytes).map_err(|_| Unsuited::Memory)?];
         let mut context = RenderContext::new(width, height);
         let shift = transform.post_translate(-source.x() as f32, -source.y() as f32);
         let inner = Scene::new(&mut context, &mut pixels, (width, height), left).finish(group, shift)?;
-        self.passing = self.passing.max(inner + 2 * bytes);
+        self.nested = self.nested.max(inner + 2 * bytes);
         blur.apply(&mut pixels);
         let metadata = PixelMetadata::new(ImageAlphaType::AlphaPremultiplied, true);
         let image = ImageSource::Pixmap(Arc::new(Pixmap::from_parts(pixels, width, height, metadata)));
@@ -164,6 +167,10 @@ impl<'a> Scene<'a> {
     /// Begins a layer for what is in `group`: within its clip path, if that is of one part, or else its bounds.
     fn push(&mut self, group: &Group, bounds: Rect, parts: &[ClipPart<'_>]) -> Result<(), Unsuited> {
         let blend = paint::blend_mode(group.blend_mode());
+        // vello_cpu would blend with what was drawn since the last flush alone.
+        if self.begun && self.depth == 0 && group.blend_mode() != usvg::BlendMode::Normal {
+            return Err(Unsuited::LateBlend);
+        }
         let opacity = group.opacity().get();
         self.take_layer()?;
         if let [part] = parts {
@@ -284,7 +291,7 @@ impl<'a> Scene<'a> {
 
     fn take(&mut self, bytes: u64) -> Result<(), Unsuited> {
         self.kept += bytes;
-        if self.kept + self.passing > self.budget { Err(Unsuited::Memory) } else { Ok(()) }
+        if self.kept + self.passing + self.nested > self.budget { Err(Unsuited::Memory) } else { Ok(()) }
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) enum Unsuited {
     Size,
     /// An outline that leads farther out than single precision has pixels for.
     FarAway,
+    /// A blend mode after so much that part of it was drawn already.
+    LateBlend,
     /// More outlines than the plan's memory holds as tiles.
     Memory,
     /// vello_cpu panicked.

@@ -42,6 +42,16 @@ fn what_the_two_would_draw_differently_is_left_to_resvg() {
 }
 
 #[test]
+fn what_blends_with_a_drawing_of_many_parts_is_left_to_resvg() {
+    let blend = "<g style='mix-blend-mode:multiply'><rect width='50' height='50' fill='red'/></g>";
+    let drawn = |parts: usize| {
+        let parts = "<circle r='99' fill='#0a0'/>".repeat(parts);
+        fast(&parse(&corpus::svg(&format!("{parts}{blend}"))), 1000).err()
+    };
+    assert_eq!((drawn(1), drawn(2000)), (None, Some(Unsuited::LateBlend)));
+}
+
+#[test]
 fn groups_may_be_nested_only_so_deep() {
     let nested = |depth: usize| {
         reason(&format!(
