@@ -62,15 +62,18 @@ fn write(
     to: PixelFormat,
     background: [u8; 3],
 ) -> Vec<u8> {
-    let mut out = Vec::with_capacity(count * to.bytes_per_pixel());
     match to {
-        PixelFormat::Gray8 => out.extend(pixels.map(|pixel| luma(flatten(pixel, background)))),
-        PixelFormat::Rgb8 => pixels.for_each(|pixel| out.extend_from_slice(&flatten(pixel, background))),
-        PixelFormat::Rgba8 => pixels.for_each(|pixel| out.extend_from_slice(&pixel)),
-        PixelFormat::Rgba16 => {
-            pixels.for_each(|[r, g, b, a]| out.extend_from_slice(&[r, r, g, g, b, b, a, a]))
-        }
+        PixelFormat::Gray8 => pixels.map(|pixel| luma(flatten(pixel, background))).collect(),
+        PixelFormat::Rgb8 => each(pixels.map(|pixel| flatten(pixel, background)), count),
+        PixelFormat::Rgba8 => each(pixels, count),
+        PixelFormat::Rgba16 => each(pixels.map(|[r, g, b, a]| [r, r, g, g, b, b, a, a]), count),
     }
+}
+
+/// `count` pixels one behind the other. Into zeros and not appended: appending looks for room at each.
+pub(super) fn each<const N: usize>(pixels: impl Iterator<Item = [u8; N]>, count: usize) -> Vec<u8> {
+    let mut out = vec![0; N * count];
+    out.as_chunks_mut::<N>().0.iter_mut().zip(pixels).for_each(|(to, pixel)| *to = pixel);
     out
 }
 

@@ -6,11 +6,11 @@
 
 use std::borrow::Cow;
 
-use imgserve_sdk::{Image, ImageRef, PixelFormat};
+use imgserve_sdk::{ImageRef, PixelFormat};
 use png::{BitDepth, ColorType, Compression, DeflateCompression, Filter};
 
 use super::super::palette::{MAX_COLORS, Palette};
-use super::super::{CodecError, Format, convert::convert};
+use super::super::{CodecError, Format, convert::each};
 
 /// Pixels that a colour must stand for on average if a palette is to be worth its bytes.
 const PIXELS_PER_COLOR: usize = 4;
@@ -127,11 +127,11 @@ fn many_colors(image: ImageRef<'_>) -> Samples<'_> {
         PixelFormat::Rgba8 => {
             let (pixels, _) = data.as_chunks::<4>();
             if pixels.iter().all(|pixel| pixel[3] == 255) {
-                let opaque: Image = convert(image, PixelFormat::Rgb8);
-                return samples(ColorType::Rgb, opaque.into_data().into());
+                let opaque = each(pixels.iter().map(|&[r, g, b, _]| [r, g, b]), pixels.len());
+                return samples(ColorType::Rgb, opaque.into());
             }
             if pixels.iter().all(|&[r, g, b, _]| r == g && g == b) {
-                let gray: Vec<u8> = pixels.iter().flat_map(|&[gray, .., alpha]| [gray, alpha]).collect();
+                let gray = each(pixels.iter().map(|&[gray, .., alpha]| [gray, alpha]), pixels.len());
                 return samples(ColorType::GrayscaleAlpha, gray.into());
             }
             samples(ColorType::Rgba, data.into())
@@ -164,6 +164,9 @@ fn is_drawing(image: ImageRef<'_>) -> bool {
 mod tests {
     use proptest::prelude::*;
 
+    use imgserve_sdk::Image;
+
+    use super::super::super::convert::convert;
     use super::super::super::samples::{decode_one, gradient};
     use super::*;
 
