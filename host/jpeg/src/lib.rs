@@ -41,9 +41,9 @@
 //! Runs beyond the end of a block are damage here; libjpeg does not notice them.
 //!
 //! # Hostile files
-//! Memory: a scan's data once more (and the half of it while it is gathered), three bytes a pixel of each component for a progressive file and one for others, and
-//! the picture; a file of a few bytes may claim 65535 × 65535 pixels, hence [`DecodeOptions::max_pixels`]. Time: scans end with their
-//! data, so that it is linear in the file's length and the pixels; but a progressive scan may say in two bytes that 32767
+//! Memory: a scan's data once more (twice that for a moment, as it is gathered), but never more than 512 bytes for each
+//! block; three bytes a pixel of each component for a progressive file and one for others; and the picture. A file of a
+//! few bytes may claim 65535 × 65535 pixels, hence [`DecodeOptions::max_pixels`]. Time: scans end with their data, so that it is linear in the file's length and the pixels; but a progressive scan may say in two bytes that 32767
 //! blocks have nothing new, hence [`DecodeOptions::max_scans`]: the worst file costs about as much as a hundred
 //! good progressive files of its size in pixels.
 //!

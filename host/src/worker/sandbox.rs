@@ -155,8 +155,8 @@ fn no_programs() -> Result<(), seccompiler::Error> {
     rules.insert(libc::SYS_tgkill, when(SeccompCmpOp::Ne, own)?);
     let thread = libc::CLONE_THREAD as u64;
     rules.insert(libc::SYS_clone, when(SeccompCmpOp::MaskedEq(thread), 0)?);
-    #[cfg(target_arch = "x86_64")]
     rules.extend(DENIED_NEW.map(|number| (number, Vec::new())));
+    #[cfg(target_arch = "x86_64")]
     rules.extend(DENIED_X86_64.map(|number| (number, Vec::new())));
     deny(rules, libc::EPERM)?;
     // Its flags lie in memory, where a filter cannot look; libraries then take `clone`.
