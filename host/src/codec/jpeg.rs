@@ -229,6 +229,25 @@ mod tests {
         (decode_at(bytes, min_scale).unwrap().swap_remove(0).image, decoder.window())
     }
 
+    /// A gray block as a motion JPEG has it, without Huffman tables, in as many scans.
+    fn without_tables(scans: usize) -> Vec<u8> {
+        let mut file = b"\xFF\xD8\xFF\xE0\x00\x10AVI1\0\0\0\0\0\0\0\0\0\0\xFF\xDB\x00\x43\x00".to_vec();
+        file.extend([1; 64]);
+        file.extend(b"\xFF\xC0\x00\x0B\x08\x00\x08\x00\x08\x01\x01\x11\x00");
+        // No difference of the DC, and the end of the block.
+        file.extend(b"\xFF\xDA\x00\x08\x01\x01\x00\x00\x3F\x00\x2B".repeat(scans));
+        file.extend(b"\xFF\xD9");
+        file
+    }
+
+    #[test]
+    fn the_fallback_takes_as_few_scans_as_we_do() {
+        let image = decode_at(&without_tables(1), 1.0).unwrap().swap_remove(0).image;
+        assert_eq!(image.data(), [128; 64]);
+        let error = decode_at(&without_tables(MAX_SCANS as usize + 1), 1.0).unwrap_err().to_string();
+        assert!(error.contains("more than 100 scans"), "{error}");
+    }
+
     /// The colour that [`gradient`] of the coded size has where the upright source has (x, y).
     fn expected(orientation: Orientation, coded: (u32, u32), x: f64, y: f64) -> (f64, f64) {
         let (width, height) = orientation.turn_size(coded.0, coded.1);
