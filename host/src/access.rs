@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 
 pub(crate) use self::signed_url::{RESERVED, UrlKey};
-use crate::config::{Access, Scope};
+use imgserve_config::{Access, Scope};
 
 /// Why something is refused. No text says what would have been right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -183,7 +183,7 @@ pub(crate) fn digest_of(api_key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use imgserve_config::Config;
 
     fn keys(text: &str) -> Keys {
         Keys::new(&Config::parse(text).unwrap().access)

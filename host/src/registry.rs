@@ -17,16 +17,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::time::Duration;
 
+use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::format::Format;
+use imgserve_config::{self as config, Config, PluginKind, Profile};
 use imgserve_sdk::{Description, InputKind};
+use imgserve_worker::plugin::Artifact;
+use imgserve_worker::{Loaded, Step};
 use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde_json::{Map, Value};
-
-use crate::config::{self, Config, PluginKind, Profile};
-use crate::fault::{Fault, FaultKind};
-use crate::format::Format;
-use crate::plugin::Artifact;
-use crate::worker::{Loaded, Step};
 
 pub(crate) use breaker::{Breaker, BreakerState};
 pub(crate) use chain::Chain;

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_config::{Config, ConfigError, Paths};
+use imgserve_journal::Sqlite;
+use imgserve_transfer::{Transfer, TransferConfig};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::{Config, ConfigError, Paths};
-use crate::fault::{Fault, FaultKind};
 use crate::http;
 use crate::job::Service;
-use crate::journal::Sqlite;
-use crate::transfer::{Transfer, TransferConfig};
 
 /// What a server can be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(crate) async fn serve(
     mut commands: mpsc::Receiver<Command>,
     ready: impl FnOnce(),
 ) -> Result<(), Fault> {
-    crate::crash::arm();
+    imgserve_base::crash::arm();
     let Setup { config, read_config, program } = setup;
     let (config, transfer, journal) = blocking(move || {
         let transfer = transfer(&config)?;

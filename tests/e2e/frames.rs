@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use imgserve::config::Config;
+use imgserve_config::Config;
 use imgserve_peers::samples;
 use serde_json::{Value, json};
 

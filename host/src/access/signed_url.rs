@@ -7,10 +7,10 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use imgserve_config as config;
 use sha2::Sha256;
 
 use super::Denied;
-use crate::config;
 
 /// Parameters of a signed URL that are no arguments of the operation.
 pub(crate) const RESERVED: [&str; 3] = ["key", "expires", "sig"];

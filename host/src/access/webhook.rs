@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 /// The header `webhook-signature` for a message of this `webhook-id`, `webhook-timestamp` (seconds since 1970) and body;
-/// `key` is what [`crate::config::Webhooks::key`] gives.
+/// `key` is what [`imgserve_config::Webhooks::key`] gives.
 pub(crate) fn sign(key: &[u8], id: &str, timestamp: u64, body: &[u8]) -> String {
     let mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     let mac = mac.chain_update(format!("{id}.{timestamp}.")).chain_update(body);
@@ -16,7 +16,7 @@ pub(crate) fn sign(key: &[u8], id: &str, timestamp: u64, body: &[u8]) -> String 
 #[cfg(test)]
 mod tests {
     use super::sign;
-    use crate::config::Config;
+    use imgserve_config::Config;
 
     /// The example that the specification's libraries are tested with.
     #[test]

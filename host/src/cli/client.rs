@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use imgserve_base::fault::{chain, one_line};
+use imgserve_config::Server;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
 use rustls::{ClientConfig, RootCertStore};
@@ -20,8 +22,6 @@ use url::Url;
 
 use super::Failure;
 use super::options::Place;
-use crate::config::Server;
-use crate::fault::{chain, one_line};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -321,7 +321,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::{Config, DEFAULTS};
+    use imgserve_config::{Config, DEFAULTS};
 
     fn client() -> Client {
         let base = "http://127.0.0.1:1".to_owned();

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::config::{Config, Paths};
+use imgserve_config::{Config, Paths};
 
 /// The warning, unless there are keys or only this machine reaches `bound`.
 pub(super) fn warning(config: &Config, bound: SocketAddr) -> Option<String> {

@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use clap::{Args, Subcommand};
+use imgserve_config::{Paths, Scope, is_key_name};
 
 use super::{Failure, ui};
 use crate::access::digest_of;
-use crate::config::{Paths, Scope, is_key_name};
 
 /// Before an API key, so that it is known for one wherever it turns up.
 const API_PREFIX: &str = "imgserve_";
@@ -157,7 +157,7 @@ fn random() -> Result<[u8; 32], Failure> {
 mod tests {
     use super::*;
     use crate::access::Keys;
-    use crate::config::Config;
+    use imgserve_config::Config;
 
     #[test]
     fn what_is_to_be_pasted_is_a_configuration_in_which_the_key_is_good() {

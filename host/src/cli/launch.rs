@@ -9,12 +9,12 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
+use imgserve_config::Paths;
 use rustix::fs::OFlags;
 
 use super::pid_file::make_parent;
 use super::start::Arguments;
 use super::{Failure, log, ui};
-use crate::config::Paths;
 
 /// open(2): a link in the last place is refused, a pipe does not hold us up.
 const FILE_ITSELF: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;

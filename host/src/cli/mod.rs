@@ -34,8 +34,7 @@ use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-use crate::fault::chain;
+use imgserve_base::fault::chain;
 
 /// Exit code for a configuration that is refused.
 const BAD_CONFIGURATION: u8 = 64;
@@ -103,8 +102,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Err(error) => error.exit(),
     };
     let outcome = match cli.command {
-        Command::Worker => return crate::worker::serve(),
-        Command::Compile => return crate::worker::compile(),
+        Command::Worker => return imgserve_worker::serve(),
+        Command::Compile => return imgserve_worker::compile(),
         Command::Start(arguments) => start::run(&arguments),
         Command::Stop(arguments) => stop::run(&arguments),
         Command::Restart(arguments) => stop::restart(&arguments),
@@ -137,7 +136,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 pub(crate) enum Failure {
     /// The configuration is refused.
     #[error(transparent)]
-    Config(#[from] crate::config::ConfigError),
+    Config(#[from] imgserve_config::ConfigError),
     /// A file or process could not be had.
     #[error("{what}")]
     Io {

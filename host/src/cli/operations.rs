@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use imgserve_config::{Config, Operation, PluginKind};
 use imgserve_sdk::{Description, InputKind, OutputKind};
 
 use super::options::Place;
 use super::plugin::start_pool;
 use super::{Failure, ui};
-use crate::config::{Config, Operation, PluginKind};
 use crate::registry::Registry;
 
 const HELP: &str = "\

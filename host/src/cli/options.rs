@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use imgserve_config::{Config, Paths};
 
 use super::Failure;
-use crate::config::{Config, Paths};
 
 /// Where a server's files are.
 #[derive(Args, Clone, Debug, Default)]

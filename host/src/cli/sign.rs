@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use imgserve_config::Config;
 use url::Url;
 
 use super::options::Place;
 use super::{Failure, ui};
 use crate::access::{RESERVED, UrlKey};
-use crate::config::Config;
 
 const HELP: &str = "\
 URL is http(s)://HOST/v1/operations/NAME/render?… or only the part from /v1 on. What is signed is path and query, not the

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use imgserve_config::{Config, Paths};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -15,7 +16,6 @@ use tokio::sync::mpsc;
 use super::options::Place;
 use super::pid_file::{PidFile, State};
 use super::{Failure, exposure, launch, log, pid_file, ui};
-use crate::config::{Config, Paths};
 use crate::server::{self, Command, Setup};
 
 /// Options of `start` and `restart`.
@@ -142,7 +142,7 @@ fn daemon(arguments: &Arguments, config: Config) -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            let text = crate::fault::chain(&failure);
+            let text = imgserve_base::fault::chain(&failure);
             tracing::error!("{text}");
             ui::say(&text);
             ExitCode::FAILURE

@@ -3,12 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use imgserve_base::fault::one_line;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-
-use crate::fault::one_line;
 
 /// Longest text that is shown, in bytes.
 const MAX_TEXT: usize = 2000;

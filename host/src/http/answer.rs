@@ -1,8 +1,7 @@
 //! How a fault is answered. Here stands the one function that maps a fault to an HTTP status, to 0.2's code and to a title.
 
 use axum::http::StatusCode;
-
-use crate::fault::{Fault, FaultKind, Retry};
+use imgserve_base::fault::{Fault, FaultKind, Retry};
 
 /// Seconds after which a client that was told "busy" should try again, where the fault does not say.
 const RETRY_AFTER: u64 = 5;

@@ -10,11 +10,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use imgserve_config::Scope;
 
 use super::body::{self, BodyLimit};
 use super::problem::Problem;
 use crate::access::{Client, Denied, Keys};
-use crate::config::Scope;
 use crate::job::Service;
 
 /// What a request must bring.
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn every_route_needs_what_it_should() {
-        use crate::config::Scope::{Admin, Jobs, Operations};
+        use imgserve_config::Scope::{Admin, Jobs, Operations};
         for (request, need) in [
             ("GET /", Need::Nothing),
             ("HEAD /healthz", Need::Nothing),

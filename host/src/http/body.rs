@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::StatusCode;
+use imgserve_base::fault::{Fault, FaultKind};
 
 use super::problem::Problem;
-use crate::fault::{Fault, FaultKind};
 
 /// What a request's body may cost.
 #[derive(Clone, Copy, Debug)]

@@ -8,13 +8,13 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use imgserve_base::fault::{Fault, FaultKind};
 use serde_json::json;
 
 use super::answer::answer;
 use super::body::{self, BodyLimit};
 use super::jobs::idempotency_key;
 use crate::access::Client;
-use crate::fault::{Fault, FaultKind};
 use crate::job::{Accepted, Api, Service, Submission};
 
 /// The accepted job's id, for `GET /v1/jobs/{id}`.

@@ -11,6 +11,7 @@ use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use imgserve_base::fault::{Fault, FaultKind};
 use url::form_urlencoded;
 
 use super::body::{self, BodyLimit};
@@ -20,7 +21,6 @@ use super::peer::Peer;
 use super::problem::Problem;
 use super::v1::Name;
 use crate::access::{Client, RESERVED};
-use crate::fault::{Fault, FaultKind};
 use crate::job::{Answer, Call, Product, Render, Sent, Service};
 
 /// How long the parts took (W3C, Server Timing).

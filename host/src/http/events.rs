@@ -12,13 +12,13 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use imgserve_base::fault::{Fault, FaultKind};
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::jobs::{Name, id_of, unknown, view};
 use super::problem::Problem;
 use crate::access::Client;
-use crate::fault::{Fault, FaultKind};
 use crate::job::{JobId, Service};
 
 /// Shortest time between two events of progress.

@@ -11,6 +11,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
+use imgserve_base::fault::Fault;
+use imgserve_config::Scope;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
@@ -19,8 +21,6 @@ use super::events::{self, LongAnswers};
 use super::peer::Peer;
 use super::problem::Problem;
 use crate::access::Client;
-use crate::config::Scope;
-use crate::fault::Fault;
 use crate::job::{Accepted, Api, Filter, JobId, JobState, Service, Submission, Wish};
 
 /// Longest time in seconds that a client may ask us to wait for an outcome.

@@ -37,6 +37,7 @@ use axum::{Extension, Router};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use imgserve_config::Server;
 use tokio::net::{TcpListener, TcpStream};
 use tower::{Service as _, ServiceExt};
 
@@ -45,7 +46,6 @@ use self::direct::RenderAge;
 use self::events::LongAnswers;
 use self::overload::{OVERFLOW_TIME, Place, Room};
 use self::peer::Peer;
-use crate::config::Server;
 use crate::job::Service;
 
 /// How long open connections may take to finish their requests when the server stops: nothing is done for them any more,

@@ -2,10 +2,10 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use imgserve_base::fault::{Fault, FaultKind};
 use serde_json::json;
 
 use super::answer::{Answer, answer};
-use crate::fault::{Fault, FaultKind};
 
 /// A problem document.
 #[derive(Debug)]

@@ -7,13 +7,13 @@ use axum::extract::{Path, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::routing::get;
 use axum::{Json, Router};
+use imgserve_config::{PluginKind, Profile};
 use imgserve_sdk::Description;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
 use super::{direct, jobs};
-use crate::config::{PluginKind, Profile};
 use crate::job::Service;
 use crate::registry::{BreakerState, Operation, Registry};
 

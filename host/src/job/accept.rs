@@ -5,6 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use imgserve_base::fault::{Fault, FaultKind, Retry};
+use imgserve_base::job::{JobId, JobState, Phase, Record, now_ms};
+use imgserve_journal::{Entry, IdempotencyKey, JournalError, Receipt, Submitted};
+use imgserve_transfer::SourceUrl;
+use imgserve_worker::Prepared;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -12,16 +17,11 @@ use super::dispatch::Warmth;
 use super::generation::Generation;
 use super::instructions::{Instructions, Output};
 use super::intake::{self, Head, Held, Intake, REPLY_PATIENCE};
-use super::record::{JobId, JobState, Phase, Record, now_ms};
 use super::request::{self, Order};
 use super::run::Supply;
 use super::service::{Service, Settings};
 use super::store::{self, Kind};
 use super::wanted::Wanted;
-use crate::fault::{Fault, FaultKind, Retry};
-use crate::journal::{Entry, IdempotencyKey, JournalError, Receipt, Submitted};
-use crate::transfer::SourceUrl;
-use crate::worker::Prepared;
 
 /// The bytes of a source that planning is first tried with; four times as many each further time.
 const FIRST_LOOK: usize = 16 << 10;
@@ -165,7 +165,7 @@ impl Acceptance {
         let id = record.id;
         record.took(Phase::Plan, started.elapsed());
 
-        crate::crash::point("accept-before-submit");
+        imgserve_base::crash::point("accept-before-submit");
         let receipt = |key| IdempotencyKey { receipt: json(&accepted), ..key };
         let entry = Entry { record, order: instructions.to_text(), key: key.map(receipt) };
         let digest = entry.key.as_ref().map(|key| key.digest);
@@ -173,23 +173,23 @@ impl Acceptance {
             Submitted::New => {}
             Submitted::Known(receipt) => return replayed(&receipt, &digest.unwrap_or_default()),
         }
-        crate::crash::point("accept-after-submit");
+        imgserve_base::crash::point("accept-after-submit");
 
         let storing = Instant::now();
         if let Err(fault) = self.store_placeholders(id, &instructions, placeholders).await {
-            crate::crash::point("accept-before-withdraw");
+            imgserve_base::crash::point("accept-before-withdraw");
             self.withdraw(id).await;
-            crate::crash::point("accept-after-withdraw");
+            imgserve_base::crash::point("accept-after-withdraw");
             return Err(fault);
         }
-        crate::crash::point("accept-after-placeholder");
+        imgserve_base::crash::point("accept-after-placeholder");
         let placeholder = storing.elapsed();
         let warmth =
             Warmth { supply, generation: self.generation, settings: self.settings, placeholder, cold: false };
         self.service.warm.keep(id, warmth);
         self.service.journal.release(id);
         self.service.wake();
-        crate::crash::point("accept-after-release");
+        imgserve_base::crash::point("accept-after-release");
         Ok(accepted)
     }
 
@@ -208,7 +208,7 @@ impl Acceptance {
             }
             destinations.push(text);
         }
-        let (id, now) = (JobId::new(), now_ms());
+        let (id, now) = (JobId::generate(), now_ms());
         let record = Record {
             id,
             state: JobState::Accepting,

@@ -13,6 +13,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use imgserve_base::fault::{Fault, FaultKind, Retry};
+use imgserve_base::job::Priority;
+use imgserve_config::Config;
+use imgserve_journal::rank;
+use imgserve_worker::{Attempt, Outcome, Payload, Task};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -20,12 +25,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use self::call::Checked;
 use super::intake::{Held, REPLY_PATIENCE, Room, permit};
 use super::service::{Service, Settings};
-use crate::config::Config;
-use crate::fault::{Fault, FaultKind, Retry};
-use crate::job::record::Priority;
-use crate::journal::rank;
 use crate::metrics::{self, Phase};
-use crate::worker::{Attempt, Outcome, Payload, Task};
 
 pub(crate) use self::call::Call;
 pub(crate) use self::render::{Answer, Render};

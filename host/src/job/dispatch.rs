@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use imgserve_base::job::{JobId, now_ms};
+use imgserve_journal::{Claim, JournalError};
+
 use super::generation::Generation;
 use super::instructions::Instructions;
-use super::record::{JobId, now_ms};
 use super::run::{Attempt, Supply};
 use super::service::{Service, Settings};
-use crate::journal::{Claim, JournalError};
 
 /// How long a claim holds without being extended.
 const LEASE: Duration = Duration::from_secs(60);
@@ -104,7 +105,7 @@ pub(super) async fn dispatch(service: Arc<Service>) {
             match service.journal.claim(free, now_ms(), lease()).await {
                 Ok(claimed) => {
                     if !claimed.claims.is_empty() {
-                        crate::crash::point("job-after-claim");
+                        imgserve_base::crash::point("job-after-claim");
                     }
                     // More may wait than there was room for: then the end of each attempt asks again.
                     service.backlog.store(claimed.full, Ordering::Release);

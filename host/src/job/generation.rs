@@ -4,10 +4,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{Config, Operation};
-use crate::fault::Fault;
+use imgserve_base::fault::Fault;
+use imgserve_config::{Config, Operation};
+use imgserve_worker::{Budget, Pool, PoolConfig, Stats};
+
 use crate::registry::Registry;
-use crate::worker::{Budget, Pool, PoolConfig, Stats};
 
 /// What a job is checked against and run by.
 #[derive(Debug)]

@@ -1,13 +1,13 @@
 //! How a job is done: what the journal keeps of it beside its story, so that it can be done at any later time. Unlike
 //! the story it holds URLs with their passwords.
 
+use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::job::{Part, PartState, Record};
+use imgserve_transfer::{Destination, Tags};
+use imgserve_worker::{Prepared, Task};
 use serde::{Deserialize, Serialize};
 
-use super::record::{Part, PartState, Record};
 use super::request::{Order, source_tags};
-use crate::fault::{Fault, FaultKind};
-use crate::transfer::{Destination, Tags};
-use crate::worker::{Prepared, Task};
 
 /// How to do a job.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use imgserve_base::fault::{Fault, FaultKind, Retry};
+use imgserve_config::Config;
+use imgserve_transfer::{Blame, Fetch, Transfer, TransferError, TransferErrorKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
-
-use crate::config::Config;
-use crate::fault::{Fault, FaultKind, Retry};
-use crate::transfer::{Blame, Fetch, Transfer, TransferError, TransferErrorKind};
 
 /// Bytes that every source may hold outside of the shared limit, so that any job can be planned.
 const FREE: usize = 64 << 10;

@@ -6,10 +6,9 @@ use std::hash::Hash;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use imgserve_base::job::JobId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-use super::record::JobId;
 
 /// Jobs under way, and watchers of any.
 #[derive(Debug, Default)]
@@ -135,7 +134,7 @@ mod tests {
     #[tokio::test]
     async fn watchers_hear_of_changes_and_are_forgotten_when_gone() {
         let live = Live::default();
-        let id = JobId::new();
+        let id = JobId::generate();
         let mut watcher = live.watch(id);
         let running = live.begin(id, 1);
         watcher.changed().await.unwrap();

@@ -4,16 +4,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use imgserve_base::fault::Fault;
+use imgserve_base::job::{JobId, JobState, PartState, Record, now_ms};
+use imgserve_journal::Filter;
 use serde_json::Value;
 use tokio::sync::watch;
 
 use super::instructions::Instructions;
-use super::record::{JobId, JobState, PartState, Record, now_ms};
 use super::service::Service;
 use super::store;
 use super::story;
-use crate::fault::Fault;
-use crate::journal::Filter;
 
 /// How long a cancelled attempt is waited for.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
@@ -134,9 +134,9 @@ impl Service {
         let notice = self.notice(&record, instructions.as_ref());
         // Held until it is shown: who has it tried again waits for that, or it would come after the new result.
         let showing = self.showing.of(shown(record.id)).lock_owned().await;
-        crate::crash::point("job-before-cancel");
+        imgserve_base::crash::point("job-before-cancel");
         let cancelled = self.journal.cancel(record.clone(), notice).await;
-        crate::crash::point("job-after-cancel");
+        imgserve_base::crash::point("job-after-cancel");
         if !cancelled.map_err(|error| self.journal_fault(&error))? {
             return Ok(None);
         }
@@ -189,9 +189,9 @@ impl Service {
         (record.state, record.finished_at_ms, record.due_at_ms) = (JobState::Accepted, None, now_ms());
         (record.fresh.attempt, record.fresh.failures) = (record.attempt, record.attempts.len());
         self.queue.enter(&record.client)?;
-        crate::crash::point("job-before-replay");
+        imgserve_base::crash::point("job-before-replay");
         let replayed = self.journal.replay(record.clone()).await;
-        crate::crash::point("job-after-replay");
+        imgserve_base::crash::point("job-after-replay");
         if !matches!(replayed, Ok(true)) {
             self.queue.leave(&record.client);
         }

@@ -5,21 +5,21 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use imgserve_base::fault::chain;
+use imgserve_base::job::{Record, now_ms};
+use imgserve_config::Webhooks;
+use imgserve_journal::Notice;
+use imgserve_transfer::{Transfer, TransferErrorKind};
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::instructions::Instructions;
-use super::record::{Record, now_ms};
 use super::retry::random;
 use super::service::Service;
 use super::story;
 use crate::access::webhook::sign;
-use crate::config::Webhooks;
-use crate::fault::chain;
-use crate::journal::Notice;
 use crate::metrics::Webhook;
-use crate::transfer::{Transfer, TransferErrorKind};
 
 /// Webhooks sent at once.
 const MOST: usize = 16;
@@ -151,7 +151,7 @@ async fn post(transfer: &Transfer, secret: Option<&[u8]>, notice: &Notice) -> Re
         ("webhook-timestamp", seconds.to_string()),
         ("webhook-signature", sign(secret, &notice.id, seconds, notice.body.as_bytes())),
     ];
-    crate::crash::point("notice-before-send");
+    imgserve_base::crash::point("notice-before-send");
     transfer.post_json(&notice.url, &headers, notice.body.clone()).await.map_err(|error| {
         // 410: the receiver wants no more of them (Standard Webhooks, "Webhook delivery").
         let gone = error.kind() == TransferErrorKind::Status(410);
@@ -172,7 +172,7 @@ fn pause(attempt: u32, random: f64) -> Duration {
 }
 
 async fn end(service: &Service, notice: &Notice, again_at_ms: Option<u64>) {
-    crate::crash::point("notice-before-end");
+    imgserve_base::crash::point("notice-before-end");
     if let Err(error) = service.journal.end_notice(notice.id.clone(), notice.attempt, again_at_ms).await {
         // It is sent again when its lease is over; receivers know it by its id.
         tracing::warn!(job = %notice.job, "{error}");

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::fault::{Fault, FaultKind};
+use imgserve_base::fault::{Fault, FaultKind};
 
 /// Seconds after which a client that was refused should try again.
 const RETRY_AFTER_S: u64 = 5;

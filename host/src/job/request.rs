@@ -1,18 +1,18 @@
 //! 0.2's checks 101 to 113, in their order: from a request's body to an [`Order`] that cannot be invalid. Pure:
 //! nothing is fetched here.
 
+use imgserve_base::depth::{MAX_DEPTH, depth};
+use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::format::Format;
 use imgserve_sdk::OutputKind;
+use imgserve_transfer::{
+    Tags, basename, destination_extension, extension, scheme_of, split_form, substitute_tags,
+};
+use imgserve_worker::{Step, Task};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use crate::depth::{MAX_DEPTH, depth};
-use crate::fault::{Fault, FaultKind};
-use crate::format::Format;
 use crate::registry::{self, Chain, Operation, Registry, writable};
-use crate::transfer::{
-    Tags, basename, destination_extension, extension, scheme_of, split_form, substitute_tags,
-};
-use crate::worker::{Step, Task};
 
 /// Encoding quality when the request names none.
 const DEFAULT_QUALITY: u8 = 80;

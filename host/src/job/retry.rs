@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::record::Attempt;
-use crate::fault::{Fault, Retry};
+use imgserve_base::fault::{Fault, Retry};
+use imgserve_base::job::Attempt;
 
 /// Workers that may die of one job.
 const MAX_DEATHS: usize = 3;
@@ -68,7 +68,7 @@ pub(super) fn random() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::FaultKind;
+    use imgserve_base::fault::FaultKind;
 
     const POLICY: Policy = Policy { max_attempts: 5, max_pause: Duration::from_secs(300) };
 

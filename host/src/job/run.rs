@@ -6,6 +6,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use imgserve_base::fault::{Fault, FaultKind, Retry};
+use imgserve_base::job::{self, Part, PartState, Phase, Record, now_ms};
+use imgserve_journal::{JournalError, Outcome as Ending, rank};
+use imgserve_worker::{Outcome, Prepared, Task};
 
 use super::direct::damage_warning;
 use super::dispatch::Warmth;
@@ -13,14 +17,10 @@ use super::generation::Generation;
 use super::instructions::Instructions;
 use super::intake::{self, Held, Intake};
 use super::live::{Running, Stage};
-use super::record::{self, Part, PartState, Phase, Record, now_ms};
 use super::retry::{Decision, MAX_LOST, SUSPECT, random};
 use super::service::{Service, Settings};
 use super::store::{self, Kind};
-use crate::fault::{Fault, FaultKind, Retry};
-use crate::journal::{JournalError, Outcome as Ending, rank};
 use crate::metrics::Direction;
-use crate::worker::{Outcome, Prepared, Task};
 
 /// How long an accepted job waits for its turn to fetch its source again: past any queue that drains.
 const TURN_PATIENCE: Duration = Duration::from_secs(24 * 3600);
@@ -111,11 +111,11 @@ impl Attempt {
         match outcome {
             (Stop::Server, _) => {
                 let claim = vec![(self.record.id, self.record.attempt)];
-                crate::crash::point("job-before-give-back");
+                imgserve_base::crash::point("job-before-give-back");
                 if let Err(error) = self.service.journal.give_back(claim).await {
                     tracing::warn!(job = %self.record.id, "left to the next start: {error}");
                 }
-                crate::crash::point("job-after-give-back");
+                imgserve_base::crash::point("job-after-give-back");
             }
             (Stop::Cancelled, instructions) => self.cancelled(instructions.as_ref()).await,
             (Stop::Fault(fault), instructions) => self.failed(fault, instructions.as_ref()).await,
@@ -291,9 +291,9 @@ impl Attempt {
             return Err(Fault::new(FaultKind::OperationFailed, text));
         }
         let length = bytes.len() as u64;
-        crate::crash::point("job-before-store");
+        imgserve_base::crash::point("job-before-store");
         self.put(instructions, index, Kind::Result, bytes).await?;
-        crate::crash::point("job-after-store");
+        imgserve_base::crash::point("job-after-store");
         self.stored_bytes += length;
         let warning = damage.map(|damage| damage_warning(&damage));
         if let Some(warning) = &warning {
@@ -307,11 +307,11 @@ impl Attempt {
 
     /// Writes down that one of several outputs is stored. Not being able to costs no more than storing it again.
     async fn save(&self) {
-        crate::crash::point("job-before-save");
+        imgserve_base::crash::point("job-before-save");
         if let Err(error) = self.service.journal.save(self.record.clone()).await {
             tracing::warn!(job = %self.record.id, "{error}");
         }
-        crate::crash::point("job-after-save");
+        imgserve_base::crash::point("job-after-save");
     }
 
     /// Whoever looks at the destination after the job has failed finds the failure there.
@@ -350,7 +350,7 @@ impl Attempt {
         }
         let decision = self.settings.retry.decide(&fault, self.record.failures(), random());
         let (number, ended_at_ms) = (self.record.attempt, now_ms());
-        self.record.attempts.push(record::Attempt { number, ended_at_ms, error: fault.clone() });
+        self.record.attempts.push(job::Attempt { number, ended_at_ms, error: fault.clone() });
         match decision {
             Decision::Again(pause) => {
                 let (id, kind, ms) = (self.record.id, fault.kind, pause.as_millis() as u64);
@@ -359,9 +359,9 @@ impl Attempt {
                 if let Some(operation) = &fault.operation {
                     self.service.metrics.plugin_failed(operation, kind.as_str());
                 }
-                crate::crash::point("job-before-again");
+                imgserve_base::crash::point("job-before-again");
                 write_down(&self.service, self.record, Ending::Again(ended_at_ms + ms)).await;
-                crate::crash::point("job-after-again");
+                imgserve_base::crash::point("job-after-again");
                 self.service.wake();
             }
             Decision::Final => {
@@ -394,9 +394,9 @@ impl Attempt {
         self.record.finished_at_ms = Some(now_ms());
         self.service.tell_end(&self.record, self.stored_bytes);
         let notice = self.service.notice(&self.record, instructions);
-        crate::crash::point("job-before-end");
+        imgserve_base::crash::point("job-before-end");
         write_down(&self.service, self.record, Ending::Ended(notice)).await;
-        crate::crash::point("job-after-end");
+        imgserve_base::crash::point("job-after-end");
     }
 }
 

@@ -7,6 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use imgserve_base::fault::{Fault, FaultKind, Retry};
+use imgserve_base::job::{JobId, JobState, Phase, Record, now_ms};
+use imgserve_config::Config;
+use imgserve_journal::{Journal, JournalError};
+use imgserve_transfer::Transfer;
+use imgserve_worker::{Budget, Stats};
 use serde::Serialize;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -19,15 +25,9 @@ use super::intake::Gate;
 use super::live::Live;
 use super::notify;
 use super::queue::Queue;
-use super::record::{JobId, JobState, Phase, Record, now_ms};
 use super::retry::Policy;
 use crate::access::Keys;
-use crate::config::Config;
-use crate::fault::{Fault, FaultKind, Retry};
-use crate::journal::{Journal, JournalError};
 use crate::metrics::{self, Metrics, Snapshot};
-use crate::transfer::Transfer;
-use crate::worker::{Budget, Stats};
 
 /// Seconds after which a client should try again when the journal cannot be written.
 const JOURNAL_RETRY_S: u64 = 30;

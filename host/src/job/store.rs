@@ -2,15 +2,15 @@
 //! found again.
 
 use bytes::Bytes;
+use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::job::JobId;
+use imgserve_transfer::{PartMark, Transfer};
+use imgserve_worker::{Placeholder, Prepared};
 
 use super::generation::Generation;
 use super::instructions::Output;
 use super::intake::transfer_fault;
-use super::record::JobId;
 use super::service::Settings;
-use crate::fault::{Fault, FaultKind};
-use crate::transfer::{PartMark, Transfer};
-use crate::worker::{Placeholder, Prepared};
 
 /// What is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_cold_attempt_finds_what_those_before_it_left() {
-        let job = JobId::new();
+        let job = JobId::generate();
         let first = mark(job, 0, 0, Kind::Placeholder, false);
         assert!(first.stale.is_empty());
         let result = mark(job, 0, 1, Kind::Result, false);

@@ -1,9 +1,9 @@
 //! A job's story as clients are told it: by the API, by events and by webhooks.
 
+use imgserve_base::job::{JobState, Part, Record};
 use serde_json::{Map, Value, json};
 
 use super::live::Running;
-use super::record::{JobState, Part, Record};
 
 /// The story of `record`; `running` is its attempt under way, if there is one.
 pub(crate) fn tell(record: &Record, running: Option<&Running>) -> Value {

@@ -1,13 +1,13 @@
 //! What a client asks for, by either API: one source and its outputs. 0.2's four members are one output; the members of
 //! `POST /v1/jobs` are read here. Pure: nothing is fetched.
 
+use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::job::Priority;
+use imgserve_transfer::is_http;
 use serde_json::{Map, Value};
 
-use super::record::Priority;
 use super::request::{self, Order, type_name};
-use crate::fault::{Fault, FaultKind};
 use crate::registry::Registry;
-use crate::transfer::is_http;
 
 /// Most outputs of one job.
 const MAX_OUTPUTS: usize = 16;

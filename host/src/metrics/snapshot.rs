@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use imgserve_journal::{COMMIT_BOUNDS, Health};
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
@@ -10,7 +11,6 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{Label, PREFIX};
-use crate::journal::{COMMIT_BOUNDS, Health};
 
 /// How the server is doing now.
 #[derive(Clone, Debug, Default)]

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use imgserve_journal::Health;
+
 use super::*;
-use crate::journal::Health;
 
 /// Samples by name and labels as written, types by family. Whatever is not in the format fails the test.
 fn parsed(text: &str) -> (BTreeMap<String, f64>, BTreeMap<String, String>) {

@@ -1,14 +1,14 @@
 //! From a request's operation and arguments to the steps that are run: one, or for a pipeline each of its steps with
 //! their own defaults and checks.
 
+use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::format::Format;
+use imgserve_config::{PIPELINE, Profile};
 use imgserve_sdk::{Description, Frames, InputKind, OutputKind, PixelFormat};
+use imgserve_worker::Step;
 use serde_json::{Map, Value, json};
 
 use super::{HOST_ARGUMENTS, Operation, Registry, writable};
-use crate::config::{PIPELINE, Profile};
-use crate::fault::{Fault, FaultKind};
-use crate::format::Format;
-use crate::worker::Step;
 
 /// Most steps of a pipeline, those of pipelines in it included.
 const MAX_STEPS: usize = 16;

@@ -3,12 +3,12 @@
 
 use std::collections::HashMap;
 
+use imgserve_base::format::Format;
 use imgserve_sdk::{Description, InputKind, OutputKind};
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 
 use super::HOST_ARGUMENTS;
-use crate::format::Format;
 
 /// Most values of the arguments' schema, each counted as often as it is referred to.
 const MAX_PARTS: usize = 2000;

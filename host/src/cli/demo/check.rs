@@ -1,11 +1,11 @@
 //! Whether a placeholder and a result are right, by arithmetic of the demo's own: it knows what it painted, averages the
 //! part of it that must be seen, and compares. Nothing of the operations' code is used.
 
+use imgserve_base::format::Format;
 use imgserve_sdk::Image;
 
 use super::found::Found;
 use super::samples::Sample;
-use crate::format::Format;
 
 /// Columns and rows of cells whose mean colours are compared.
 const GRID: u32 = 6;

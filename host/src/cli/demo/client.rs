@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use imgserve_base::fault::chain;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 
 use crate::cli::Failure;
-use crate::fault::chain;
 
 /// How long any one request may take.
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -4,11 +4,11 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use imgserve_base::format::Format;
+use imgserve_codec::{Decoder, Limits, Probe, convert, probe};
 use imgserve_sdk::{DecodeHint, Image, PixelFormat};
 
 use super::shelf::Version;
-use crate::codec::{Decoder, Limits, Probe, convert, probe};
-use crate::format::Format;
 
 const LIMITS: Limits = Limits { max_pixels: 50_000_000, max_frames: 1000, repair: false };
 
@@ -53,7 +53,7 @@ impl Found {
     }
 }
 
-fn decode(bytes: &[u8], header: &crate::codec::Header) -> Result<Vec<Image>, crate::codec::CodecError> {
+fn decode(bytes: &[u8], header: &imgserve_codec::Header) -> Result<Vec<Image>, imgserve_codec::CodecError> {
     let mut decoder = Decoder::new(bytes, header, &DecodeHint::default(), &LIMITS)?;
     let mut frames = Vec::new();
     while let Some(frame) = decoder.next_frame()? {

@@ -1,9 +1,10 @@
 //! The demo's jobs, one row each.
 
+use imgserve_base::format::Format;
+
 use super::check::Expected;
 use super::peers::{Peers, Place};
 use super::samples::{Sample, Samples};
-use crate::format::Format;
 
 /// A job and what must come of it.
 #[derive(Clone, Debug)]

@@ -36,6 +36,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use imgserve_config::{Config, Paths};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use url::Url;
@@ -46,7 +47,6 @@ use self::run::Report;
 use self::samples::Samples;
 use self::screen::Screen;
 use super::{Failure, log, start};
-use crate::config::{Config, Paths};
 use crate::server::{self, Command, Setup};
 
 /// As shells see a command that was interrupted.
@@ -190,7 +190,7 @@ async fn show(config: Config, directory: &Path, screen: Screen) -> Result<ExitCo
     conclude(screen, directory, &reports, began.elapsed())
 }
 
-type Serving = tokio::task::JoinHandle<Result<(), crate::fault::Fault>>;
+type Serving = tokio::task::JoinHandle<Result<(), imgserve_base::fault::Fault>>;
 
 /// A server on a free port, ready for requests.
 async fn start_server(config: Config) -> Result<(SocketAddr, mpsc::Sender<Command>, Serving), Failure> {

@@ -2,11 +2,11 @@
 //! animation and a drawing. What they show is painted by `landscape` and `ball`.
 
 use bytes::Bytes;
+use imgserve_base::format::Format;
+use imgserve_codec::{CodecError, EncodeOptions, Encoder, Loops, convert};
 use imgserve_sdk::{Image, PixelFormat};
 
 use super::{ball, landscape};
-use crate::codec::{CodecError, EncodeOptions, Encoder, Loops, convert};
-use crate::format::Format;
 
 /// Frames of the animation.
 const FRAMES: u32 = 16;

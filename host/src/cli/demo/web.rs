@@ -7,10 +7,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
+use imgserve_base::format::Format;
 use tokio::net::TcpListener;
 
 use super::shelf::Shelf;
-use crate::format::Format;
 
 /// The name of the form's file field.
 pub(super) const FIELD: &str = "picture";

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use imgserve_base::job::now_ms;
 use serde_json::Value;
 
 use super::{Failure, Filter, Reach, Story, read, story, ui};
-use crate::job::record::now_ms;
 
 const HELP: &str = "\
 The last column is the way from source to destination; of a job that failed, why; of one that waits for another attempt,

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use imgserve_base::job::now_ms;
 use serde_json::Value;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Client, Failure, Reach, Story, read, story, told, ui};
-use crate::job::record::now_ms;
 
 const HELP: &str = "\
 What was asked for and from where to where it went, when, how long each phase took, every attempt that failed and why, and

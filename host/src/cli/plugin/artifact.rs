@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use imgserve_worker::plugin::component::{self, ComponentError};
+
 use sha2::{Digest as _, Sha256};
 
 use super::Failure;
-use crate::plugin::component::{self, ComponentError};
 
 /// A plugin's file.
 #[derive(Debug)]

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use imgserve_config::Paths;
+use imgserve_worker::plugin::component;
 
 use super::artifact::{self, Artifact};
 use super::cargo::{self, Package};
 use super::toolchain::{Choice, Toolchain};
 use super::{Failure, ui};
-use crate::config::Paths;
-use crate::plugin::component;
 
 const HELP: &str = "\
 A component runs in a sandbox: it reaches its arguments, its pixels and nothing else, and its memory and time are

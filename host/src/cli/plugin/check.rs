@@ -5,16 +5,16 @@ use std::process::ExitCode;
 
 use bytes::Bytes;
 use clap::Args;
+use imgserve_base::fault::{Fault, one_line};
+use imgserve_base::format::Format;
+use imgserve_codec::{EncodeOptions, Encoder};
 use imgserve_sdk::{Description, Frames, InputKind, OutputKind, PixelFormat};
+use imgserve_worker::plugin::component;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::lab::{Lab, Limits, Trial, is_plugins_mistake, object};
 use super::{Failure, readable, sample, ui};
-use crate::codec::{EncodeOptions, Encoder};
-use crate::fault::{Fault, one_line};
-use crate::format::Format;
-use crate::plugin::component;
 
 /// Widths and heights that find what a round number hides; the last one is a photograph's.
 const SHAPES: [(u32, u32); 9] =
@@ -76,7 +76,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 
 fn say_file(file: &Path) -> Result<(), Failure> {
     let bytes = std::fs::read(file).map_err(Failure::io(format!("cannot read {}", file.display())))?;
-    let digest = crate::plugin::hex(&Sha256::digest(&bytes));
+    let digest = imgserve_worker::plugin::hex(&Sha256::digest(&bytes));
     ui::say(&format!("file         {}, {}", file.display(), readable(bytes.len())));
     ui::say(&format!("sha256       {digest}"));
     if file.extension().is_none_or(|extension| extension != "so") {
@@ -166,9 +166,9 @@ const DRAWING: &str =
     "<svg xmlns='http://www.w3.org/2000/svg' width='40' height='30'><circle r='9' cx='20' cy='15'/></svg>";
 
 fn picture(width: u32, height: u32, format: PixelFormat) -> Result<Source, Failure> {
-    let failed = |error: &dyn std::error::Error| Failure::Other(crate::fault::chain(error));
+    let failed = |error: &dyn std::error::Error| Failure::Other(imgserve_base::fault::chain(error));
     let picture = sample::paint(width, height).map_err(|error| failed(&error))?;
-    let image = crate::codec::convert(picture.as_ref(), format);
+    let image = imgserve_codec::convert(picture.as_ref(), format);
     let mut encoder = Encoder::new(Format::Png, &EncodeOptions::default(), width, height)
         .map_err(|error| failed(&error))?;
     encoder.push(image.as_ref(), 0).map_err(|error| failed(&error))?;

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use imgserve_base::format::Format;
+use imgserve_codec::{self as codec, Decoder, EncodeOptions, Encoder, Probe};
 use imgserve_sdk::{Image, PixelFormat};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::lab::{Lab, Limits, Trial};
 use super::{Failure, build, ui};
-use crate::codec::{self, Decoder, EncodeOptions, Encoder, Probe};
-use crate::format::Format;
 
 const HELP: &str = "\
 The cases stand in DIR/golden/cases.toml:

@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::Args;
+use imgserve_base::fault::{Fault, one_line};
+use imgserve_base::format::Format;
+use imgserve_config::{Config, Operation, PluginKind, Profile};
 use imgserve_sdk::{Description, OutputKind};
+use imgserve_worker::{Budget, Outcome, Pool, PoolConfig, Prepared, Stats, Step, Task};
 use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 
 use super::super::options::Place;
 use super::super::{Failure, start};
-use crate::config::{Config, Operation, PluginKind, Profile};
-use crate::fault::{Fault, one_line};
-use crate::format::Format;
 use crate::registry;
-use crate::worker::{Budget, Outcome, Pool, PoolConfig, Prepared, Stats, Step, Task};
 
 /// The limits to run under.
 #[derive(Args, Clone, Debug)]
@@ -119,7 +119,10 @@ impl Lab {
         self.runtime.block_on(async {
             let prepared = self.pool.prepare(task.clone(), trial.source.clone(), true, true).await?;
             let (prepared, _) = prepared.ok_or_else(|| {
-                Fault::new(crate::fault::FaultKind::UnreadableSource, "the source ends before its dimensions")
+                Fault::new(
+                    imgserve_base::fault::FaultKind::UnreadableSource,
+                    "the source ends before its dimensions",
+                )
             })?;
             let began = Instant::now();
             let nobody_asks = Arc::new(|_| {});

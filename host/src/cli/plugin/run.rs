@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use imgserve_base::fault::Fault;
 use serde_json::{Map, Value};
 
 use super::lab::{Lab, Limits, Measured, Trial, object};
 use super::{Failure, readable, ui};
-use crate::fault::Fault;
 
 const HELP: &str = "\
 Example: imgserve plugin run target/plugins/sepia.wasm photo.jpg sepia.png --args '{\"strength\": 0.5}'

@@ -1,11 +1,11 @@
 //! The sample picture of a new plugin: a sky over the sea with a sun, and a corner that is transparent, so that an
 //! operation meets gradients, an edge and alpha.
 
+use imgserve_base::format::Format;
+use imgserve_codec::{EncodeOptions, Encoder};
 use imgserve_sdk::{Image, PixelFormat};
 
 use super::Failure;
-use crate::codec::{EncodeOptions, Encoder};
-use crate::format::Format;
 
 /// The picture as a PNG file.
 pub(super) fn png(width: u32, height: u32) -> Result<Vec<u8>, Failure> {

@@ -12,12 +12,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use imgserve_base::job::now_ms;
 
 use self::look::Look;
 use self::screen::Screen;
 use super::client::{Client, Reach};
 use super::{Failure, ui};
-use crate::job::record::now_ms;
 
 const HELP: &str = "\
 Queue, workers, memory, jobs per second and failures of the last 10 seconds; the jobs that run, with progress, and those that

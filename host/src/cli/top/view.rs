@@ -1,9 +1,10 @@
 //! What `top` saw, in lines that fit the terminal.
 
+use imgserve_base::fault::chain;
+
 use super::look::Look;
 use super::{Failure, ui};
 use crate::cli::story::{Story, amount, moment, percent, span};
-use crate::fault::chain;
 
 /// Rows of a plain print, which scrolls.
 const ROWS: usize = 60;

@@ -3,17 +3,17 @@
 
 use std::sync::Arc;
 
+use imgserve_base::depth::{MAX_DEPTH, depth};
+use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::format::Format;
 use imgserve_sdk::{InputKind, OutputKind};
+use imgserve_transfer::extension;
+use imgserve_worker::{Prepared, Step, Task};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::super::generation::Generation;
 use super::super::request::{self, Encoding};
-use crate::depth::{MAX_DEPTH, depth};
-use crate::fault::{Fault, FaultKind};
-use crate::format::Format;
-use crate::transfer::extension;
-use crate::worker::{Prepared, Step, Task};
 
 /// The value of `format` by which the client leaves the choice to us.
 const AUTO: &str = "auto";
@@ -228,7 +228,7 @@ fn extension_of_media_type(media_type: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::digest;
+    use imgserve_base::digest::digest;
 
     #[test]
     fn a_media_type_stands_for_an_extension() {

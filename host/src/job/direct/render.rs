@@ -6,21 +6,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use bytes::Bytes;
+use imgserve_base::digest::digest;
+use imgserve_base::fault::{Fault, FaultKind, Retry};
+use imgserve_base::format::Format;
+use imgserve_transfer::CachedFile;
+use imgserve_worker::{Payload, Task};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 use super::call::{Call, Checked, entity_tag};
 use super::{Product, Timings};
-use crate::digest::digest;
-use crate::fault::{Fault, FaultKind, Retry};
-use crate::format::Format;
 use crate::job::intake::{self, REPLY_PATIENCE};
 use crate::job::request;
 use crate::job::service::{Service, Settings};
 use crate::metrics;
-use crate::transfer::CachedFile;
-use crate::worker::{Payload, Task};
 
 /// A longer source, which takes more than a millisecond, is digested on another thread, to hold up nobody else.
 const MUCH_TO_DIGEST: usize = 8 << 20;

@@ -1,0 +1,17 @@
+//! The words that all rooms share. Uses no other crate of the workspace.
+//!
+//! # Layout
+//! - [`fault`]: why a request is refused or a job fails
+//! - [`format`]: the file formats' names
+//! - [`job`]: a job's states, which may follow which, and its story
+//! - [`crash`]: where the crash test ends the process
+//! - [`depth`]: how deep JSON may be nested; [`digest`]: what tells sources apart
+
+#![forbid(unsafe_code)]
+
+pub mod crash;
+pub mod depth;
+pub mod digest;
+pub mod fault;
+pub mod format;
+pub mod job;

@@ -1,0 +1,436 @@
+//! TOML text → checked [`Config`]. Every key, its unit and its default stand in `defaults.toml`, which is both
+//! the default configuration and its documentation; this file says what type each has and what is valid.
+//!
+//! # Layout
+//! - `access`: keys and secrets
+//! - `codec`: time or quality, and what becomes of damaged sources
+//! - `derived`: what is left open and found on the machine
+//! - `merge`: a user's file over the defaults; unknown keys refused, the nearest known one suggested
+//! - `operation`: the section of an operation
+//! - `paths`: where files lie for root and for others
+//! - `render`: the configuration in force, with the defaults' comments
+#![allow(
+    clippy::disallowed_methods,
+    reason = "read before the runtime starts, or on a thread of its own by a reload"
+)]
+#![forbid(unsafe_code)]
+
+mod access;
+mod codec;
+mod derived;
+mod merge;
+mod operation;
+mod paths;
+mod render;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+pub use access::is_key_name;
+pub use codec::{Codec, Damaged, Profile};
+pub use operation::{Operation, PIPELINE, PluginKind};
+pub use paths::Paths;
+pub use render::render;
+
+/// The defaults, with a comment on every key.
+pub const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// No count, size or time is larger: sums and products of them must not overflow.
+const LARGEST: u64 = 1 << 40;
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read configuration {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The text is not TOML. The line itself is not repeated: there may be a secret in it.
+    #[error("configuration is not TOML: line {line}, column {column}: {text}")]
+    Syntax {
+        /// Counted from 1.
+        line: usize,
+        /// In characters, counted from 1.
+        column: usize,
+        /// What is wrong there.
+        text: String,
+    },
+    /// A key that does not exist.
+    #[error("unknown key `{key}`{hint}")]
+    UnknownKey {
+        /// The key's full path.
+        key: String,
+        /// ": did you mean …?", or empty.
+        hint: String,
+    },
+    /// A value of the wrong type or out of range.
+    #[error("{key}: {text}")]
+    Value {
+        /// The key's full path.
+        key: String,
+        /// What is wrong and what is possible.
+        text: String,
+    },
+}
+
+/// The whole configuration, valid. The fields' units and defaults are in `defaults.toml`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Config {
+    /// The HTTP server and its shutdown.
+    pub server: Server,
+    /// What becomes of an accepted job.
+    pub jobs: Jobs,
+    /// The outcomes that clients are told of.
+    pub webhooks: Webhooks,
+    /// The worker processes.
+    pub workers: Workers,
+    /// What a job may cost.
+    pub limits: Limits,
+    /// Reading and writing images.
+    pub codec: Codec,
+    /// Fetching and storing.
+    pub transfer: Transfer,
+    /// What may be reached.
+    pub access: Access,
+    /// Third-party plugins.
+    pub plugins: Plugins,
+    /// The log file.
+    pub log: Log,
+    /// The registry: operation name → plugin and its settings.
+    pub operations: BTreeMap<String, Operation>,
+}
+
+/// `[server]`; like the sections below, documented in `defaults.toml`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Server {
+    pub host: IpAddr,
+    pub port: u16,
+    pub header_timeout_s: u64,
+    pub body_timeout_s: u64,
+    pub max_body_kb: usize,
+    pub max_connections: usize,
+    pub render_max_age_s: u64,
+    pub drain_timeout_s: u64,
+    pub stop_timeout_s: u64,
+}
+
+/// `[jobs]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Jobs {
+    pub journal: PathBuf,
+    pub max_attempts: u32,
+    pub max_retry_pause_s: u64,
+    pub max_finished: usize,
+}
+
+/// `[webhooks]`
+#[derive(Clone, PartialEq, Deserialize, Serialize)]
+pub struct Webhooks {
+    pub secret: String,
+    pub max_age_h: u64,
+}
+
+/// `[workers]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Workers {
+    pub count: usize,
+    pub pin: bool,
+    pub memory_limit_mb: u64,
+    pub memory_budget_mb: u64,
+    pub prepare_timeout_ms: u64,
+    pub run_timeout_ms: u64,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Limits {
+    pub max_source_mb: u64,
+    pub max_result_mb: u64,
+    pub max_source_pixels: u64,
+    pub max_output_pixels: u64,
+    pub max_source_frames: u32,
+    pub max_queue: usize,
+    pub max_queue_per_key: usize,
+    pub source_memory_mb: u64,
+}
+
+/// `[transfer]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Transfer {
+    pub connect_timeout_s: u64,
+    pub idle_timeout_s: u64,
+    pub total_timeout_s: u64,
+    pub max_redirects: usize,
+    pub max_transfers: usize,
+    pub user_agent: String,
+    pub ca_file: PathBuf,
+}
+
+/// `[access]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Access {
+    pub allow_networks: Vec<IpNet>,
+    pub file_roots: Vec<PathBuf>,
+    pub api_keys: Vec<ApiKey>,
+    pub url_keys: Vec<UrlKey>,
+}
+
+/// `[[access.api_keys]]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKey {
+    /// For logs, and for whose jobs are whose.
+    pub name: String,
+    /// SHA-256 of the key, in hexadecimal.
+    pub sha256: String,
+    /// What it is good for.
+    pub scopes: Vec<Scope>,
+}
+
+/// What an API key is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// `POST /` and `/v1/jobs`.
+    Jobs,
+    /// Direct calls of operations.
+    Operations,
+    /// Everything, of everyone.
+    Admin,
+}
+
+/// `[[access.url_keys]]`
+#[derive(Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct UrlKey {
+    /// Said in the URLs that it signs.
+    pub name: String,
+    /// In base64.
+    pub secret: String,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Log {
+    pub level: String,
+    pub max_size_mb: u64,
+    pub max_files: usize,
+}
+
+/// `[plugins]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Plugins {
+    pub cache_dir: PathBuf,
+    pub compile_timeout_s: u64,
+    pub compile_memory_mb: u64,
+    pub breaker_failures: u32,
+    pub breaker_pause_s: u64,
+}
+
+impl Config {
+    /// Reads `file`, or takes the defaults when there is none.
+    ///
+    /// # Errors
+    /// [`ConfigError`] of any kind.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let Some(path) = file else { return Self::parse("") };
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let mut config = Self::parse(&text)?;
+        // A plugin's path is meant from where the file that names it is.
+        if let Some(directory) = std::path::absolute(path).ok().as_deref().and_then(Path::parent) {
+            config.operations.values_mut().for_each(|operation| operation.resolve(directory));
+        }
+        Ok(config)
+    }
+
+    /// The defaults, overridden by a user's TOML `text`.
+    ///
+    /// # Errors
+    /// Any [`ConfigError`] but `Read`.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let table = merge::over_defaults(text)?;
+        let config: Self = serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| {
+            ConfigError::Value {
+                key: error.path().to_string(),
+                text: error.inner().message().trim().to_owned(),
+            }
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let positive = [
+            ("server.header_timeout_s", self.server.header_timeout_s),
+            ("server.body_timeout_s", self.server.body_timeout_s),
+            ("server.max_body_kb", self.server.max_body_kb as u64),
+            ("server.max_connections", self.server.max_connections as u64),
+            ("jobs.max_attempts", u64::from(self.jobs.max_attempts)),
+            ("jobs.max_retry_pause_s", self.jobs.max_retry_pause_s),
+            ("webhooks.max_age_h", self.webhooks.max_age_h),
+            ("workers.prepare_timeout_ms", self.workers.prepare_timeout_ms),
+            ("workers.run_timeout_ms", self.workers.run_timeout_ms),
+            ("limits.max_source_mb", self.limits.max_source_mb),
+            ("limits.max_source_pixels", self.limits.max_source_pixels),
+            ("limits.max_output_pixels", self.limits.max_output_pixels),
+            ("limits.max_source_frames", u64::from(self.limits.max_source_frames)),
+            ("limits.max_queue", self.limits.max_queue as u64),
+            ("transfer.connect_timeout_s", self.transfer.connect_timeout_s),
+            ("transfer.idle_timeout_s", self.transfer.idle_timeout_s),
+            ("transfer.total_timeout_s", self.transfer.total_timeout_s),
+            ("transfer.max_transfers", self.transfer.max_transfers as u64),
+            ("plugins.compile_timeout_s", self.plugins.compile_timeout_s),
+            ("plugins.compile_memory_mb", self.plugins.compile_memory_mb),
+            ("workers.memory_limit_mb", self.workers.memory_limit_mb),
+            ("limits.max_result_mb", self.limits.max_result_mb),
+            ("plugins.breaker_pause_s", self.plugins.breaker_pause_s),
+            ("log.max_size_mb", self.log.max_size_mb),
+        ];
+        if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
+            return Err(value_error(key, "must be at least 1"));
+        }
+        if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value > LARGEST) {
+            return Err(value_error(key, "is absurdly large"));
+        }
+        if !self.transfer.ca_file.as_os_str().is_empty() && !self.transfer.ca_file.is_absolute() {
+            return Err(value_error("transfer.ca_file", "must be an absolute path: a daemon works in /"));
+        }
+        if !self.plugins.cache_dir.as_os_str().is_empty() && !self.plugins.cache_dir.is_absolute() {
+            return Err(value_error("plugins.cache_dir", "must be an absolute path: a daemon works in /"));
+        }
+        if !self.jobs.journal.as_os_str().is_empty() && !self.jobs.journal.is_absolute() {
+            return Err(value_error("jobs.journal", "must be an absolute path: a daemon works in /"));
+        }
+        if self.plugins.compile_memory_mb < 256 {
+            return Err(value_error("plugins.compile_memory_mb", "must be at least 256"));
+        }
+        for (name, operation) in &self.operations {
+            operation.check(name, &self.workers)?;
+        }
+        if self.workers.memory_limit_mb < 64 {
+            return Err(value_error("workers.memory_limit_mb", "must be at least 64"));
+        }
+        if self.workers.count > 1024 {
+            return Err(value_error("workers.count", "must be at most 1024"));
+        }
+        if self.limits.source_memory_mb < self.limits.max_source_mb {
+            let text = "must be at least limits.max_source_mb, or the largest sources could never be held";
+            return Err(value_error("limits.source_memory_mb", text));
+        }
+        if self.log.level.parse::<tracing::Level>().is_err() {
+            return Err(value_error("log.level", "must be error, warn, info, debug or trace"));
+        }
+        self.access.check()?;
+        self.webhooks.check()
+    }
+}
+
+fn value_error(key: &str, text: &str) -> ConfigError {
+    ConfigError::Value { key: key.to_owned(), text: text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid_and_complete() {
+        let config = Config::parse("").unwrap();
+        assert_eq!(config.server.port, 8602);
+        assert_eq!(config.operations.keys().collect::<Vec<_>>(), ["pipeline", "rasterize", "resize"]);
+    }
+
+    #[test]
+    fn a_preset_is_five_lines() {
+        let text = "[operations.thumbnail]\nkind = 'builtin'\nplugin = 'resize'\nargs = { width = 200, height = 200 }";
+        let config = Config::parse(text).unwrap();
+        assert_eq!(config.operations["thumbnail"].args["width"], 200);
+        assert!(config.operations["thumbnail"].enabled && config.operations.contains_key("resize"));
+    }
+
+    #[test]
+    fn a_builtin_name_can_be_given_to_another_plugin() {
+        let config = Config::parse("[operations.resize]\nkind = 'wasm'\npath = '/r.wasm'").unwrap();
+        let resize = &config.operations["resize"];
+        assert_eq!((resize.kind, resize.plugin.as_str()), (PluginKind::Wasm, ""));
+        let config = Config::parse("[operations.resize]\nargs = { quality = 50 }").unwrap();
+        assert_eq!(config.operations["resize"].plugin, "resize");
+    }
+
+    #[test]
+    fn an_operation_has_the_profile_of_its_section_or_of_the_codec() {
+        let text = "[codec]\nprofile = 'best'\ndamaged = 'repair'\n[operations.rasterize]\nprofile = 'fast'";
+        let config = Config::parse(text).unwrap();
+        assert_eq!((config.codec.profile, config.codec.damaged), (Profile::Best, Damaged::Repair));
+        let profile = |name: &str| config.operations[name].profile;
+        assert_eq!((profile("rasterize"), profile("resize")), (Some(Profile::Fast), None));
+        let Codec { profile, damaged } = Config::parse("").unwrap().codec;
+        assert_eq!((profile, damaged), (Profile::Fast, Damaged::Refuse));
+    }
+
+    #[test]
+    fn errors_name_the_key_and_the_nearest_known_one() {
+        for (text, wanted) in [
+            ("[server]\nprot = 1", "unknown key `server.prot`: did you mean `server.port`?"),
+            ("[sever]\nport = 1", "unknown key `sever`: did you mean `server`?"),
+            ("[server]\nport = 'x'", "server.port: invalid type: string \"x\", expected u16"),
+            ("[server]\nport = 70000", "server.port: "),
+            ("[limits]\nmax_source_frames = 0", "limits.max_source_frames: must be at least 1"),
+            (
+                "[operations.x]\nkind = 'builtin'\nplugin = 'resize'\narg = {}",
+                "unknown key `operations.x.arg`: did you mean `operations.x.args`?",
+            ),
+            ("[operations.x]\nplugin = 'resize'", "operations.x: missing field `kind`"),
+            ("[operations.x]\nkind = 'wasm'", "operations.x.path: is missing: "),
+            ("[operations.x]\nkind = 'builtin'", "operations.x.plugin: is missing: "),
+            ("[operations.x]\nkind = 'native'\npath = '/x.so'", "operations.x.sha256: is missing: "),
+            (
+                "[operations.x]\nkind = 'wasm'\npath = '/x.wasm'\nsha256 = 'abc'",
+                "operations.x.sha256: must be 64 hexadecimal digits",
+            ),
+            (
+                "[operations.x]\nkind = 'wasm'\npath = '/x.wasm'\nmemory_limit_mb = 5000",
+                "operations.x.memory_limit_mb: must be from 1 to 4096",
+            ),
+            (
+                "[operations.x]\nkind = 'builtin'\nplugin = 'resize'\nmemory_limit_mb = 100",
+                "operations.x.memory_limit_mb: is for kind = \"wasm\"",
+            ),
+            (
+                "[operations.x]\nkind = 'wasm'\npath = '/x.wasm'\ntime_limit_ms = 90000",
+                "operations.x.time_limit_ms: must be at most workers.run_timeout_ms = 60000",
+            ),
+            ("[plugins]\ncompile_memory_mb = 99999999999999", "plugins.compile_memory_mb: is absurdly large"),
+            ("[access]\nallow_networks = ['nonsense']", "access.allow_networks[0]: "),
+            ("[access]\nfile_roots = ['relative']", "access.file_roots: relative is not an absolute path"),
+            ("[log]\nlevel = 'loud'", "log.level: must be"),
+            ("[codec]\nprofil = 'best'", "unknown key `codec.profil`: did you mean `codec.profile`?"),
+            (
+                "[codec]\nprofile = 'better'",
+                "codec.profile: unknown variant `better`, expected `fast` or `best`",
+            ),
+            (
+                "[codec]\ndamaged = 'ignore'",
+                "codec.damaged: unknown variant `ignore`, expected `refuse` or `repair`",
+            ),
+            (
+                "[operations.resize]\nprofile = 'better'",
+                "operations.resize.profile: unknown variant `better`",
+            ),
+        ] {
+            let error = Config::parse(text).unwrap_err().to_string();
+            assert!(error.starts_with(wanted), "{text:?} gave {error:?}, wanted {wanted:?}");
+        }
+    }
+}

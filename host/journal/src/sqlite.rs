@@ -1,0 +1,230 @@
+//! The journal in an SQLite file (WAL). One thread writes, several read, and one server uses the file.
+//!
+//! # Layout
+//! - `file`: the files, their modes, the lock; `schema`: the tables and their versions
+//! - `writer`, `batch`: the thread that writes, and group commit; `trouble`: what an error means; `pulse`: figures
+//! - `jobs`, `notices`: changes; `read`: questions; `rows`: jobs as rows
+
+mod batch;
+mod file;
+mod jobs;
+mod notices;
+mod pulse;
+mod read;
+mod rows;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod trouble;
+mod writer;
+
+use std::fs::File;
+use std::future::ready;
+use std::path::Path;
+use std::sync::Arc;
+
+use imgserve_base::fault::chain;
+use imgserve_base::job::{JobId, Record};
+use rusqlite::Connection;
+
+use super::{
+    Answer, Claim, Claimed, Counts, Entry, Filter, Health, Journal, JournalError, Notice, Outcome, Receipt,
+    Submitted,
+};
+use jobs::{Taken, Written};
+use read::Readers;
+use trouble::Trouble;
+use writer::{Promise, Writer};
+
+/// How many rows are forgotten in one change, so that others do not wait for it long.
+const FORGOTTEN_AT_ONCE: usize = 200;
+
+/// The journal in a file.
+#[derive(Debug)]
+pub struct Sqlite {
+    // Dropped in this order: whoever takes the lock next finds the file closed.
+    writer: Writer,
+    readers: Arc<Readers>,
+    _lock: File,
+}
+
+impl Sqlite {
+    /// Opens the journal, or makes it where there is none. Blocks. What a predecessor had claimed is claimable again.
+    ///
+    /// # Errors
+    /// [`JournalError::InUse`] where another server has it, [`JournalError::TooNew`], [`JournalError::Open`].
+    pub fn open(path: &Path) -> Result<Self, JournalError> {
+        let lock = file::take(path)?;
+        let connection = schema::open(path)?;
+        let writer = Writer::start(connection, path)
+            .map_err(|error| JournalError::Open { path: path.to_owned(), text: chain(&error) })?;
+        Ok(Self { writer, readers: Readers::new(path), _lock: lock })
+    }
+
+    /// Asks for a change now, and answers when it is made.
+    fn change<T: Send + 'static>(
+        &self,
+        promise: Promise,
+        make: impl Fn(&Connection) -> Result<T, Trouble> + Send + 'static,
+    ) -> Answer<'_, T> {
+        Box::pin(self.writer.change(promise, make))
+    }
+
+    /// The same, for a change that writes a story. It is made into text here, as the writer's time is everybody's.
+    fn write<T: Send + 'static>(
+        &self,
+        record: Record,
+        make: impl Fn(&Connection, &Written) -> Result<T, Trouble> + Send + 'static,
+    ) -> Answer<'_, T> {
+        match rows::text(&record) {
+            Ok(text) => {
+                let written = Written { record, text };
+                self.change(Promise::Disk, move |db| make(db, &written))
+            }
+            Err(error) => Box::pin(ready(Err(error))),
+        }
+    }
+
+    fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Answer<'_, T> {
+        Box::pin(Arc::clone(&self.readers).run(query))
+    }
+
+    /// Changes in small portions, until one is not full.
+    async fn in_portions(
+        &self,
+        make: impl Fn(&Connection, usize) -> Result<usize, Trouble> + Clone + Send + 'static,
+    ) -> Result<(), JournalError> {
+        loop {
+            let make = make.clone();
+            let made = self.change(Promise::Process, move |db| make(db, FORGOTTEN_AT_ONCE)).await?;
+            if made < FORGOTTEN_AT_ONCE {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        // The last one to close the file, the writer, tidies it up.
+        self.readers.close_idle();
+    }
+}
+
+impl Journal for Sqlite {
+    fn submit(&self, entry: Entry) -> Answer<'_, Submitted> {
+        match rows::text(&entry.record) {
+            Ok(text) => self.change(Promise::Disk, move |db| jobs::submit(db, &entry, &text)),
+            Err(error) => Box::pin(ready(Err(error))),
+        }
+    }
+
+    fn withdraw(&self, id: JobId) -> Answer<'_, ()> {
+        self.change(Promise::Disk, move |db| jobs::withdraw(db, id))
+    }
+
+    fn release(&self, id: JobId) {
+        drop(self.writer.change(Promise::Silent, move |db| jobs::release(db, id)));
+    }
+
+    fn claim(&self, count: usize, now_ms: u64, lease_until_ms: u64) -> Answer<'_, Claimed> {
+        let taken = self.change(Promise::Process, move |db| jobs::claim(db, count, now_ms, lease_until_ms));
+        Box::pin(async move {
+            let (taken, next_due_ms) = taken.await?;
+            let full = taken.len() >= count;
+            Ok(Claimed { full, claims: taken.into_iter().filter_map(understood).collect(), next_due_ms })
+        })
+    }
+
+    fn heartbeat(&self, attempts: Vec<(JobId, u32)>, lease_until_ms: u64) -> Answer<'_, ()> {
+        self.change(Promise::Process, move |db| jobs::heartbeat(db, &attempts, lease_until_ms))
+    }
+
+    fn save(&self, record: Record) -> Answer<'_, ()> {
+        self.write(record, jobs::save)
+    }
+
+    fn end(&self, record: Record, outcome: Outcome) -> Answer<'_, ()> {
+        self.write(record, move |db, written| match &outcome {
+            Outcome::Ended(notice) => jobs::end(db, written, notice.as_ref()),
+            Outcome::Again(due_at_ms) => jobs::again(db, written, *due_at_ms),
+        })
+    }
+
+    fn give_back(&self, attempts: Vec<(JobId, u32)>) -> Answer<'_, ()> {
+        self.change(Promise::Process, move |db| jobs::give_back(db, &attempts))
+    }
+
+    fn cancel(&self, record: Record, notice: Option<Notice>) -> Answer<'_, bool> {
+        self.write(record, move |db, written| jobs::cancel(db, written, notice.as_ref()))
+    }
+
+    fn replay(&self, record: Record) -> Answer<'_, bool> {
+        self.write(record, jobs::replay)
+    }
+
+    fn order(&self, id: JobId) -> Answer<'_, Option<String>> {
+        self.read(move |db| read::order(db, id))
+    }
+
+    fn get(&self, id: JobId) -> Answer<'_, Option<Record>> {
+        let story = self.read(move |db| read::story(db, id));
+        Box::pin(async move { story.await?.map(|story| story.record()).transpose() })
+    }
+
+    fn list(&self, filter: Filter) -> Answer<'_, Vec<Record>> {
+        let stories = self.read(move |db| read::list(db, &filter));
+        Box::pin(async move {
+            let stories = stories.await?;
+            Ok(stories.iter().filter_map(|story| logged(story.record())).collect())
+        })
+    }
+
+    fn counts(&self) -> Answer<'_, Counts> {
+        self.read(read::counts)
+    }
+
+    fn receipt(&self, client: &str, key: &str) -> Answer<'_, Option<Receipt>> {
+        let (client, key) = (client.to_owned(), key.to_owned());
+        self.read(move |db| jobs::receipt(db, &client, &key))
+    }
+
+    fn prune(&self, keep: usize, keys_before_ms: u64) -> Answer<'_, ()> {
+        Box::pin(async move {
+            if let Some(oldest) = self.read(move |db| read::oldest_kept(db, keep)).await? {
+                self.in_portions(move |db, count| jobs::forget(db, oldest, count)).await?;
+            }
+            self.in_portions(move |db, count| jobs::forget_keys(db, keys_before_ms, count)).await
+        })
+    }
+
+    fn claim_notices(
+        &self,
+        count: usize,
+        now_ms: u64,
+        lease_until_ms: u64,
+    ) -> Answer<'_, (Vec<Notice>, Option<u64>)> {
+        self.change(Promise::Process, move |db| notices::claim(db, count, now_ms, lease_until_ms))
+    }
+
+    fn end_notice(&self, id: String, attempt: u32, again_at_ms: Option<u64>) -> Answer<'_, ()> {
+        // After a power cut it is sent once more, with the same id.
+        self.change(Promise::Process, move |db| notices::end(db, &id, attempt, again_at_ms))
+    }
+
+    fn health(&self) -> Health {
+        self.writer.health()
+    }
+}
+
+/// A claim that can be understood; another one must not keep the rest from being done, and its lease runs out.
+fn understood((story, order): Taken) -> Option<Claim> {
+    logged(story.record()).map(|record| Claim { record, order })
+}
+
+fn logged(record: Result<Record, JournalError>) -> Option<Record> {
+    record.inspect_err(|error| tracing::error!("{error}")).ok()
+}

@@ -1,0 +1,285 @@
+//! Changes of jobs, each called within a transaction of the writer's. What a change may not do shows in the number of
+//! rows it finds. A claim names its indexes: without one it would look at all jobs, and is refused instead.
+
+use imgserve_base::job::{JobId, JobState, Priority, Record, now_ms};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
+
+use super::super::{Entry, JournalError, Notice, Receipt, Submitted, rank};
+use super::notices;
+use super::rows::{STORY, Story, from_states, integer, number};
+use super::trouble::Trouble;
+
+/// Highest first.
+const PRIORITIES: [Priority; 3] = [Priority::High, Priority::Normal, Priority::Low];
+
+/// A job's story as the caller wants it written, and its text.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) record: Record,
+    pub(super) text: String,
+}
+
+/// A claimed job: its story and its order.
+pub(super) type Taken = (Story, String);
+
+pub(super) fn submit(db: &Connection, entry: &Entry, text: &str) -> Result<Submitted, Trouble> {
+    let record = &entry.record;
+    if let Some(key) = &entry.key {
+        if let Some(receipt) = receipt(db, &key.client, &key.key)? {
+            return Ok(Submitted::Known(receipt));
+        }
+        prepare(db, "INSERT INTO idempotency_keys VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
+            key.client,
+            key.key,
+            key.digest,
+            key.receipt,
+            record.id.as_bytes(),
+            integer(record.accepted_at_ms),
+        ])?;
+    }
+    let sql = "INSERT INTO jobs (id, state, priority, due_at_ms, attempt, operation, client, accepted_at_ms, \
+               instructions, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    prepare(db, sql)?.execute(params![
+        record.id.as_bytes(),
+        record.state.as_str(),
+        rank(record.priority),
+        integer(record.due_at_ms),
+        record.attempt,
+        record.operation,
+        record.client,
+        integer(record.accepted_at_ms),
+        entry.order,
+        text,
+    ])?;
+    Ok(Submitted::New)
+}
+
+pub(super) fn receipt(db: &Connection, client: &str, key: &str) -> rusqlite::Result<Option<Receipt>> {
+    let sql = "SELECT digest, receipt FROM idempotency_keys WHERE client = ?1 AND key = ?2";
+    let receipt = |row: &rusqlite::Row<'_>| Ok(Receipt { digest: row.get(0)?, receipt: row.get(1)? });
+    prepare(db, sql)?.query_row(params![client, key], receipt).optional()
+}
+
+/// A job that has gone further was accepted, and stays.
+pub(super) fn withdraw(db: &Connection, id: JobId) -> Result<(), Trouble> {
+    let sql = "DELETE FROM jobs WHERE id = ?1 AND state = ?2";
+    if prepare(db, sql)?.execute(params![id.as_bytes(), JobState::Accepting.as_str()])? == 1 {
+        prepare(db, "DELETE FROM idempotency_keys WHERE job = ?1")?.execute([id.as_bytes()])?;
+    }
+    Ok(())
+}
+
+pub(super) fn release(db: &Connection, id: JobId) -> Result<(), Trouble> {
+    let next = JobState::Accepted;
+    let from = from_states(next, |state| state == JobState::Accepting);
+    let sql = format!("UPDATE jobs SET state = ?2 WHERE id = ?1 AND {from}");
+    prepare(db, &sql)?.execute(params![id.as_bytes(), next.as_str()])?;
+    Ok(())
+}
+
+/// The jobs, best first, and when the next one may be claimable.
+pub(super) fn claim(
+    db: &Connection,
+    count: usize,
+    now_ms: u64,
+    lease_until_ms: u64,
+) -> Result<(Vec<Taken>, Option<u64>), Trouble> {
+    free_expired(db, now_ms)?;
+    let mut taken = Vec::new();
+    for priority in PRIORITIES {
+        taken.extend(claim_of(db, priority, count - taken.len(), now_ms, lease_until_ms)?);
+    }
+    Ok((taken, next_due(db, now_ms)?))
+}
+
+/// Jobs whose lease has ended wait again: what their attempt says later is stale.
+fn free_expired(db: &Connection, now_ms: u64) -> rusqlite::Result<()> {
+    let next = JobState::Accepted;
+    let from = from_states(next, |state| state == JobState::Running);
+    let sql = format!(
+        "UPDATE jobs INDEXED BY jobs_leased SET state = ?2, lease_until_ms = NULL \
+         WHERE {from} AND lease_until_ms < ?1"
+    );
+    prepare(db, &sql)?.execute(params![integer(now_ms), next.as_str()])?;
+    Ok(())
+}
+
+/// One priority at a time: then the index leads to the due ones, however many wait for a later time before them.
+fn claim_of(
+    db: &Connection,
+    priority: Priority,
+    count: usize,
+    now_ms: u64,
+    lease_until_ms: u64,
+) -> rusqlite::Result<Vec<Taken>> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    let next = JobState::Running;
+    let from = from_states(next, |_| true);
+    let sql = format!(
+        "UPDATE jobs SET state = ?1, attempt = attempt + 1, lease_until_ms = ?2 WHERE rowid IN (SELECT rowid FROM \
+         jobs INDEXED BY jobs_claimable WHERE {from} AND priority = ?3 AND due_at_ms <= ?4 ORDER BY due_at_ms, id LIMIT ?5) \
+         RETURNING {STORY}, instructions"
+    );
+    let mut statement = prepare(db, &sql)?;
+    let values = params![
+        next.as_str(),
+        integer(lease_until_ms),
+        rank(priority),
+        integer(now_ms),
+        integer(count as u64)
+    ];
+    let rows = statement.query_map(values, |row| Ok((Story::read(row)?, row.get(6)?)))?;
+    let mut taken = rows.collect::<rusqlite::Result<Vec<Taken>>>()?;
+    // RETURNING keeps no order (SQLite, "RETURNING", 3).
+    taken.sort_by_key(|(story, _)| (story.due_at_ms, story.id));
+    Ok(taken)
+}
+
+/// When a job becomes due, or a lease ends.
+fn next_due(db: &Connection, now_ms: u64) -> rusqlite::Result<Option<u64>> {
+    let waits = from_states(JobState::Running, |_| true);
+    let sql = format!(
+        "SELECT min(due_at_ms) FROM jobs INDEXED BY jobs_claimable \
+         WHERE {waits} AND priority = ?1 AND due_at_ms > ?2"
+    );
+    let mut times = Vec::new();
+    for priority in PRIORITIES {
+        let values = params![rank(priority), integer(now_ms)];
+        times.push(prepare(db, &sql)?.query_row(values, |row| row.get::<_, Option<i64>>(0))?);
+    }
+    let sql = "SELECT min(lease_until_ms) + 1 FROM jobs INDEXED BY jobs_leased WHERE state = 'running'";
+    times.push(prepare(db, sql)?.query_row([], |row| row.get(0))?);
+    Ok(times.into_iter().flatten().min().map(number))
+}
+
+/// Attempts that are not the current ones are passed over.
+pub(super) fn heartbeat(
+    db: &Connection,
+    attempts: &[(JobId, u32)],
+    lease_until_ms: u64,
+) -> Result<(), Trouble> {
+    let sql = "UPDATE jobs SET lease_until_ms = ?3 WHERE id = ?1 AND attempt = ?2 AND state = 'running'";
+    let mut statement = prepare(db, sql)?;
+    for (id, attempt) in attempts {
+        statement.execute(params![id.as_bytes(), attempt, integer(lease_until_ms)])?;
+    }
+    Ok(())
+}
+
+pub(super) fn save(db: &Connection, written: &Written) -> Result<(), Trouble> {
+    let sql = "UPDATE jobs SET record = ?3 WHERE id = ?1 AND attempt = ?2 AND state = 'running'";
+    let Written { record, text } = written;
+    let changed = prepare(db, sql)?.execute(params![record.id.as_bytes(), record.attempt, text])?;
+    current(changed, record)
+}
+
+/// Ends an attempt, and with it the job.
+pub(super) fn end(db: &Connection, written: &Written, notice: Option<&Notice>) -> Result<(), Trouble> {
+    let Written { record, text } = written;
+    let from = from_states(record.state, |state| state == JobState::Running && record.state.is_final());
+    let sql = format!(
+        "UPDATE jobs SET state = ?3, finished_at_ms = ?4, record = ?5, lease_until_ms = NULL \
+         WHERE id = ?1 AND attempt = ?2 AND {from}"
+    );
+    let changed = prepare(db, &sql)?.execute(params![
+        record.id.as_bytes(),
+        record.attempt,
+        record.state.as_str(),
+        finished_at(record),
+        text,
+    ])?;
+    current(changed, record)?;
+    notice.map_or(Ok(()), |notice| notices::insert(db, notice))
+}
+
+/// Ends an attempt; there will be another.
+pub(super) fn again(db: &Connection, written: &Written, due_at_ms: u64) -> Result<(), Trouble> {
+    let Written { record, text } = written;
+    let next = JobState::Accepted;
+    let from = from_states(next, |state| state == JobState::Running);
+    let sql = format!(
+        "UPDATE jobs SET state = ?3, due_at_ms = ?4, record = ?5, lease_until_ms = NULL \
+         WHERE id = ?1 AND attempt = ?2 AND {from}"
+    );
+    let values = params![record.id.as_bytes(), record.attempt, next.as_str(), integer(due_at_ms), text];
+    current(prepare(db, &sql)?.execute(values)?, record)
+}
+
+/// Attempts that are not the current ones are passed over.
+pub(super) fn give_back(db: &Connection, attempts: &[(JobId, u32)]) -> Result<(), Trouble> {
+    let next = JobState::Accepted;
+    let from = from_states(next, |state| state == JobState::Running);
+    let sql = format!(
+        "UPDATE jobs SET state = ?3, attempt = attempt - 1, lease_until_ms = NULL \
+         WHERE id = ?1 AND attempt = ?2 AND {from}"
+    );
+    let mut statement = prepare(db, &sql)?;
+    for (id, attempt) in attempts {
+        statement.execute(params![id.as_bytes(), attempt, next.as_str()])?;
+    }
+    Ok(())
+}
+
+/// A job that is claimed is its attempt's to end.
+pub(super) fn cancel(db: &Connection, written: &Written, notice: Option<&Notice>) -> Result<bool, Trouble> {
+    let Written { record, text } = written;
+    let from = from_states(record.state, |state| state != JobState::Running && record.state.is_final());
+    let sql =
+        format!("UPDATE jobs SET state = ?2, finished_at_ms = ?3, record = ?4 WHERE id = ?1 AND {from}");
+    let values = params![record.id.as_bytes(), record.state.as_str(), finished_at(record), text];
+    let changed = prepare(db, &sql)?.execute(values)? == 1;
+    if let Some(notice) = notice.filter(|_| changed) {
+        notices::insert(db, notice)?;
+    }
+    Ok(changed)
+}
+
+pub(super) fn replay(db: &Connection, written: &Written) -> Result<bool, Trouble> {
+    let Written { record, text } = written;
+    let next = JobState::Accepted;
+    let from = from_states(next, JobState::is_final);
+    let sql = format!(
+        "UPDATE jobs SET state = ?2, priority = ?3, due_at_ms = ?4, attempt = ?5, record = ?6, finished_at_ms = NULL \
+         WHERE id = ?1 AND {from}"
+    );
+    let changed = prepare(db, &sql)?.execute(params![
+        record.id.as_bytes(),
+        next.as_str(),
+        rank(record.priority),
+        integer(record.due_at_ms),
+        record.attempt,
+        text,
+    ])?;
+    Ok(changed == 1)
+}
+
+/// Forgets up to `count` jobs that had finished before the one at `oldest`; how many it were.
+pub(super) fn forget(db: &Connection, oldest: (i64, JobId), count: usize) -> Result<usize, Trouble> {
+    let sql = "DELETE FROM jobs WHERE rowid IN (SELECT rowid FROM jobs WHERE finished_at_ms IS NOT NULL AND \
+               (finished_at_ms, id) < (?1, ?2) ORDER BY finished_at_ms, id LIMIT ?3)";
+    Ok(prepare(db, sql)?.execute(params![oldest.0, oldest.1.as_bytes(), integer(count as u64)])?)
+}
+
+/// Forgets up to `count` idempotency keys from before this time; how many it were.
+pub(super) fn forget_keys(db: &Connection, before_ms: u64, count: usize) -> Result<usize, Trouble> {
+    let sql = "DELETE FROM idempotency_keys WHERE rowid IN (SELECT rowid FROM idempotency_keys \
+               WHERE created_at_ms < ?1 ORDER BY created_at_ms LIMIT ?2)";
+    Ok(prepare(db, sql)?.execute(params![integer(before_ms), integer(count as u64)])?)
+}
+
+fn finished_at(record: &Record) -> i64 {
+    integer(record.finished_at_ms.unwrap_or_else(now_ms))
+}
+
+fn current(changed: usize, record: &Record) -> Result<(), Trouble> {
+    match changed {
+        1 => Ok(()),
+        _ => Err(Trouble::Refused(JournalError::Stale { id: record.id, attempt: record.attempt })),
+    }
+}
+
+pub(super) fn prepare<'a>(db: &'a Connection, sql: &str) -> rusqlite::Result<CachedStatement<'a>> {
+    db.prepare_cached(sql)
+}

@@ -1,0 +1,321 @@
+//! Fetching sources and storing destinations: http, https, ftp, ftps, file. Only public addresses and configured
+//! directories are reached (`policy`); everything is bounded in time and size. Decoding what was fetched, and
+//! retrying, are left to others.
+//!
+//! # Layout
+//!
+//! | file | owns |
+//! | --- | --- |
+//! | `url`, `tags` | what URLs and the tags in them mean |
+//! | `policy`, `resolve` | which addresses and paths are permitted; names to permitted addresses |
+//! | `clock`, `tls`, `config`, `error` | timeouts, the one TLS configuration, settings, failures |
+//! | `http`, `body`, `form`, `html` | GET and PUT, request bodies, form uploads, reading a page's form |
+//! | `ftp`, `ftp_store`, `file` | the other two protocols |
+
+#![forbid(unsafe_code)]
+
+mod body;
+mod clock;
+mod config;
+mod error;
+mod file;
+mod form;
+mod ftp;
+mod ftp_store;
+mod html;
+mod http;
+mod policy;
+mod resolve;
+mod tags;
+mod tls;
+mod url;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use self::config::TransferConfig;
+pub use self::error::{Blame, TransferError, TransferErrorKind};
+pub use self::file::CachedFile;
+pub use self::tags::{Tags, substitute_tags};
+pub use self::url::{
+    Destination, SourceUrl, basename, destination_extension, extension, is_http, scheme_of, split_form,
+};
+
+use self::body::{FilePart, Upload};
+use self::clock::Clock;
+use self::config::KEY_MAX_SOURCE;
+use self::file::FileReader;
+use self::ftp::{Ftp, FtpDownload};
+use self::http::Http;
+use self::resolve::Resolver;
+
+/// Fetches and stores, under one configuration. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Transfer {
+    config: Arc<TransferConfig>,
+    http: Arc<Http>,
+    ftp: Ftp,
+    roots: Arc<[PathBuf]>,
+}
+
+impl Transfer {
+    /// Prepares the clients. Reads the system's certificate authorities, which blocks for some milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// `Config`, if an extra authority is no certificate or the user agent cannot be sent.
+    pub fn new(config: TransferConfig) -> Result<Self, TransferError> {
+        let tls = tls::client_config(&config.extra_ca_pem)?;
+        let resolver = Resolver::new(&config.allow_networks);
+        let roots = config.file_roots.clone().into();
+        let config = Arc::new(config);
+        let http = Arc::new(Http::new(config.clone(), resolver.clone(), tls.clone())?);
+        Ok(Self { config, http, ftp: Ftp { resolver, tls: Arc::new(tls) }, roots })
+    }
+
+    /// Starts to fetch a source. Returns once its first bytes can be asked for; the clock of `total_timeout` runs on
+    /// until the last of them.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is known before the first byte, naming the URL without its password.
+    pub async fn fetch(&self, url: &str) -> Result<Fetch, TransferError> {
+        let clock = Clock::start(&self.config);
+        let opened = match SourceUrl::parse(url) {
+            Ok(source) => self.open(clock, source).await,
+            Err(error) => Err(error),
+        };
+        let body = opened.map_err(|error| error.at(url))?;
+        let fetch = Fetch {
+            size_hint: body.size(),
+            media_type: body.media_type(),
+            url: url.to_owned(),
+            received: 0,
+            limit: self.config.max_source_bytes,
+            clock,
+            state: State::Open(body),
+        };
+        match fetch.size_hint {
+            Some(size) if size > fetch.limit => Err(fetch.too_large()),
+            _ => Ok(fetch),
+        }
+    }
+
+    /// A source that is a permitted file, if it can be had without waiting; none means that it is to be fetched, and is no
+    /// failure.
+    pub fn cached_file(&self, url: &str) -> Option<CachedFile> {
+        match SourceUrl::parse(url) {
+            Ok(SourceUrl::File(url)) => {
+                let file = CachedFile::open(&url, &self.roots)?;
+                (file.size <= self.config.max_source_bytes).then_some(file)
+            }
+            _ => None,
+        }
+    }
+
+    async fn open(&self, clock: Clock, source: SourceUrl) -> Result<Body, TransferError> {
+        match source {
+            SourceUrl::Http(url) => Ok(Body::Http(self.http.get(clock, url).await?)),
+            SourceUrl::Ftp(url) => {
+                let session = self.ftp.open(clock, &url).await?;
+                Ok(Body::Ftp(Box::new(session.retrieve(&url).await?)))
+            }
+            SourceUrl::File(url) => Ok(Body::File(FileReader::open(&clock, url, self.roots.clone()).await?)),
+        }
+    }
+
+    /// Stores `body` at `destination`, over what may be there; doing so again changes nothing. `media_type` is told to
+    /// HTTP servers. `form_field` names the file field of a form upload, and is ignored by all other destinations. `mark`
+    /// is for destinations that are files.
+    ///
+    /// # Errors
+    ///
+    /// As for fetching; `InvalidUrl` if a form upload lacks its field.
+    pub async fn store(
+        &self,
+        destination: &Destination,
+        body: Bytes,
+        media_type: &str,
+        form_field: Option<&str>,
+        mark: &PartMark,
+    ) -> Result<(), TransferError> {
+        let clock = Clock::start(&self.config);
+        let storing = self.store_by(clock, destination, body, (media_type, form_field), mark);
+        let stored = clock.total(storing).await.and_then(|stored| stored);
+        stored.map_err(|error| error.at(&destination.to_string()))
+    }
+
+    /// Posts JSON, a webhook; nothing but a 2xx is success, and no redirect is followed.
+    ///
+    /// # Errors
+    ///
+    /// As for fetching.
+    pub async fn post_json(
+        &self,
+        url: &str,
+        headers: &[(&'static str, String)],
+        body: String,
+    ) -> Result<(), TransferError> {
+        let clock = Clock::start(&self.config);
+        let posting = async {
+            match SourceUrl::parse(url)? {
+                SourceUrl::Http(url) => self.http.post_json(clock, url, headers, body).await,
+                _ => Err(TransferError::new(
+                    TransferErrorKind::InvalidUrl,
+                    "only http and https are posted to",
+                )),
+            }
+        };
+        posting.await.map_err(|error| error.at(url))
+    }
+
+    async fn store_by(
+        &self,
+        clock: Clock,
+        destination: &Destination,
+        body: Bytes,
+        (media_type, form_field): (&str, Option<&str>),
+        mark: &PartMark,
+    ) -> Result<(), TransferError> {
+        match destination {
+            Destination::Put { url } => {
+                self.http.put(clock, url.clone(), Upload::plain(body, media_type)?).await
+            }
+            Destination::Form { page, file_name } => {
+                let field = form_field.ok_or_else(|| {
+                    TransferError::new(
+                        TransferErrorKind::InvalidUrl,
+                        "a form upload needs the name of its file field",
+                    )
+                })?;
+                let (file_name, media_type) = (file_name.clone(), media_type.to_owned());
+                form::upload(&self.http, clock, page.clone(), field, FilePart { file_name, media_type, body })
+                    .await
+            }
+            Destination::Ftp(url) => self.ftp.open(clock, url).await?.store(&url.path, &body, mark).await,
+            Destination::File(url) => {
+                file::store(&clock, url.clone(), self.roots.clone(), body, mark.clone()).await
+            }
+        }
+    }
+}
+
+/// A source on its way. Dropping it closes its connection.
+pub struct Fetch {
+    /// The source's size in bytes, if the other end told it; not to be relied on.
+    pub size_hint: Option<u64>,
+    /// The source's media type, if the other end told it; not to be relied on.
+    pub media_type: Option<String>,
+    url: String,
+    received: u64,
+    limit: u64,
+    clock: Clock,
+    state: State,
+}
+
+enum State {
+    Open(Body),
+    Ended,
+    Failed,
+}
+
+enum Body {
+    Http(reqwest::Response),
+    Ftp(Box<FtpDownload>),
+    File(FileReader),
+}
+
+impl Body {
+    fn size(&self) -> Option<u64> {
+        match self {
+            Self::Http(response) => response.content_length(),
+            Self::Ftp(download) => download.size,
+            Self::File(reader) => Some(reader.size),
+        }
+    }
+
+    fn media_type(&self) -> Option<String> {
+        match self {
+            Self::Http(response) => http::media_type(response),
+            Self::Ftp(_) | Self::File(_) => None,
+        }
+    }
+
+    async fn chunk(&mut self, clock: &Clock) -> Result<Option<Bytes>, TransferError> {
+        match self {
+            Self::Http(response) => http::next_chunk(response, clock).await,
+            Self::Ftp(download) => download.chunk().await,
+            Self::File(reader) => reader.chunk(clock).await,
+        }
+    }
+}
+
+impl Fetch {
+    /// The next bytes; none at the end, once the source is known to be whole.
+    ///
+    /// # Errors
+    ///
+    /// A timeout, a broken connection, or more bytes than `max_source_bytes`. The connection is closed then, and
+    /// every later call fails too.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, TransferError> {
+        // Taken out while waiting: a call that is cancelled or fails leaves nothing half-read behind.
+        match std::mem::replace(&mut self.state, State::Failed) {
+            State::Open(mut body) => {
+                let chunk = body.chunk(&self.clock).await.map_err(|error| error.at(&self.url))?;
+                self.received += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+                if self.received > self.limit {
+                    return Err(self.too_large());
+                }
+                self.state = if chunk.is_some() { State::Open(body) } else { State::Ended };
+                Ok(chunk)
+            }
+            State::Ended => {
+                self.state = State::Ended;
+                Ok(None)
+            }
+            State::Failed => {
+                let error = TransferError::new(TransferErrorKind::Connect, "the fetch has failed before");
+                Err(error.at(&self.url))
+            }
+        }
+    }
+
+    fn too_large(&self) -> TransferError {
+        let message = format!("the source is larger than {KEY_MAX_SOURCE} ({} bytes) permits", self.limit);
+        TransferError::new(TransferErrorKind::TooLarge, message).at(&self.url)
+    }
+}
+
+impl fmt::Debug for Fetch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetch").field("size_hint", &self.size_hint).field("received", &self.received).finish()
+    }
+}
+
+/// 24 hexadecimal digits that nobody can guess.
+fn random_name() -> String {
+    let mut bytes = [0; 12];
+    // Without the system's random numbers there is no TLS either; this never fails on a running system.
+    getrandom::fill(&mut bytes).expect("the system gives random numbers");
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What marks the temporary name that a file has until it is whole. No two stores under way at once may have the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartMark {
+    /// Of this store.
+    pub own: String,
+    /// Of earlier ones, which may have been killed: files of theirs are removed.
+    pub stale: Vec<String>,
+}
+
+/// What `name` is called until it is whole.
+fn temporary_name(name: &str, mark: &str) -> String {
+    format!(".{name}.{mark}.imgserve-part")
+}

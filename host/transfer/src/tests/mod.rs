@@ -1,0 +1,90 @@
+//! Transfers against real servers on loopback: what they share. Nothing here sleeps; servers hold still on purpose
+//! and events tell when.
+
+mod form;
+mod ftp;
+mod ftp_odd;
+mod http;
+mod tls;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{Fetch, PartMark, Transfer, TransferConfig, TransferError, random_name};
+
+/// Loopback opened, and limits that no healthy test comes near.
+pub(crate) fn config() -> TransferConfig {
+    TransferConfig {
+        allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+        max_source_bytes: 1 << 20,
+        connect_timeout: Duration::from_secs(20),
+        idle_timeout: Duration::from_secs(20),
+        total_timeout: Duration::from_secs(60),
+        ..TransferConfig::default()
+    }
+}
+
+/// The same, for tests whose server stays silent.
+fn impatient() -> Transfer {
+    let short = Duration::from_millis(500);
+    Transfer::new(TransferConfig { connect_timeout: short, idle_timeout: short, ..config() }).unwrap()
+}
+
+fn transfer() -> Transfer {
+    Transfer::new(config()).unwrap()
+}
+
+/// One that no other store has.
+pub(crate) fn mark() -> PartMark {
+    PartMark { own: random_name(), stale: Vec::new() }
+}
+
+/// Fetches all of a source.
+pub(crate) async fn fetch(transfer: &Transfer, url: &str) -> Result<Vec<u8>, TransferError> {
+    read(transfer.fetch(url).await?).await
+}
+
+async fn read(mut fetch: Fetch) -> Result<Vec<u8>, TransferError> {
+    let mut all = Vec::new();
+    while let Some(chunk) = fetch.chunk().await? {
+        all.extend_from_slice(&chunk);
+    }
+    Ok(all)
+}
+
+/// Serves a router until the test ends.
+async fn serve(router: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+/// Answers one request with these bytes, whatever it is, and then keeps the connection open; the task ends when the
+/// client closes it.
+async fn raw(response: &'static str) -> (SocketAddr, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let served = tokio::spawn(async move {
+        let (mut peer, _) = listener.accept().await.unwrap();
+        read_head(&mut peer).await;
+        peer.write_all(response.as_bytes()).await.unwrap();
+        let mut rest = Vec::new();
+        // A reset is as good an end as any.
+        let _ended = peer.read_to_end(&mut rest).await;
+    });
+    (address, served)
+}
+
+/// Reads a request up to its empty line.
+async fn read_head(peer: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(peer.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}

@@ -1,0 +1,351 @@
+//! What source and destination URLs mean: their scheme, their parts, and the form-upload syntax. Pure text; which
+//! addresses and paths are permitted is `policy`'s to say.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::os::unix::ffi::OsStringExt;
+
+use percent_encoding::percent_decode_str;
+use url::{Host, Url};
+
+use super::error::{TransferError, TransferErrorKind};
+use super::tags::{Tags, substitute_tags};
+
+/// A scheme imgserve transfers by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// Plain HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https,
+    /// FTP (RFC 959).
+    Ftp,
+    /// FTP with explicit TLS (RFC 4217).
+    Ftps,
+    /// A local file (RFC 8089).
+    File,
+}
+
+/// The scheme of a URL, if it is a known one; case-insensitive, and true even of URLs that cannot be parsed further.
+pub fn scheme_of(url: &str) -> Option<Scheme> {
+    let (scheme, _) = url.split_once(':')?;
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" => Some(Scheme::Http),
+        "https" => Some(Scheme::Https),
+        "ftp" => Some(Scheme::Ftp),
+        "ftps" => Some(Scheme::Ftps),
+        "file" => Some(Scheme::File),
+        _ => None,
+    }
+}
+
+/// Whether a URL can be understood and is an http or https one.
+pub fn is_http(url: &str) -> bool {
+    matches!(SourceUrl::parse(url), Ok(SourceUrl::Http(_)))
+}
+
+/// The last segment of a URL's path (or of a plain path), query and fragment dropped, still percent-encoded. Empty
+/// when the path ends in `/` or there is none.
+pub(super) fn file_name(url: &str) -> &str {
+    let url = &url[..url.find(['?', '#']).unwrap_or(url.len())];
+    let path = match url.split_once("://") {
+        Some((_, rest)) => rest.find('/').map_or("", |slash| &rest[slash..]),
+        None => url,
+    };
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+/// What follows the last `.` of a URL's file name; none if there is no `.` or nothing after it.
+pub fn extension(url: &str) -> Option<&str> {
+    extension_of_name(file_name(url))
+}
+
+/// A URL's file name without its extension: what `{$basename}` stands for.
+pub fn basename(url: &str) -> &str {
+    let name = file_name(url);
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+}
+
+/// The extension of what a destination will be called: of the file name in the form-upload syntax, else of the URL.
+pub fn destination_extension(destination: &str) -> Option<&str> {
+    match split_form(destination) {
+        Some((_, file_name)) => extension_of_name(file_name),
+        None => extension(destination),
+    }
+}
+
+fn extension_of_name(name: &str) -> Option<&str> {
+    name.rsplit_once('.').map(|(_, extension)| extension).filter(|extension| !extension.is_empty())
+}
+
+/// The form-upload syntax `PAGE_URL:FILE_NAME` of an http(s) destination: page and file name, split at the last colon.
+/// None (a plain destination) if what follows that colon holds a `/`, is empty or is only digits (IMGSERVE-0.2.md,
+/// "Destinations").
+pub fn split_form(destination: &str) -> Option<(&str, &str)> {
+    if !matches!(scheme_of(destination), Some(Scheme::Http | Scheme::Https)) {
+        return None;
+    }
+    let (page, file_name) = destination.rsplit_once(':')?;
+    let plain = file_name.contains('/')
+        || file_name.is_empty()
+        || file_name.bytes().all(|byte| byte.is_ascii_digit());
+    (!plain).then_some((page, file_name))
+}
+
+/// A source, understood. `Display` and `Debug` show no password.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SourceUrl {
+    /// Fetched by GET.
+    Http(Url),
+    /// Fetched by RETR.
+    Ftp(FtpUrl),
+    /// Read beneath a file root.
+    File(FileUrl),
+}
+
+impl SourceUrl {
+    /// Understands a source URL.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidUrl`, the message naming the URL without its password.
+    pub fn parse(url: &str) -> Result<Self, TransferError> {
+        match scheme_of(url) {
+            Some(Scheme::Http | Scheme::Https) => parse_http(url).map(Self::Http),
+            Some(Scheme::Ftp | Scheme::Ftps) => FtpUrl::parse(url).map(Self::Ftp),
+            Some(Scheme::File) => FileUrl::parse(url).map(Self::File),
+            None => Err(invalid("the scheme is not one of http, https, ftp, ftps, file")),
+        }
+        .map_err(|error| error.at(url))
+    }
+}
+
+/// A destination, understood. `Display` and `Debug` show no password.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// An HTTP PUT to this URL.
+    Put {
+        /// Where to.
+        url: Url,
+    },
+    /// An upload through the form on a page.
+    Form {
+        /// The page the form is on.
+        page: Url,
+        /// The file name to send.
+        file_name: String,
+    },
+    /// Stored by STOR.
+    Ftp(FtpUrl),
+    /// Written beneath a file root.
+    File(FileUrl),
+}
+
+impl Destination {
+    /// Understands a `dstURL` without tags.
+    #[cfg(test)]
+    pub fn parse(url: &str) -> Result<Self, TransferError> {
+        Self::from_template(url, &Tags::default()).map(|(_, destination)| destination)
+    }
+
+    /// Understands a `dstURL` with tags: the substituted text, and where it leads. What kind of destination it is, and
+    /// the page of a form, are the template's: a colon in a source's name changes neither.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidUrl`, the message naming the URL without its password.
+    pub fn from_template(template: &str, tags: &Tags<'_>) -> Result<(String, Self), TransferError> {
+        let Some((page, name)) = split_form(template) else {
+            let text = substitute_tags(template, tags);
+            let plain = Self::plain(&text)?;
+            return Ok((text, plain));
+        };
+        // Without a colon of its own all of the name is substituted in.
+        let file_name = substitute_tags(name, tags);
+        let text = format!("{page}:{file_name}");
+        let page = parse_http(page).map_err(|error| error.at(&text))?;
+        Ok((text, Self::Form { page, file_name }))
+    }
+
+    fn plain(url: &str) -> Result<Self, TransferError> {
+        SourceUrl::parse(url).map(|plain| match plain {
+            SourceUrl::Http(url) => Self::Put { url },
+            SourceUrl::Ftp(url) => Self::Ftp(url),
+            SourceUrl::File(url) => Self::File(url),
+        })
+    }
+}
+
+impl fmt::Display for SourceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http(url) => f.write_str(&redact(url.as_str())),
+            Self::Ftp(url) => url.fmt(f),
+            Self::File(url) => url.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for SourceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SourceUrl({self})")
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Put { url } => f.write_str(&redact(url.as_str())),
+            Self::Form { page, file_name } => {
+                write!(f, "{}:{}", redact(page.as_str()), file_name.escape_debug())
+            }
+            Self::Ftp(url) => url.fmt(f),
+            Self::File(url) => url.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Destination({self})")
+    }
+}
+
+/// An `ftp` or `ftps` URL (RFC 1738, section 3.2), percent-decoded; free of control characters, so that no part of
+/// it can smuggle a command.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FtpUrl {
+    pub(super) secure: bool,
+    pub(super) host: Host<String>,
+    pub(super) port: u16,
+    pub(super) user: String,
+    pub(super) password: String,
+    /// Relative to the login directory, unless it begins with `/` (written `%2F` in the URL).
+    pub(super) path: String,
+}
+
+impl FtpUrl {
+    fn parse(text: &str) -> Result<Self, TransferError> {
+        let secure = scheme_of(text) == Some(Scheme::Ftps);
+        let (_, rest) = text.split_once(':').ok_or_else(|| invalid("there is no scheme"))?;
+        // `ftps` is no special scheme to the URL standard, which would leave its host unparsed: `ftps://2130706433/`.
+        let url = Url::parse(&format!("ftp:{rest}")).map_err(unparsable)?;
+        let host = url.host().ok_or_else(|| invalid("there is no host"))?.to_owned();
+        let path = decode(url.path().strip_prefix('/').unwrap_or_default())?;
+        if path.is_empty() || path.ends_with('/') {
+            return Err(invalid("it names no file"));
+        }
+        let (user, password) = match (url.username(), url.password()) {
+            ("", None) => ("anonymous".to_owned(), "imgserve@".to_owned()),
+            (user, password) => (decode(user)?, decode(password.unwrap_or_default())?),
+        };
+        Ok(Self { secure, host, port: url.port().unwrap_or(21), user, password, path })
+    }
+}
+
+impl fmt::Debug for FtpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_string())
+    }
+}
+
+/// For error messages: user and password left out.
+impl fmt::Display for FtpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.secure { "ftps" } else { "ftp" };
+        write!(f, "{scheme}://{}:{}/{}", self.host, self.port, self.path)
+    }
+}
+
+fn decode(text: &str) -> Result<String, TransferError> {
+    let text = percent_decode_str(text).decode_utf8().map_err(|_| invalid("a part of it is not UTF-8"))?;
+    if text.contains(|c: char| c.is_ascii_control()) {
+        return Err(invalid("it holds a control character"));
+    }
+    Ok(text.into_owned())
+}
+
+/// A `file` URL (RFC 8089): the decoded names along an absolute path, none of which can lead upwards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileUrl {
+    pub(super) segments: Vec<OsString>,
+}
+
+impl FileUrl {
+    /// Not by the `url` crate, which silently resolves `..` where it should be refused.
+    fn parse(text: &str) -> Result<Self, TransferError> {
+        let (_, rest) = text.split_once(':').ok_or_else(|| invalid("there is no scheme"))?;
+        let rest = &rest[..rest.find(['?', '#']).unwrap_or(rest.len())];
+        let path = match rest.strip_prefix("//") {
+            Some(rest) => {
+                let (host, _) = rest.split_once('/').ok_or_else(|| invalid("there is no path"))?;
+                if !host.is_empty() && !host.eq_ignore_ascii_case("localhost") {
+                    return Err(invalid("a file URL's host must be empty or localhost"));
+                }
+                &rest[host.len()..]
+            }
+            None => rest,
+        };
+        let names = path.strip_prefix('/').ok_or_else(|| invalid("the path is not absolute"))?;
+        let segments = names.split('/').map(decode_segment).collect::<Result<_, _>>()?;
+        Ok(Self { segments })
+    }
+}
+
+/// For error messages.
+impl fmt::Display for FileUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("file://")?;
+        self.segments.iter().try_for_each(|name| write!(f, "/{}", name.to_string_lossy().escape_debug()))
+    }
+}
+
+fn decode_segment(segment: &str) -> Result<OsString, TransferError> {
+    let bytes: Vec<u8> = percent_decode_str(segment).collect();
+    match bytes.as_slice() {
+        b"" => Err(invalid("its path has an empty segment")),
+        b"." | b".." => Err(invalid("its path has a `.` or `..` segment")),
+        name if name.contains(&0) || name.contains(&b'/') => {
+            Err(invalid("its path has a NUL or an encoded `/`"))
+        }
+        _ => Ok(OsString::from_vec(bytes)),
+    }
+}
+
+fn parse_http(url: &str) -> Result<Url, TransferError> {
+    Url::parse(url).map_err(unparsable)
+}
+
+fn invalid(why: &str) -> TransferError {
+    TransferError::new(TransferErrorKind::InvalidUrl, format!("invalid URL: {why}"))
+}
+
+fn unparsable(error: url::ParseError) -> TransferError {
+    invalid(&error.to_string())
+}
+
+/// The URL as it may be shown and logged: without its password, and without its query, which is where signed URLs and
+/// tokens keep theirs. Text that is no URL loses whatever could be one.
+pub(super) fn redact(url: &str) -> String {
+    if let Ok(mut parsed) = Url::parse(url)
+        && parsed.set_password(None).is_ok()
+    {
+        if parsed.query().is_some() {
+            parsed.set_query(Some("..."));
+        }
+        return parsed.into();
+    }
+    let shown = match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme + 3 <= at => {
+            let credentials = &url[scheme + 3..at];
+            let user = credentials.split(':').next().unwrap_or_default();
+            format!("{}{user}{}", &url[..scheme + 3], &url[at..])
+        }
+        _ => url.to_owned(),
+    };
+    shown.escape_debug().to_string()
+}
+
+#[cfg(test)]
+#[path = "url_tests.rs"]
+mod tests;

@@ -1,0 +1,43 @@
+//! The per-core worker pool: child processes that probe, plan, draw, decode, run and encode, so that nothing that
+//! came from outside is decoded in the server.
+//!
+//! # Layout
+//! - `protocol`: what the two sides say to each other; `payload`, `frame`, `inbox`: how it crosses
+//! - server's side: `pool` (supervises the children), `queue` (who goes next), `budget` (whether it fits memory),
+//!   `assignment` (one request of a worker), `child` (one process), `wire` (the socket to it)
+//! - worker's side: `serve` (its loop), `task` (planning), `run` (one source for several tasks), `chain` (one task's
+//!   operations), `stage` (one of them), `host` (what that can ask for), `sink`, `placeholder`, `sandbox` (how it limits
+//!   itself)
+//! - `compile`: plugin files made ready to load, in a process of its own; both sides
+//! - [`plugin`]: the code behind an operation, and the three loaders; loaded in workers alone
+
+mod assignment;
+mod budget;
+mod chain;
+mod child;
+mod compile;
+mod frame;
+mod host;
+mod inbox;
+mod payload;
+mod placeholder;
+pub mod plugin;
+mod pool;
+mod protocol;
+mod queue;
+mod run;
+mod sandbox;
+mod serve;
+mod sink;
+mod stage;
+mod task;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub use budget::Budget;
+pub use compile::serve as compile;
+pub use payload::Payload;
+pub use pool::{Attempt, Outcome, Pool, PoolConfig, Stats};
+pub use protocol::{Loaded, Placeholder, Prepared, Step, Task};
+pub use serve::serve;

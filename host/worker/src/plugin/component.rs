@@ -1,0 +1,313 @@
+//! What a wasm file is, read from its sections before any of its code is compiled: a core module or a component, built
+//! against which version of the contract, and what it imports. Makes the component that is compiled.
+
+use std::ops::Range;
+
+use wasm_encoder::reencode::{self, ReencodeComponent};
+use wasmparser::{CanonicalFunction, CanonicalOption, Encoding, Parser, Payload};
+
+/// The package of the contract, as it stands before the version in a component's imports and exports.
+const PACKAGE: &str = "imgserve:operation/";
+/// The versions that this host takes, the newest last. Each is a folder of `sdk/wit`.
+pub const VERSIONS: [&str; 1] = ["0.1.0"];
+/// The custom section in which wit-bindgen leaves a core module's component type; a suffix tells several apart.
+const COMPONENT_TYPE: &str = "component-type";
+
+/// Why a wasm file is no plugin.
+#[derive(Debug, thiserror::Error)]
+pub enum ComponentError {
+    /// Not WebAssembly, or cut off, or wrong in itself.
+    #[error("not a valid WebAssembly file: {0}")]
+    Malformed(String),
+    /// A core module that does not say which component it is.
+    #[error(
+        "a WebAssembly module that carries no component type, so it is no plugin: write it with \
+         `imgserve_sdk::export_operation!` and build it with `imgserve plugin build`"
+    )]
+    NoComponentType,
+    /// It reaches for what no plugin has.
+    #[error(
+        "imports `{0}`, which a plugin does not get: it reaches nothing but its arguments, its pixels and the host's log, \
+         progress, random and config; build it for wasm32-unknown-unknown, not for WASI"
+    )]
+    Import(String),
+    /// Another version of the contract.
+    #[error(
+        "built against {PACKAGE}plugin@{found}; imgserve {} takes {}: rebuild it with an imgserve-sdk of this version, or \
+         install an imgserve that takes {found}",
+        env!("CARGO_PKG_VERSION"),
+        VERSIONS.join(", ")
+    )]
+    Version {
+        /// The plugin's.
+        found: String,
+    },
+    /// It does not export the operation's functions.
+    #[error("does not export {PACKAGE}plugin@{}, so it is no plugin", VERSIONS[VERSIONS.len() - 1])]
+    NoPlugin,
+    /// The sandbox does not take it.
+    #[error("the sandbox does not take it: {0}")]
+    Refused(String),
+}
+
+/// The component that a file holds or, for a core module, becomes.
+///
+/// # Errors
+/// [`ComponentError`], naming what is wrong with the file.
+pub fn read(file: &[u8]) -> Result<Vec<u8>, ComponentError> {
+    let component = if is_component(file)? { file.to_vec() } else { encode(file)? };
+    check(&component)?;
+    without_post_return(&component)
+}
+
+/// What a plugin file says of itself without being run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// The version of the contract that it was built against.
+    pub version: String,
+    /// The interfaces that it imports.
+    pub imports: Vec<String>,
+}
+
+/// Reads and checks what a plugin file exports and imports.
+///
+/// # Errors
+/// [`ComponentError`], naming what is wrong with the file.
+pub fn inspect(file: &[u8]) -> Result<Interface, ComponentError> {
+    if is_component(file)? { check(file) } else { check(&encode(file)?) }
+}
+
+/// A component made of a core module that carries its component type, without names and debugging sections.
+///
+/// # Errors
+/// [`ComponentError`].
+pub fn encode(module: &[u8]) -> Result<Vec<u8>, ComponentError> {
+    check_module(module)?;
+    let stripped = strip(module)?;
+    let encoder = wit_component::ComponentEncoder::default().validate(true).module(&stripped);
+    let component = encoder.and_then(|mut encoder| encoder.encode());
+    component.map_err(|error| ComponentError::Malformed(format!("{error:#}")))
+}
+
+/// Whether the code of a module or component has SIMD instructions.
+pub fn has_simd(file: &[u8]) -> bool {
+    let bodies = Parser::new(0).parse_all(file).filter_map(|payload| match payload {
+        Ok(Payload::CodeSectionEntry(body)) => Some(body),
+        _ => None,
+    });
+    bodies.into_iter().any(|body| {
+        let Ok(mut operators) = body.get_operators_reader() else { return false };
+        while !operators.eof() {
+            // Core specification, 5.4.8: vector instructions begin with byte 0xFD.
+            if file.get(operators.original_position()) == Some(&0xfd) {
+                return true;
+            }
+            if operators.read().is_err() {
+                return false;
+            }
+        }
+        false
+    })
+}
+
+fn malformed(error: impl std::fmt::Display) -> ComponentError {
+    ComponentError::Malformed(error.to_string())
+}
+
+fn is_component(file: &[u8]) -> Result<bool, ComponentError> {
+    // The parser says the same in five lines.
+    if !file.is_empty() && !file.starts_with(b"\0asm") {
+        return Err(malformed("it does not begin with \\0asm"));
+    }
+    match Parser::new(0).parse_all(file).next() {
+        Some(Ok(Payload::Version { encoding, .. })) => Ok(encoding == Encoding::Component),
+        Some(Err(error)) => Err(malformed(error)),
+        _ => Err(malformed("it is empty")),
+    }
+}
+
+/// Says of a core module what its encoder would say less clearly.
+fn check_module(module: &[u8]) -> Result<(), ComponentError> {
+    let mut typed = false;
+    for payload in Parser::new(0).parse_all(module) {
+        match payload.map_err(malformed)? {
+            Payload::ImportSection(imports) => {
+                for import in imports.into_imports() {
+                    let import = import.map_err(malformed)?;
+                    if !import.module.starts_with(PACKAGE) {
+                        return Err(ComponentError::Import(format!("{}::{}", import.module, import.name)));
+                    }
+                }
+            }
+            Payload::CustomSection(section) => typed |= section.name().starts_with(COMPONENT_TYPE),
+            _ => {}
+        }
+    }
+    if typed { Ok(()) } else { Err(ComponentError::NoComponentType) }
+}
+
+/// Checks what a component exports and imports, by name.
+fn check(component: &[u8]) -> Result<Interface, ComponentError> {
+    let mut imports = Vec::new();
+    let mut exports = Vec::new();
+    // Modules and components inside have imports of their own, which the outer one satisfies.
+    let mut depth = 0;
+    for payload in Parser::new(0).parse_all(component) {
+        match payload.map_err(malformed)? {
+            Payload::Version { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
+            Payload::ComponentImportSection(section) if depth == 1 => {
+                for import in section {
+                    imports.push(import.map_err(malformed)?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentCanonicalSection(section) => {
+                for function in section {
+                    check_encoding(&function.map_err(malformed)?)?;
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 1 => {
+                for export in section {
+                    exports.push(export.map_err(malformed)?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    let plugin = format!("{PACKAGE}plugin@");
+    let Some(version) = exports.iter().find_map(|name| name.strip_prefix(&plugin)) else {
+        return Err(ComponentError::NoPlugin);
+    };
+    if !VERSIONS.contains(&version) {
+        return Err(ComponentError::Version { found: version.to_owned() });
+    }
+    let known = ["host", "types"].map(|interface| format!("{PACKAGE}{interface}@{version}"));
+    match imports.iter().find(|name| !known.contains(name)) {
+        Some(name) => Err(ComponentError::Import(name.clone())),
+        None => Ok(Interface { version: version.to_owned(), imports }),
+    }
+}
+
+/// Texts are read where they lie, which can be done with UTF-8 alone; others would be copied, however long they are.
+fn check_encoding(function: &CanonicalFunction) -> Result<(), ComponentError> {
+    let (CanonicalFunction::Lift { options, .. } | CanonicalFunction::Lower { options, .. }) = function
+    else {
+        return Ok(());
+    };
+    let other =
+        |option: &CanonicalOption| matches!(option, CanonicalOption::UTF16 | CanonicalOption::CompactUTF16);
+    if options.iter().any(other) {
+        return Err(ComponentError::Refused("its string encoding is another one than UTF-8".to_owned()));
+    }
+    Ok(())
+}
+
+/// A core module without its custom sections, save for the one that makes it a plugin.
+fn strip(module: &[u8]) -> Result<Vec<u8>, ComponentError> {
+    let mut stripped = wasm_encoder::Module::new();
+    for payload in Parser::new(0).parse_all(module) {
+        let payload = payload.map_err(malformed)?;
+        let kept = match &payload {
+            Payload::CustomSection(section) => section.name().starts_with(COMPONENT_TYPE),
+            _ => true,
+        };
+        if let Some((id, range)) = payload.as_section().filter(|_| kept) {
+            stripped.section(&wasm_encoder::RawSection { id, data: bytes(module, range) });
+        }
+    }
+    Ok(stripped.finish())
+}
+
+fn bytes(file: &[u8], range: Range<usize>) -> &[u8] {
+    &file[range]
+}
+
+/// The same component without functions to be called after a result was read. They free its memory, which is gone with
+/// the instance anyway; and wasmtime calls them before the host could read the result where it lies.
+fn without_post_return(component: &[u8]) -> Result<Vec<u8>, ComponentError> {
+    let mut out = wasm_encoder::Component::new();
+    WithoutPostReturn.parse_component(&mut out, Parser::new(0), component).map_err(malformed)?;
+    Ok(out.finish())
+}
+
+struct WithoutPostReturn;
+
+impl reencode::Reencode for WithoutPostReturn {
+    type Error = std::convert::Infallible;
+}
+
+impl ReencodeComponent for WithoutPostReturn {
+    fn parse_component_canonical(
+        &mut self,
+        section: &mut wasm_encoder::CanonicalFunctionSection,
+        function: CanonicalFunction,
+    ) -> Result<(), reencode::Error<Self::Error>> {
+        let function = match function {
+            CanonicalFunction::Lift { core_func_index, type_index, options } => {
+                let kept = options.iter().filter(|option| !matches!(option, CanonicalOption::PostReturn(_)));
+                CanonicalFunction::Lift { core_func_index, type_index, options: kept.copied().collect() }
+            }
+            other => other,
+        };
+        reencode::component_utils::parse_component_canonical(self, section, function)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(wat: &str) -> String {
+        read(&wat::parse_str(wat).unwrap()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_no_plugin_is_said_to_be_what_it_is() {
+        assert!(read(b"").unwrap_err().to_string().contains("not a valid WebAssembly file"));
+        assert!(read(b"\x7fELF and so on").unwrap_err().to_string().contains("not a valid WebAssembly file"));
+        assert!(refused("(module)").contains("carries no component type"));
+        assert!(refused("(component)").contains("does not export imgserve:operation/plugin@0.1.0"));
+        let wasi = "(module (import \"wasi_snapshot_preview1\" \"fd_write\" (func)))";
+        assert!(refused(wasi).contains("imports `wasi_snapshot_preview1::fd_write`"));
+    }
+
+    #[test]
+    fn versions_and_imports_are_read_before_anything_is_compiled() {
+        let other = "(component (instance $i) (export \"imgserve:operation/plugin@7.8.9\" (instance $i)))";
+        let text = refused(other);
+        assert!(text.contains("7.8.9") && text.contains("takes 0.1.0"), "{text}");
+        let wasi = "(component (import \"wasi:cli/environment@0.2.0\" (instance))
+            (instance $i) (export \"imgserve:operation/plugin@0.1.0\" (instance $i)))";
+        assert!(refused(wasi).contains("imports `wasi:cli/environment@0.2.0`"));
+    }
+
+    #[test]
+    fn a_cut_off_file_is_refused() {
+        let whole = wat::parse_str("(component (core module (func (export \"f\"))))").unwrap();
+        for length in 1..whole.len() {
+            assert!(read(&whole[..length]).is_err(), "cut at {length}");
+        }
+    }
+
+    #[test]
+    fn a_published_version_of_the_wit_is_frozen() {
+        use sha2::{Digest as _, Sha256};
+        let published = [(
+            "0.1.0",
+            include_str!("../../../../sdk/wit/0.1.0/operation.wit"),
+            "b95c493b5a0c00571e5f44d8d7fdce0be04d00075e9b68a2b5e3a3736cda75b6",
+        )];
+        assert_eq!(published.map(|(version, ..)| version), VERSIONS);
+        for (version, text, digest) in published {
+            let found = crate::plugin::hex(&Sha256::digest(text));
+            assert_eq!(found, digest, "sdk/wit/{version} is published: what changes goes into a new version");
+        }
+    }
+
+    #[test]
+    fn simd_is_seen_in_the_code() {
+        let with = "(module (func (result v128) (v128.const i32x4 1 2 3 4)))";
+        assert!(has_simd(&wat::parse_str(with).unwrap()));
+        assert!(!has_simd(&wat::parse_str("(module (func (result i32) (i32.const 253)))").unwrap()));
+    }
+}

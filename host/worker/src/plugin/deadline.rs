@@ -1,0 +1,200 @@
+//! Ends a call that takes too long: a sandboxed one by raising its engine's epoch, any other one with the whole worker.
+//! No call gets more than what is left of its task's time, so that it is ended here, and blamed, before the server ends the
+//! worker. One thread watches; it sleeps for as long as nothing can be late.
+
+use std::cell::Cell;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How a worker's last words begin when a plugin's time was over.
+pub const LATE: &str = "not done after";
+
+/// What is done when the time is over.
+#[derive(Clone)]
+pub(super) enum Expiry {
+    /// Interrupts a guest.
+    Interrupt(Arc<dyn Fn() + Send + Sync>),
+    /// Ends this process: native code cannot be interrupted.
+    EndProcess,
+}
+
+/// The clock of one process, in which one call runs at a time.
+#[derive(Debug)]
+pub struct Deadline {
+    shared: Arc<Shared>,
+    task_ends: Cell<Option<Instant>>,
+}
+
+/// How long a call may take, and what says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    pub time: Duration,
+    pub key: &'static str,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    watched: Mutex<Watched>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Watched {
+    call: Option<(Instant, Limit, Expiry)>,
+    /// When the thread wakes up by itself; none when it waits to be woken.
+    wakes: Option<Instant>,
+}
+
+impl std::fmt::Debug for Watched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watched").field("wakes", &self.wakes).finish_non_exhaustive()
+    }
+}
+
+/// A call under way; dropped, it is watched no more.
+#[derive(Debug)]
+pub(super) struct Armed<'a>(&'a Shared);
+
+impl Deadline {
+    /// Starts the thread that watches.
+    ///
+    /// # Errors
+    /// What the system refused.
+    pub fn start() -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let watch = {
+            let shared = Arc::clone(&shared);
+            move || shared.watch()
+        };
+        std::thread::Builder::new().name("deadline".to_owned()).stack_size(128 << 10).spawn(watch)?;
+        Ok(Self { shared, task_ends: Cell::new(None) })
+    }
+
+    /// A task begins, all calls of which together may take this long.
+    pub fn begin_task(&self, time: Duration) {
+        self.task_ends.set(Some(Instant::now() + time));
+    }
+
+    /// A call's own limit, or what is left of its task's time.
+    pub(super) fn limit(&self, own: Duration) -> Limit {
+        match self.task_ends.get().map(|ends| ends.saturating_duration_since(Instant::now())) {
+            Some(left) if left < own => Limit { time: left, key: "what the task's deadline left it" },
+            _ => Limit { time: own, key: "time_limit_ms" },
+        }
+    }
+
+    /// Watches a call until the returned value is dropped.
+    pub(super) fn arm(&self, limit: Limit, expiry: Expiry) -> Armed<'_> {
+        let at = Instant::now() + limit.time;
+        let mut watched = self.shared.lock();
+        watched.call = Some((at, limit, expiry));
+        // A thread that wakes up in time anyway looks for itself: most calls end long before, and cost no switch.
+        if watched.wakes.is_none_or(|wakes| wakes > at) {
+            self.shared.changed.notify_one();
+        }
+        Armed(&self.shared)
+    }
+}
+
+impl Drop for Armed<'_> {
+    fn drop(&mut self) {
+        self.0.lock().call = None;
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watch(&self) {
+        let mut watched = self.lock();
+        loop {
+            let now = Instant::now();
+            watched = match &watched.call {
+                // The lock is held while it is interrupted, so that the blow cannot hit the next call.
+                Some((at, limit, expiry)) if *at <= now => {
+                    expiry.act(*limit);
+                    watched.call = None;
+                    watched
+                }
+                Some((at, ..)) => {
+                    let at = *at;
+                    watched.wakes = Some(at);
+                    self.changed.wait_timeout(watched, at - now).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => {
+                    watched.wakes = None;
+                    self.changed.wait(watched).unwrap_or_else(PoisonError::into_inner)
+                }
+            };
+        }
+    }
+}
+
+impl Expiry {
+    fn act(&self, limit: Limit) {
+        match self {
+            Self::Interrupt(interrupt) => interrupt(),
+            Self::EndProcess => {
+                // The last line is what the server tells of a worker's end.
+                eprintln!("{LATE} {} ms ({})", limit.time.as_millis(), limit.key);
+                std::process::abort();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn limit(milliseconds: u64) -> Limit {
+        Limit { time: Duration::from_millis(milliseconds), key: "time_limit_ms" }
+    }
+
+    fn interrupting() -> (Expiry, mpsc::Receiver<Instant>) {
+        let (sender, receiver) = mpsc::channel();
+        // A test that is over does not listen any more.
+        let interrupt = move || {
+            let _ = sender.send(Instant::now());
+        };
+        (Expiry::Interrupt(Arc::new(interrupt)), receiver)
+    }
+
+    #[test]
+    fn a_late_call_is_interrupted_in_time_and_an_ended_one_never() {
+        let (watched, clock) = (Deadline::start().unwrap(), Deadline::start().unwrap());
+        let (expiry, ended) = interrupting();
+        drop(watched.arm(limit(10), expiry));
+        let (expiry, late) = interrupting();
+        let began = Instant::now();
+        // Another one, so that nothing but its end stops the first call from being interrupted meanwhile.
+        let _armed = clock.arm(limit(60), expiry);
+        let at = late.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert!(at - began >= Duration::from_millis(60));
+        assert!(ended.try_recv().is_err(), "an ended call was interrupted");
+    }
+
+    #[test]
+    fn a_call_gets_no_more_than_its_task_has_left() {
+        let deadline = Deadline::start().unwrap();
+        let own = Duration::from_secs(5);
+        assert_eq!(deadline.limit(own), Limit { time: own, key: "time_limit_ms" });
+        deadline.begin_task(Duration::from_secs(1));
+        let left = deadline.limit(own);
+        assert!(left.time <= Duration::from_secs(1) && left.key.contains("task"), "{left:?}");
+    }
+
+    #[test]
+    fn a_shorter_limit_after_a_longer_one_is_kept() {
+        let deadline = Deadline::start().unwrap();
+        let (expiry, _long) = interrupting();
+        drop(deadline.arm(limit(3_600_000), expiry));
+        let (expiry, short) = interrupting();
+        let _armed = deadline.arm(limit(20), expiry);
+        short.recv_timeout(Duration::from_secs(10)).unwrap();
+    }
+}

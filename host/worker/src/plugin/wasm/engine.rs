@@ -1,0 +1,160 @@
+//! wasmtime's settings, the same for compiling and for calling; loading what was compiled.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use imgserve_config::Operation;
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+
+use super::WasmPlugin;
+use super::state::{self, State};
+use crate::plugin::component::{ComponentError, VERSIONS};
+use crate::plugin::deadline::{Deadline, Expiry};
+use crate::plugin::{Artifact, LoadError};
+
+/// Guests alive at once: in a chain of operations one holds the pixels that the next one is given.
+pub const GUESTS: u32 = 2;
+/// Core instances of one guest: its module, and those that `wit-component` puts around it.
+const CORE_INSTANCES: u32 = 8;
+/// Functions that a module may refer to in its tables.
+const TABLE_ELEMENTS: usize = 100_000;
+/// Bytes of a guest's memory whose pages are kept for the next guest: a 12 MP rgba8 image and then some. Wiping a page is
+/// cheaper than getting a fresh one from the kernel.
+const KEEP_RESIDENT: usize = 64 << 20;
+/// Bytes of stack for a guest's calls; past it, it traps.
+const STACK: usize = 2 << 20;
+
+/// The engine of one worker.
+pub(in crate::plugin) struct Engine {
+    engine: wasmtime::Engine,
+    linker: Linker<State>,
+    interrupt: Expiry,
+    deadline: Rc<Deadline>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+/// What a plugin may use and how it is compiled. Whatever could make the same plugin give other pixels on another
+/// machine (but for the bits of a NaN, which no pixel has), or reach for more than its memory, is off.
+fn settings() -> Config {
+    let mut config = Config::new();
+    config
+        .cranelift_opt_level(OptLevel::Speed)
+        .epoch_interruption(true)
+        .max_wasm_stack(STACK)
+        .wasm_component_model(true)
+        .wasm_simd(true)
+        .wasm_relaxed_simd(false)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .wasm_tail_call(false)
+        .wasm_custom_page_sizes(false)
+        .wasm_wide_arithmetic(false)
+        // Backtraces hold no more than a panic's message does, and the guest has no names.
+        .wasm_backtrace_max_frames(None);
+    config
+}
+
+fn unusable(error: wasmtime::Error) -> LoadError {
+    LoadError::Compiled { path: "wasmtime".into(), text: format!("{error:#}") }
+}
+
+/// Compiles a component, for this processor.
+///
+/// # Errors
+/// [`ComponentError::Refused`] when it uses what plugins may not use.
+pub(in crate::plugin) fn compile(component: &[u8]) -> Result<Vec<u8>, ComponentError> {
+    let refuse = |error: wasmtime::Error| ComponentError::Refused(format!("{error:#}"));
+    wasmtime::Engine::new(&settings())
+        .and_then(|engine| engine.precompile_component(component))
+        .map_err(refuse)
+}
+
+/// A number that differs between engines which cannot load each other's compiled plugins.
+pub(in crate::plugin) fn compatibility() -> Result<u64, LoadError> {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let engine = wasmtime::Engine::new(&settings()).map_err(unusable)?;
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    Ok(hasher.finish())
+}
+
+impl Engine {
+    /// An engine to call plugins with.
+    ///
+    /// # Errors
+    /// [`LoadError::Compiled`] when the system does not give it the address space.
+    pub(in crate::plugin) fn for_calls(deadline: &Rc<Deadline>) -> Result<Self, LoadError> {
+        let mut pool = PoolingAllocationConfig::new();
+        pool.total_component_instances(GUESTS)
+            .total_core_instances(GUESTS * CORE_INSTANCES)
+            .max_core_instances_per_component(CORE_INSTANCES)
+            .total_memories(GUESTS)
+            .max_memories_per_component(1)
+            .total_tables(GUESTS * CORE_INSTANCES)
+            .max_tables_per_component(CORE_INSTANCES)
+            .table_elements(TABLE_ELEMENTS)
+            .linear_memory_keep_resident(KEEP_RESIDENT)
+            .table_keep_resident(TABLE_ELEMENTS * size_of::<usize>())
+            .pagemap_scan(Enabled::Auto);
+        let mut config = settings();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        let engine = wasmtime::Engine::new(&config).map_err(unusable)?;
+        let mut linker = Linker::new(&engine);
+        for version in VERSIONS {
+            state::link(&mut linker, version).map_err(unusable)?;
+        }
+        let interrupt = {
+            let engine = engine.clone();
+            Expiry::Interrupt(Arc::new(move || engine.increment_epoch()))
+        };
+        Ok(Self { engine, linker, interrupt, deadline: Rc::clone(deadline) })
+    }
+
+    /// Loads a compiled plugin.
+    ///
+    /// # Errors
+    /// [`LoadError::Compiled`], naming what does not fit.
+    #[allow(unsafe_code, reason = "compiled code is mapped into memory and run")]
+    pub(in crate::plugin) fn load(
+        &self,
+        artifact: &Artifact,
+        operation: &Operation,
+        max_frames: u32,
+    ) -> Result<WasmPlugin, LoadError> {
+        let refuse = |text: String| LoadError::Compiled { path: artifact.file.clone(), text };
+        // SAFETY: the file was written by `compile` or checked against the digest that was written with it, into a
+        // directory that only this user can write to.
+        let component = unsafe { Component::deserialize_file(&self.engine, &artifact.file) };
+        let component = component.map_err(|error| refuse(format!("{error:#}")))?;
+        let instance =
+            self.linker.instantiate_pre(&component).map_err(|error| refuse(format!("{error:#}")))?;
+        let interface = VERSIONS
+            .iter()
+            .find_map(|version| {
+                component.get_export_index(None, format!("imgserve:operation/plugin@{version}"))
+            })
+            .ok_or_else(|| refuse("it does not export the operation".to_owned()))?;
+        let export = |name: &str| {
+            component
+                .get_export_index(Some(&interface), name)
+                .ok_or_else(|| refuse(format!("it does not export `{name}`")))
+        };
+        Ok(WasmPlugin {
+            describe: export("describe")?,
+            plan: export("plan")?,
+            run: export("run")?,
+            instance,
+            interrupt: self.interrupt.clone(),
+            deadline: Rc::clone(&self.deadline),
+            max_frames,
+            memory_limit_mb: operation.memory_limit_mb(),
+            time_limit: operation.time_limit().unwrap_or_default(),
+        })
+    }
+}

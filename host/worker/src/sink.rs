@@ -1,0 +1,100 @@
+//! Where a task's results go: into the destination's format, or out as they are.
+
+use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::format::Format;
+use imgserve_codec::{EncodeOptions, Encoder, Loops};
+use imgserve_config::Profile;
+use imgserve_sdk::ImageRef;
+use imgserve_sdk::abi::Product;
+
+use super::protocol::Task;
+use super::task::codec_fault;
+
+/// The result in the making.
+pub(super) struct Sink<'a> {
+    task: &'a Task,
+    /// How often the source's animation is played.
+    pub(super) loops: Loops,
+    frames_left: u32,
+    encoder: Option<Encoder>,
+    encoded: Option<Vec<u8>>,
+}
+
+impl<'a> Sink<'a> {
+    pub(super) fn new(task: &'a Task, max_frames: u32) -> Self {
+        Self { task, loops: Loops::Times(1), frames_left: max_frames, encoder: None, encoded: None }
+    }
+
+    /// Whether more than one frame is of use.
+    pub(super) fn animates(&self) -> bool {
+        self.task.format.is_some_and(Format::can_animate)
+    }
+
+    /// Takes one of the last operation's results; a frame without a delay of its own is shown for `delay_ms`.
+    ///
+    /// # Errors
+    /// What is not as the operation's description promises, as a text; or the codec's fault.
+    pub(super) fn take(&mut self, product: Product<'_>, delay_ms: u32) -> Result<(), SinkError> {
+        match (product, self.task.format) {
+            (Product::Encoded(bytes), None) if self.encoded.is_none() => {
+                self.encoded = Some(bytes.to_vec());
+                Ok(())
+            }
+            (Product::Encoded(_), None) => Err(SinkError::Contract("gave encoded bytes more than once")),
+            (Product::Encoded(_), Some(_)) => {
+                Err(SinkError::Contract("gave encoded bytes where pixels were described"))
+            }
+            (Product::Pixels(..), None) => {
+                Err(SinkError::Contract("gave pixels where encoded bytes were described"))
+            }
+            (Product::Pixels(image, own_delay), Some(format)) => {
+                Ok(self.push(format, image, own_delay.max(delay_ms))?)
+            }
+        }
+    }
+
+    fn push(&mut self, format: Format, image: ImageRef<'_>, delay_ms: u32) -> Result<(), Fault> {
+        self.frames_left = self.frames_left.checked_sub(1).ok_or_else(|| {
+            let text = "the result has more frames than [limits] max_source_frames";
+            Fault::new(FaultKind::LimitExceeded, text)
+        })?;
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            None => {
+                let (quality, loops) = (self.task.quality, self.loops);
+                let thorough = self.task.steps.last().is_some_and(|step| step.profile == Profile::Best);
+                let options = EncodeOptions { quality, thorough, loops, ..EncodeOptions::default() };
+                let new =
+                    Encoder::new(format, &options, image.width(), image.height()).map_err(codec_fault)?;
+                self.encoder.insert(new)
+            }
+        };
+        encoder.push(image, delay_ms).map_err(codec_fault)
+    }
+
+    /// The encoded result.
+    ///
+    /// # Errors
+    /// The codec's fault, or that there was nothing to encode.
+    pub(super) fn finish(self) -> Result<Vec<u8>, Fault> {
+        match (self.encoder, self.encoded) {
+            (Some(encoder), _) => encoder.finish().map_err(codec_fault),
+            (None, Some(bytes)) => Ok(bytes),
+            (None, None) => Err(Fault::new(FaultKind::UnreadableSource, "the source has no picture")),
+        }
+    }
+}
+
+/// Why a result is not taken.
+pub(super) enum SinkError {
+    /// The plugin's mistake.
+    Contract(&'static str),
+    /// Anything else.
+    Fault(Fault),
+}
+
+impl From<Fault> for SinkError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}

@@ -1,0 +1,326 @@
+//! What a worker has loaded, and what it knows of a task before any pixel is decoded: the source's header, the plan of
+//! each operation, the memory that they will take.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::format::Format;
+use imgserve_codec::{self as codec, CodecError, Probe};
+use imgserve_config::{Codec, Damaged, Limits, Profile};
+use imgserve_sdk::{DecodeHint, Host, InputKind, PixelFormat, SourceHeader};
+use serde_json::{Map, Value};
+
+use super::host::{Link, Share, StepHost};
+use super::placeholder;
+use super::protocol::{Placeholder, Prepared, Task};
+use super::stage::{Operation, Stage, within_chain};
+use crate::plugin::Deadline;
+
+/// Bytes of the source that an operation which reads its own format gets to plan on.
+const HEAD: usize = 64 << 10;
+
+/// Everything a worker process has loaded.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) operations: HashMap<String, Operation>,
+    pub(super) limits: Limits,
+    pub(super) codec: Codec,
+    pub(super) memory_limit: u64,
+    pub(super) link: Rc<Link>,
+    pub(super) deadline: Rc<Deadline>,
+    /// Why operations that are not there are not.
+    pub(super) missing: HashMap<String, String>,
+}
+
+/// The bytes of a source, probed once at most, however many tasks look at it.
+pub(super) struct Source<'b> {
+    bytes: &'b [u8],
+    /// Whether there are no more.
+    complete: bool,
+    probed: OnceCell<Result<Probe, Fault>>,
+}
+
+impl<'b> Source<'b> {
+    pub(super) fn new(bytes: &'b [u8], complete: bool) -> Self {
+        Self { bytes, complete, probed: OnceCell::new() }
+    }
+
+    fn probe(&self, limits: &codec::Limits) -> Result<Probe, Fault> {
+        let probe = || codec::probe(self.bytes, self.complete, limits).map_err(codec_fault);
+        self.probed.get_or_init(probe).clone()
+    }
+}
+
+/// What is known of a source before it is decoded.
+pub(super) struct Header {
+    /// As the operation sees it.
+    source: SourceHeader,
+    /// As the codec sees it; none for a format that only the operation reads.
+    pub(super) codec: Option<codec::Header>,
+}
+
+impl Worker {
+    /// Plans on a source's first bytes and draws the placeholder if one is wanted; none when the bytes do not suffice.
+    pub(super) fn prepare(
+        &self,
+        task: &Task,
+        source: &Source<'_>,
+        draw: bool,
+    ) -> Result<Option<(Prepared, Vec<u8>)>, Fault> {
+        let Some(header) = self.header(task, source)? else { return Ok(None) };
+        let stages = self.stages(task, &header, Share::WHOLE)?;
+        let (own_bytes, guest_bytes) = self.peak(&header, &stages)?;
+        let Some(Stage { plan, .. }) = stages.last() else { return Err(no_steps()) };
+        let (width, height) = (plan.width, plan.height);
+        let placeholder = match task.format {
+            Some(format) if draw => placeholder::draw(&Placeholder { width, height, format, failed: false })?,
+            _ => Vec::new(),
+        };
+        let source_format = header.codec.map(|header| header.format);
+        Ok(Some((Prepared { width, height, own_bytes, guest_bytes, source_format }, placeholder)))
+    }
+
+    /// The plan for a whole source, when the run would take more memory than `within`, or the result's format could not hold
+    /// it: what becomes of that is the server's to say.
+    pub(super) fn too_much(
+        &self,
+        task: &Task,
+        source: &[u8],
+        within: u64,
+    ) -> Result<Option<Prepared>, Fault> {
+        let any_format = Task { format: None, ..task.clone() };
+        let prepared = self.prepare(&any_format, &Source::new(source, true), false)?;
+        let (prepared, _) = prepared.ok_or_else(ends_early)?;
+        let needed = [prepared.own_bytes, prepared.guest_bytes, source.len() as u64];
+        let needed = needed.into_iter().fold(0, u64::saturating_add);
+        let side = prepared.width.max(prepared.height);
+        let held = task.format.is_none_or(|format| side <= format.max_side());
+        Ok((needed > within || !held).then_some(prepared))
+    }
+
+    /// Operations are told to hurry before they are ended, and ended before the server ends the worker.
+    pub(super) fn begin(&self, time_ms: u64) {
+        let time = Duration::from_millis(time_ms);
+        self.link.begin(time.mul_f32(0.8));
+        self.deadline.begin_task(time.mul_f32(0.9));
+    }
+
+    fn first(&self, task: &Task) -> Result<&Operation, Fault> {
+        self.operation(&task.steps.first().ok_or_else(no_steps)?.operation)
+    }
+
+    fn operation(&self, name: &str) -> Result<&Operation, Fault> {
+        self.operations.get(name).ok_or_else(|| {
+            let why = self.missing.get(name).map_or("it is not loaded", String::as_str);
+            Fault::new(FaultKind::OperationFailed, format!("operation `{name}`: {why}"))
+        })
+    }
+
+    /// All operations of a task, each planned on the plan before it.
+    pub(super) fn stages(&self, task: &Task, header: &Header, share: Share) -> Result<Vec<Stage<'_>>, Fault> {
+        let mut stages: Vec<Stage<'_>> = Vec::with_capacity(task.steps.len());
+        for (index, step) in task.steps.iter().enumerate() {
+            let operation = self.operation(&step.operation)?;
+            let mut header = match stages.last() {
+                None => header.source.clone(),
+                Some(before) => SourceHeader {
+                    width: before.plan.width,
+                    height: before.plan.height,
+                    pixels: before.plan.pixels,
+                    head: Vec::new(),
+                    ..before.header.clone()
+                },
+            };
+            if let InputKind::Pixels { formats, .. } = &operation.description.input {
+                header.pixels = codec::pick_format(formats, header.pixels);
+            }
+            let place = (index, task.steps.len());
+            let host = || -> Rc<dyn Host> {
+                let (seed, share) =
+                    (task.seed.wrapping_add(index as u64), share.part(index, task.steps.len()));
+                Rc::new(StepHost::new(&self.link, &step.operation, &operation.config, seed, share))
+            };
+            let args = args_json(&step.args);
+            let plan = operation.plan(&args, &header, &host(), &self.link, self.limits.max_output_pixels);
+            let mut plan = plan.map_err(|fault| within_chain(fault, place))?;
+            plan.decode = decode_hint(plan.decode, step.profile);
+            stages.push(Stage {
+                operation,
+                args,
+                header,
+                plan,
+                // Another one for the run, so that its random numbers begin where a second run's do.
+                host: host(),
+                link: &self.link,
+                place,
+                memory_limit: self.memory_limit,
+                waiting: RefCell::default(),
+                usage: Cell::default(),
+            });
+        }
+        if let (Some(format), Some(Stage { plan, .. })) = (task.format, stages.last())
+            && plan.width.max(plan.height) > format.max_side()
+        {
+            let text = format!("a side of a {format} is at most {} pixels", format.max_side());
+            return Err(Fault::new(FaultKind::InvalidArgument, text));
+        }
+        Ok(stages)
+    }
+
+    /// Estimated peak of the run: of its hungriest operation, with what it is given, what it gives, and a copy for the
+    /// encoder or the next one. Gives the worker's own part, and what sandboxes take beside it.
+    fn peak(&self, header: &Header, stages: &[Stage<'_>]) -> Result<(u64, u64), Fault> {
+        let (mut own, mut guests) = (0_u64, 0_u64);
+        let mut given = None;
+        for stage in stages {
+            let plan = &stage.plan;
+            // Of an animation of unknown length no more than one frame is known; `Stage::wait` bounds the rest.
+            let frames = if stage.takes_all() { u64::from(stage.header.frames.unwrap_or(1)) } else { 1 };
+            let takes_pixels = matches!(stage.operation.description.input, InputKind::Pixels { .. });
+            let (decode, input) = match (given, &header.codec) {
+                (Some(given), _) => (0, given),
+                (None, Some(codec)) => {
+                    let pixels = codec::decoded_bytes(codec, &plan.decode, stage.header.pixels);
+                    (codec::estimate(codec, &plan.decode), if takes_pixels { pixels } else { 0 })
+                }
+                (None, None) => (0, 0),
+            };
+            let input = input.saturating_mul(frames);
+            let output = plan.pixels.bytes(plan.width, plan.height).saturating_mul(frames);
+            let encoder = PixelFormat::Rgba8.bytes(plan.width, plan.height).max(output);
+            let mut total = decode.max(input).saturating_add(encoder.saturating_mul(2));
+            match stage.operation.plugin.memory_limit() {
+                None => total = total.saturating_add(plan.peak_bytes),
+                Some(_) => {
+                    stage.operation.check_memory(input.max(output).saturating_add(plan.peak_bytes))?;
+                    let guest = input.saturating_add(output).saturating_add(plan.peak_bytes);
+                    guests = guests.max(guest);
+                }
+            }
+            own = own.max(total);
+            given = Some(plan.pixels.bytes(plan.width, plan.height));
+        }
+        if own > self.memory_limit {
+            let (need, have) = (own >> 20, self.memory_limit >> 20);
+            let text =
+                format!("the work would take about {need} MiB, more than [workers] memory_limit_mb = {have}");
+            return Err(Fault::new(FaultKind::LimitExceeded, text));
+        }
+        Ok((own, guests))
+    }
+
+    pub(super) fn codec_limits(&self) -> codec::Limits {
+        codec::Limits {
+            max_pixels: self.limits.max_source_pixels,
+            max_frames: self.limits.max_source_frames,
+            repair: self.codec.damaged == Damaged::Repair,
+        }
+    }
+
+    /// What a task's first operation can know of the source; none when its bytes do not suffice.
+    pub(super) fn header(&self, task: &Task, source: &Source<'_>) -> Result<Option<Header>, Fault> {
+        let (operation, bytes) = (self.first(task)?, source.bytes);
+        let taken = match &operation.description.input {
+            InputKind::Pixels { .. } => None,
+            InputKind::Encoded { formats } => Some(formats),
+        };
+        // A format that no codec of the host's knows arrives as it is; the operation reads its first bytes itself.
+        if taken.is_some() && Format::from_extension(&task.extension).is_none() {
+            return Ok(Some(Header { source: foreign(&task.extension, bytes), codec: None }));
+        }
+        // Who asks for an SVG and gets something else is told so by a kind of its own.
+        let drawing = taken.is_some() && Format::from_extension(&task.extension) == Some(Format::Svg);
+        let refuse = |fault: Fault| match fault.kind {
+            FaultKind::UnreadableSource if drawing => Fault { kind: FaultKind::InvalidSvg, ..fault },
+            _ => fault,
+        };
+        let header = match source.probe(&self.codec_limits()).map_err(refuse)? {
+            Probe::NeedMore => return Ok(None),
+            Probe::Header(header) => header,
+        };
+        let fits = match taken {
+            None => header.format != Format::Svg,
+            Some(formats) => formats.iter().any(|name| Format::from_name(name) == Some(header.format)),
+        };
+        if !fits {
+            let text = format!("the source is {}, which `{}` does not take", header.format, operation.name);
+            return Err(refuse(Fault::new(FaultKind::UnreadableSource, text)));
+        }
+        let head = if taken.is_some() { bytes[..bytes.len().min(HEAD)].to_vec() } else { Vec::new() };
+        Ok(Some(Header { source: header.source(head), codec: Some(header) }))
+    }
+}
+
+/// What is decoded for an operation that asks for this. For quality its sides have twice the pixels: an average of at least
+/// four is the operation's own, and not the decoder's.
+fn decode_hint(hint: DecodeHint, profile: Profile) -> DecodeHint {
+    match profile {
+        Profile::Fast => hint,
+        Profile::Best => DecodeHint { min_scale: hint.min_scale.map(|scale| (2.0 * scale).min(1.0)), ..hint },
+    }
+}
+
+pub(super) fn ends_early() -> Fault {
+    Fault::new(FaultKind::UnreadableSource, "the source ends before its dimensions")
+}
+
+pub(super) fn no_steps() -> Fault {
+    Fault::new(FaultKind::OperationFailed, "a task without operations")
+}
+
+fn foreign(extension: &str, bytes: &[u8]) -> SourceHeader {
+    SourceHeader {
+        format: extension.to_ascii_lowercase(),
+        width: 0,
+        height: 0,
+        frames: None,
+        pixels: PixelFormat::Rgba8,
+        head: bytes[..bytes.len().min(HEAD)].to_vec(),
+    }
+}
+
+fn args_json(args: &Map<String, Value>) -> Vec<u8> {
+    serde_json::to_vec(args).expect("a JSON object can be written")
+}
+
+pub(super) fn codec_fault(error: CodecError) -> Fault {
+    let kind = match &error {
+        CodecError::InvalidSvg(_) => FaultKind::InvalidSvg,
+        CodecError::Limit { .. } => FaultKind::LimitExceeded,
+        CodecError::Encode { .. } => FaultKind::OperationFailed,
+        _ => FaultKind::UnreadableSource,
+    };
+    Fault::of(kind, &error)
+}
+
+/// A decoder or encoder that panics on a hostile image costs its task, not the worker.
+pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Err(Fault::new(FaultKind::OperationFailed, format!("panicked: {text}")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quality_has_twice_the_pixels_decoded_and_never_more_than_there_are() {
+        let hint = |min_scale| DecodeHint { min_scale, region: None };
+        for (asked, fast, best) in [
+            (Some(0.1), Some(0.1), Some(0.2)),
+            (Some(0.5), Some(0.5), Some(1.0)),
+            (Some(0.7), Some(0.7), Some(1.0)),
+            (None, None, None),
+        ] {
+            assert_eq!(decode_hint(hint(asked), Profile::Fast), hint(fast));
+            assert_eq!(decode_hint(hint(asked), Profile::Best), hint(best));
+        }
+    }
+}
