@@ -1,5 +1,5 @@
-//! The invariants of README's architecture section, kept by a machine: who may use whom, where library names may stand,
-//! where `unsafe` may stand, how long a file may be.
+//! What CONTRIBUTING says of every file, kept by a machine: that it says what it owns, and how long it may be. Who may use
+//! whom is the crates' to keep, and where `unsafe` may stand the compiler's.
 
 use std::path::{Path, PathBuf};
 
@@ -35,17 +35,5 @@ fn files_say_what_they_own_and_stay_short() {
         assert!(text.starts_with("//!"), "{path} does not say what it owns");
         let lines = text.lines().count();
         assert!(lines <= 600, "{path} has {lines} lines: look for the second thing in it");
-    }
-}
-
-#[test]
-fn the_readme_lists_every_configuration_section() {
-    let readme = std::fs::read_to_string(beside("../README.md")).unwrap();
-    let defaults = std::fs::read_to_string(beside("../host/config/src/defaults.toml")).unwrap();
-    for line in defaults.lines() {
-        let key = line.split(" = ").next().unwrap_or_default();
-        if !line.starts_with('#') && line.contains(" = ") {
-            assert!(readme.contains(&format!("`{key}`")), "README's configuration table lacks `{key}`");
-        }
     }
 }

@@ -12,6 +12,7 @@ mod cli;
 mod codes;
 mod config;
 mod direct;
+mod docs;
 mod frames;
 mod golden;
 mod guest;
