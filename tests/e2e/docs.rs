@@ -31,7 +31,7 @@ const DEFAULTS: &str = "host/config/src/defaults.toml";
 const CONFIGURATION: &str = "host/docs/configuration.md";
 const README_LINES: usize = 150;
 /// Fewer followed blocks than this are a sign that pages are no longer read as they are meant.
-const FEWEST: usize = 65;
+const FEWEST: usize = 75;
 
 fn root() -> PathBuf {
     beside("..").canonicalize().unwrap()
