@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 
 pub(crate) use self::signed_url::{RESERVED, UrlKey};
+use imgserve_base::job::Client;
 use imgserve_config::{Access, Scope};
 
 /// Why something is refused. No text says what would have been right.
@@ -30,8 +31,8 @@ pub(crate) enum Denied {
     /// Its key is not good for this.
     #[error("the API key `{client}` has not the scope `{}` ([[access.api_keys]])", scope.as_str())]
     OutOfScope {
-        /// The key's name.
-        client: String,
+        /// Whose key it is.
+        client: Client,
         /// What it would need.
         scope: Scope,
     },
@@ -55,26 +56,22 @@ pub(crate) enum Denied {
     },
 }
 
-/// Who sends a request, as far as keys tell.
+/// Who sends a request, and what it may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Client {
-    /// The API key's name; `url:NAME` for whoever has a URL that the key NAME signed; "" when there are no keys.
-    pub name: String,
+pub(crate) struct Caller {
+    pub client: Client,
     scopes: Vec<Scope>,
 }
 
-/// Begins the name of a client that a signed URL let in.
-const SIGNED: &str = "url:";
-
-impl Client {
+impl Caller {
     /// Whoever comes where no keys are: may do everything.
     pub(crate) fn anyone() -> Self {
-        Self { name: String::new(), scopes: vec![Scope::Admin] }
+        Self { client: Client::Anyone, scopes: vec![Scope::Admin] }
     }
 
     /// Whether an API key let it in, and not a signed URL or an open door.
     pub(crate) fn has_key(&self) -> bool {
-        !self.name.is_empty() && !self.name.starts_with(SIGNED)
+        matches!(self.client, Client::Key(_))
     }
 
     /// Whether this client may do what needs `scope`; `admin` is good for everything.
@@ -89,7 +86,7 @@ impl Client {
     pub(crate) fn with(self, scope: Scope) -> Result<Self, Denied> {
         match self.may(scope) {
             true => Ok(self),
-            false => Err(Denied::OutOfScope { client: self.name, scope }),
+            false => Err(Denied::OutOfScope { client: self.client, scope }),
         }
     }
 }
@@ -102,12 +99,12 @@ pub(crate) struct Keys {
 
 struct ApiKey {
     digest: [u8; 32],
-    client: Client,
+    caller: Caller,
 }
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let api: Vec<&Client> = self.api.iter().map(|key| &key.client).collect();
+        let api: Vec<&Caller> = self.api.iter().map(|key| &key.caller).collect();
         f.debug_struct("Keys").field("api", &api).field("urls", &self.urls).finish()
     }
 }
@@ -121,8 +118,8 @@ impl Keys {
     /// The keys of a configuration, which has checked them.
     pub(crate) fn new(access: &Access) -> Self {
         let api = access.api_keys.iter().filter_map(|key| {
-            let client = Client { name: key.name.clone(), scopes: key.scopes.clone() };
-            Some(ApiKey { digest: key.digest()?, client })
+            let caller = Caller { client: Client::Key(key.name.clone()), scopes: key.scopes.clone() };
+            Some(ApiKey { digest: key.digest()?, caller })
         });
         Self { api: api.collect(), urls: access.url_keys.iter().filter_map(UrlKey::new).collect() }
     }
@@ -131,19 +128,19 @@ impl Keys {
     ///
     /// # Errors
     /// [`Denied::NoKey`] and [`Denied::UnknownKey`]; none when there are no API keys.
-    pub(crate) fn authenticate(&self, bearer: Option<&str>) -> Result<Client, Denied> {
+    pub(crate) fn authenticate(&self, bearer: Option<&str>) -> Result<Caller, Denied> {
         if self.api.is_empty() {
-            return Ok(Client::anyone());
+            return Ok(Caller::anyone());
         }
         let digest: [u8; 32] = Sha256::digest(bearer.unwrap_or_default()).into();
         let mut found = u64::MAX;
         for (index, key) in (0_u64..).zip(&self.api) {
             found.conditional_assign(&index, key.digest.ct_eq(&digest));
         }
-        let client = usize::try_from(found).ok().and_then(|index| self.api.get(index));
-        match (bearer, client) {
+        let key = usize::try_from(found).ok().and_then(|index| self.api.get(index));
+        match (bearer, key) {
             (None, _) => Err(Denied::NoKey),
-            (Some(_), Some(key)) => Ok(key.client.clone()),
+            (Some(_), Some(key)) => Ok(key.caller.clone()),
             (Some(_), None) => Err(Denied::UnknownKey),
         }
     }
@@ -158,7 +155,7 @@ impl Keys {
         bearer: Option<&str>,
         path_and_query: &str,
         now: u64,
-    ) -> Result<Client, Denied> {
+    ) -> Result<Caller, Denied> {
         let unsigned = !signed_url::is_signed(path_and_query);
         let by_key = !self.api.is_empty() && bearer.is_some();
         if self.urls.is_empty() || (unsigned && by_key) {
@@ -166,12 +163,12 @@ impl Keys {
         }
         // Either suffices: who has a good key needs no good URL, and the other way round.
         let by_key =
-            by_key.then(|| self.authenticate(bearer).and_then(|client| client.with(Scope::Operations)));
-        if let Some(Ok(client)) = by_key {
-            return Ok(client);
+            by_key.then(|| self.authenticate(bearer).and_then(|caller| caller.with(Scope::Operations)));
+        if let Some(Ok(caller)) = by_key {
+            return Ok(caller);
         }
         let key = signed_url::verify(&self.urls, path_and_query, now)?;
-        Ok(Client { name: format!("{SIGNED}{}", key.name), scopes: vec![Scope::Operations] })
+        Ok(Caller { client: Client::SignedUrl(key.name.clone()), scopes: vec![Scope::Operations] })
     }
 }
 
@@ -206,8 +203,8 @@ mod tests {
     #[test]
     fn without_keys_anyone_may_do_everything() {
         for bearer in [None, Some("x")] {
-            let client = keys("").authenticate(bearer).unwrap();
-            assert!(client.name.is_empty() && Scope::ALL.into_iter().all(|scope| client.may(scope)));
+            let caller = keys("").authenticate(bearer).unwrap();
+            assert!(caller.client == Client::Anyone && Scope::ALL.into_iter().all(|scope| caller.may(scope)));
             assert!(keys("").may_render(bearer, "/v1/operations/resize/render", 0).is_ok());
             assert!(keys(WEB).authenticate(bearer).is_ok(), "keys of URLs are for render alone");
         }
@@ -222,8 +219,8 @@ mod tests {
         ];
         let keys = keys(&text.concat());
         let scopes = |key| {
-            let client = keys.authenticate(Some(key)).unwrap();
-            (client.name.clone(), Scope::ALL.map(|scope| client.may(scope)))
+            let caller = keys.authenticate(Some(key)).unwrap();
+            (caller.client.to_string(), Scope::ALL.map(|scope| caller.may(scope)))
         };
         assert_eq!(scopes("one"), ("shop".to_owned(), [true, false, false]));
         assert_eq!(scopes("two"), ("site".to_owned(), [false, true, false]));
@@ -242,7 +239,7 @@ mod tests {
         let text = format!("{WEB}{}{}", api("shop", "one", "['jobs']"), api("site", "two", "['operations']"));
         let both = keys(&text);
         let signed = both.urls[0].sign(PATH, None);
-        let name = |client: Result<Client, Denied>| client.map(|client| client.name);
+        let name = |caller: Result<Caller, Denied>| caller.map(|caller| caller.client.to_string());
         assert_eq!(name(both.may_render(Some("two"), PATH, 0)), Ok("site".to_owned()));
         assert_eq!(name(both.may_render(None, &signed, 0)), Ok("url:web".to_owned()));
         assert_eq!(name(both.may_render(Some("one"), &signed, 0)), Ok("url:web".to_owned()));
@@ -252,7 +249,8 @@ mod tests {
         assert_eq!(both.may_render(None, &broken, 0), Err(Denied::WrongSignature));
         assert_eq!(both.may_render(None, PATH, 0), Err(Denied::Unsigned));
         assert_eq!(both.may_render(Some("three"), PATH, 0), Err(Denied::UnknownKey));
-        let out_of_scope = Denied::OutOfScope { client: "shop".to_owned(), scope: Scope::Operations };
+        let out_of_scope =
+            Denied::OutOfScope { client: Client::Key("shop".to_owned()), scope: Scope::Operations };
         assert_eq!(both.may_render(Some("one"), PATH, 0), Err(out_of_scope));
         assert_eq!(keys(WEB).may_render(Some("two"), PATH, 0), Err(Denied::Unsigned));
         assert_eq!(name(keys(WEB).may_render(Some("two"), &signed, 0)), Ok("url:web".to_owned()));

@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_config::{Config, ConfigError, Paths};
-use imgserve_journal::Sqlite;
 use imgserve_transfer::{Transfer, TransferConfig};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::http;
-use crate::job::Service;
+use crate::job::{Service, reader};
 
 /// What a server can be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,9 +49,9 @@ pub(crate) async fn serve(
     let Setup { config, read_config, program } = setup;
     let (config, transfer, journal) = blocking(move || {
         let transfer = transfer(&config)?;
-        let journal = Sqlite::open(&config.journal());
+        let journal = imgserve_journal::open(&config.journal().display().to_string(), &reader());
         let journal = journal.map_err(|error| Fault::of(FaultKind::JournalUnavailable, &error))?;
-        Ok((config, transfer, Arc::new(journal)))
+        Ok((config, transfer, journal))
     })
     .await?;
     let service = Service::start(&config, program, transfer, journal).await?;

@@ -1,120 +1,75 @@
 //! Why a request is refused or a job fails: a closed list of kinds, each with a text for a person. Who answers
 //! it how (0.2's code, a v1 problem, the job's record) is decided in `http` and `journal`.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
-/// What sort of fault it is, in the order in which 0.2's checks happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FaultKind {
-    /// The body is not a JSON object.
-    NotJson,
-    /// The members are not exactly the four.
-    WrongMembers,
-    /// `operationType` names no operation.
-    UnknownOperation,
-    /// `args` is not an object.
-    ArgsNotObject,
-    /// `srcURL` is empty.
-    EmptySource,
-    /// `dstURL` is empty.
-    EmptyDestination,
-    /// A required argument is missing.
-    MissingArgument,
-    /// An argument has the wrong type.
-    WrongType,
-    /// The operation does not take sources with this extension.
-    SourceExtension,
-    /// The scheme of `srcURL` is not supported.
-    SourceScheme,
-    /// The scheme of `dstURL` is not supported.
-    DestinationScheme,
-    /// Form upload: the field's name is missing.
-    MissingFieldName,
-    /// Form upload: the field's name is not a string.
-    FieldNameType,
-    /// The destination's extension does not fit what the operation gives.
-    DestinationExtension,
-    /// An argument is out of its range.
-    InvalidArgument,
-    /// The source cannot be fetched.
-    SourceUnavailable,
-    /// The source is not an image that can be read.
-    UnreadableSource,
-    /// The source is smaller than the result.
-    SourceTooSmall,
-    /// The source is not a valid SVG.
-    InvalidSvg,
-    /// The destination cannot be stored to.
-    DestinationUnavailable,
-    /// A configured limit would be exceeded.
-    LimitExceeded,
-    /// The operation itself failed.
-    OperationFailed,
-    /// A plugin trapped or panicked.
-    PluginTrapped,
-    /// A plugin wanted more memory than its limit.
-    PluginOutOfMemory,
-    /// A plugin was not done within its limit.
-    PluginTimedOut,
-    /// A plugin did what the contract does not allow.
-    PluginContract,
-    /// The operation's plugin has failed too often of late; try again later.
-    OperationSuspended,
-    /// Too much to do; try again later.
-    Busy,
-    /// This client has too much to do here; try again later.
-    ClientBusy,
-    /// Accepted jobs cannot be made durable; try again when the disk is well.
-    JournalUnavailable,
-    /// The idempotency key was used for another request.
-    KeyReused,
-}
+use crate::named;
 
-impl FaultKind {
-    /// The kind as it is written in headers, JSON and logs, such as `source-too-small`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotJson => "not-json",
-            Self::WrongMembers => "wrong-members",
-            Self::UnknownOperation => "unknown-operation",
-            Self::ArgsNotObject => "args-not-object",
-            Self::EmptySource => "empty-source",
-            Self::EmptyDestination => "empty-destination",
-            Self::MissingArgument => "missing-argument",
-            Self::WrongType => "wrong-type",
-            Self::SourceExtension => "source-extension",
-            Self::SourceScheme => "source-scheme",
-            Self::DestinationScheme => "destination-scheme",
-            Self::MissingFieldName => "missing-field-name",
-            Self::FieldNameType => "field-name-type",
-            Self::DestinationExtension => "destination-extension",
-            Self::InvalidArgument => "invalid-argument",
-            Self::SourceUnavailable => "source-unavailable",
-            Self::UnreadableSource => "unreadable-source",
-            Self::SourceTooSmall => "source-too-small",
-            Self::InvalidSvg => "invalid-svg",
-            Self::DestinationUnavailable => "destination-unavailable",
-            Self::LimitExceeded => "limit-exceeded",
-            Self::OperationFailed => "operation-failed",
-            Self::PluginTrapped => "plugin-trapped",
-            Self::PluginOutOfMemory => "plugin-out-of-memory",
-            Self::PluginTimedOut => "plugin-timed-out",
-            Self::PluginContract => "plugin-contract",
-            Self::OperationSuspended => "operation-suspended",
-            Self::Busy => "busy",
-            Self::ClientBusy => "client-busy",
-            Self::JournalUnavailable => "journal-unavailable",
-            Self::KeyReused => "key-reused",
-        }
-    }
-}
-
-impl fmt::Display for FaultKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+named! {
+    /// What sort of fault it is, in the order in which 0.2's checks happen.
+    pub enum FaultKind {
+        /// The body is not a JSON object.
+        NotJson = "not-json",
+        /// The members are not exactly the four.
+        WrongMembers = "wrong-members",
+        /// `operationType` names no operation.
+        UnknownOperation = "unknown-operation",
+        /// `args` is not an object.
+        ArgsNotObject = "args-not-object",
+        /// `srcURL` is empty.
+        EmptySource = "empty-source",
+        /// `dstURL` is empty.
+        EmptyDestination = "empty-destination",
+        /// A required argument is missing.
+        MissingArgument = "missing-argument",
+        /// An argument has the wrong type.
+        WrongType = "wrong-type",
+        /// The operation does not take sources with this extension.
+        SourceExtension = "source-extension",
+        /// The scheme of `srcURL` is not supported.
+        SourceScheme = "source-scheme",
+        /// The scheme of `dstURL` is not supported.
+        DestinationScheme = "destination-scheme",
+        /// Form upload: the field's name is missing.
+        MissingFieldName = "missing-field-name",
+        /// Form upload: the field's name is not a string.
+        FieldNameType = "field-name-type",
+        /// The destination's extension does not fit what the operation gives.
+        DestinationExtension = "destination-extension",
+        /// An argument is out of its range.
+        InvalidArgument = "invalid-argument",
+        /// The source cannot be fetched.
+        SourceUnavailable = "source-unavailable",
+        /// The source is not an image that can be read.
+        UnreadableSource = "unreadable-source",
+        /// The source is smaller than the result.
+        SourceTooSmall = "source-too-small",
+        /// The source is not a valid SVG.
+        InvalidSvg = "invalid-svg",
+        /// The destination cannot be stored to.
+        DestinationUnavailable = "destination-unavailable",
+        /// A configured limit would be exceeded.
+        LimitExceeded = "limit-exceeded",
+        /// The operation itself failed.
+        OperationFailed = "operation-failed",
+        /// A plugin trapped or panicked.
+        PluginTrapped = "plugin-trapped",
+        /// A plugin wanted more memory than its limit.
+        PluginOutOfMemory = "plugin-out-of-memory",
+        /// A plugin was not done within its limit.
+        PluginTimedOut = "plugin-timed-out",
+        /// A plugin did what the contract does not allow.
+        PluginContract = "plugin-contract",
+        /// The operation's plugin has failed too often of late; try again later.
+        OperationSuspended = "operation-suspended",
+        /// Too much to do; try again later.
+        Busy = "busy",
+        /// This client has too much to do here; try again later.
+        ClientBusy = "client-busy",
+        /// Accepted jobs cannot be made durable; try again when the disk is well.
+        JournalUnavailable = "journal-unavailable",
+        /// The idempotency key was used for another request.
+        KeyReused = "key-reused",
     }
 }
 
@@ -140,19 +95,20 @@ pub struct Fault {
     pub retry: Retry,
 }
 
-/// Whether the same may succeed at another try, and who is to blame that it did not at this one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Retry {
-    /// The request, the image or the plugin is to blame, and will be again.
-    #[default]
-    Never,
-    /// Another server had trouble.
-    Remote,
-    /// A worker process died over it.
-    Worker,
-    /// Nobody: there was no time or room for it.
-    Later,
+named! {
+    /// Whether the same may succeed at another try, and who is to blame that it did not at this one.
+    #[derive(Default)]
+    pub enum Retry {
+        /// The request, the image or the plugin is to blame, and will be again.
+        #[default]
+        Never = "never",
+        /// Another server had trouble.
+        Remote = "remote",
+        /// A worker process died over it.
+        Worker = "worker",
+        /// Nobody: there was no time or room for it.
+        Later = "later",
+    }
 }
 
 impl Retry {

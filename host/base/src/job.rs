@@ -1,4 +1,5 @@
-//! A job's states, which may follow which, and its story: what the journal keeps and clients are told.
+//! A job's states, which may follow which, and its story. How it is stored is the journal's to say, how it is told
+//! `job`'s.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::fault::Fault;
+use crate::named;
 
 /// A job's name: a version 7 UUID, so that ids sort by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -39,29 +41,25 @@ impl std::fmt::Display for JobId {
     }
 }
 
-/// Where a job is on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum JobState {
-    /// It is durable, and the placeholder is being stored; the client has no reply yet.
-    Accepting,
-    /// It waits for its turn, or for its next attempt.
-    Accepted,
-    /// An attempt is under way.
-    Running,
-    /// All results are stored.
-    Succeeded,
-    /// At least one result will not be; the record says why.
-    Failed,
-    /// It was cancelled before all results were stored.
-    Cancelled,
+named! {
+    /// Where a job is on its way.
+    pub enum JobState {
+        /// It is durable, and the placeholder is being stored; the client has no reply yet.
+        Accepting = "accepting",
+        /// It waits for its turn, or for its next attempt.
+        Accepted = "accepted",
+        /// An attempt is under way.
+        Running = "running",
+        /// All results are stored.
+        Succeeded = "succeeded",
+        /// At least one result will not be; the record says why.
+        Failed = "failed",
+        /// It was cancelled before all results were stored.
+        Cancelled = "cancelled",
+    }
 }
 
 impl JobState {
-    /// All states.
-    pub const ALL: [Self; 6] =
-        [Self::Accepting, Self::Accepted, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled];
-
     /// The legal transitions, all of them.
     pub fn may_become(self, next: Self) -> bool {
         use JobState::{Accepted, Accepting, Cancelled, Failed, Running, Succeeded};
@@ -84,69 +82,48 @@ impl JobState {
     pub fn is_final(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
     }
+}
 
-    /// The state as it is written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepting => "accepting",
-            Self::Accepted => "accepted",
-            Self::Running => "running",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// The state that is written so.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
+named! {
+    /// Which job goes first.
+    #[derive(Default)]
+    pub enum Priority {
+        /// When there is nothing else to do.
+        Low = "low",
+        /// In the order they came.
+        #[default]
+        Normal = "normal",
+        /// Before all others.
+        High = "high",
     }
 }
 
-/// Which job goes first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Priority {
-    /// When there is nothing else to do.
-    Low,
-    /// In the order they came.
-    #[default]
-    Normal,
-    /// Before all others.
-    High,
-}
-
-/// A part of a job's way whose duration is recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Phase {
-    /// From the request to the plan: the source's first bytes fetched, the header read, the placeholder drawn.
-    #[serde(rename = "plan_ms")]
-    Plan,
-    /// Storing the placeholder.
-    #[serde(rename = "placeholder_ms")]
-    Placeholder,
-    /// From the claim until the source is there.
-    #[serde(rename = "fetch_ms")]
-    Fetch,
-    /// From then until a worker began.
-    #[serde(rename = "queue_ms")]
-    Queue,
-    /// In the worker: decode, run, encode.
-    #[serde(rename = "work_ms")]
-    Work,
-    /// Storing the results.
-    #[serde(rename = "store_ms")]
-    Store,
+named! {
+    /// A part of a job's way whose duration is recorded, in milliseconds.
+    pub enum Phase {
+        /// From the request to the plan: the source's first bytes fetched, the header read, the placeholder drawn.
+        Plan = "plan_ms",
+        /// Storing the placeholder.
+        Placeholder = "placeholder_ms",
+        /// From the claim until the source is there.
+        Fetch = "fetch_ms",
+        /// From then until a worker began.
+        Queue = "queue_ms",
+        /// In the worker: decode, run, encode.
+        Work = "work_ms",
+        /// Storing the results.
+        Store = "store_ms",
+    }
 }
 
 /// One result of a job.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Part {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
     /// The operation's name.
     pub operation: String,
     /// After substitution, without passwords.
     pub destination: String,
-    pub state: PartState,
+    pub state: OutputState,
     /// Width in pixels.
     pub width: u32,
     /// Height in pixels.
@@ -156,29 +133,27 @@ pub struct Part {
     /// Size in bytes; none until the result is there.
     pub bytes: Option<u64>,
     /// What the client should know of the result that is there.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Fault>,
 }
 
-/// Where one result is on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PartState {
-    /// The placeholder stands at its destination.
-    Waiting,
-    /// The result stands there.
-    Stored,
-    /// It will have no result.
-    Failed,
-    /// It was cancelled before its result was stored.
-    Cancelled,
+named! {
+    /// Where one result is on its way.
+    pub enum OutputState {
+        /// The placeholder stands at its destination.
+        Waiting = "waiting",
+        /// The result stands there.
+        Stored = "stored",
+        /// It will have no result.
+        Failed = "failed",
+        /// It was cancelled before its result was stored.
+        Cancelled = "cancelled",
+    }
 }
 
 /// An attempt that did not end the job well.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Attempt {
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FailedAttempt {
     /// Its number, from 1.
     pub number: u32,
     /// When it ended, in milliseconds since 1970-01-01 UTC.
@@ -187,20 +162,55 @@ pub struct Attempt {
     pub error: Fault,
 }
 
+/// Who posts a job, as far as keys tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Client {
+    /// Whoever comes where there are no API keys.
+    #[default]
+    Anyone,
+    /// Whoever has the API key of this name.
+    Key(String),
+    /// Whoever has a URL that the key of this name signed.
+    SignedUrl(String),
+}
+
+/// Before the name of a key that signs URLs; no key's name holds a colon.
+const SIGNED: &str = "url:";
+
+impl Client {
+    /// The client that is written so: "", an API key's name, or `url:NAME`.
+    pub fn parse(text: &str) -> Self {
+        match text.strip_prefix(SIGNED) {
+            Some(name) => Self::SignedUrl(name.to_owned()),
+            None if text.is_empty() => Self::Anyone,
+            None => Self::Key(text.to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Display for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Anyone => Ok(()),
+            Self::Key(name) => f.write_str(name),
+            Self::SignedUrl(name) => write!(f, "{SIGNED}{name}"),
+        }
+    }
+}
+
 /// A job's whole story.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Record {
     pub id: JobId,
     pub state: JobState,
     /// The first output's operation.
     pub operation: String,
-    /// The API key's name; "" for none.
-    pub client: String,
+    pub client: Client,
     pub priority: Priority,
     /// Without passwords.
     pub source: String,
-    /// At least one.
-    pub parts: Vec<Part>,
+    /// At least one, unless the story cannot be read.
+    pub outputs: Vec<Output>,
     /// Milliseconds since 1970-01-01 UTC.
     pub accepted_at_ms: u64,
     /// When it is due: the acceptance, or the next attempt. Milliseconds since 1970-01-01 UTC.
@@ -210,18 +220,28 @@ pub struct Record {
     /// The current or last attempt's number; 0 before the first claim.
     pub attempt: u32,
     /// The attempts that failed.
-    pub attempts: Vec<Attempt>,
+    pub attempts: Vec<FailedAttempt>,
     /// Durations in milliseconds.
     pub timings: BTreeMap<Phase, f64>,
     /// Whether somebody is told of the outcome.
     pub notify: bool,
     /// Since when attempts count.
-    #[serde(default)]
     pub fresh: Fresh,
+    /// What keeps this program from doing the job.
+    pub held: Option<Held>,
+}
+
+/// A job that this program cannot do, as it cannot read what is stored of it. It waits for a program that can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// What cannot be read, and why.
+    pub why: String,
+    /// Whether it is the story: then nothing but its identity and state is known here, and it must not be written over.
+    pub story: bool,
 }
 
 /// From where on attempts count: those before the job was last asked to be tried again do not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fresh {
     /// The number of the last attempt before.
     pub attempt: u32,
@@ -232,8 +252,8 @@ pub struct Fresh {
 impl Record {
     /// What becomes of a job whose outputs wait no more.
     pub fn outcome(&self) -> JobState {
-        let any = |state| self.parts.iter().any(|part| part.state == state);
-        match (any(PartState::Cancelled), any(PartState::Failed)) {
+        let any = |state| self.outputs.iter().any(|output| output.state == state);
+        match (any(OutputState::Cancelled), any(OutputState::Failed)) {
             (true, _) => JobState::Cancelled,
             (false, true) => JobState::Failed,
             (false, false) => JobState::Succeeded,
@@ -241,7 +261,7 @@ impl Record {
     }
 
     /// The failed attempts that count.
-    pub fn failures(&self) -> &[Attempt] {
+    pub fn failures(&self) -> &[FailedAttempt] {
         self.attempts.get(self.fresh.failures..).unwrap_or_default()
     }
 
@@ -251,9 +271,14 @@ impl Record {
         begun.saturating_sub(self.failures().len() as u32)
     }
 
+    /// Whether its story is another program's: it must not be written over.
+    pub fn is_foreign(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.story)
+    }
+
     /// Why it failed: of the first output that did.
     pub fn error(&self) -> Option<&Fault> {
-        self.parts.iter().find_map(|part| part.error.as_ref())
+        self.outputs.iter().find_map(|output| output.error.as_ref())
     }
 
     /// Notes how long a phase took.
@@ -269,7 +294,18 @@ pub fn now_ms() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::JobState;
+    use super::{Client, JobState};
+
+    #[test]
+    fn a_client_is_read_as_it_was_written() {
+        for (text, client) in [
+            ("", Client::Anyone),
+            ("shop", Client::Key("shop".to_owned())),
+            ("url:web", Client::SignedUrl("web".to_owned())),
+        ] {
+            assert_eq!((Client::parse(text), client.to_string().as_str()), (client, text));
+        }
+    }
 
     #[test]
     fn a_job_that_succeeded_stays_so_and_no_state_is_skipped() {

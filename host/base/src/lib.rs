@@ -4,6 +4,7 @@
 //! - [`fault`]: why a request is refused or a job fails
 //! - [`format`]: the file formats' names
 //! - [`job`]: a job's states, which may follow which, and its story
+//! - [`named`]: enums whose values have names
 //! - [`crash`]: where the crash test ends the process
 //! - [`depth`]: how deep JSON may be nested; [`digest`]: what tells sources apart
 
@@ -15,3 +16,4 @@ pub mod digest;
 pub mod fault;
 pub mod format;
 pub mod job;
+mod named;

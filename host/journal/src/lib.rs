@@ -3,6 +3,7 @@
 //!
 //! # Layout
 //! - this file: the trait, and what goes in and out
+//! - `story`: a job's story as text, of every version
 //! - `sqlite`: the store in a file
 //!
 //! A claim carries its attempt's number, and what a stale attempt says is refused. Every answer comes after the change
@@ -12,14 +13,32 @@
 #![forbid(unsafe_code)]
 
 mod sqlite;
+mod story;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 
-use imgserve_base::job::{JobId, JobState, Priority, Record};
-pub use sqlite::Sqlite;
+use imgserve_base::job::{Client, JobId, JobState, Priority, Record};
+
+use sqlite::Sqlite;
+
+/// Opens the store at `address`, the path of a file; it is made where there is none. Blocks. What a predecessor had claimed is
+/// claimable again, and so is what a program could not read that does not call itself `reader`.
+///
+/// # Errors
+/// [`JournalError::Address`], [`JournalError::InUse`] where another server has it, [`JournalError::TooNew`],
+/// [`JournalError::Open`].
+pub fn open(address: &str, reader: &str) -> Result<Arc<dyn Journal>, JournalError> {
+    match address.split_once("://") {
+        Some((scheme, _)) => Err(JournalError::Address { scheme: scheme.to_owned() }),
+        None => Ok(Arc::new(Sqlite::open(Path::new(address), reader)?)),
+    }
+}
 
 /// What a store answers, when it is done.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, JournalError>> + Send + 'a>>;
@@ -35,6 +54,12 @@ pub enum JournalError {
         path: PathBuf,
         /// Why.
         text: String,
+    },
+    /// There is no such kind of store.
+    #[error("no store of jobs is called `{scheme}` ([jobs] journal): the path of a file is possible")]
+    Address {
+        /// Its scheme.
+        scheme: String,
     },
     /// Another server has it.
     #[error("another imgserve uses the journal {path} ([jobs] journal)")]
@@ -96,8 +121,8 @@ pub struct Entry {
 /// By which a client that posts a job twice means one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey {
-    /// Whose key it is: the API key's name, or "".
-    pub client: String,
+    /// Whose key it is.
+    pub client: Client,
     /// As the client sent it.
     pub key: String,
     /// SHA-256 of the request.
@@ -146,7 +171,7 @@ pub struct Claimed {
 
 /// How an attempt ended, for the journal.
 #[derive(Clone, Debug)]
-pub enum Outcome {
+pub enum Ending {
     /// The job has ended in `record.state`, a final one; whoever wants to know is told by this notice.
     Ended(Option<Notice>),
     /// It is to be tried again at this time, in milliseconds since 1970.
@@ -177,8 +202,8 @@ pub struct Filter {
     pub states: Vec<JobState>,
     /// Only of this operation.
     pub operation: Option<String>,
-    /// Only of this API key.
-    pub client: Option<String>,
+    /// Only of this client.
+    pub client: Option<Client>,
     /// Only older than this one: the last of the page before.
     pub before: Option<JobId>,
     /// At most so many.
@@ -190,8 +215,8 @@ pub struct Filter {
 pub struct Counts {
     /// By state.
     pub states: Vec<(JobState, u64)>,
-    /// Unfinished ones, by API key's name ("" for none).
-    pub unfinished: Vec<(String, u64)>,
+    /// Unfinished ones, by client.
+    pub unfinished: Vec<(Client, u64)>,
     /// Webhooks that are not delivered.
     pub notices: u64,
 }
@@ -216,9 +241,12 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// [`JournalError::Stale`] unless `record.attempt` is the current one and running; the same for `end`.
     fn save(&self, record: Record) -> Answer<'_, ()>;
     /// Ends an attempt.
-    fn end(&self, record: Record, outcome: Outcome) -> Answer<'_, ()>;
+    fn end(&self, record: Record, ending: Ending) -> Answer<'_, ()>;
     /// Gives a claim back as if it had not been: the server stops. Several at once.
     fn give_back(&self, attempts: Vec<(JobId, u32)>) -> Answer<'_, ()>;
+    /// Gives back a claim of a job that this program cannot read, and says so in the log. It is not offered to this program
+    /// again, but to the first other one that opens the journal, and its record tells `why`.
+    fn hold(&self, id: JobId, attempt: u32, why: String) -> Answer<'_, ()>;
     /// Ends a job that waits; false when it does not wait (any more).
     fn cancel(&self, record: Record, notice: Option<Notice>) -> Answer<'_, bool>;
     /// Makes a job that has failed or was cancelled claimable again, with `record` as its story; false when it is in
@@ -233,7 +261,7 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// How many there are.
     fn counts(&self) -> Answer<'_, Counts>;
     /// What is known of an idempotency key.
-    fn receipt(&self, client: &str, key: &str) -> Answer<'_, Option<Receipt>>;
+    fn receipt(&self, client: &Client, key: &str) -> Answer<'_, Option<Receipt>>;
     /// Forgets all finished jobs but the last `keep`, and idempotency keys from before `keys_before_ms`.
     fn prune(&self, keep: usize, keys_before_ms: u64) -> Answer<'_, ()>;
     /// Hands out up to `count` webhooks that are due, as `claim` does, and when the next is due.

@@ -24,15 +24,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use imgserve_base::fault::chain;
-use imgserve_base::job::{JobId, Record};
+use imgserve_base::job::{Client, Held, JobId, Record};
 use rusqlite::Connection;
 
 use super::{
-    Answer, Claim, Claimed, Counts, Entry, Filter, Health, Journal, JournalError, Notice, Outcome, Receipt,
+    Answer, Claim, Claimed, Counts, Ending, Entry, Filter, Health, Journal, JournalError, Notice, Receipt,
     Submitted,
 };
-use jobs::{Taken, Written};
+use jobs::Written;
 use read::Readers;
+use rows::Row;
 use trouble::Trouble;
 use writer::{Promise, Writer};
 
@@ -41,10 +42,12 @@ const FORGOTTEN_AT_ONCE: usize = 200;
 
 /// The journal in a file.
 #[derive(Debug)]
-pub struct Sqlite {
+pub(crate) struct Sqlite {
     // Dropped in this order: whoever takes the lock next finds the file closed.
     writer: Writer,
     readers: Arc<Readers>,
+    /// What this program calls itself where it cannot read a job.
+    reader: Arc<str>,
     _lock: File,
 }
 
@@ -53,12 +56,12 @@ impl Sqlite {
     ///
     /// # Errors
     /// [`JournalError::InUse`] where another server has it, [`JournalError::TooNew`], [`JournalError::Open`].
-    pub fn open(path: &Path) -> Result<Self, JournalError> {
+    pub(crate) fn open(path: &Path, reader: &str) -> Result<Self, JournalError> {
         let lock = file::take(path)?;
-        let connection = schema::open(path)?;
+        let connection = schema::open(path, reader)?;
         let writer = Writer::start(connection, path)
             .map_err(|error| JournalError::Open { path: path.to_owned(), text: chain(&error) })?;
-        Ok(Self { writer, readers: Readers::new(path), _lock: lock })
+        Ok(Self { writer, readers: Readers::new(path), reader: reader.into(), _lock: lock })
     }
 
     /// Asks for a change now, and answers when it is made.
@@ -134,8 +137,18 @@ impl Journal for Sqlite {
         let taken = self.change(Promise::Process, move |db| jobs::claim(db, count, now_ms, lease_until_ms));
         Box::pin(async move {
             let (taken, next_due_ms) = taken.await?;
-            let full = taken.len() >= count;
-            Ok(Claimed { full, claims: taken.into_iter().filter_map(understood).collect(), next_due_ms })
+            let (full, mut claims) = (taken.len() >= count, Vec::with_capacity(taken.len()));
+            for (row, order) in taken {
+                let (id, attempt) = (row.id, row.attempt);
+                match row.record() {
+                    Ok(Record { held: Some(Held { why, story: true }), .. }) => {
+                        self.hold(id, attempt, why).await?
+                    }
+                    Ok(record) => claims.push(Claim { record, order }),
+                    Err(error) => self.hold(id, attempt, error.to_string()).await?,
+                }
+            }
+            Ok(Claimed { full, claims, next_due_ms })
         })
     }
 
@@ -147,15 +160,21 @@ impl Journal for Sqlite {
         self.write(record, jobs::save)
     }
 
-    fn end(&self, record: Record, outcome: Outcome) -> Answer<'_, ()> {
+    fn end(&self, record: Record, outcome: Ending) -> Answer<'_, ()> {
         self.write(record, move |db, written| match &outcome {
-            Outcome::Ended(notice) => jobs::end(db, written, notice.as_ref()),
-            Outcome::Again(due_at_ms) => jobs::again(db, written, *due_at_ms),
+            Ending::Ended(notice) => jobs::end(db, written, notice.as_ref()),
+            Ending::Again(due_at_ms) => jobs::again(db, written, *due_at_ms),
         })
     }
 
     fn give_back(&self, attempts: Vec<(JobId, u32)>) -> Answer<'_, ()> {
         self.change(Promise::Process, move |db| jobs::give_back(db, &attempts))
+    }
+
+    fn hold(&self, id: JobId, attempt: u32, why: String) -> Answer<'_, ()> {
+        tracing::warn!(job = %id, "left in the journal for a program that can read it: {why}");
+        let reader = Arc::clone(&self.reader);
+        self.change(Promise::Process, move |db| jobs::hold(db, (id, attempt), &reader, &why))
     }
 
     fn cancel(&self, record: Record, notice: Option<Notice>) -> Answer<'_, bool> {
@@ -171,24 +190,21 @@ impl Journal for Sqlite {
     }
 
     fn get(&self, id: JobId) -> Answer<'_, Option<Record>> {
-        let story = self.read(move |db| read::story(db, id));
-        Box::pin(async move { story.await?.map(|story| story.record()).transpose() })
+        let row = self.read(move |db| read::job(db, id));
+        Box::pin(async move { row.await?.map(Row::record).transpose() })
     }
 
     fn list(&self, filter: Filter) -> Answer<'_, Vec<Record>> {
-        let stories = self.read(move |db| read::list(db, &filter));
-        Box::pin(async move {
-            let stories = stories.await?;
-            Ok(stories.iter().filter_map(|story| logged(story.record())).collect())
-        })
+        let rows = self.read(move |db| read::list(db, &filter));
+        Box::pin(async move { Ok(rows.await?.into_iter().filter_map(|row| logged(row.record())).collect()) })
     }
 
     fn counts(&self) -> Answer<'_, Counts> {
         self.read(read::counts)
     }
 
-    fn receipt(&self, client: &str, key: &str) -> Answer<'_, Option<Receipt>> {
-        let (client, key) = (client.to_owned(), key.to_owned());
+    fn receipt(&self, client: &Client, key: &str) -> Answer<'_, Option<Receipt>> {
+        let (client, key) = (client.to_string(), key.to_owned());
         self.read(move |db| jobs::receipt(db, &client, &key))
     }
 
@@ -218,11 +234,6 @@ impl Journal for Sqlite {
     fn health(&self) -> Health {
         self.writer.health()
     }
-}
-
-/// A claim that can be understood; another one must not keep the rest from being done, and its lease runs out.
-fn understood((story, order): Taken) -> Option<Claim> {
-    logged(story.record()).map(|record| Claim { record, order })
 }
 
 fn logged(record: Result<Record, JournalError>) -> Option<Record> {

@@ -168,8 +168,8 @@ mod tests {
         assert!(key.starts_with("imgserve_") && key.len() == 52 && !made.toml.contains(key));
         let text = [made.toml.clone(), url(&Url { name }, &[8; 32]).toml, webhook(&[9; 32]).toml];
         let config = Config::parse(&text.join("\n\n")).unwrap();
-        let client = Keys::new(&config.access).authenticate(Some(key)).unwrap();
-        assert!(client.name == "shop-1" && client.may(Scope::Admin));
+        let caller = Keys::new(&config.access).authenticate(Some(key)).unwrap();
+        assert!(caller.client.to_string() == "shop-1" && caller.may(Scope::Admin));
         assert_eq!(config.access.url_keys[0].bytes().unwrap(), [8; 32]);
         assert_eq!(config.webhooks.key().unwrap(), [9; 32]);
         assert_ne!(random().unwrap(), random().unwrap());

@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(remote, format!("https://img.example.org:444{local}"));
         assert!(local.contains("gr%C3%B6%C3%9Fe%201.jpg&width=200&key=app&sig="), "{local}");
         let keys = Keys::new(&config().access);
-        assert_eq!(keys.may_render(None, &local, 0).unwrap().name, "url:app");
+        assert_eq!(keys.may_render(None, &local, 0).unwrap().client.to_string(), "url:app");
         let until = signed(path, &key, Some(100)).unwrap();
         assert!(keys.may_render(None, &until, 100).is_ok() && keys.may_render(None, &until, 101).is_err());
     }

@@ -14,7 +14,7 @@ use imgserve_config::Scope;
 
 use super::body::{self, BodyLimit};
 use super::problem::Problem;
-use crate::access::{Client, Denied, Keys};
+use crate::access::{Caller, Denied, Keys};
 use crate::job::Service;
 
 /// What a request must bring.
@@ -48,7 +48,7 @@ impl Need {
     }
 }
 
-/// Lets in whom the keys in force let in; handlers find out who it is by `Extension<Client>`.
+/// Lets in whom the keys in force let in; handlers find out who it is by `Extension<Caller>`.
 pub(super) async fn guard(
     State(service): State<Arc<Service>>,
     Extension(limit): Extension<BodyLimit>,
@@ -56,8 +56,8 @@ pub(super) async fn guard(
     next: Next,
 ) -> Response {
     match admit(&service.keys(), &request) {
-        Ok(client) => {
-            request.extensions_mut().insert(client);
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
             next.run(request).await
         }
         Err(denied) => {
@@ -69,11 +69,11 @@ pub(super) async fn guard(
     }
 }
 
-fn admit(keys: &Keys, request: &Request<Body>) -> Result<Client, Denied> {
+fn admit(keys: &Keys, request: &Request<Body>) -> Result<Caller, Denied> {
     let uri = request.uri();
     let bearer = bearer(request.headers());
     match Need::of(request.method(), uri.path()) {
-        Need::Nothing => Ok(Client::anyone()),
+        Need::Nothing => Ok(Caller::anyone()),
         Need::Key => keys.authenticate(bearer),
         Need::Scope(scope) => keys.authenticate(bearer)?.with(scope),
         Need::Render => {
@@ -181,7 +181,10 @@ mod tests {
 
     #[test]
     fn refusals_say_which_key_would_do() {
-        let response = refusal(&Denied::OutOfScope { client: "shop".to_owned(), scope: Scope::Admin });
+        let response = refusal(&Denied::OutOfScope {
+            client: imgserve_base::job::Client::parse("shop"),
+            scope: Scope::Admin,
+        });
         assert_eq!(response.status(), 403);
         let challenge = response.headers()[header::WWW_AUTHENTICATE].to_str().unwrap();
         assert_eq!(challenge, "Bearer realm=\"imgserve\", error=\"insufficient_scope\", scope=\"admin\"");

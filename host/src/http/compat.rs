@@ -14,7 +14,7 @@ use serde_json::json;
 use super::answer::answer;
 use super::body::{self, BodyLimit};
 use super::jobs::idempotency_key;
-use crate::access::Client;
+use crate::access::Caller;
 use crate::job::{Accepted, Api, Service, Submission};
 
 /// The accepted job's id, for `GET /v1/jobs/{id}`.
@@ -29,7 +29,7 @@ const MAX_HEADER: usize = 1000;
 pub(super) async fn post(
     State(service): State<Arc<Service>>,
     Extension(limit): Extension<BodyLimit>,
-    Extension(client): Extension<Client>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
@@ -37,7 +37,7 @@ pub(super) async fn post(
         let idempotency_key =
             idempotency_key(&headers).map_err(|text| Fault::new(FaultKind::InvalidArgument, text))?;
         let body = body::read(body, limit).await.map_err(|unread| unread.fault())?;
-        let submission = Submission { client: client.name, body, api: Api::Compat, idempotency_key };
+        let submission = Submission { client: caller.client, body, api: Api::Compat, idempotency_key };
         service.accept(submission).await
     };
     match accepted.await {
@@ -51,12 +51,12 @@ pub(super) async fn fallback(
     method: Method,
     state: State<Arc<Service>>,
     limit: Extension<BodyLimit>,
-    client: Extension<Client>,
+    caller: Extension<Caller>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     if method == Method::POST {
-        return post(state, limit, client, headers, body).await;
+        return post(state, limit, caller, headers, body).await;
     }
     (StatusCode::NOT_FOUND, "404 Not Found - imgserve 0.2\n").into_response()
 }

@@ -20,7 +20,7 @@ use super::negotiate;
 use super::peer::Peer;
 use super::problem::Problem;
 use super::v1::Name;
-use crate::access::{Client, RESERVED};
+use crate::access::{Caller, RESERVED};
 use crate::job::{Answer, Call, Product, Render, Sent, Service};
 
 /// How long the parts took (W3C, Server Timing).
@@ -65,7 +65,7 @@ pub(super) async fn render(
     name: Name,
     Extension(RenderAge(seconds)): Extension<RenderAge>,
     Extension(peer): Extension<Peer>,
-    Extension(client): Extension<Client>,
+    Extension(caller): Extension<Caller>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
@@ -80,7 +80,7 @@ pub(super) async fn render(
         let conditional = headers.contains_key(header::IF_NONE_MATCH);
         let render = Render { call, source, conditional };
         let answer = service.render(render, |tag| negotiate::has(&headers, tag)).await?;
-        Ok::<_, Problem>(rendered(answer, seconds, client.has_key()))
+        Ok::<_, Problem>(rendered(answer, seconds, caller.has_key()))
     };
     answered(peer.while_there(work).await)
 }

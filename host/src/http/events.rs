@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::jobs::{Name, id_of, unknown, view};
 use super::problem::Problem;
-use crate::access::Client;
+use crate::access::Caller;
 use crate::job::{JobId, Service};
 
 /// Shortest time between two events of progress.
@@ -43,14 +43,14 @@ impl LongAnswers {
 
 pub(super) async fn events(
     State(service): State<Arc<Service>>,
-    Extension(client): Extension<Client>,
+    Extension(caller): Extension<Caller>,
     Extension(long): Extension<LongAnswers>,
     id: Name,
 ) -> Result<Response, Problem> {
     let id = id_of(id)?;
     // Watched before it is looked at, so that no change is missed.
     let changes = service.watch(id);
-    let job = service.job(id, view(&client)).await.map_err(|fault| Problem::of(&fault))?;
+    let job = service.job(id, view(&caller)).await.map_err(|fault| Problem::of(&fault))?;
     let first = job.ok_or_else(unknown)?;
     let place = long.place().ok_or_else(|| {
         let text = "too many clients wait for jobs (half of [server] max_connections may)";

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use imgserve_base::fault::Fault;
+use imgserve_base::job::Client;
 use imgserve_config::Scope;
 use serde_json::{Value, json};
 use url::form_urlencoded;
@@ -20,7 +21,7 @@ use super::body::{self, BodyLimit, Unread};
 use super::events::{self, LongAnswers};
 use super::peer::Peer;
 use super::problem::Problem;
-use crate::access::Client;
+use crate::access::Caller;
 use crate::job::{Accepted, Api, Filter, JobId, JobState, Service, Submission, Wish};
 
 /// Longest time in seconds that a client may ask us to wait for an outcome.
@@ -62,7 +63,7 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, &'s
 async fn submit(
     State(service): State<Arc<Service>>,
     Extension(limit): Extension<BodyLimit>,
-    Extension(client): Extension<Client>,
+    Extension(caller): Extension<Caller>,
     Extension(peer): Extension<Peer>,
     Extension(long): Extension<LongAnswers>,
     headers: HeaderMap,
@@ -71,7 +72,7 @@ async fn submit(
     let idempotency_key = idempotency_key(&headers)
         .map_err(|text| Problem::new(StatusCode::BAD_REQUEST, "Bad request", text))?;
     let body = body::read(body, limit).await.map_err(Unread::problem)?;
-    let submission = Submission { client: client.name, body, api: Api::V1, idempotency_key };
+    let submission = Submission { client: caller.client, body, api: Api::V1, idempotency_key };
     let accepted = service.accept(submission).await.map_err(|fault| Problem::of(&fault))?;
     // Where too many wait already the preference is not met, as RFC 7240 lets a server do.
     let wait = wait_of(&headers).and_then(|seconds| Some((seconds, long.place()?)));
@@ -128,9 +129,9 @@ fn wait_of(headers: &HeaderMap) -> Option<u64> {
     Some(wait.min(MAX_WAIT_S))
 }
 
-/// Whose jobs a client may see: all with scope admin, else its own.
-pub(super) fn view(client: &Client) -> Option<&str> {
-    (!client.may(Scope::Admin)).then_some(client.name.as_str())
+/// Whose jobs a caller may see: all with scope admin, else its own.
+pub(super) fn view(caller: &Caller) -> Option<&Client> {
+    (!caller.may(Scope::Admin)).then_some(&caller.client)
 }
 
 pub(super) fn id_of(id: Name) -> Result<JobId, Problem> {
@@ -144,28 +145,28 @@ pub(super) fn unknown() -> Problem {
 
 async fn job(
     State(service): State<Arc<Service>>,
-    Extension(client): Extension<Client>,
+    Extension(caller): Extension<Caller>,
     id: Name,
 ) -> Result<Json<Value>, Problem> {
-    let job = service.job(id_of(id)?, view(&client)).await.map_err(|fault| Problem::of(&fault))?;
+    let job = service.job(id_of(id)?, view(&caller)).await.map_err(|fault| Problem::of(&fault))?;
     job.map(|(story, _)| Json(story)).ok_or_else(unknown)
 }
 
 async fn cancel(
     State(service): State<Arc<Service>>,
-    Extension(client): Extension<Client>,
+    Extension(caller): Extension<Caller>,
     id: Name,
 ) -> Result<Response, Problem> {
-    let done = service.cancel(id_of(id)?, view(&client)).await;
+    let done = service.cancel(id_of(id)?, view(&caller)).await;
     answer(done, StatusCode::OK, "the job has ended, or its last result is being stored")
 }
 
 async fn retry(
     State(service): State<Arc<Service>>,
-    Extension(client): Extension<Client>,
+    Extension(caller): Extension<Caller>,
     id: Name,
 ) -> Result<Response, Problem> {
-    let done = service.retry(id_of(id)?, view(&client)).await;
+    let done = service.retry(id_of(id)?, view(&caller)).await;
     answer(done, StatusCode::ACCEPTED, "only a job that has failed or was cancelled is tried again")
 }
 
@@ -183,12 +184,12 @@ fn answer(done: Result<Wish, Fault>, status: StatusCode, refusal: &str) -> Resul
 
 async fn list(
     State(service): State<Arc<Service>>,
-    Extension(client): Extension<Client>,
+    Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     let query: HashMap<String, String> = query.into_owned().collect();
-    let filter = Filter { client: view(&client).map(str::to_owned), ..filter(&query)? };
+    let filter = Filter { client: view(&caller).cloned(), ..filter(&query)? };
     let limit = filter.limit;
     let jobs = service.jobs(filter).await.map_err(|fault| Problem::of(&fault))?;
     let last = jobs.last().and_then(|job| job["id"].as_str()).filter(|_| jobs.len() == limit);

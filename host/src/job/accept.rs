@@ -6,21 +6,21 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
-use imgserve_base::job::{JobId, JobState, Phase, Record, now_ms};
+use imgserve_base::job::{Client, JobId, JobState, Phase, Record, now_ms};
 use imgserve_journal::{Entry, IdempotencyKey, JournalError, Receipt, Submitted};
 use imgserve_transfer::SourceUrl;
 use imgserve_worker::Prepared;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::dispatch::Warmth;
 use super::generation::Generation;
-use super::instructions::{Instructions, Output};
 use super::intake::{self, Head, Held, Intake, REPLY_PATIENCE};
-use super::request::{self, Order};
+use super::order::{Order, Planned};
+use super::request::{self, Request};
 use super::run::Supply;
 use super::service::{Service, Settings};
 use super::store::{self, Kind};
+use super::stored;
 use super::wanted::Wanted;
 
 /// The bytes of a source that planning is first tried with; four times as many each further time.
@@ -32,8 +32,7 @@ const WITHDRAW_PAUSE: Duration = Duration::from_secs(1);
 /// A request for a job.
 #[derive(Clone, Debug)]
 pub(crate) struct Submission {
-    /// The API key's name, or "".
-    pub(crate) client: String,
+    pub(crate) client: Client,
     pub(crate) body: Bytes,
     pub(crate) api: Api,
     /// As the client sent it.
@@ -50,7 +49,7 @@ pub(crate) enum Api {
 }
 
 /// An accepted job, as the client is told of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Accepted {
     pub(crate) id: JobId,
     /// `dstURL` of each output, after substitution.
@@ -58,7 +57,6 @@ pub(crate) struct Accepted {
     /// Arguments that nobody knows.
     pub(crate) unknown_arguments: Vec<String>,
     /// Whether the job was there already, by its idempotency key.
-    #[serde(skip)]
     pub(crate) replayed: bool,
 }
 
@@ -96,7 +94,7 @@ impl Service {
             return self.accept_new(submission, None).await;
         };
         let digest: [u8; 32] = Sha256::digest(&submission.body).into();
-        let one = self.keys_in_use.of((submission.client.clone(), key.clone()));
+        let one = self.keys_in_use.of((submission.client.to_string(), key.clone()));
         let _alone = one.lock().await;
         let known = self.journal.receipt(&submission.client, &key).await;
         if let Some(receipt) = known.map_err(|error| self.journal_fault(&error))? {
@@ -135,9 +133,9 @@ fn replayed(receipt: &Receipt, digest: &[u8; 32]) -> Result<Accepted, Fault> {
         let text = "this Idempotency-Key was used for another request: take a new key for a new job";
         return Err(Fault::new(FaultKind::KeyReused, text));
     }
-    let accepted: Result<Accepted, _> = serde_json::from_str(&receipt.receipt);
-    accepted.map(|accepted| Accepted { replayed: true, ..accepted }).map_err(|error| {
-        Fault::new(FaultKind::JournalUnavailable, format!("the journal's receipt cannot be read: {error}"))
+    stored::read_receipt(&receipt.receipt).map_err(|error| {
+        let text = format!("the receipt of this Idempotency-Key is not for this program to read: {error}");
+        Fault::new(FaultKind::JournalUnavailable, text)
     })
 }
 
@@ -146,28 +144,29 @@ struct Acceptance {
     generation: Arc<Generation>,
     settings: Arc<Settings>,
     wanted: Wanted,
-    client: String,
+    client: Client,
 }
 
-/// An output that is planned, and its placeholder.
-type Planned = (Prepared, Bytes);
+/// The plan of an output, and its placeholder.
+type Plan = (Prepared, Bytes);
 
 impl Acceptance {
     async fn accept(self, key: Option<IdempotencyKey>) -> Result<Accepted, Fault> {
         // Not before there is room for it: an operation is tried again by one job, which must then come to its end.
-        for order in &self.wanted.orders {
-            self.generation.registry.admit(&order.task.steps)?;
+        for request in &self.wanted.requests {
+            self.generation.registry.admit(&request.task.steps)?;
         }
         let started = Instant::now();
-        let (planned, supply) = self.prepare().await?;
+        let source = intake::understood(self.wanted.source())?;
+        let (planned, supply) = self.prepare(&source).await?;
         let (prepared, placeholders): (Vec<_>, Vec<_>) = planned.into_iter().unzip();
-        let (mut record, instructions, accepted) = self.job(prepared)?;
+        let (mut record, order, accepted) = self.job(source, prepared)?;
         let id = record.id;
         record.took(Phase::Plan, started.elapsed());
 
         imgserve_base::crash::point("accept-before-submit");
-        let receipt = |key| IdempotencyKey { receipt: json(&accepted), ..key };
-        let entry = Entry { record, order: instructions.to_text(), key: key.map(receipt) };
+        let receipt = |key| IdempotencyKey { receipt: stored::receipt_text(&accepted), ..key };
+        let entry = Entry { record, order: stored::order_text(&order), key: key.map(receipt) };
         let digest = entry.key.as_ref().map(|key| key.digest);
         match self.service.journal.submit(entry).await.map_err(|error| self.service.journal_fault(&error))? {
             Submitted::New => {}
@@ -176,7 +175,7 @@ impl Acceptance {
         imgserve_base::crash::point("accept-after-submit");
 
         let storing = Instant::now();
-        if let Err(fault) = self.store_placeholders(id, &instructions, placeholders).await {
+        if let Err(fault) = self.store_placeholders(id, &order, placeholders).await {
             imgserve_base::crash::point("accept-before-withdraw");
             self.withdraw(id).await;
             imgserve_base::crash::point("accept-after-withdraw");
@@ -193,43 +192,43 @@ impl Acceptance {
         Ok(accepted)
     }
 
-    /// The job as the journal keeps it, and as the client is told of it.
-    fn job(&self, prepared: Vec<Prepared>) -> Result<(Record, Instructions, Accepted), Fault> {
-        let orders = &self.wanted.orders;
-        let planned = orders.iter().zip(prepared).map(|(order, prepared)| Output::new(order, prepared));
-        let (outputs, parts): (Vec<_>, Vec<_>) = planned.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
-        let source = self.wanted.source();
-        let mut destinations: Vec<String> = Vec::with_capacity(outputs.len());
-        for output in &outputs {
-            let (text, _) = output.destination(source)?;
-            if destinations.contains(&text) {
-                let text = format!("two outputs would go to {}", parts[destinations.len()].destination);
+    /// The job's story and order, and what the client is told of it.
+    fn job(&self, source: SourceUrl, prepared: Vec<Prepared>) -> Result<(Record, Order, Accepted), Fault> {
+        let requests = &self.wanted.requests;
+        let planned =
+            requests.iter().zip(prepared).map(|(request, prepared)| Planned::new(request, prepared));
+        let (mut recipes, mut outputs, mut destinations) = (Vec::new(), Vec::new(), Vec::new());
+        for Planned { recipe, output, destination } in planned.collect::<Result<Vec<_>, _>>()? {
+            if destinations.contains(&destination) {
+                let text = format!("two outputs would go to {}", output.destination);
                 return Err(Fault::new(FaultKind::InvalidArgument, text));
             }
-            destinations.push(text);
+            recipes.push(recipe);
+            outputs.push(output);
+            destinations.push(destination);
         }
         let (id, now) = (JobId::generate(), now_ms());
         let record = Record {
             id,
             state: JobState::Accepting,
-            operation: orders.first().map(|order| order.operation.clone()).unwrap_or_default(),
+            operation: requests.first().map(|request| request.operation.clone()).unwrap_or_default(),
             client: self.client.clone(),
             priority: self.wanted.priority,
-            source: SourceUrl::parse(source).map_or_else(|_| String::new(), |url| url.to_string()),
-            parts,
+            source: source.to_string(),
+            outputs,
             accepted_at_ms: now,
             due_at_ms: now,
             finished_at_ms: None,
             attempt: 0,
             attempts: Vec::new(),
             timings: Default::default(),
-            notify: self.wanted.notify_url.is_some(),
+            notify: self.wanted.notify.is_some(),
             fresh: Default::default(),
+            held: None,
         };
-        let notify_url = self.wanted.notify_url.clone();
-        let instructions = Instructions { source: source.to_owned(), outputs, notify_url };
-        let unknown_arguments = orders.iter().flat_map(|order| order.unknown_arguments.clone()).collect();
-        Ok((record, instructions, Accepted { id, destinations, unknown_arguments, replayed: false }))
+        let order = Order { source, recipes, notify: self.wanted.notify.clone() };
+        let unknown = requests.iter().flat_map(|request| request.unknown_arguments.clone()).collect();
+        Ok((record, order, Accepted { id, destinations, unknown_arguments: unknown, replayed: false }))
     }
 
     /// Forgets the job; where the journal cannot be written just now, as soon as it can.
@@ -252,7 +251,7 @@ impl Acceptance {
     async fn store_placeholders(
         &self,
         id: JobId,
-        instructions: &Instructions,
+        order: &Order,
         placeholders: Vec<Bytes>,
     ) -> Result<(), Fault> {
         let acquired = tokio::time::timeout(REPLY_PATIENCE, self.service.placeholders.acquire()).await;
@@ -260,26 +259,19 @@ impl Acceptance {
             let text = "too much is under way ([transfer] max_transfers)";
             return Err(Fault::new(FaultKind::Busy, text).retried(Retry::Later));
         };
-        for (index, (output, placeholder)) in instructions.outputs.iter().zip(placeholders).enumerate() {
+        for (index, (recipe, placeholder)) in order.recipes.iter().zip(placeholders).enumerate() {
             let mark = store::mark(id, index, 0, Kind::Placeholder, false);
-            let (transfer, source) = (&self.settings.transfer, &instructions.source);
-            if let Err(fault) = store::store(transfer, source, output, placeholder, &mark).await {
-                self.show_refused(id, instructions, index).await;
+            if let Err(fault) = store::store(&self.settings.transfer, recipe, placeholder, &mark).await {
+                self.show_refused(id, order, index).await;
                 return Err(fault);
             }
         }
         Ok(())
     }
 
-    async fn show_refused(&self, id: JobId, instructions: &Instructions, stored: usize) {
-        for (index, output) in instructions.outputs.iter().enumerate().take(stored) {
-            let shown = store::failure(
-                &self.generation,
-                &self.settings,
-                &instructions.source,
-                output,
-                (id, index, 0),
-            );
+    async fn show_refused(&self, id: JobId, order: &Order, stored: usize) {
+        for (index, recipe) in order.recipes.iter().enumerate().take(stored) {
+            let shown = store::failure(&self.generation, &self.settings, recipe, (id, index, 0));
             if let Err(fault) = shown.await {
                 tracing::warn!(job = %id, "that it was refused cannot be shown: {fault}");
             }
@@ -287,9 +279,9 @@ impl Acceptance {
     }
 
     /// Plans all outputs on the source's first bytes, as few as suffice.
-    async fn prepare(&self) -> Result<(Vec<Planned>, Supply), Fault> {
+    async fn prepare(&self, source: &SourceUrl) -> Result<(Vec<Plan>, Supply), Fault> {
         let Settings { transfer, gate, .. } = &*self.settings;
-        let mut intake = Intake::start(transfer, self.wanted.source(), gate, REPLY_PATIENCE).await?;
+        let mut intake = Intake::start(transfer, source, gate, REPLY_PATIENCE).await?;
         let mut wanted = FIRST_LOOK;
         loop {
             let (head, complete) = match intake.head(wanted).await {
@@ -297,7 +289,7 @@ impl Acceptance {
                 Head::Whole(head) => (head, true),
                 Head::Short(head) => match self.plan_all(head, false).await? {
                     Some(planned) => return Ok((planned, Supply::Again)),
-                    None => return self.prepare_whole().await,
+                    None => return self.prepare_whole(source).await,
                 },
                 Head::Failed => {
                     intake.finish().await?;
@@ -312,19 +304,19 @@ impl Acceptance {
     }
 
     /// The source must be read whole to be planned, and memory is short: waits for its turn, though not for long.
-    async fn prepare_whole(&self) -> Result<(Vec<Planned>, Supply), Fault> {
+    async fn prepare_whole(&self, source: &SourceUrl) -> Result<(Vec<Plan>, Supply), Fault> {
         let Settings { transfer, gate, .. } = &*self.settings;
-        let held: Held = intake::fetch_whole(transfer, self.wanted.source(), gate, REPLY_PATIENCE).await?;
+        let held: Held = intake::fetch_whole(transfer, source, gate, REPLY_PATIENCE).await?;
         match self.plan_all(held.bytes.clone(), true).await? {
             Some(planned) => Ok((planned, Supply::Here(held))),
             None => Err(Fault::new(FaultKind::UnreadableSource, "the source ends before its dimensions")),
         }
     }
 
-    async fn plan_all(&self, head: Bytes, complete: bool) -> Result<Option<Vec<Planned>>, Fault> {
-        let mut all = Vec::with_capacity(self.wanted.orders.len());
-        for order in &self.wanted.orders {
-            match self.plan(order, head.clone(), complete).await? {
+    async fn plan_all(&self, head: Bytes, complete: bool) -> Result<Option<Vec<Plan>>, Fault> {
+        let mut all = Vec::with_capacity(self.wanted.requests.len());
+        for request in &self.wanted.requests {
+            match self.plan(request, head.clone(), complete).await? {
                 Some(planned) => all.push(planned),
                 None => return Ok(None),
             }
@@ -332,11 +324,11 @@ impl Acceptance {
         Ok(Some(all))
     }
 
-    async fn plan(&self, order: &Order, head: Bytes, complete: bool) -> Result<Option<Planned>, Fault> {
+    async fn plan(&self, request: &Request, head: Bytes, complete: bool) -> Result<Option<Plan>, Fault> {
         let plan = async || {
             let planned =
-                self.generation.pool.prepare(order.task.clone(), head.clone(), complete, true).await;
-            planned.inspect_err(|fault| self.generation.registry.note(&order.task.steps, Err(fault)))
+                self.generation.pool.prepare(request.task.clone(), head.clone(), complete, true).await;
+            planned.inspect_err(|fault| self.generation.registry.note(&request.task.steps, Err(fault)))
         };
         let planned = match plan().await {
             // A worker may die by chance, of what the task before it left or of a kernel short of memory.
@@ -348,8 +340,4 @@ impl Acceptance {
         }
         Ok(planned)
     }
-}
-
-fn json(accepted: &Accepted) -> String {
-    serde_json::to_string(accepted).expect("an acceptance holds nothing that JSON cannot")
 }

@@ -10,9 +10,9 @@ use imgserve_base::job::{JobId, now_ms};
 use imgserve_journal::{Claim, JournalError};
 
 use super::generation::Generation;
-use super::instructions::Instructions;
 use super::run::{Attempt, Supply};
 use super::service::{Service, Settings};
+use super::stored;
 
 /// How long a claim holds without being extended.
 const LEASE: Duration = Duration::from_secs(60);
@@ -142,11 +142,26 @@ async fn lease_again(service: &Service) -> Result<(), JournalError> {
 
 fn start(service: &Arc<Service>, claim: Claim) {
     let Claim { record, order } = claim;
+    let order = match stored::read_order(&order, record.outputs.len()) {
+        Ok(order) => order,
+        Err(error) => return hold(service, record.id, record.attempt, format!("its order: {error}")),
+    };
     let running = service.live.begin(record.id, record.attempt);
     let warmth = service.warm.take(record.id).unwrap_or_else(|| Warmth::none(service));
-    let instructions = Instructions::parse(&order, &record);
     let attempt = Attempt::new(Arc::clone(service), record, running, warmth);
-    service.attempts.spawn(attempt.run_to_end(instructions));
+    service.attempts.spawn(attempt.run_to_end(order));
+}
+
+/// Another program's order is that program's to do. Where the journal cannot be told so now, the lease ends, and it is told
+/// then.
+fn hold(service: &Arc<Service>, id: JobId, attempt: u32, why: String) {
+    let service = Arc::clone(service);
+    tokio::spawn(async move {
+        if let Err(error) = service.journal.hold(id, attempt, why).await {
+            tracing::error!(job = %id, "{error}");
+        }
+        service.live.changed(id);
+    });
 }
 
 /// Forgets what is too old.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_config::Config;
-use imgserve_transfer::{Blame, Fetch, Transfer, TransferError, TransferErrorKind};
+use imgserve_transfer::{Blame, Fetch, SourceUrl, Transfer, TransferError, TransferErrorKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 
@@ -176,18 +176,18 @@ pub(super) enum Head {
 }
 
 impl Intake {
-    /// Begins to fetch `url`.
+    /// Begins to fetch `source`.
     ///
     /// # Errors
     /// [`FaultKind::SourceUnavailable`].
     pub(super) async fn start(
         transfer: &Transfer,
-        url: &str,
+        source: &SourceUrl,
         gate: &Gate,
         patience: Duration,
     ) -> Result<Self, Fault> {
         let permit = gate.transfer(patience).await?;
-        let fetch = transfer.fetch(url).await.map_err(|error| unavailable(&error))?;
+        let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
         let (sender, progress) = watch::channel(Arrived::default());
         let task = tokio::spawn(download(fetch, Arc::clone(&gate.memory), sender, permit));
         Ok(Self { progress: Some(progress), task })
@@ -234,19 +234,27 @@ impl Drop for Intake {
     }
 }
 
-/// Fetches the whole of `url`: at once while memory lasts, else when it is its turn. `short` is told when it does not.
+/// Understands the URL of a source.
+///
+/// # Errors
+/// [`FaultKind::SourceUnavailable`].
+pub(super) fn understood(url: &str) -> Result<SourceUrl, Fault> {
+    SourceUrl::parse(url).map_err(|error| unavailable(&error))
+}
+
+/// Fetches the whole of `source`: at once while memory lasts, else when it is its turn. `short` is told when it does not.
 ///
 /// # Errors
 /// As [`fetch_whole`].
 pub(super) async fn fetch(
     transfer: &Transfer,
-    url: &str,
+    source: &SourceUrl,
     gate: &Gate,
     patience: Duration,
     short: impl FnOnce(),
 ) -> Result<Held, Fault> {
     let permit = gate.transfer(patience).await?;
-    let fetch = transfer.fetch(url).await.map_err(|error| unavailable(&error))?;
+    let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
     // Nobody looks at it before it is whole.
     let (unseen, _) = watch::channel(Arrived::default());
     let downloaded = download(fetch, Arc::clone(&gate.memory), unseen, permit).await;
@@ -254,18 +262,18 @@ pub(super) async fn fetch(
         Some(held) => Ok(held),
         None => {
             short();
-            fetch_whole(transfer, url, gate, patience).await
+            fetch_whole(transfer, source, gate, patience).await
         }
     }
 }
 
-/// Fetches the whole of `url`, after waiting until memory for it is there.
+/// Fetches the whole of `source`, after waiting until memory for it is there.
 ///
 /// # Errors
 /// [`FaultKind::SourceUnavailable`]; [`FaultKind::Busy`] when `patience` ends before there is room.
 pub(super) async fn fetch_whole(
     transfer: &Transfer,
-    url: &str,
+    source: &SourceUrl,
     gate: &Gate,
     patience: Duration,
 ) -> Result<Held, Fault> {
@@ -273,7 +281,7 @@ pub(super) async fn fetch_whole(
     // among the transfers, which those that have memory need.
     let share = permit(&gate.memory, gate.largest, patience, "[limits] source_memory_mb").await?;
     let _permit = gate.transfer(patience).await?;
-    let mut fetch = transfer.fetch(url).await.map_err(|error| unavailable(&error))?;
+    let mut fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
     let (mut bytes, expected) = (BytesMut::new(), fetch.size_hint);
     while let Some(chunk) = fetch.chunk().await.map_err(|error| unavailable(&error))? {
         gather(&mut bytes, chunk, expected);

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use imgserve_base::fault::Fault;
-use imgserve_base::job::{JobId, JobState, PartState, Record, now_ms};
+use imgserve_base::job::{Client, JobId, JobState, OutputState, Record, now_ms};
 use imgserve_journal::Filter;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::instructions::Instructions;
+use super::order::Order;
 use super::service::Service;
 use super::store;
+use super::stored;
 use super::story;
 
 /// How long a cancelled attempt is waited for.
@@ -38,9 +39,9 @@ impl Service {
     ///
     /// # Errors
     /// That the journal cannot be read; the same for all functions here.
-    async fn record(&self, id: JobId, client: Option<&str>) -> Result<Option<Record>, Fault> {
+    async fn record(&self, id: JobId, client: Option<&Client>) -> Result<Option<Record>, Fault> {
         let record = self.journal.get(id).await.map_err(|error| self.journal_fault(&error))?;
-        Ok(record.filter(|record| client.is_none_or(|client| client == record.client)))
+        Ok(record.filter(|record| client.is_none_or(|client| *client == record.client)))
     }
 
     fn tell(&self, record: &Record) -> Value {
@@ -48,7 +49,11 @@ impl Service {
     }
 
     /// A job's story and whether it has ended; only of `client`, if one is named.
-    pub(crate) async fn job(&self, id: JobId, client: Option<&str>) -> Result<Option<(Value, bool)>, Fault> {
+    pub(crate) async fn job(
+        &self,
+        id: JobId,
+        client: Option<&Client>,
+    ) -> Result<Option<(Value, bool)>, Fault> {
         let record = self.record(id, client).await?;
         Ok(record.map(|record| (self.tell(&record), record.state.is_final())))
     }
@@ -88,11 +93,13 @@ impl Service {
     }
 
     /// Ends a job with what is stored: nothing more is.
-    pub(crate) async fn cancel(self: &Arc<Self>, id: JobId, client: Option<&str>) -> Result<Wish, Fault> {
+    pub(crate) async fn cancel(self: &Arc<Self>, id: JobId, client: Option<&Client>) -> Result<Wish, Fault> {
         let end = Instant::now() + CANCEL_PATIENCE;
         loop {
             let Some(record) = self.record(id, client).await? else { return Ok(Wish::Unknown) };
             match record.state {
+                // Its story is another program's, and must not be written over.
+                _ if record.is_foreign() => return Ok(Wish::Refused(self.tell(&record))),
                 JobState::Cancelled => return Ok(Wish::Granted(self.tell(&record))),
                 JobState::Succeeded | JobState::Failed => return Ok(Wish::Refused(self.tell(&record))),
                 // Its store takes long, or the journal does: it will end as it ends.
@@ -125,13 +132,13 @@ impl Service {
     /// None when the job does not wait any more.
     async fn cancel_waiting(self: &Arc<Self>, mut record: Record) -> Result<Option<Value>, Fault> {
         let order = self.journal.order(record.id).await.map_err(|error| self.journal_fault(&error))?;
-        let instructions = order.and_then(|order| Instructions::parse(&order, &record).ok());
-        for part in record.parts.iter_mut().filter(|part| part.state == PartState::Waiting) {
-            part.state = PartState::Cancelled;
+        let order = order.and_then(|order| stored::read_order(&order, record.outputs.len()).ok());
+        for output in record.outputs.iter_mut().filter(|output| output.state == OutputState::Waiting) {
+            output.state = OutputState::Cancelled;
         }
         // Whatever has failed already: it was not to be decided yet.
         (record.state, record.finished_at_ms) = (JobState::Cancelled, Some(now_ms()));
-        let notice = self.notice(&record, instructions.as_ref());
+        let notice = self.notice(&record, order.as_ref());
         // Held until it is shown: who has it tried again waits for that, or it would come after the new result.
         let showing = self.showing.of(shown(record.id)).lock_owned().await;
         imgserve_base::crash::point("job-before-cancel");
@@ -146,10 +153,10 @@ impl Service {
         self.live.changed(record.id);
         self.wake_notices.notify_one();
         let story = self.tell(&record);
-        if let Some(instructions) = instructions {
+        if let Some(order) = order {
             let service = Arc::clone(self);
             self.attempts.spawn(async move {
-                service.show_cancelled(&record, &instructions).await;
+                service.show_cancelled(&record, &order).await;
                 drop(showing);
             });
         }
@@ -157,14 +164,14 @@ impl Service {
     }
 
     /// A placeholder that says "being processed" would be wrong from now on.
-    async fn show_cancelled(&self, record: &Record, instructions: &Instructions) {
+    async fn show_cancelled(&self, record: &Record, order: &Order) {
         let (generation, settings) = (self.generation(), self.settings());
-        for (index, (output, part)) in instructions.outputs.iter().zip(&record.parts).enumerate() {
-            if part.state != PartState::Cancelled {
+        for (index, (recipe, output)) in order.recipes.iter().zip(&record.outputs).enumerate() {
+            if output.state != OutputState::Cancelled {
                 continue;
             }
             let place = (record.id, index, record.attempt + 1);
-            let shown = store::failure(&generation, &settings, &instructions.source, output, place);
+            let shown = store::failure(&generation, &settings, recipe, place);
             if let Err(fault) = shown.await {
                 tracing::warn!(job = %record.id, "that it was cancelled cannot be shown: {fault}");
             }
@@ -172,18 +179,18 @@ impl Service {
     }
 
     /// Has a job that failed or was cancelled tried again, as if it were new; its story so far stays.
-    pub(crate) async fn retry(&self, id: JobId, client: Option<&str>) -> Result<Wish, Fault> {
+    pub(crate) async fn retry(&self, id: JobId, client: Option<&Client>) -> Result<Wish, Fault> {
         let Some(mut record) = self.record(id, client).await? else { return Ok(Wish::Unknown) };
-        if !record.state.may_become(JobState::Accepted) || !record.state.is_final() {
+        if record.is_foreign() || !record.state.may_become(JobState::Accepted) || !record.state.is_final() {
             return Ok(Wish::Refused(self.tell(&record)));
         }
         let showing = self.showing.of(shown(id));
         let Ok(_shown) = tokio::time::timeout(CANCEL_PATIENCE, showing.lock()).await else {
             return Ok(Wish::Refused(self.tell(&record)));
         };
-        for part in &mut record.parts {
-            if part.state != PartState::Stored {
-                (part.state, part.error) = (PartState::Waiting, None);
+        for output in &mut record.outputs {
+            if output.state != OutputState::Stored {
+                (output.state, output.error) = (OutputState::Waiting, None);
             }
         }
         (record.state, record.finished_at_ms, record.due_at_ms) = (JobState::Accepted, None, now_ms());

@@ -2,7 +2,7 @@
 //! codec library.
 //!
 //! # Layout
-//! - `request`: 0.2's checks 101 to 113, in their order: JSON → an `Order` that cannot be invalid; `wanted`: what a
+//! - `request`: 0.2's checks 101 to 113, in their order: JSON → a `Request` that cannot be invalid; `wanted`: what a
 //!   request of either API asks for
 //! - `generation`: a registry and the workers that serve it, swapped by a reload
 //! - `intake`: a source on its way in, read once, within a memory limit
@@ -11,24 +11,25 @@
 //! - `dispatch`: which job runs; `run`: one attempt at it; `retry`: whether there is another one; `store`: its results
 //! - `manage`: looking at jobs, cancelling them, trying them again; `notify`: webhooks
 //! - `service`: what all of them share; `queue`: how many jobs may wait; `live`: jobs under way
-//! - `record`: the job's states, their legal transitions, and its story; `story`: as clients are told it; `instructions`:
-//!   how it is done
+//! - `order`: how a job is done; `stored`: that as the journal keeps it, of every version; `story`: a job's story as clients
+//!   are told it
 
 mod accept;
 mod direct;
 mod dispatch;
 mod generation;
-mod instructions;
 mod intake;
 mod live;
 mod manage;
 mod notify;
+mod order;
 mod queue;
 mod request;
 mod retry;
 mod run;
 mod service;
 mod store;
+mod stored;
 mod story;
 mod wanted;
 
@@ -38,3 +39,4 @@ pub(crate) use imgserve_base::job::{JobId, JobState};
 pub(crate) use imgserve_journal::Filter;
 pub(crate) use manage::Wish;
 pub(crate) use service::{Overview, Service};
+pub(crate) use stored::reader;

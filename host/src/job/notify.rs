@@ -9,12 +9,12 @@ use imgserve_base::fault::chain;
 use imgserve_base::job::{Record, now_ms};
 use imgserve_config::Webhooks;
 use imgserve_journal::Notice;
-use imgserve_transfer::{Transfer, TransferErrorKind};
+use imgserve_transfer::{HttpUrl, Transfer, TransferErrorKind};
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::instructions::Instructions;
+use super::order::Order;
 use super::retry::random;
 use super::service::Service;
 use super::story;
@@ -60,8 +60,8 @@ impl Settings {
 
 impl Service {
     /// What is to be sent about a job that has ended.
-    pub(super) fn notice(&self, record: &Record, instructions: Option<&Instructions>) -> Option<Notice> {
-        let url = instructions?.notify_url.clone()?;
+    pub(super) fn notice(&self, record: &Record, order: Option<&Order>) -> Option<Notice> {
+        let url = order?.notify.as_ref()?.as_str().to_owned();
         let now = now_ms();
         let body = json!({
             "type": format!("job.{}", record.state.as_str()),
@@ -152,7 +152,11 @@ async fn post(transfer: &Transfer, secret: Option<&[u8]>, notice: &Notice) -> Re
         ("webhook-signature", sign(secret, &notice.id, seconds, notice.body.as_bytes())),
     ];
     imgserve_base::crash::point("notice-before-send");
-    transfer.post_json(&notice.url, &headers, notice.body.clone()).await.map_err(|error| {
+    let posted = match HttpUrl::parse(&notice.url) {
+        Ok(url) => transfer.post_json(&url, &headers, notice.body.clone()).await,
+        Err(error) => Err(error),
+    };
+    posted.map_err(|error| {
         // 410: the receiver wants no more of them (Standard Webhooks, "Webhook delivery").
         let gone = error.kind() == TransferErrorKind::Status(410);
         (chain(&error), (!gone).then(|| error.wait().unwrap_or_default()))

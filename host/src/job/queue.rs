@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::job::Client;
 
 /// Seconds after which a client that was refused should try again.
 const RETRY_AFTER_S: u64 = 5;
@@ -19,7 +20,7 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct Taken {
     all: usize,
-    by_client: HashMap<String, usize>,
+    by_client: HashMap<Client, usize>,
 }
 
 impl Queue {
@@ -33,33 +34,33 @@ impl Queue {
     }
 
     /// Counts in what the journal holds already, whatever the bounds.
-    pub(super) fn restore(&self, client: &str, jobs: usize) {
+    pub(super) fn restore(&self, client: &Client, jobs: usize) {
         let mut taken = self.lock();
         taken.all += jobs;
-        *taken.by_client.entry(client.to_owned()).or_default() += jobs;
+        *taken.by_client.entry(client.clone()).or_default() += jobs;
     }
 
     /// Takes a place.
     ///
     /// # Errors
     /// [`FaultKind::Busy`], or [`FaultKind::ClientBusy`] when only this client has too many.
-    pub(super) fn enter(&self, client: &str) -> Result<(), Fault> {
+    pub(super) fn enter(&self, client: &Client) -> Result<(), Fault> {
         let mut taken = self.lock();
         if taken.all >= self.most {
             return Err(full(FaultKind::Busy, "the queue is full ([limits] max_queue)"));
         }
         let own = taken.by_client.get(client).copied().unwrap_or_default();
-        if !client.is_empty() && own >= self.most_per_client {
+        if matches!(client, Client::Key(_)) && own >= self.most_per_client {
             let text = "this API key has too many jobs waiting ([limits] max_queue_per_key)";
             return Err(full(FaultKind::ClientBusy, text));
         }
         taken.all += 1;
-        *taken.by_client.entry(client.to_owned()).or_default() += 1;
+        *taken.by_client.entry(client.clone()).or_default() += 1;
         Ok(())
     }
 
     /// Gives a place back.
-    pub(super) fn leave(&self, client: &str) {
+    pub(super) fn leave(&self, client: &Client) {
         let mut taken = self.lock();
         taken.all = taken.all.saturating_sub(1);
         if let Some(own) = taken.by_client.get_mut(client) {
@@ -92,21 +93,21 @@ mod tests {
     #[test]
     fn one_key_cannot_take_all_places() {
         let queue = Queue::new(3, 2);
-        queue.enter("a").unwrap();
-        queue.enter("a").unwrap();
-        assert_eq!(queue.enter("a").unwrap_err().kind, FaultKind::ClientBusy);
-        queue.enter("b").unwrap();
-        assert_eq!(queue.enter("c").unwrap_err().kind, FaultKind::Busy);
-        queue.leave("a");
+        queue.enter(&Client::parse("a")).unwrap();
+        queue.enter(&Client::parse("a")).unwrap();
+        assert_eq!(queue.enter(&Client::parse("a")).unwrap_err().kind, FaultKind::ClientBusy);
+        queue.enter(&Client::parse("b")).unwrap();
+        assert_eq!(queue.enter(&Client::parse("c")).unwrap_err().kind, FaultKind::Busy);
+        queue.leave(&Client::parse("a"));
         assert_eq!(queue.len(), 2);
-        queue.enter("a").unwrap();
+        queue.enter(&Client::parse("a")).unwrap();
     }
 
     #[test]
     fn clients_without_a_key_share_the_whole_queue_and_old_jobs_count() {
         let queue = Queue::new(3, 1);
-        queue.restore("", 2);
-        queue.enter("").unwrap();
-        assert!(queue.is_full() && queue.enter("").is_err());
+        queue.restore(&Client::Anyone, 2);
+        queue.enter(&Client::parse("")).unwrap();
+        assert!(queue.is_full() && queue.enter(&Client::parse("")).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! 0.2's checks 101 to 113, in their order: from a request's body to an [`Order`] that cannot be invalid. Pure:
+//! 0.2's checks 101 to 113, in their order: from a request's body to an [`Request`] that cannot be invalid. Pure:
 //! nothing is fetched here.
 
 use imgserve_base::depth::{MAX_DEPTH, depth};
@@ -19,7 +19,7 @@ const DEFAULT_QUALITY: u8 = 80;
 
 /// A request that passed all checks which need no source.
 #[derive(Clone, Debug)]
-pub(super) struct Order {
+pub(super) struct Request {
     /// The operation's name, as the request has it.
     pub(super) operation: String,
     /// What a worker is to do.
@@ -36,7 +36,7 @@ pub(super) struct Order {
     pub(super) unknown_arguments: Vec<String>,
 }
 
-impl Order {
+impl Request {
     /// The result's format as it is shown to clients.
     pub(super) fn format_name(&self) -> &str {
         match self.task.format {
@@ -75,7 +75,7 @@ pub(super) fn object(json: &[u8], what: &str) -> Result<Map<String, Value>, Stri
 ///
 /// # Errors
 /// The first check that fails, as IMGSERVE-0.2's table orders them.
-pub(super) fn check(object: &Map<String, Value>, registry: &Registry) -> Result<Order, Fault> {
+pub(super) fn check(object: &Map<String, Value>, registry: &Registry) -> Result<Request, Fault> {
     let [operation, source, destination, args] = members(object)?;
     check_values(operation, source, destination, args, registry)
 }
@@ -90,7 +90,7 @@ pub(super) fn check_values(
     destination: &Value,
     args: &Value,
     registry: &Registry,
-) -> Result<Order, Fault> {
+) -> Result<Request, Fault> {
     let operation = known_operation(operation, registry)?;
     let request_args = args.as_object().ok_or_else(|| {
         Fault::new(FaultKind::ArgsNotObject, format!("args is {}, not an object", type_name(args)))
@@ -111,7 +111,7 @@ pub(super) fn check_values(
     let (format, media_type) = output(chain.output(), &source_extension, requested, destination, source)?;
     registry.check_suspended(&chain.steps)?;
     let seed = seed(source, &chain.steps);
-    Ok(Order {
+    Ok(Request {
         operation: operation.name.clone(),
         task: Task { steps: chain.steps, extension: source_extension, format, quality, seed },
         source: source.to_owned(),

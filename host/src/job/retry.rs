@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use imgserve_base::fault::{Fault, Retry};
-use imgserve_base::job::Attempt;
+use imgserve_base::job::FailedAttempt;
 
 /// Workers that may die of one job.
 const MAX_DEATHS: usize = 3;
@@ -34,7 +34,7 @@ pub(super) enum Decision {
 
 impl Policy {
     /// What becomes of a job that failed with `fault` after the attempts of `before`. `random` is from 0 to 1.
-    pub(super) fn decide(self, fault: &Fault, before: &[Attempt], random: f64) -> Decision {
+    pub(super) fn decide(self, fault: &Fault, before: &[FailedAttempt], random: f64) -> Decision {
         let same = |retry: Retry| before.iter().filter(|attempt| attempt.error.retry == retry).count();
         match fault.retry {
             Retry::Never => Decision::Final,
@@ -76,8 +76,8 @@ mod tests {
         Fault::new(FaultKind::SourceUnavailable, "x").retried(retry)
     }
 
-    fn after(retry: Retry, failures: u32) -> Vec<Attempt> {
-        (1..=failures).map(|number| Attempt { number, ended_at_ms: 0, error: fault(retry) }).collect()
+    fn after(retry: Retry, failures: u32) -> Vec<FailedAttempt> {
+        (1..=failures).map(|number| FailedAttempt { number, ended_at_ms: 0, error: fault(retry) }).collect()
     }
 
     fn decide(retry: Retry, failures: u32, random: f64) -> Decision {

@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
-use imgserve_base::job::{self, Part, PartState, Phase, Record, now_ms};
-use imgserve_journal::{JournalError, Outcome as Ending, rank};
+use imgserve_base::job::{FailedAttempt, Output, OutputState, Phase, Record, now_ms};
+use imgserve_journal::{Ending, JournalError, rank};
 use imgserve_worker::{Outcome, Prepared, Task};
 
 use super::direct::damage_warning;
 use super::dispatch::Warmth;
 use super::generation::Generation;
-use super::instructions::Instructions;
 use super::intake::{self, Held, Intake};
 use super::live::{Running, Stage};
+use super::order::Order;
 use super::retry::{Decision, MAX_LOST, SUSPECT, random};
 use super::service::{Service, Settings};
 use super::store::{self, Kind};
@@ -84,32 +84,29 @@ impl Attempt {
     }
 
     /// Runs to the end and has it written down. An attempt that breaks off by a mistake of ours has failed like any other.
-    pub(super) async fn run_to_end(self, instructions: Result<Instructions, Fault>) {
+    pub(super) async fn run_to_end(self, order: Order) {
         let (service, record, running) =
             (Arc::clone(&self.service), self.record.clone(), Arc::clone(&self.running));
-        let (id, attempt, known) = (record.id, record.attempt, instructions.clone().ok());
-        if let Err(broken_off) = tokio::spawn(self.run(instructions)).await {
+        let (id, attempt, known) = (record.id, record.attempt, order.clone());
+        if let Err(broken_off) = tokio::spawn(self.run(order)).await {
             let fault =
                 Fault::new(FaultKind::OperationFailed, format!("the attempt broke off: {broken_off}"));
             tracing::error!(job = %id, "{fault}");
             // What it had stored and written down stays so.
             let record = service.journal.get(id).await.ok().flatten().unwrap_or(record);
             let again = Self::new(Arc::clone(&service), record, running, Warmth::none(&service));
-            again.failed(fault.retried(Retry::Worker), known.as_ref()).await;
+            again.failed(fault.retried(Retry::Worker), &known).await;
         }
         service.over(id, attempt);
     }
 
-    async fn run(mut self, instructions: Result<Instructions, Fault>) {
-        let outcome = match instructions {
-            Ok(instructions) => match self.work(&instructions).await {
-                Ok(()) => return self.end(Some(&instructions)).await,
-                Err(stop) => (stop, Some(instructions)),
-            },
-            Err(fault) => (Stop::Fault(fault), None),
+    async fn run(mut self, order: Order) {
+        let stop = match self.work(&order).await {
+            Ok(()) => return self.end(&order).await,
+            Err(stop) => stop,
         };
-        match outcome {
-            (Stop::Server, _) => {
+        match stop {
+            Stop::Server => {
                 let claim = vec![(self.record.id, self.record.attempt)];
                 imgserve_base::crash::point("job-before-give-back");
                 if let Err(error) = self.service.journal.give_back(claim).await {
@@ -117,13 +114,13 @@ impl Attempt {
                 }
                 imgserve_base::crash::point("job-after-give-back");
             }
-            (Stop::Cancelled, instructions) => self.cancelled(instructions.as_ref()).await,
-            (Stop::Fault(fault), instructions) => self.failed(fault, instructions.as_ref()).await,
+            Stop::Cancelled => self.cancelled(&order).await,
+            Stop::Fault(fault) => self.failed(fault, &order).await,
         }
     }
 
     /// All outputs that wait. One of several that fails for good is noted, and the others go on.
-    async fn work(&mut self, instructions: &Instructions) -> Result<(), Stop> {
+    async fn work(&mut self, order: &Order) -> Result<(), Stop> {
         if self.record.lost() >= MAX_LOST {
             let text = format!("given up: the server ended {} times while the job ran", self.record.lost());
             return Err(Fault::new(FaultKind::OperationFailed, text).into());
@@ -136,7 +133,7 @@ impl Attempt {
             }),
             false => None,
         };
-        let held = self.fetch(instructions).await?;
+        let held = self.fetch(order).await?;
         let queued = Instant::now();
         // From before the run until the results are stored: no more results than permits are ever held.
         let permit = tokio::select! {
@@ -146,21 +143,22 @@ impl Attempt {
         let _permit = permit.map_err(|_| Stop::Server)?;
         // With what is stored already: how the source is decoded depends on all outputs, and so would the results depend
         // on when the server was killed.
-        let made =
-            |index: &usize| matches!(self.record.parts[*index].state, PartState::Waiting | PartState::Stored);
-        let indexes: Vec<usize> = (0..self.record.parts.len()).filter(made).collect();
-        let outcomes = self.results(instructions, &indexes, held, queued).await?;
-        let waits = |(index, _): &(usize, _)| self.record.parts[*index].state == PartState::Waiting;
+        let made = |index: &usize| {
+            matches!(self.record.outputs[*index].state, OutputState::Waiting | OutputState::Stored)
+        };
+        let indexes: Vec<usize> = (0..self.record.outputs.len()).filter(made).collect();
+        let outcomes = self.results(order, &indexes, held, queued).await?;
+        let waits = |(index, _): &(usize, _)| self.record.outputs[*index].state == OutputState::Waiting;
         let waiting = indexes.into_iter().zip(outcomes).filter(waits).collect();
-        self.store(instructions, waiting).await
+        self.store(order, waiting).await
     }
 
-    async fn fetch(&mut self, instructions: &Instructions) -> Result<Held, Stop> {
+    async fn fetch(&mut self, order: &Order) -> Result<Held, Stop> {
         let (service, running) = (Arc::clone(&self.service), Arc::clone(&self.running));
         let held = tokio::select! {
             biased;
             stop = stopped(&service, &running) => return Err(stop),
-            held = self.source(instructions) => held?,
+            held = self.source(order) => held?,
         };
         self.record.took(Phase::Fetch, self.began.elapsed());
         service.metrics.moved(Direction::Fetched, held.bytes.len() as u64);
@@ -168,7 +166,7 @@ impl Attempt {
         Ok(held)
     }
 
-    async fn source(&mut self, instructions: &Instructions) -> Result<Held, Fault> {
+    async fn source(&mut self, order: &Order) -> Result<Held, Fault> {
         let arrived = match std::mem::replace(&mut self.supply, Supply::Again) {
             Supply::Here(held) => Some(held),
             Supply::Coming(intake) => intake.finish().await?,
@@ -179,7 +177,7 @@ impl Attempt {
             None => {
                 let Settings { transfer, gate, .. } = &*self.settings;
                 let short = || self.service.warm.cool();
-                intake::fetch(transfer, &instructions.source, gate, TURN_PATIENCE, short).await
+                intake::fetch(transfer, &order.source, gate, TURN_PATIENCE, short).await
             }
         }
     }
@@ -187,15 +185,14 @@ impl Attempt {
     /// Has a worker make the results of the outputs at `indexes`.
     async fn results(
         &mut self,
-        instructions: &Instructions,
+        order: &Order,
         indexes: &[usize],
         held: Held,
         queued: Instant,
     ) -> Result<Vec<Result<Outcome, Fault>>, Stop> {
-        let tasks: Vec<Task> =
-            indexes.iter().map(|index| instructions.outputs[*index].task.clone()).collect();
+        let tasks: Vec<Task> = indexes.iter().map(|index| order.recipes[*index].task.clone()).collect();
         let prepared: Vec<Prepared> =
-            indexes.iter().map(|index| instructions.outputs[*index].prepared.clone()).collect();
+            indexes.iter().map(|index| order.recipes[*index].prepared.clone()).collect();
         let together = Prepared::together(&prepared);
         let peak_bytes = self.settings.peak_bytes(together, held.bytes.len())?;
         let worker = Arc::new(OnceLock::new());
@@ -222,19 +219,14 @@ impl Attempt {
         let worker = worker.get().copied().unwrap_or(done);
         self.record.took(Phase::Queue, worker - queued);
         self.record.took(Phase::Work, done - worker);
-        self.note(instructions, indexes, &ran);
+        self.note(order, indexes, &ran);
         Ok(ran?)
     }
 
     /// What the breakers learn of it.
-    fn note(
-        &self,
-        instructions: &Instructions,
-        indexes: &[usize],
-        ran: &Result<Vec<Result<Outcome, Fault>>, Fault>,
-    ) {
+    fn note(&self, order: &Order, indexes: &[usize], ran: &Result<Vec<Result<Outcome, Fault>>, Fault>) {
         let registry = &self.generation.registry;
-        let steps = |index: &usize| &instructions.outputs[*index].task.steps;
+        let steps = |index: &usize| &order.recipes[*index].task.steps;
         match ran {
             Ok(outcomes) => {
                 for (index, outcome) in indexes.iter().zip(outcomes) {
@@ -248,7 +240,7 @@ impl Attempt {
     /// Stores results, each as soon as the one before it is stored, and has each written down.
     async fn store(
         &mut self,
-        instructions: &Instructions,
+        order: &Order,
         outcomes: Vec<(usize, Result<Outcome, Fault>)>,
     ) -> Result<(), Stop> {
         self.service.live.enter(self.record.id, &self.running, Stage::Storing);
@@ -260,12 +252,12 @@ impl Attempt {
             if self.running.cancel.is_cancelled() {
                 return Err(Stop::Cancelled);
             }
-            match self.store_one(instructions, index, outcome).await {
+            match self.store_one(order, index, outcome).await {
                 Ok(()) if place + 1 < count => self.save().await,
                 Ok(()) => {}
                 Err(fault) if fault.retry == Retry::Never => {
-                    let part = &mut self.record.parts[index];
-                    (part.state, part.error) = (PartState::Failed, Some(fault));
+                    let output = &mut self.record.outputs[index];
+                    (output.state, output.error) = (OutputState::Failed, Some(fault));
                 }
                 Err(fault) => again = Some(fault),
             }
@@ -276,13 +268,12 @@ impl Attempt {
 
     async fn store_one(
         &mut self,
-        instructions: &Instructions,
+        order: &Order,
         index: usize,
         outcome: Result<Outcome, Fault>,
     ) -> Result<(), Fault> {
         let Outcome { width, height, bytes, damage, .. } = outcome?;
-        let output = &instructions.outputs[index];
-        let Prepared { width: planned_width, height: planned_height, .. } = output.prepared;
+        let Prepared { width: planned_width, height: planned_height, .. } = order.recipes[index].prepared;
         if (width, height) != (planned_width, planned_height) {
             let text = format!(
                 "the result is {width}x{height} and was planned {planned_width}x{planned_height}: the source changed \
@@ -292,16 +283,16 @@ impl Attempt {
         }
         let length = bytes.len() as u64;
         imgserve_base::crash::point("job-before-store");
-        self.put(instructions, index, Kind::Result, bytes).await?;
+        self.put(order, index, Kind::Result, bytes).await?;
         imgserve_base::crash::point("job-after-store");
         self.stored_bytes += length;
         let warning = damage.map(|damage| damage_warning(&damage));
         if let Some(warning) = &warning {
             tracing::warn!(job = %self.record.id, "{warning}");
         }
-        let part = &mut self.record.parts[index];
-        (part.state, part.bytes, part.error) = (PartState::Stored, Some(length), None);
-        part.warnings = warning.into_iter().collect();
+        let output = &mut self.record.outputs[index];
+        (output.state, output.bytes, output.error) = (OutputState::Stored, Some(length), None);
+        output.warnings = warning.into_iter().collect();
         Ok(())
     }
 
@@ -315,42 +306,34 @@ impl Attempt {
     }
 
     /// Whoever looks at the destination after the job has failed finds the failure there.
-    async fn store_failure(&self, instructions: &Instructions, index: usize) {
+    async fn store_failure(&self, order: &Order, index: usize) {
         let place = (self.record.id, index, self.record.attempt);
-        let output = &instructions.outputs[index];
-        let shown = store::failure(&self.generation, &self.settings, &instructions.source, output, place);
+        let shown = store::failure(&self.generation, &self.settings, &order.recipes[index], place);
         if let Err(fault) = shown.await {
-            let destination = &self.record.parts[index].destination;
+            let destination = &self.record.outputs[index].destination;
             tracing::warn!(job = %self.record.id, destination, "the failure cannot be shown there: {fault}");
         }
     }
 
-    async fn put(
-        &self,
-        instructions: &Instructions,
-        index: usize,
-        kind: Kind,
-        bytes: Bytes,
-    ) -> Result<(), Fault> {
+    async fn put(&self, order: &Order, index: usize, kind: Kind, bytes: Bytes) -> Result<(), Fault> {
         let mark = store::mark(self.record.id, index, self.record.attempt, kind, self.cold);
-        let (source, output) = (&instructions.source, &instructions.outputs[index]);
-        store::store(&self.settings.transfer, source, output, bytes, &mark).await
+        store::store(&self.settings.transfer, &order.recipes[index], bytes, &mark).await
     }
 
-    async fn cancelled(mut self, instructions: Option<&Instructions>) {
-        waiting(&mut self.record).for_each(|part| part.state = PartState::Cancelled);
-        self.end(instructions).await;
+    async fn cancelled(mut self, order: &Order) {
+        waiting(&mut self.record).for_each(|output| output.state = OutputState::Cancelled);
+        self.end(order).await;
     }
 
     /// The attempt has failed with all outputs that wait: they are tried again, or have failed for good.
-    async fn failed(mut self, fault: Fault, instructions: Option<&Instructions>) {
+    async fn failed(mut self, fault: Fault, order: &Order) {
         // Whoever cancels a job does not want it tried again.
         if self.running.cancel.is_cancelled() {
-            return self.cancelled(instructions).await;
+            return self.cancelled(order).await;
         }
         let decision = self.settings.retry.decide(&fault, self.record.failures(), random());
         let (number, ended_at_ms) = (self.record.attempt, now_ms());
-        self.record.attempts.push(job::Attempt { number, ended_at_ms, error: fault.clone() });
+        self.record.attempts.push(FailedAttempt { number, ended_at_ms, error: fault.clone() });
         match decision {
             Decision::Again(pause) => {
                 let (id, kind, ms) = (self.record.id, fault.kind, pause.as_millis() as u64);
@@ -365,19 +348,19 @@ impl Attempt {
                 self.service.wake();
             }
             Decision::Final => {
-                for part in waiting(&mut self.record) {
-                    (part.state, part.error) = (PartState::Failed, Some(fault.clone()));
+                for output in waiting(&mut self.record) {
+                    (output.state, output.error) = (OutputState::Failed, Some(fault.clone()));
                 }
-                self.end(instructions).await;
+                self.end(order).await;
             }
         }
     }
 
     /// No output waits any more: shows it where there is no result, and has the end written down.
-    async fn end(mut self, instructions: Option<&Instructions>) {
-        let without = |part: &Part| matches!(part.state, PartState::Failed | PartState::Cancelled);
+    async fn end(mut self, order: &Order) {
+        let without = |output: &Output| matches!(output.state, OutputState::Failed | OutputState::Cancelled);
         let indexes: Vec<usize> =
-            (0..self.record.parts.len()).filter(|index| without(&self.record.parts[*index])).collect();
+            (0..self.record.outputs.len()).filter(|index| without(&self.record.outputs[*index])).collect();
         // A stale attempt must not show its failure over the result of another.
         if !indexes.is_empty()
             && let Err(error @ JournalError::Stale { .. }) =
@@ -386,22 +369,20 @@ impl Attempt {
             return tracing::warn!(job = %self.record.id, "its end is another attempt's to tell: {error}");
         }
         for index in indexes {
-            if let Some(instructions) = instructions {
-                self.store_failure(instructions, index).await;
-            }
+            self.store_failure(order, index).await;
         }
         self.record.state = self.record.outcome();
         self.record.finished_at_ms = Some(now_ms());
         self.service.tell_end(&self.record, self.stored_bytes);
-        let notice = self.service.notice(&self.record, instructions);
+        let notice = self.service.notice(&self.record, Some(order));
         imgserve_base::crash::point("job-before-end");
         write_down(&self.service, self.record, Ending::Ended(notice)).await;
         imgserve_base::crash::point("job-after-end");
     }
 }
 
-fn waiting(record: &mut Record) -> impl Iterator<Item = &mut Part> {
-    record.parts.iter_mut().filter(|part| part.state == PartState::Waiting)
+fn waiting(record: &mut Record) -> impl Iterator<Item = &mut Output> {
+    record.outputs.iter_mut().filter(|output| output.state == OutputState::Waiting)
 }
 
 /// Resolves when an attempt is not to go on.

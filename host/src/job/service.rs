@@ -309,7 +309,8 @@ impl Service {
         self.count_end(record, bytes);
         let took = record.finished_at_ms.unwrap_or_default().saturating_sub(record.accepted_at_ms);
         let phase = |phase| record.timings.get(&phase).copied().unwrap_or_default();
-        let destinations: Vec<&str> = record.parts.iter().map(|part| part.destination.as_str()).collect();
+        let destinations: Vec<&str> =
+            record.outputs.iter().map(|output| output.destination.as_str()).collect();
         let error = record.error().map(|fault| format!("; {}: {fault}", fault.kind)).unwrap_or_default();
         tracing::info!(
             job = %record.id,
@@ -349,7 +350,7 @@ impl Service {
             };
             self.metrics.took(phase, Duration::from_secs_f64(ms / 1e3));
         }
-        for fault in record.parts.iter().filter_map(|part| part.error.as_ref()) {
+        for fault in record.outputs.iter().filter_map(|output| output.error.as_ref()) {
             if let Some(operation) = &fault.operation {
                 self.metrics.plugin_failed(operation, fault.kind.as_str());
             }

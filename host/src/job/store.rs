@@ -8,8 +8,8 @@ use imgserve_transfer::{PartMark, Transfer};
 use imgserve_worker::{Placeholder, Prepared};
 
 use super::generation::Generation;
-use super::instructions::Output;
 use super::intake::transfer_fault;
+use super::order::Recipe;
 use super::service::Settings;
 
 /// What is stored.
@@ -50,14 +50,12 @@ pub(super) fn mark(job: JobId, index: usize, attempt: u32, kind: Kind, cold: boo
 /// [`FaultKind::DestinationUnavailable`], with whether another try may help.
 pub(super) async fn store(
     transfer: &Transfer,
-    source: &str,
-    output: &Output,
+    recipe: &Recipe,
     bytes: Bytes,
     mark: &PartMark,
 ) -> Result<(), Fault> {
-    let (_, destination) = output.destination(source)?;
     transfer
-        .store(&destination, bytes, &output.media_type, output.field.as_deref(), mark)
+        .store(&recipe.destination, bytes, &recipe.media_type, recipe.field.as_deref(), mark)
         .await
         .map_err(|error| transfer_fault(FaultKind::DestinationUnavailable, &error))
 }
@@ -69,15 +67,14 @@ pub(super) async fn store(
 pub(super) async fn failure(
     generation: &Generation,
     settings: &Settings,
-    source: &str,
-    output: &Output,
+    recipe: &Recipe,
     (job, index, attempt): (JobId, usize, u32),
 ) -> Result<(), Fault> {
-    let Some(format) = output.task.format else { return Ok(()) };
-    let Prepared { width, height, .. } = output.prepared;
+    let Some(format) = recipe.task.format else { return Ok(()) };
+    let Prepared { width, height, .. } = recipe.prepared;
     let bytes = generation.pool.draw(Placeholder { width, height, format, failed: true }).await?;
     let mark = mark(job, index, attempt, Kind::Failure, false);
-    store(&settings.transfer, source, output, bytes, &mark).await
+    store(&settings.transfer, recipe, bytes, &mark).await
 }
 
 #[cfg(test)]

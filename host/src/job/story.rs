@@ -1,6 +1,6 @@
 //! A job's story as clients are told it: by the API, by events and by webhooks.
 
-use imgserve_base::job::{JobState, Part, Record};
+use imgserve_base::job::{JobState, Output, Record};
 use serde_json::{Map, Value, json};
 
 use super::live::Running;
@@ -13,12 +13,12 @@ pub(crate) fn tell(record: &Record, running: Option<&Running>) -> Value {
     };
     say("id", json!(record.id));
     say("state", json!(record.state));
-    if let [only] = record.parts.as_slice() {
+    if let [only] = record.outputs.as_slice() {
         say("operationType", json!(only.operation));
         say("dstURL", json!(only.destination));
         say("output", output(only));
     } else {
-        say("outputs", record.parts.iter().map(part).collect());
+        say("outputs", record.outputs.iter().map(one_of_several).collect());
     }
     say("srcURL", json!(record.source));
     say("priority", json!(record.priority));
@@ -40,29 +40,32 @@ pub(crate) fn tell(record: &Record, running: Option<&Running>) -> Value {
     say("attempt", json!(record.attempt));
     say("attempts", json!(record.attempts));
     say("timings", json!(record.timings));
+    if let Some(held) = &record.held {
+        say("held", json!(format!("{}; the job waits for a program that can read it", held.why)));
+    }
     if let Some(error) = record.error() {
         say("error", json!(error));
     }
     Value::Object(story)
 }
 
-fn output(part: &Part) -> Value {
-    let Part { width, height, format, bytes, .. } = part;
+fn output(output: &Output) -> Value {
+    let Output { width, height, format, bytes, .. } = output;
     let mut told = json!({ "width": width, "height": height, "format": format, "bytes": bytes });
-    if !part.warnings.is_empty() {
-        told["warnings"] = json!(part.warnings);
+    if !output.warnings.is_empty() {
+        told["warnings"] = json!(output.warnings);
     }
     told
 }
 
-fn part(part: &Part) -> Value {
+fn one_of_several(output: &Output) -> Value {
     let mut told = json!({
-        "operationType": part.operation,
-        "dstURL": part.destination,
-        "state": part.state,
-        "output": output(part),
+        "operationType": output.operation,
+        "dstURL": output.destination,
+        "state": output.state,
+        "output": self::output(output),
     });
-    if let Some(error) = &part.error {
+    if let Some(error) = &output.error {
         told["error"] = json!(error);
     }
     told

@@ -3,10 +3,10 @@
 
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::job::Priority;
-use imgserve_transfer::is_http;
+use imgserve_transfer::HttpUrl;
 use serde_json::{Map, Value};
 
-use super::request::{self, Order, type_name};
+use super::request::{self, Request, type_name};
 use crate::registry::Registry;
 
 /// Most outputs of one job.
@@ -22,10 +22,10 @@ const OUTPUT_MEMBERS: [&str; 4] = ["operationType", "dstURL", "args", "output"];
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     /// At least one, all of the same source.
-    pub(super) orders: Vec<Order>,
+    pub(super) requests: Vec<Request>,
     pub(super) priority: Priority,
     /// Who is told of the outcome.
-    pub(super) notify_url: Option<String>,
+    pub(super) notify: Option<HttpUrl>,
 }
 
 impl Wanted {
@@ -34,8 +34,8 @@ impl Wanted {
     /// # Errors
     /// The first of 0.2's checks that fails.
     pub(super) fn compat(object: &Map<String, Value>, registry: &Registry) -> Result<Self, Fault> {
-        let order = request::check(object, registry)?;
-        Ok(Self { orders: vec![order], priority: Priority::Normal, notify_url: None })
+        let request = request::check(object, registry)?;
+        Ok(Self { requests: vec![request], priority: Priority::Normal, notify: None })
     }
 
     /// Reads a request to `/v1/jobs`; `can_notify`: whether webhooks can be signed.
@@ -49,18 +49,18 @@ impl Wanted {
     ) -> Result<Self, Fault> {
         only(object, &MEMBERS, "")?;
         let source = required(object, "srcURL", "")?;
-        let orders = match object.get("outputs") {
+        let requests = match object.get("outputs") {
             None => vec![output(object, source, registry, "")?],
             Some(outputs) => many(object, outputs, source, registry)?,
         };
-        let notify_url = object.get("notifyURL").map(|url| notify_url(url, can_notify)).transpose()?;
+        let notify = object.get("notifyURL").map(|url| notify_url(url, can_notify)).transpose()?;
         let priority = object.get("priority").map_or(Ok(Priority::Normal), priority)?;
-        Ok(Self { orders, priority, notify_url })
+        Ok(Self { requests, priority, notify })
     }
 
     /// `srcURL` as it came.
     pub(super) fn source(&self) -> &str {
-        self.orders.first().map_or("", |order| &order.source)
+        self.requests.first().map_or("", |request| &request.source)
     }
 }
 
@@ -69,7 +69,7 @@ fn many(
     outputs: &Value,
     source: &Value,
     registry: &Registry,
-) -> Result<Vec<Order>, Fault> {
+) -> Result<Vec<Request>, Fault> {
     if let Some(member) = OUTPUT_MEMBERS.into_iter().find(|member| object.contains_key(*member)) {
         return Err(wrong(format!("member `{member}` belongs into each of `outputs`")));
     }
@@ -95,7 +95,7 @@ fn output(
     source: &Value,
     registry: &Registry,
     at: &str,
-) -> Result<Order, Fault> {
+) -> Result<Request, Fault> {
     let operation = required(object, "operationType", at)?;
     let destination = required(object, "dstURL", at)?;
     let args = match object.get("args") {
@@ -137,11 +137,11 @@ fn with_output(
     Ok(args)
 }
 
-fn notify_url(url: &Value, can_notify: bool) -> Result<String, Fault> {
+fn notify_url(url: &Value, can_notify: bool) -> Result<HttpUrl, Fault> {
     let invalid = |text: &str| Err(Fault::new(FaultKind::InvalidArgument, text));
-    match url.as_str() {
-        Some(url) if is_http(url) && can_notify => Ok(url.to_owned()),
-        Some(url) if is_http(url) => invalid(
+    match url.as_str().map(HttpUrl::parse) {
+        Some(Ok(url)) if can_notify => Ok(url),
+        Some(Ok(_)) => invalid(
             "notifyURL: this server has no [webhooks] secret to sign with; `imgserve key webhook` makes one",
         ),
         _ => invalid("notifyURL must be an http or https URL"),

@@ -44,7 +44,7 @@ pub use self::error::{Blame, TransferError, TransferErrorKind};
 pub use self::file::CachedFile;
 pub use self::tags::{Tags, substitute_tags};
 pub use self::url::{
-    Destination, SourceUrl, basename, destination_extension, extension, is_http, scheme_of, split_form,
+    Destination, HttpUrl, SourceUrl, basename, destination_extension, extension, scheme_of, split_form,
 };
 
 use self::body::{FilePart, Upload};
@@ -85,17 +85,14 @@ impl Transfer {
     /// # Errors
     ///
     /// Whatever is known before the first byte, naming the URL without its password.
-    pub async fn fetch(&self, url: &str) -> Result<Fetch, TransferError> {
+    pub async fn fetch(&self, source: &SourceUrl) -> Result<Fetch, TransferError> {
         let clock = Clock::start(&self.config);
-        let opened = match SourceUrl::parse(url) {
-            Ok(source) => self.open(clock, source).await,
-            Err(error) => Err(error),
-        };
-        let body = opened.map_err(|error| error.at(url))?;
+        let opened = self.open(clock, source.clone()).await;
+        let body = opened.map_err(|error| error.at(source.as_str()))?;
         let fetch = Fetch {
             size_hint: body.size(),
             media_type: body.media_type(),
-            url: url.to_owned(),
+            url: source.as_str().to_owned(),
             received: 0,
             limit: self.config.max_source_bytes,
             clock,
@@ -109,10 +106,10 @@ impl Transfer {
 
     /// A source that is a permitted file, if it can be had without waiting; none means that it is to be fetched, and is no
     /// failure.
-    pub fn cached_file(&self, url: &str) -> Option<CachedFile> {
-        match SourceUrl::parse(url) {
-            Ok(SourceUrl::File(url)) => {
-                let file = CachedFile::open(&url, &self.roots)?;
+    pub fn cached_file(&self, source: &SourceUrl) -> Option<CachedFile> {
+        match source {
+            SourceUrl::File(url) => {
+                let file = CachedFile::open(url, &self.roots)?;
                 (file.size <= self.config.max_source_bytes).then_some(file)
             }
             _ => None,
@@ -158,21 +155,13 @@ impl Transfer {
     /// As for fetching.
     pub async fn post_json(
         &self,
-        url: &str,
+        url: &HttpUrl,
         headers: &[(&'static str, String)],
         body: String,
     ) -> Result<(), TransferError> {
         let clock = Clock::start(&self.config);
-        let posting = async {
-            match SourceUrl::parse(url)? {
-                SourceUrl::Http(url) => self.http.post_json(clock, url, headers, body).await,
-                _ => Err(TransferError::new(
-                    TransferErrorKind::InvalidUrl,
-                    "only http and https are posted to",
-                )),
-            }
-        };
-        posting.await.map_err(|error| error.at(url))
+        let posted = self.http.post_json(clock, url.0.clone(), headers, body).await;
+        posted.map_err(|error| error.at(url.as_str()))
     }
 
     async fn store_by(

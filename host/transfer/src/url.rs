@@ -6,6 +6,7 @@ use std::fmt;
 use std::os::unix::ffi::OsStringExt;
 
 use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 use super::error::{TransferError, TransferErrorKind};
@@ -37,11 +38,6 @@ pub fn scheme_of(url: &str) -> Option<Scheme> {
         "file" => Some(Scheme::File),
         _ => None,
     }
-}
-
-/// Whether a URL can be understood and is an http or https one.
-pub fn is_http(url: &str) -> bool {
-    matches!(SourceUrl::parse(url), Ok(SourceUrl::Http(_)))
 }
 
 /// The last segment of a URL's path (or of a plain path), query and fragment dropped, still percent-encoded. Empty
@@ -92,8 +88,9 @@ pub fn split_form(destination: &str) -> Option<(&str, &str)> {
     (!plain).then_some((page, file_name))
 }
 
-/// A source, understood. `Display` and `Debug` show no password.
-#[derive(Clone, PartialEq, Eq)]
+/// A source, understood. `Display` and `Debug` show no password; it is stored whole, as text.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum SourceUrl {
     /// Fetched by GET.
     Http(Url),
@@ -118,10 +115,65 @@ impl SourceUrl {
         }
         .map_err(|error| error.at(url))
     }
+
+    /// The whole URL, with its password.
+    pub(super) fn as_str(&self) -> &str {
+        match self {
+            Self::Http(url) => url.as_str(),
+            Self::Ftp(url) => &url.text,
+            Self::File(url) => &url.text,
+        }
+    }
 }
 
-/// A destination, understood. `Display` and `Debug` show no password.
-#[derive(Clone, PartialEq, Eq)]
+impl TryFrom<String> for SourceUrl {
+    type Error = TransferError;
+
+    fn try_from(text: String) -> Result<Self, TransferError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<SourceUrl> for String {
+    fn from(url: SourceUrl) -> Self {
+        url.as_str().to_owned()
+    }
+}
+
+/// An http or https URL that is posted to. `Debug` shows no password; it is stored whole, as text.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HttpUrl(pub(super) Url);
+
+impl HttpUrl {
+    /// Understands an http or https URL.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidUrl`, the message naming the URL without its password.
+    pub fn parse(url: &str) -> Result<Self, TransferError> {
+        match SourceUrl::parse(url)? {
+            SourceUrl::Http(url) => Ok(Self(url)),
+            _ => Err(TransferError::new(TransferErrorKind::InvalidUrl, "only http and https are posted to")
+                .at(url)),
+        }
+    }
+
+    /// The whole URL, with its password.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl fmt::Debug for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HttpUrl({})", redact(self.as_str()))
+    }
+}
+
+/// A destination, understood. `Display` and `Debug` show no password; it is stored whole.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Destination {
     /// An HTTP PUT to this URL.
     Put {
@@ -213,8 +265,11 @@ impl fmt::Debug for Destination {
 
 /// An `ftp` or `ftps` URL (RFC 1738, section 3.2), percent-decoded; free of control characters, so that no part of
 /// it can smuggle a command.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct FtpUrl {
+    /// As it came.
+    text: String,
     pub(super) secure: bool,
     pub(super) host: Host<String>,
     pub(super) port: u16,
@@ -239,7 +294,7 @@ impl FtpUrl {
             ("", None) => ("anonymous".to_owned(), "imgserve@".to_owned()),
             (user, password) => (decode(user)?, decode(password.unwrap_or_default())?),
         };
-        Ok(Self { secure, host, port: url.port().unwrap_or(21), user, password, path })
+        Ok(Self { text: text.to_owned(), secure, host, port: url.port().unwrap_or(21), user, password, path })
     }
 }
 
@@ -266,8 +321,11 @@ fn decode(text: &str) -> Result<String, TransferError> {
 }
 
 /// A `file` URL (RFC 8089): the decoded names along an absolute path, none of which can lead upwards.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct FileUrl {
+    /// As it came.
+    text: String,
     pub(super) segments: Vec<OsString>,
 }
 
@@ -288,7 +346,7 @@ impl FileUrl {
         };
         let names = path.strip_prefix('/').ok_or_else(|| invalid("the path is not absolute"))?;
         let segments = names.split('/').map(decode_segment).collect::<Result<_, _>>()?;
-        Ok(Self { segments })
+        Ok(Self { text: text.to_owned(), segments })
     }
 }
 
@@ -299,6 +357,26 @@ impl fmt::Display for FileUrl {
         self.segments.iter().try_for_each(|name| write!(f, "/{}", name.to_string_lossy().escape_debug()))
     }
 }
+
+/// The URLs that are their own text.
+macro_rules! stored_as_text {
+    ($($name:ty),*) => { $(
+        impl TryFrom<String> for $name {
+            type Error = TransferError;
+
+            fn try_from(text: String) -> Result<Self, TransferError> {
+                Self::parse(&text).map_err(|error| error.at(&text))
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(url: $name) -> Self {
+                url.text
+            }
+        }
+    )* };
+}
+stored_as_text!(FtpUrl, FileUrl);
 
 fn decode_segment(segment: &str) -> Result<OsString, TransferError> {
     let bytes: Vec<u8> = percent_decode_str(segment).collect();

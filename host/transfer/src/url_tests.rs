@@ -70,7 +70,7 @@ fn destinations_are_told_apart() {
 
 #[test]
 fn ftp_urls_follow_rfc_1738() {
-    let FtpUrl { host, port, user, password, path, secure } =
+    let FtpUrl { host, port, user, password, path, secure, .. } =
         FtpUrl::parse("ftps://a%40b:p%3Aw@h.example:2121/d/x%20y.png").unwrap();
     assert_eq!((user.as_str(), password.as_str(), path.as_str()), ("a@b", "p:w", "d/x y.png"));
     assert_eq!((host.to_string().as_str(), port, secure), ("h.example", 2121, true));
@@ -169,4 +169,31 @@ proptest! {
         let url = format!("http://{user}:{password}@h{rest}");
         prop_assert!(!redact(&url).contains("RET"));
     }
+}
+
+#[test]
+fn what_is_stored_is_read_back_whole() {
+    for text in [
+        "http://ann:secret@h.example/a%20b.png?token=x#f",
+        "ftps://ann:p%3Aw@h.example:2121/d/x%20y.png",
+        "ftp://h.example/%2Fetc/x.png",
+        "file:///a/%FF%20b.png",
+    ] {
+        let source = SourceUrl::parse(text).unwrap();
+        let stored = serde_json::to_string(&source).unwrap();
+        assert_eq!(stored, format!("{text:?}"));
+        assert_eq!(serde_json::from_str::<SourceUrl>(&stored).unwrap(), source);
+        let destination = Destination::parse(text).unwrap();
+        let stored = serde_json::to_string(&destination).unwrap();
+        assert_eq!(serde_json::from_str::<Destination>(&stored).unwrap(), destination, "{stored}");
+    }
+    let form = Destination::parse("https://ann:secret@h.example/up:a:b.png").unwrap();
+    let stored = serde_json::to_string(&form).unwrap();
+    assert!(stored.contains("secret"), "{stored}");
+    assert_eq!(serde_json::from_str::<Destination>(&stored).unwrap(), form);
+    for broken in ["\"gopher://h/x\"", "\"ftp://h/\"", "\"file:///a/../b\""] {
+        let error = serde_json::from_str::<SourceUrl>(broken).unwrap_err();
+        assert!(!error.to_string().is_empty(), "{broken}");
+    }
+    assert!(HttpUrl::parse("https://h/x").is_ok() && HttpUrl::parse("ftp://h/x").is_err());
 }

@@ -85,7 +85,7 @@ pub(crate) struct Registered {
 }
 
 /// What is to be done with one source.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// The operations, one after the other; at least one.
     pub steps: Vec<Step>,

@@ -6,7 +6,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 
 use super::super::{Entry, JournalError, Notice, Receipt, Submitted, rank};
 use super::notices;
-use super::rows::{STORY, Story, from_states, integer, number};
+use super::rows::{ROW, Row, WIDTH, from_states, integer, number};
 use super::trouble::Trouble;
 
 /// Highest first.
@@ -19,17 +19,17 @@ pub(super) struct Written {
     pub(super) text: String,
 }
 
-/// A claimed job: its story and its order.
-pub(super) type Taken = (Story, String);
+/// A claimed job: its row and its order.
+pub(super) type Taken = (Row, String);
 
 pub(super) fn submit(db: &Connection, entry: &Entry, text: &str) -> Result<Submitted, Trouble> {
     let record = &entry.record;
     if let Some(key) = &entry.key {
-        if let Some(receipt) = receipt(db, &key.client, &key.key)? {
+        if let Some(receipt) = receipt(db, &key.client.to_string(), &key.key)? {
             return Ok(Submitted::Known(receipt));
         }
         prepare(db, "INSERT INTO idempotency_keys VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
-            key.client,
+            key.client.to_string(),
             key.key,
             key.digest,
             key.receipt,
@@ -46,7 +46,7 @@ pub(super) fn submit(db: &Connection, entry: &Entry, text: &str) -> Result<Submi
         integer(record.due_at_ms),
         record.attempt,
         record.operation,
-        record.client,
+        record.client.to_string(),
         integer(record.accepted_at_ms),
         entry.order,
         text,
@@ -119,8 +119,8 @@ fn claim_of(
     let from = from_states(next, |_| true);
     let sql = format!(
         "UPDATE jobs SET state = ?1, attempt = attempt + 1, lease_until_ms = ?2 WHERE rowid IN (SELECT rowid FROM \
-         jobs INDEXED BY jobs_claimable WHERE {from} AND priority = ?3 AND due_at_ms <= ?4 ORDER BY due_at_ms, id LIMIT ?5) \
-         RETURNING {STORY}, instructions"
+         jobs INDEXED BY jobs_claimable WHERE {from} AND held_by IS NULL AND priority = ?3 AND due_at_ms <= ?4 ORDER BY due_at_ms, id LIMIT ?5) \
+         RETURNING {ROW}, instructions"
     );
     let mut statement = prepare(db, &sql)?;
     let values = params![
@@ -130,10 +130,10 @@ fn claim_of(
         integer(now_ms),
         integer(count as u64)
     ];
-    let rows = statement.query_map(values, |row| Ok((Story::read(row)?, row.get(6)?)))?;
+    let rows = statement.query_map(values, |row| Ok((Row::read(row)?, row.get(WIDTH)?)))?;
     let mut taken = rows.collect::<rusqlite::Result<Vec<Taken>>>()?;
     // RETURNING keeps no order (SQLite, "RETURNING", 3).
-    taken.sort_by_key(|(story, _)| (story.due_at_ms, story.id));
+    taken.sort_by_key(|(row, _)| (row.due_at_ms, row.id));
     Ok(taken)
 }
 
@@ -142,7 +142,7 @@ fn next_due(db: &Connection, now_ms: u64) -> rusqlite::Result<Option<u64>> {
     let waits = from_states(JobState::Running, |_| true);
     let sql = format!(
         "SELECT min(due_at_ms) FROM jobs INDEXED BY jobs_claimable \
-         WHERE {waits} AND priority = ?1 AND due_at_ms > ?2"
+         WHERE {waits} AND held_by IS NULL AND priority = ?1 AND due_at_ms > ?2"
     );
     let mut times = Vec::new();
     for priority in PRIORITIES {
@@ -222,12 +222,31 @@ pub(super) fn give_back(db: &Connection, attempts: &[(JobId, u32)]) -> Result<()
     Ok(())
 }
 
+/// As [`give_back`], and offered to no program that calls itself `reader` again.
+pub(super) fn hold(
+    db: &Connection,
+    (id, attempt): (JobId, u32),
+    reader: &str,
+    why: &str,
+) -> Result<(), Trouble> {
+    let next = JobState::Accepted;
+    let from = from_states(next, |state| state == JobState::Running);
+    let sql = format!(
+        "UPDATE jobs SET state = ?3, attempt = attempt - 1, lease_until_ms = NULL, held_by = ?4, held_why = ?5 \
+         WHERE id = ?1 AND attempt = ?2 AND {from}"
+    );
+    prepare(db, &sql)?.execute(params![id.as_bytes(), attempt, next.as_str(), reader, why])?;
+    Ok(())
+}
+
 /// A job that is claimed is its attempt's to end.
 pub(super) fn cancel(db: &Connection, written: &Written, notice: Option<&Notice>) -> Result<bool, Trouble> {
     let Written { record, text } = written;
     let from = from_states(record.state, |state| state != JobState::Running && record.state.is_final());
-    let sql =
-        format!("UPDATE jobs SET state = ?2, finished_at_ms = ?3, record = ?4 WHERE id = ?1 AND {from}");
+    let sql = format!(
+        "UPDATE jobs SET state = ?2, finished_at_ms = ?3, record = ?4, held_by = NULL, held_why = NULL \
+         WHERE id = ?1 AND {from}"
+    );
     let values = params![record.id.as_bytes(), record.state.as_str(), finished_at(record), text];
     let changed = prepare(db, &sql)?.execute(values)? == 1;
     if let Some(notice) = notice.filter(|_| changed) {

@@ -4,13 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use imgserve_base::job::{JobId, JobState};
+use imgserve_base::job::{Client, JobId, JobState};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::Semaphore;
 
 use super::super::{Counts, Filter, JournalError};
 use super::jobs::prepare;
-use super::rows::{STORY, Story, integer, number};
+use super::rows::{ROW, Row, integer, number};
 use super::schema;
 
 /// Connections at once; more would wait for the cores.
@@ -74,34 +74,35 @@ pub(super) fn order(db: &Connection, id: JobId) -> rusqlite::Result<Option<Strin
         .optional()
 }
 
-pub(super) fn story(db: &Connection, id: JobId) -> rusqlite::Result<Option<Story>> {
-    let sql = format!("SELECT {STORY} FROM jobs WHERE id = ?1");
-    prepare(db, &sql)?.query_row([id.as_bytes()], Story::read).optional()
+pub(super) fn job(db: &Connection, id: JobId) -> rusqlite::Result<Option<Row>> {
+    let sql = format!("SELECT {ROW} FROM jobs WHERE id = ?1");
+    prepare(db, &sql)?.query_row([id.as_bytes()], Row::read).optional()
 }
 
 /// The newest of each state that is asked for, merged: so an index gives them in order, and a rare state is found
 /// without a look at all others.
-pub(super) fn list(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Story>> {
+pub(super) fn list(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Row>> {
     // One transaction, so that a job which changes its state meanwhile is in the list once.
     let transaction = db.unchecked_transaction()?;
     let sql = format!(
-        "SELECT {STORY} FROM jobs INDEXED BY jobs_listed WHERE state = ?1 AND id < ?2 AND (?3 IS NULL OR client = ?3) \
+        "SELECT {ROW} FROM jobs INDEXED BY jobs_listed WHERE state = ?1 AND id < ?2 AND (?3 IS NULL OR client = ?3) \
          AND (?4 IS NULL OR operation = ?4) ORDER BY id DESC LIMIT ?5"
     );
     let before = filter.before.map_or([0xff; 16], |id| *id.as_bytes());
+    let client = filter.client.as_ref().map(Client::to_string);
     let mut found = Vec::new();
     for state in JobState::ALL {
         if !filter.states.is_empty() && !filter.states.contains(&state) {
             continue;
         }
         let limit = integer(filter.limit as u64);
-        let values = params![state.as_str(), before, filter.client, filter.operation, limit];
+        let values = params![state.as_str(), before, client, filter.operation, limit];
         let mut statement = prepare(&transaction, &sql)?;
-        for story in statement.query_map(values, Story::read)? {
-            found.push(story?);
+        for row in statement.query_map(values, Row::read)? {
+            found.push(row?);
         }
     }
-    found.sort_by_key(|story| std::cmp::Reverse(story.id));
+    found.sort_by_key(|row| std::cmp::Reverse(row.id));
     found.truncate(filter.limit);
     Ok(found)
 }
@@ -118,7 +119,7 @@ pub(super) fn counts(db: &Connection) -> rusqlite::Result<Counts> {
             let (client, jobs): (String, i64) = row?;
             all += number(jobs);
             if !state.is_final() {
-                add(&mut counts.unfinished, client, number(jobs));
+                add(&mut counts.unfinished, Client::parse(&client), number(jobs));
             }
         }
         counts.states.push((state, all));
@@ -128,7 +129,7 @@ pub(super) fn counts(db: &Connection) -> rusqlite::Result<Counts> {
     Ok(counts)
 }
 
-fn add(unfinished: &mut Vec<(String, u64)>, client: String, jobs: u64) {
+fn add(unfinished: &mut Vec<(Client, u64)>, client: Client, jobs: u64) {
     match unfinished.iter_mut().find(|(known, _)| *known == client) {
         Some((_, sum)) => *sum += jobs,
         None => unfinished.push((client, jobs)),

@@ -1,57 +1,87 @@
 //! How jobs stand in rows, and from which states a change may lead, as SQL.
 
-use imgserve_base::job::{JobId, JobState, Record};
-use rusqlite::Row;
+use imgserve_base::job::{Client, Held, JobId, JobState, Priority, Record};
 
-use super::super::JournalError;
+use super::super::story::{self, Told};
+use super::super::{JournalError, rank};
 
-/// The columns of a [`Story`], in its order.
-pub(super) const STORY: &str = "id, state, attempt, due_at_ms, finished_at_ms, record";
+/// The columns of a [`Row`], in its order.
+pub(super) const ROW: &str = "id, state, attempt, due_at_ms, finished_at_ms, record, operation, client, priority, \
+                              accepted_at_ms, held_why";
+/// How many they are.
+pub(super) const WIDTH: usize = 11;
 
-/// A job's story as it is stored. Read in the transaction, understood outside of it.
+/// A job as it is stored. Read in the transaction, understood outside of it.
 #[derive(Debug)]
-pub(super) struct Story {
+pub(super) struct Row {
     pub(super) id: JobId,
     state: String,
-    attempt: u32,
+    pub(super) attempt: u32,
     pub(super) due_at_ms: i64,
     finished_at_ms: Option<i64>,
-    record: String,
+    story: String,
+    operation: String,
+    client: String,
+    priority: i64,
+    accepted_at_ms: i64,
+    held_why: Option<String>,
 }
 
-impl Story {
-    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+impl Row {
+    pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             id: JobId::from_bytes(row.get(0)?),
             state: row.get(1)?,
             attempt: row.get(2)?,
             due_at_ms: row.get(3)?,
             finished_at_ms: row.get(4)?,
-            record: row.get(5)?,
+            story: row.get(5)?,
+            operation: row.get(6)?,
+            client: row.get(7)?,
+            priority: row.get(8)?,
+            accepted_at_ms: row.get(9)?,
+            held_why: row.get(10)?,
         })
     }
 
-    /// The record; where a column differs from it, the column is right.
+    /// The record. Of a story that cannot be read it is what the columns tell, and says so.
     ///
     /// # Errors
-    /// [`JournalError::Unreadable`], naming the job.
-    pub(super) fn record(&self) -> Result<Record, JournalError> {
-        let unreadable = |text: String| JournalError::Unreadable { text: format!("job {}: {text}", self.id) };
-        let mut record: Record =
-            serde_json::from_str(&self.record).map_err(|error| unreadable(error.to_string()))?;
-        record.id = self.id;
-        record.state = JobState::parse(&self.state)
+    /// [`JournalError::Unreadable`], naming the job: a column holds what no program wrote.
+    pub(super) fn record(self) -> Result<Record, JournalError> {
+        let id = self.id;
+        let unreadable = |text: String| JournalError::Unreadable { text: format!("job {id}: {text}") };
+        let state = JobState::parse(&self.state)
             .ok_or_else(|| unreadable(format!("its state is `{}`", self.state)))?;
-        record.attempt = self.attempt;
-        record.due_at_ms = number(self.due_at_ms);
-        record.finished_at_ms = self.finished_at_ms.map(number);
-        Ok(record)
+        let priority = Priority::ALL.into_iter().find(|priority| rank(*priority) == self.priority);
+        let (told, unread) = match story::read(&self.story) {
+            Ok(told) => (told, None),
+            Err(error) => (Told::default(), Some(Held { why: error.to_string(), story: true })),
+        };
+        Ok(Record {
+            id,
+            state,
+            operation: self.operation,
+            client: Client::parse(&self.client),
+            priority: priority.ok_or_else(|| unreadable(format!("its priority is {}", self.priority)))?,
+            source: told.source,
+            outputs: told.outputs,
+            accepted_at_ms: number(self.accepted_at_ms),
+            due_at_ms: number(self.due_at_ms),
+            finished_at_ms: self.finished_at_ms.map(number),
+            attempt: self.attempt,
+            attempts: told.attempts,
+            timings: told.timings,
+            notify: told.notify,
+            fresh: told.fresh,
+            held: unread.or(self.held_why.map(|why| Held { why, story: false })),
+        })
     }
 }
 
-/// A record as it is stored.
+/// A record's story as it is stored.
 pub(super) fn text(record: &Record) -> Result<String, JournalError> {
-    serde_json::to_string(record).map_err(|error| JournalError::Unwritable { text: error.to_string() })
+    story::text(record).map_err(|error| JournalError::Unwritable { text: error.to_string() })
 }
 
 /// Which of the rows may become `next`, as a condition: those in a state that `which` takes and from which the job's

@@ -11,7 +11,7 @@ use super::rows::from_states;
 use super::trouble::verdict;
 
 /// What makes version n + 1 of version n, each in a transaction of its own. Only appended to.
-const MIGRATIONS: &[&str] = &[include_str!("schema/1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2.sql")];
 
 /// "imgj": the file is a journal of imgserve (SQLite file format, 1.3.17).
 const APPLICATION_ID: i64 = 0x696d_676a;
@@ -27,7 +27,7 @@ const STATEMENTS: usize = 64;
 ///
 /// # Errors
 /// [`JournalError::Open`], [`JournalError::TooNew`].
-pub(super) fn open(path: &Path) -> Result<Connection, JournalError> {
+pub(super) fn open(path: &Path, reader: &str) -> Result<Connection, JournalError> {
     let cannot = |error: rusqlite::Error| cannot(path, error.to_string());
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(cannot)?;
@@ -36,6 +36,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, JournalError> {
     set_up(&connection).map_err(cannot)?;
     migrate(&mut connection, path, MIGRATIONS)?;
     free_claims(&connection).map_err(cannot)?;
+    offer_again(&connection, reader).map_err(cannot)?;
     // A short log is read fast. A full disk is no reason not to start: it tells at the first job.
     let tidied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     if let Err(error) = tidied
@@ -110,6 +111,12 @@ fn free_claims(connection: &Connection) -> rusqlite::Result<()> {
     )?;
     connection.execute("UPDATE notices SET lease_until_ms = NULL WHERE lease_until_ms IS NOT NULL", [])?;
     Ok(())
+}
+
+/// What another program could not read, this one tries.
+fn offer_again(connection: &Connection, reader: &str) -> rusqlite::Result<usize> {
+    let sql = "UPDATE jobs SET held_by = NULL, held_why = NULL WHERE held_by IS NOT NULL AND held_by <> ?1";
+    connection.execute(sql, [reader])
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use imgserve_base::digest::digest;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::format::Format;
-use imgserve_transfer::CachedFile;
+use imgserve_transfer::{CachedFile, SourceUrl};
 use imgserve_worker::{Payload, Task};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, watch};
@@ -144,23 +144,24 @@ impl Service {
             stage.send_modify(|stage| stage.entity_tag = Some(entity_tag));
         };
         // A file stays open until it is its turn: no more of them than calls may have their turn at once.
-        let unread = !render.conditional && render.source.starts_with("file:");
+        let source = intake::understood(&render.source)?;
+        let unread = !render.conditional && matches!(source, SourceUrl::File(_));
         let turn = if unread { Some(self.turn().await?) } else { None };
-        let file = turn.as_ref().and_then(|_| transfer.cached_file(&render.source));
+        let file = turn.as_ref().and_then(|_| transfer.cached_file(&source));
         // What is not recognised by its first bytes is looked at as a whole.
         let file = file.filter(|file| Format::from_content(&file.head).is_some());
         if let (Some(CachedFile { file, size, head }), Some(turn)) = (&file, turn) {
             let timings = Timings { fetch: Some(began.elapsed()), ..Timings::default() };
             let task = checked.task(head, Some(&render.source), None)?;
             checked.admit()?;
-            let source = Payload::File { file: Arc::clone(file), size: *size };
-            let unread = self.perform_unread(&checked, &task, source, (timings, turn)).await?;
+            let payload = Payload::File { file: Arc::clone(file), size: *size };
+            let unread = self.perform_unread(&checked, &task, payload, (timings, turn)).await?;
             if let Some((product, digest)) = unread {
                 known(digest, &task);
                 return Ok(product);
             }
         }
-        let held = intake::fetch(transfer, &render.source, gate, REPLY_PATIENCE, || ()).await?;
+        let held = intake::fetch(transfer, &source, gate, REPLY_PATIENCE, || ()).await?;
         let timings = Timings { fetch: Some(began.elapsed()), ..Timings::default() };
         let task = checked.task(&held.bytes, Some(&render.source), held.media_type.as_deref())?;
         known(digested(&held.bytes).await?, &task);

@@ -19,7 +19,7 @@ async fn store_over_and_fetch(transfer: &Transfer, server: &Ftp, base: &str) {
     assert_eq!(std::fs::read(server.path("x y.png")).unwrap(), b"placeholder\r\n");
     store(transfer, &url, &result).await.unwrap();
     assert_eq!(server.names(), ["x y.png"], "temporary files must not stay");
-    let fetched = transfer.fetch(&url).await.unwrap();
+    let fetched = transfer.fetch(&super::source(&url)).await.unwrap();
     assert_eq!(fetched.size_hint, Some(300_000));
     assert!(super::read(fetched).await.unwrap() == result);
 }

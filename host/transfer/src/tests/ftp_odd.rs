@@ -195,7 +195,7 @@ async fn a_server_without_size_is_trusted() {
     let (odd, address) = Odd::new(&[("SIZE", "500 what?")]).start().await;
     store(address, "result").await.unwrap();
     assert_eq!(odd.file("x.png").unwrap(), "result");
-    let fetched = transfer().fetch(&format!("ftp://{address}/x.png")).await.unwrap();
+    let fetched = transfer().fetch(&super::source(format!("ftp://{address}/x.png"))).await.unwrap();
     assert_eq!(fetched.size_hint, None);
     assert_eq!(super::read(fetched).await.unwrap(), b"result");
 }

@@ -19,7 +19,11 @@ async fn a_source_is_fetched_with_its_size_and_our_user_agent() {
     let echo = |headers: HeaderMap| async move { headers[header::USER_AGENT].as_bytes().to_vec() };
     let address = serve(Router::new().route("/x.png", get(echo))).await;
     let config = TransferConfig { user_agent: "Mozilla/5.0 (test)".to_owned(), ..config() };
-    let fetched = Transfer::new(config).unwrap().fetch(&format!("http://{address}/x.png?q#f")).await.unwrap();
+    let fetched = Transfer::new(config)
+        .unwrap()
+        .fetch(&super::source(format!("http://{address}/x.png?q#f")))
+        .await
+        .unwrap();
     assert_eq!(fetched.size_hint, Some(18));
     assert_eq!(super::read(fetched).await.unwrap(), b"Mozilla/5.0 (test)");
 }
@@ -149,7 +153,7 @@ async fn a_server_that_falls_silent_is_left() {
 #[tokio::test]
 async fn dropping_a_fetch_closes_its_connection() {
     let (address, closed) = raw("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome").await;
-    let mut fetched = transfer().fetch(&format!("http://{address}/x")).await.unwrap();
+    let mut fetched = transfer().fetch(&super::source(format!("http://{address}/x"))).await.unwrap();
     assert_eq!(fetched.chunk().await.unwrap().unwrap(), "some");
     drop(fetched);
     closed.await.unwrap();
@@ -165,7 +169,7 @@ async fn a_cut_source_is_no_source() {
         let cut = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome";
         tokio::io::AsyncWriteExt::write_all(&mut peer, cut).await.unwrap();
     });
-    let mut fetched = transfer().fetch(&format!("http://{address}/x")).await.unwrap();
+    let mut fetched = transfer().fetch(&super::source(format!("http://{address}/x"))).await.unwrap();
     let error = loop {
         match fetched.chunk().await {
             Ok(chunk) => assert!(chunk.is_some(), "a cut source ended well"),

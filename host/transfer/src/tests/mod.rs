@@ -14,7 +14,7 @@ use axum::Router;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Fetch, PartMark, Transfer, TransferConfig, TransferError, random_name};
+use super::{Fetch, PartMark, SourceUrl, Transfer, TransferConfig, TransferError, random_name};
 
 /// Loopback opened, and limits that no healthy test comes near.
 pub(crate) fn config() -> TransferConfig {
@@ -43,9 +43,14 @@ pub(crate) fn mark() -> PartMark {
     PartMark { own: random_name(), stale: Vec::new() }
 }
 
+/// A source that is one.
+pub(crate) fn source(url: impl AsRef<str>) -> SourceUrl {
+    SourceUrl::parse(url.as_ref()).unwrap()
+}
+
 /// Fetches all of a source.
 pub(crate) async fn fetch(transfer: &Transfer, url: &str) -> Result<Vec<u8>, TransferError> {
-    read(transfer.fetch(url).await?).await
+    read(transfer.fetch(&SourceUrl::parse(url)?).await?).await
 }
 
 async fn read(mut fetch: Fetch) -> Result<Vec<u8>, TransferError> {

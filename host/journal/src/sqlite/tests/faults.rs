@@ -41,7 +41,7 @@ async fn a_full_disk_refuses_clearly_and_loses_nothing() {
     set_room(&place, 1_000_000).await;
     assert_eq!(place.journal.health().unwritable, None);
     place.journal.submit(big()).await.unwrap();
-    place.journal.end(ended(&claimed, JobState::Failed), Outcome::Ended(None)).await.unwrap();
+    place.journal.end(ended(&claimed, JobState::Failed), Ending::Ended(None)).await.unwrap();
     let next = place.after_kill();
     assert_eq!(next.state(kept).await, JobState::Failed);
     assert_eq!(next.journal.get(id).await.unwrap(), None);

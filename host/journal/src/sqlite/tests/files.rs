@@ -17,7 +17,7 @@ async fn a_kill_loses_nothing_and_frees_what_was_claimed() {
     place.journal.submit(entry(accepting.clone())).await.unwrap();
     let ended_one = place.waiting(Priority::High, 10).await;
     let claimed = place.claim(1).await.remove(0).record;
-    place.journal.end(ended(&claimed, JobState::Failed), Outcome::Ended(None)).await.unwrap();
+    place.journal.end(ended(&claimed, JobState::Failed), Ending::Ended(None)).await.unwrap();
 
     let next = place.after_kill();
     let all = next.journal.list(Filter { limit: 9, ..Filter::default() }).await.unwrap();
@@ -36,14 +36,14 @@ async fn a_kill_loses_nothing_and_frees_what_was_claimed() {
 async fn a_journal_has_one_server_and_is_opened_again_after_it() {
     let place = Place::new();
     let id = place.waiting(Priority::Normal, 10).await;
-    let second = Sqlite::open(&place.path()).unwrap_err();
+    let second = open(&place.path()).unwrap_err();
     assert!(matches!(second, JournalError::InUse { .. }), "{second}");
     let path = place.path();
     let Place { journal, directory } = place;
     // The release above is not answered: it is made before the file is closed.
     drop(journal);
     assert!(!directory.path().join("journal.db-wal").exists(), "the log was left");
-    let journal = Sqlite::open(&path).unwrap();
+    let journal = open(&path).unwrap();
     assert_eq!(journal.get(id).await.unwrap().unwrap().state, JobState::Accepted);
 }
 
@@ -51,7 +51,7 @@ async fn a_journal_has_one_server_and_is_opened_again_after_it() {
 async fn its_files_are_its_users_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a/b/journal.db");
-    let journal = Sqlite::open(&path).unwrap();
+    let journal = open(&path).unwrap();
     journal.submit(entry(record())).await.unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     for name in ["journal.db", "journal.db-wal", "journal.db-shm", "journal.db.lock"] {
@@ -60,12 +60,12 @@ async fn its_files_are_its_users_alone() {
     assert_eq!((mode(path.parent().unwrap()), mode(&directory.path().join("a")) & 0o055), (0o700, 0o055));
     drop(journal);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let _journal = Sqlite::open(&path).unwrap();
+    let _journal = open(&path).unwrap();
     assert_eq!(mode(&path), 0o600);
 }
 
 fn refused(path: &Path) -> String {
-    let error = Sqlite::open(path).unwrap_err();
+    let error = open(path).unwrap_err();
     assert!(matches!(error, JournalError::Open { .. }), "{error:?}");
     error.to_string()
 }
@@ -99,7 +99,7 @@ async fn a_damaged_journal_is_refused_or_breaks() {
     // The first page, with the schema, is left.
     bytes[4096..].fill(0x5a);
     std::fs::write(&path, &bytes).unwrap();
-    match Sqlite::open(&path) {
+    match open(&path) {
         Err(error) => assert!(error.to_string().contains("malformed"), "{error}"),
         Ok(journal) => {
             let error = journal.submit(entry(record())).await.unwrap_err();
@@ -115,7 +115,7 @@ fn a_later_format_is_refused() {
     let Place { journal, directory: _directory } = place;
     drop(journal);
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    let error = Sqlite::open(&path).unwrap_err();
+    let error = open(&path).unwrap_err();
     assert!(matches!(error, JournalError::TooNew { found: 99, .. }), "{error}");
 }
 
@@ -188,15 +188,50 @@ async fn a_journal_of_version_1_becomes_one_of_this_version() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal.db");
     Connection::open(&path).unwrap().execute_batch(VERSION_1).unwrap();
-    let journal = Sqlite::open(&path).unwrap();
+    let journal = open(&path).unwrap();
     let claim = journal.claim(9, 20, 90).await.unwrap().claims.remove(0);
     assert_eq!((claim.record.attempt, claim.record.due_at_ms, claim.order.as_str()), (3, 20, "order"));
-    assert_eq!(claim.record.parts[0].destination, "file:///a.png");
+    assert_eq!(claim.record.outputs[0].destination, "file:///a.png");
     assert_eq!(claim.record.attempts[0].error.text, "later");
-    assert_eq!(journal.receipt("ada", "k").await.unwrap().unwrap().receipt, "receipt");
+    assert_eq!(journal.receipt(&Client::parse("ada"), "k").await.unwrap().unwrap().receipt, "receipt");
     assert_eq!(journal.claim_notices(9, 6, 9).await.unwrap().0[0].attempt, 2);
 
     drop(journal);
     let new = Place::new();
     assert_eq!(tables(&path), tables(&new.path()));
+}
+
+#[tokio::test]
+async fn a_webhooks_lease_ends_with_its_server() {
+    let place = Place::new();
+    let id = place.waiting(Priority::Normal, 10).await;
+    let done = ended(&place.claim(1).await.remove(0).record, JobState::Succeeded);
+    place.journal.end(done, Ending::Ended(Some(notice("msg", id)))).await.unwrap();
+    place.journal.claim_notices(9, 50, 1000).await.unwrap();
+    let (claimed, _) = place.after_kill().journal.claim_notices(9, 82, 1000).await.unwrap();
+    assert_eq!(claimed[0].attempt, 2);
+}
+
+#[tokio::test]
+async fn a_job_whose_story_is_a_later_programs_waits_and_hides_no_other() {
+    let place = Place::new();
+    let strange = place.waiting(Priority::High, 10).await;
+    let known = place.waiting(Priority::Normal, 10).await;
+    let later = "{\"version\":3,\"tale\":[]}";
+    let sql = format!("UPDATE jobs SET record = '{later}' WHERE priority = 2");
+    place.journal.change(Promise::Disk, move |db| Ok(db.execute(&sql, [])?)).await.unwrap();
+
+    let claims = place.claim(9).await;
+    assert_eq!(claims.iter().map(|claim| claim.record.id).collect::<Vec<_>>(), [known]);
+    let record = place.journal.get(strange).await.unwrap().unwrap();
+    assert_eq!((record.state, record.attempt, record.operation.as_str()), (JobState::Accepted, 0, "resize"));
+    let held = record.held.unwrap();
+    assert!(held.story && held.why.contains("version 3"), "{held:?}");
+    assert_eq!(place.journal.list(Filter { limit: 9, ..Filter::default() }).await.unwrap().len(), 2);
+    assert!(place.claim(9).await.is_empty(), "it comes back");
+
+    let connection = Connection::open(place.path()).unwrap();
+    let kept: String =
+        connection.query_row("SELECT record FROM jobs WHERE priority = 2", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, later, "it was written over");
 }

@@ -58,7 +58,7 @@ fn filled(jobs: usize) -> (Place, Duration) {
     let path = directory.path().join("journal.db");
     fill(&path, jobs);
     let began = Instant::now();
-    let journal = Sqlite::open(&path).unwrap();
+    let journal = open(&path).unwrap();
     (Place { journal, directory }, began.elapsed())
 }
 
@@ -75,7 +75,7 @@ async fn with_many_that_wait_it_opens_and_claims_at_once() {
     let began = Instant::now();
     let counts = place.journal.counts().await.unwrap();
     println!("counted in {:?}", began.elapsed());
-    assert_eq!(counts.unfinished, [("ada".to_owned(), 100_000)]);
+    assert_eq!(counts.unfinished, [(Client::parse("ada"), 100_000)]);
     let began = Instant::now();
     let rare = Filter { operation: Some("rasterize".to_owned()), limit: 10, ..Filter::default() };
     assert!(place.journal.list(rare).await.unwrap().is_empty());
@@ -139,7 +139,7 @@ async fn whole_lives(place: &Arc<Place>) {
                 for claim in place.claim(1).await {
                     place.journal.save(claim.record.clone()).await.unwrap();
                     let done = ended(&claim.record, JobState::Succeeded);
-                    place.journal.end(done, Outcome::Ended(None)).await.unwrap();
+                    place.journal.end(done, Ending::Ended(None)).await.unwrap();
                 }
             }
         })

@@ -1,19 +1,17 @@
-//! The journal in files of temporary directories.
+//! What is particular to a journal in a file: its files, its faults, how fast it is. What any store must do is
+//! `crate::tests`' to say.
 #![allow(clippy::disallowed_methods, reason = "files of the tests' own")]
 
 mod faults;
 mod files;
-mod keys;
-mod life;
 mod load;
-mod notices;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use imgserve_base::job::{JobState, Priority};
 
 use super::*;
+use crate::tests::{READER, ended, entry, is_stale, notice, record};
 
 /// A journal, and the directory that goes with it.
 struct Place {
@@ -24,7 +22,7 @@ struct Place {
 impl Place {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        Self { journal: Sqlite::open(&directory.path().join("journal.db")).unwrap(), directory }
+        Self { journal: open(&directory.path().join("journal.db")).unwrap(), directory }
     }
 
     fn path(&self) -> PathBuf {
@@ -37,7 +35,7 @@ impl Place {
         for name in ["journal.db", "journal.db-wal"] {
             std::fs::copy(self.directory.path().join(name), directory.path().join(name)).unwrap();
         }
-        Self { journal: Sqlite::open(&directory.path().join("journal.db")).unwrap(), directory }
+        Self { journal: open(&directory.path().join("journal.db")).unwrap(), directory }
     }
 
     /// A job that waits, due at `due_at_ms`.
@@ -59,45 +57,6 @@ impl Place {
     }
 }
 
-fn record() -> Record {
-    Record {
-        id: JobId::generate(),
-        state: JobState::Accepting,
-        operation: "resize".to_owned(),
-        client: String::new(),
-        priority: Priority::Normal,
-        source: "http://pictures.example/a.png".to_owned(),
-        parts: Vec::new(),
-        accepted_at_ms: 10,
-        due_at_ms: 10,
-        finished_at_ms: None,
-        attempt: 0,
-        attempts: Vec::new(),
-        timings: BTreeMap::new(),
-        notify: false,
-        fresh: Default::default(),
-    }
-}
-
-fn entry(record: Record) -> Entry {
-    Entry { record, order: "{\"how\":1}".to_owned(), key: None }
-}
-
-fn notice(id: &str, job: JobId) -> Notice {
-    Notice {
-        id: id.to_owned(),
-        job,
-        url: "http://hook.example/".to_owned(),
-        body: "{}".to_owned(),
-        created_ms: 50,
-        attempt: 0,
-    }
-}
-
-fn ended(record: &Record, state: JobState) -> Record {
-    Record { state, finished_at_ms: Some(150), ..record.clone() }
-}
-
-fn is_stale<T: std::fmt::Debug>(answer: Result<T, JournalError>) -> bool {
-    matches!(answer, Err(JournalError::Stale { .. }))
+fn open(path: &Path) -> Result<Sqlite, JournalError> {
+    Sqlite::open(path, READER)
 }

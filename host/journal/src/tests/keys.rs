@@ -5,7 +5,7 @@ use crate::IdempotencyKey;
 
 fn keyed(client: &str, key: &str, receipt: &str) -> Entry {
     let key = IdempotencyKey {
-        client: client.to_owned(),
+        client: Client::parse(client),
         key: key.to_owned(),
         digest: [7; 32],
         receipt: receipt.to_owned(),
@@ -36,7 +36,7 @@ async fn a_hundred_submissions_of_one_key_are_one_job() {
     let receipt = Receipt { digest: [7; 32], receipt: new.remove(0) };
     assert!(known.iter().all(|known| *known == receipt));
     assert_eq!(place.journal.list(Filter { limit: 9, ..Filter::default() }).await.unwrap().len(), 1);
-    assert_eq!(place.journal.receipt("ada", "k").await.unwrap(), Some(receipt));
+    assert_eq!(place.journal.receipt(&Client::parse("ada"), "k").await.unwrap(), Some(receipt));
 }
 
 #[tokio::test]
@@ -46,11 +46,11 @@ async fn a_key_is_its_clients_own_and_goes_with_a_withdrawn_job() {
     let id = first.record.id;
     assert_eq!(place.journal.submit(first).await.unwrap(), Submitted::New);
     assert_eq!(place.journal.submit(keyed("bob", "k", "2")).await.unwrap(), Submitted::New);
-    assert_eq!(place.journal.receipt("ada", "other").await.unwrap(), None);
+    assert_eq!(place.journal.receipt(&Client::parse("ada"), "other").await.unwrap(), None);
     place.journal.withdraw(id).await.unwrap();
     assert_eq!(place.journal.get(id).await.unwrap(), None);
-    assert_eq!(place.journal.receipt("ada", "k").await.unwrap(), None);
-    assert_eq!(place.journal.receipt("bob", "k").await.unwrap().unwrap().receipt, "2");
+    assert_eq!(place.journal.receipt(&Client::parse("ada"), "k").await.unwrap(), None);
+    assert_eq!(place.journal.receipt(&Client::parse("bob"), "k").await.unwrap().unwrap().receipt, "2");
     assert_eq!(place.journal.submit(keyed("ada", "k", "3")).await.unwrap(), Submitted::New);
 }
 
@@ -63,7 +63,7 @@ async fn an_accepted_job_is_not_withdrawn() {
     place.journal.release(id);
     place.journal.withdraw(id).await.unwrap();
     assert_eq!(place.state(id).await, JobState::Accepted);
-    assert!(place.journal.receipt("ada", "k").await.unwrap().is_some());
+    assert!(place.journal.receipt(&Client::parse("ada"), "k").await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn a_key_outlives_its_job_and_is_forgotten_when_it_is_old() {
     // It was accepted at 10.
     place.journal.prune(0, 10).await.unwrap();
     assert_eq!(place.journal.get(id).await.unwrap(), None);
-    assert!(place.journal.receipt("ada", "k").await.unwrap().is_some());
+    assert!(place.journal.receipt(&Client::parse("ada"), "k").await.unwrap().is_some());
     place.journal.prune(0, 11).await.unwrap();
-    assert_eq!(place.journal.receipt("ada", "k").await.unwrap(), None);
+    assert_eq!(place.journal.receipt(&Client::parse("ada"), "k").await.unwrap(), None);
 }

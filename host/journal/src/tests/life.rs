@@ -42,8 +42,8 @@ async fn a_lease_that_ends_makes_its_job_claimable_and_its_attempt_stale() {
     assert_eq!((second.id, second.attempt), (id, 2));
     assert!(is_stale(place.journal.save(first.clone()).await));
     let done = ended(&first, JobState::Succeeded);
-    assert!(is_stale(place.journal.end(done, Outcome::Ended(Some(notice("n", id)))).await));
-    assert!(is_stale(place.journal.end(first, Outcome::Again(1)).await));
+    assert!(is_stale(place.journal.end(done, Ending::Ended(Some(notice("n", id)))).await));
+    assert!(is_stale(place.journal.end(first, Ending::Again(1)).await));
     assert_eq!(place.journal.get(id).await.unwrap().unwrap(), second, "a stale attempt changed something");
     assert_eq!(place.journal.counts().await.unwrap().notices, 0);
 }
@@ -58,11 +58,11 @@ async fn an_attempt_saves_its_story_and_ends_once() {
     assert_eq!(place.journal.get(id).await.unwrap().unwrap(), saved);
 
     let done = ended(&saved, JobState::Succeeded);
-    place.journal.end(done.clone(), Outcome::Ended(Some(notice("n", id)))).await.unwrap();
+    place.journal.end(done.clone(), Ending::Ended(Some(notice("n", id)))).await.unwrap();
     assert_eq!(place.journal.get(id).await.unwrap().unwrap(), done);
     assert_eq!(place.journal.counts().await.unwrap().notices, 1);
     assert!(is_stale(place.journal.save(saved.clone()).await));
-    assert!(is_stale(place.journal.end(done.clone(), Outcome::Ended(None)).await), "it ended twice");
+    assert!(is_stale(place.journal.end(done.clone(), Ending::Ended(None)).await), "it ended twice");
     assert!(!place.journal.replay(done).await.unwrap(), "a job that succeeded was done again");
     assert!(!place.journal.cancel(ended(&saved, JobState::Cancelled), None).await.unwrap());
     assert_eq!(place.state(id).await, JobState::Succeeded);
@@ -75,7 +75,7 @@ async fn a_state_that_is_not_final_ends_nothing() {
     let claimed = place.claim(1).await.remove(0).record;
     for state in [JobState::Accepting, JobState::Accepted, JobState::Running] {
         let wrong = ended(&claimed, state);
-        assert!(is_stale(place.journal.end(wrong, Outcome::Ended(None)).await), "{state:?}");
+        assert!(is_stale(place.journal.end(wrong, Ending::Ended(None)).await), "{state:?}");
     }
     assert_eq!(place.state(id).await, JobState::Running);
 }
@@ -85,7 +85,7 @@ async fn a_job_is_tried_again_when_it_is_due() {
     let place = Place::new();
     let id = place.waiting(Priority::Normal, 10).await;
     let first = place.claim(1).await.remove(0).record;
-    place.journal.end(first, Outcome::Again(500)).await.unwrap();
+    place.journal.end(first, Ending::Again(500)).await.unwrap();
     let waiting = place.journal.get(id).await.unwrap().unwrap();
     assert_eq!((waiting.state, waiting.due_at_ms, waiting.attempt), (JobState::Accepted, 500, 1));
     let none = place.journal.claim(1, 499, 600).await.unwrap();
@@ -145,7 +145,7 @@ async fn lists_are_newest_first_filtered_and_paged() {
     let mut ids = Vec::new();
     for number in 0..9 {
         let (operation, client) = if number % 3 == 0 { ("rasterize", "ada") } else { ("resize", "") };
-        let record = Record { operation: operation.to_owned(), client: client.to_owned(), ..record() };
+        let record = Record { operation: operation.to_owned(), client: Client::parse(client), ..record() };
         ids.push(record.id);
         place.journal.submit(entry(record)).await.unwrap();
     }
@@ -164,14 +164,14 @@ async fn lists_are_newest_first_filtered_and_paged() {
     let waiting = Filter { states: vec![JobState::Accepted, JobState::Failed], ..all.clone() };
     assert_eq!(list(waiting.clone()).await, ids[5..]);
     assert_eq!(list(Filter { operation: Some("rasterize".to_owned()), ..waiting }).await, [ids[5], ids[8]]);
-    assert_eq!(list(Filter { client: Some("ada".to_owned()), ..all }).await, [ids[2], ids[5], ids[8]]);
+    assert_eq!(list(Filter { client: Some(Client::parse("ada")), ..all }).await, [ids[2], ids[5], ids[8]]);
 
     let counts = place.journal.counts().await.unwrap();
     let of = |state| counts.states.iter().find(|(found, _)| *found == state).unwrap().1;
     assert_eq!((of(JobState::Accepting), of(JobState::Accepted), of(JobState::Failed)), (5, 4, 0));
     let mut unfinished = counts.unfinished;
-    unfinished.sort();
-    assert_eq!(unfinished, [(String::new(), 6), ("ada".to_owned(), 3)]);
+    unfinished.sort_by_key(|(client, _)| client.to_string());
+    assert_eq!(unfinished, [(Client::Anyone, 6), (Client::parse("ada"), 3)]);
 }
 
 #[tokio::test]
@@ -183,7 +183,7 @@ async fn the_last_finished_jobs_are_kept() {
     }
     let waiting = place.waiting(Priority::Low, 10).await;
     for claim in place.claim(450).await {
-        place.journal.end(ended(&claim.record, JobState::Failed), Outcome::Ended(None)).await.unwrap();
+        place.journal.end(ended(&claim.record, JobState::Failed), Ending::Ended(None)).await.unwrap();
     }
     let left = async || {
         let all = place.journal.list(Filter { limit: 1000, ..Filter::default() }).await.unwrap();

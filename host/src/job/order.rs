@@ -1,0 +1,73 @@
+//! How a job is done: its order, understood. What of it stands in the journal is `stored`'s to say. Unlike the story it
+//! holds URLs with their passwords.
+
+use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::job::{Output, OutputState};
+use imgserve_transfer::{Destination, HttpUrl, SourceUrl, Tags};
+use imgserve_worker::{Prepared, Task};
+
+use super::request::{Request, source_tags};
+
+/// How to do a job.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Order {
+    pub(super) source: SourceUrl,
+    /// As many as the story has outputs, in the same order.
+    pub(super) recipes: Vec<Recipe>,
+    /// Who is told of the outcome.
+    pub(super) notify: Option<HttpUrl>,
+}
+
+/// How one output is made, and where it goes.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Recipe {
+    pub(super) task: Task,
+    pub(super) prepared: Prepared,
+    pub(super) destination: Destination,
+    /// The form's file field, for form uploads.
+    pub(super) field: Option<String>,
+    /// Media type of the result.
+    pub(super) media_type: String,
+}
+
+/// An output that is planned.
+#[derive(Debug)]
+pub(super) struct Planned {
+    pub(super) recipe: Recipe,
+    /// Its part of the story.
+    pub(super) output: Output,
+    /// `dstURL` after substitution, as the client is told it.
+    pub(super) destination: String,
+}
+
+impl Planned {
+    /// What was asked for and how it was planned, put together.
+    ///
+    /// # Errors
+    /// [`FaultKind::DestinationUnavailable`] for a destination that cannot be understood.
+    pub(super) fn new(request: &Request, prepared: Prepared) -> Result<Self, Fault> {
+        let (width, height) = (prepared.width, prepared.height);
+        let tags = Tags { width: Some(width), height: Some(height), ..source_tags(&request.source) };
+        let (text, destination) = Destination::from_template(&request.destination, &tags)
+            .map_err(|error| Fault::of(FaultKind::DestinationUnavailable, &error))?;
+        let output = Output {
+            operation: request.operation.clone(),
+            destination: destination.to_string(),
+            state: OutputState::Waiting,
+            width,
+            height,
+            format: request.format_name().to_owned(),
+            bytes: None,
+            warnings: Vec::new(),
+            error: None,
+        };
+        let recipe = Recipe {
+            task: request.task.clone(),
+            prepared,
+            destination,
+            field: request.field.clone(),
+            media_type: request.media_type.clone(),
+        };
+        Ok(Self { recipe, output, destination: text })
+    }
+}

@@ -1,0 +1,59 @@
+//! What is stored, as each version was released: frozen, and read for ever.
+
+use imgserve_base::format::Format;
+use imgserve_config::Profile;
+
+use super::*;
+
+/// Version 1: a pipeline with a webhook and a form upload, by imgserve 0.3. Never changed.
+const ORDER_1: &str = r#"{"source":"http://ann:secret@pictures.example/a%20b.svg?t=1","outputs":[{"task":{"steps":[{"operation":"rasterize","args":{"width":64,"height":64},"profile":"fast"},{"operation":"resize","args":{"width":32,"height":20}}],"extension":"svg","format":"png","quality":80,"seed":18446744073709551615},"prepared":{"width":32,"height":20,"own_bytes":5000,"guest_bytes":7,"source_format":"svg"},"template":"http://up.example/form:{$basename}_{$width}.png","field":"picture","media_type":"image/png"},{"task":{"steps":[{"operation":"blurhash","args":{},"profile":"best"}],"extension":"svg","format":null,"quality":80,"seed":1},"prepared":{"width":1,"height":1,"own_bytes":1,"guest_bytes":0,"source_format":null},"template":"ftp://u:p@ftp.example/h.txt","field":null,"media_type":"text/plain"}],"notify_url":"https://hook.example/x"}"#;
+
+/// Version 2: the same job. Never changed.
+const ORDER_2: &str = r#"{"version":2,"source":"http://ann:secret@pictures.example/a%20b.svg?t=1","outputs":[{"steps":[{"operation":"rasterize","args":{"height":64,"width":64},"profile":"fast"},{"operation":"resize","args":{"height":20,"width":32},"profile":"fast"}],"extension":"svg","format":"png","quality":80,"seed":18446744073709551615,"width":32,"height":20,"own_bytes":5000,"guest_bytes":7,"source_format":"svg","destination":{"form":{"page":"http://up.example/form","file_name":"a%20b_32.png"}},"field":"picture","media_type":"image/png"},{"steps":[{"operation":"blurhash","args":{},"profile":"best"}],"extension":"svg","format":null,"quality":80,"seed":1,"width":1,"height":1,"own_bytes":1,"guest_bytes":0,"source_format":null,"destination":{"ftp":"ftp://u:p@ftp.example/h.txt"},"media_type":"text/plain"}],"notify":"https://hook.example/x"}"#;
+
+const RECEIPT_1: &str = r#"{"id":"0190b6a0-c000-7000-8000-00000000002a","destinations":["file:///a.png"],"unknown_arguments":["w"]}"#;
+const RECEIPT_2: &str = r#"{"version":2,"id":"0190b6a0-c000-7000-8000-00000000002a","destinations":["file:///a.png"],"unknown_arguments":["w"]}"#;
+
+#[test]
+fn both_versions_of_an_order_mean_the_same_job() {
+    let order = read_order(ORDER_1, 2).unwrap();
+    assert_eq!(read_order(ORDER_2, 2).unwrap(), order);
+    assert_eq!(order_text(&order), ORDER_2, "a change is a version 3");
+
+    let [first, second] = &order.recipes[..] else { panic!("{order:?}") };
+    let profiles: Vec<Profile> = first.task.steps.iter().map(|step| step.profile).collect();
+    assert_eq!((profiles, first.task.seed), (vec![Profile::Fast, Profile::Fast], u64::MAX));
+    assert_eq!((first.task.format, first.prepared.source_format), (Some(Format::Png), Some(Format::Svg)));
+    assert_eq!(first.destination.to_string(), "http://up.example/form:a%20b_32.png");
+    assert_eq!((second.task.format, second.task.steps[0].profile), (None, Profile::Best));
+    assert_eq!(order.notify.unwrap().as_str(), "https://hook.example/x");
+}
+
+#[test]
+fn both_versions_of_a_receipt_are_read() {
+    let accepted = read_receipt(RECEIPT_1).unwrap();
+    assert!(accepted.replayed);
+    assert_eq!(read_receipt(RECEIPT_2).unwrap(), accepted);
+    assert_eq!(receipt_text(&accepted), RECEIPT_2, "a change is a version 3");
+}
+
+#[test]
+fn what_cannot_be_read_says_why() {
+    let later = ORDER_2.replace("\"version\":2", "\"version\":3");
+    assert_eq!(read_order(&later, 2), Err(Unreadable::Later { found: 3 }));
+    assert_eq!(read_receipt(&RECEIPT_2.replace(":2,", ":9,")), Err(Unreadable::Later { found: 9 }));
+    // What this version does not know it must not leave out silently.
+    let more = ORDER_2.replace("\"extension\":", "\"deadline\":1,\"extension\":");
+    for (text, wanted) in [
+        (more.as_str(), "deadline"),
+        (&ORDER_2.replace("\"png\"", "\"jxl\""), "jxl"),
+        (&ORDER_2.replace("\"best\"", "\"finest\""), "finest"),
+        (&ORDER_2.replace("ftp://u:p@", "gopher://"), "ftp"),
+        (&ORDER_1.replace("http://ann", "nothing://ann"), "scheme"),
+        ("{", "EOF"),
+    ] {
+        let error = read_order(text, 2).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+    }
+    assert!(read_order(ORDER_2, 3).unwrap_err().to_string().contains("2 outputs of 3"));
+}
