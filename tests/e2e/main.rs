@@ -26,5 +26,6 @@ mod plugins;
 mod profiles;
 mod sandbox;
 mod schemes;
+mod upgrade;
 mod v1;
 mod workers;

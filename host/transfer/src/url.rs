@@ -358,14 +358,17 @@ impl fmt::Display for FileUrl {
     }
 }
 
-/// The URLs that are their own text.
+/// The URLs that are stored as their own text; one of another scheme is none.
 macro_rules! stored_as_text {
-    ($($name:ty),*) => { $(
+    ($($name:ty: $variant:ident),*) => { $(
         impl TryFrom<String> for $name {
             type Error = TransferError;
 
             fn try_from(text: String) -> Result<Self, TransferError> {
-                Self::parse(&text).map_err(|error| error.at(&text))
+                match SourceUrl::parse(&text)? {
+                    SourceUrl::$variant(url) => Ok(url),
+                    _ => Err(invalid("it has another scheme than its destination").at(&text)),
+                }
             }
         }
 
@@ -376,7 +379,7 @@ macro_rules! stored_as_text {
         }
     )* };
 }
-stored_as_text!(FtpUrl, FileUrl);
+stored_as_text!(FtpUrl: Ftp, FileUrl: File);
 
 fn decode_segment(segment: &str) -> Result<OsString, TransferError> {
     let bytes: Vec<u8> = percent_decode_str(segment).collect();

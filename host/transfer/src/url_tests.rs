@@ -195,5 +195,8 @@ fn what_is_stored_is_read_back_whole() {
         let error = serde_json::from_str::<SourceUrl>(broken).unwrap_err();
         assert!(!error.to_string().is_empty(), "{broken}");
     }
+    for broken in ["{\"ftp\":\"gopher://h/x\"}", "{\"ftp\":\"file:///x\"}", "{\"file\":\"http://h/x\"}"] {
+        assert!(serde_json::from_str::<Destination>(broken).is_err(), "{broken}");
+    }
     assert!(HttpUrl::parse("https://h/x").is_ok() && HttpUrl::parse("ftp://h/x").is_err());
 }

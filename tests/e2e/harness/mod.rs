@@ -26,6 +26,8 @@ pub(crate) fn program() -> Command {
 
 /// A running server; killed when dropped.
 pub(crate) struct Server {
+    /// The file of its program.
+    program: PathBuf,
     process: Child,
     pub(crate) directory: TempDir,
     pub(crate) origin: String,
@@ -67,6 +69,12 @@ impl Server {
         Self::try_start_in(directory, config).unwrap_or_else(|log| panic!("the server did not start:\n{log}"))
     }
 
+    /// The same with another program than the one under test.
+    pub(crate) fn start_program(program: PathBuf, directory: TempDir, config: &str) -> Self {
+        Self::try_start_program(program, directory, config)
+            .unwrap_or_else(|log| panic!("the server did not start:\n{log}"))
+    }
+
     /// Starts one as [`Self::start`] does, or gives what it said when it refused to start.
     pub(crate) fn try_start(extra: &str) -> Result<Self, String> {
         Self::try_start_in(tempfile::tempdir().unwrap(), &with_access(extra))
@@ -81,10 +89,15 @@ impl Server {
     }
 
     fn try_start_in(directory: TempDir, config: &str) -> Result<Self, String> {
-        let mut process = spawn(directory.path(), config);
+        Self::try_start_program(binary(), directory, config)
+    }
+
+    fn try_start_program(program: PathBuf, directory: TempDir, config: &str) -> Result<Self, String> {
+        write_config(directory.path(), config);
+        let mut process = spawn(&program, directory.path());
         let (lines, log) = follow(&mut process);
         match lines.recv().unwrap() {
-            Some(origin) => Ok(Self { process, directory, origin, log, client: client() }),
+            Some(origin) => Ok(Self { program, process, directory, origin, log, client: client() }),
             None => {
                 let status = process.wait().unwrap();
                 let log = log.lock().unwrap().join("\n");
@@ -201,10 +214,16 @@ impl Server {
 
     /// Starts it again, after it has ended, with the same files.
     pub(crate) fn restart(&mut self) {
-        let mut process = spawn_again(self.directory.path());
+        let mut process = spawn(&self.program, self.directory.path());
         let (lines, log) = follow(&mut process);
         self.origin = lines.recv().unwrap().expect("it starts again");
         (self.process, self.log) = (process, log);
+    }
+
+    /// Starts another program, after it has ended, with the same files.
+    pub(crate) fn restart_as(&mut self, program: PathBuf) {
+        self.program = program;
+        self.restart();
     }
 
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
@@ -315,13 +334,8 @@ fn write_config(directory: &Path, config: &str) {
     std::fs::write(directory.join("imgserve.toml"), config).unwrap();
 }
 
-fn spawn(directory: &Path, config: &str) -> Child {
-    write_config(directory, config);
-    spawn_again(directory)
-}
-
-fn spawn_again(directory: &Path) -> Child {
-    program()
+fn spawn(program: &Path, directory: &Path) -> Child {
+    Command::new(program)
         .args(["start", "--foreground", "-host", "127.0.0.1", "-port", "0", "--config"])
         .arg(directory.join("imgserve.toml"))
         .arg("-pid")
