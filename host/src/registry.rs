@@ -222,7 +222,7 @@ impl Operation {
     pub(crate) fn source_extensions(&self) -> Vec<&str> {
         match &self.description.input {
             InputKind::Pixels { .. } => {
-                let readable = Format::ALL.iter().filter(|&&format| format != Format::Svg);
+                let readable = Format::ALL.iter().filter(|format| format.can_decode());
                 readable.flat_map(|format| format.extensions()).copied().collect()
             }
             InputKind::Encoded { formats } => formats
@@ -293,7 +293,7 @@ pub(crate) const HOST_ARGUMENTS: [&str; 4] = ["field_name", "field_file", "forma
 
 /// Names of the formats that are written.
 pub(crate) fn writable() -> Vec<&'static str> {
-    Format::ALL.iter().filter(|format| format.can_encode()).map(|format| format.name()).collect()
+    Format::written().map(Format::name).collect()
 }
 
 /// An encoding quality, 1 to 100.

@@ -1,44 +1,47 @@
-//! The file formats: their names, extensions, media types, and what is written of them. No codec is named here: jobs
-//! and the registry speak of formats, only workers of codecs.
+//! The file formats: their names, extensions, media types, how they begin, and what is written of them. No codec is named
+//! here: jobs and the registry speak of formats, only workers of codecs.
 //!
 //! # Layout
-//! - this file: what is known of each format
-//! - `sniff`: how each is recognised by its first bytes
+//! - this file: what is asked of a format
+//! - `table`: what is known of each, one row a format
+//! - `mark`: how their files are recognised by their first bytes
 
-mod sniff;
+mod mark;
+mod table;
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use mark::Told;
+pub use table::Format;
+use table::Written;
 
-pub use sniff::{Sniff, sniff};
+/// What the first bytes of a file tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sniff {
+    /// They are of this format.
+    Is(Format),
+    /// Too few bytes to tell.
+    Open,
+    /// They are of none.
+    Unknown,
+}
 
-/// A file format that is read, and perhaps written, here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// JPEG: read (baseline and progressive, 8 bit) and written.
-    Jpeg,
-    /// PNG: read (an APNG as its still picture) and written.
-    Png,
-    /// GIF: read and written, animations too.
-    Gif,
-    /// WebP: read and written, animations too.
-    WebP,
-    /// Windows bitmap: read.
-    Bmp,
-    /// TIFF: read, its first picture.
-    Tiff,
-    /// Windows icon: read, its largest picture.
-    Ico,
-    /// SVG: its size is read; drawing it is an operation's work.
-    Svg,
+/// Which format `bytes`, the first ones of a file, are of.
+pub fn sniff(bytes: &[u8]) -> Sniff {
+    let mut told = Sniff::Unknown;
+    for format in Format::ALL {
+        match format.row().mark.told(bytes) {
+            Told::Yes => return Sniff::Is(format),
+            Told::Open => told = Sniff::Open,
+            Told::No => {}
+        }
+    }
+    told
 }
 
 impl Format {
-    /// All formats.
-    pub const ALL: [Self; 8] =
-        [Self::Jpeg, Self::Png, Self::Gif, Self::WebP, Self::Bmp, Self::Tiff, Self::Ico, Self::Svg];
+    /// What `format=auto` gives to clients that name its media type among those they take, the best first.
+    pub const NEGOTIATED: [Self; 1] = [Self::WebP];
 
     /// The format whose files carry this file name extension (no dot, any case).
     pub fn from_extension(extension: &str) -> Option<Self> {
@@ -54,10 +57,8 @@ impl Format {
     /// The format of a media type, in any case and with parameters.
     pub fn from_media_type(media_type: &str) -> Option<Self> {
         let essence = media_type.split(';').next().unwrap_or_default().trim();
-        let is_it = |format: &Self| {
-            let known = [&[format.media_type()], format.other_media_types()].concat();
-            known.iter().any(|known| known.eq_ignore_ascii_case(essence))
-        };
+        let is_it =
+            |format: &Self| format.row().media_types.iter().any(|known| known.eq_ignore_ascii_case(essence));
         Self::ALL.into_iter().find(is_it)
     }
 
@@ -69,75 +70,64 @@ impl Format {
         }
     }
 
+    /// The formats that are written.
+    pub fn written() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|format| format.can_encode())
+    }
+
     /// The name used in JSON, in arguments and in texts.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Jpeg => "jpeg",
-            Self::Png => "png",
-            Self::Gif => "gif",
-            Self::WebP => "webp",
-            Self::Bmp => "bmp",
-            Self::Tiff => "tiff",
-            Self::Ico => "ico",
-            Self::Svg => "svg",
-        }
+        self.row().name
     }
 
     /// The registered media type.
     pub const fn media_type(self) -> &'static str {
-        match self {
-            Self::Jpeg => "image/jpeg",
-            Self::Png => "image/png",
-            Self::Gif => "image/gif",
-            Self::WebP => "image/webp",
-            Self::Bmp => "image/bmp",
-            Self::Tiff => "image/tiff",
-            Self::Ico => "image/vnd.microsoft.icon",
-            Self::Svg => "image/svg+xml",
-        }
-    }
-
-    /// Media types in use beside the registered one.
-    const fn other_media_types(self) -> &'static [&'static str] {
-        match self {
-            Self::Jpeg => &["image/jpg", "image/pjpeg"],
-            Self::Bmp => &["image/x-bmp", "image/x-ms-bmp"],
-            Self::Ico => &["image/x-icon"],
-            _ => &[],
-        }
+        self.row().media_types[0]
     }
 
     /// The file name extensions in use, lowercase, without a dot, the usual one first.
     pub const fn extensions(self) -> &'static [&'static str] {
-        match self {
-            Self::Jpeg => &["jpg", "jpeg"],
-            Self::Png => &["png"],
-            Self::Gif => &["gif"],
-            Self::WebP => &["webp"],
-            Self::Bmp => &["bmp"],
-            Self::Tiff => &["tif", "tiff"],
-            Self::Ico => &["ico"],
-            Self::Svg => &["svg"],
-        }
+        self.row().extensions
+    }
+
+    /// Whether its pixels are read, and not only its header for an operation that takes the file.
+    pub const fn can_decode(self) -> bool {
+        self.row().decoded
     }
 
     /// Whether it is written.
     pub const fn can_encode(self) -> bool {
-        matches!(self, Self::Jpeg | Self::Png | Self::Gif | Self::WebP)
+        self.row().written.is_some()
     }
 
     /// Whether more than the first frame is written.
     pub const fn can_animate(self) -> bool {
-        matches!(self, Self::Gif | Self::WebP)
+        matches!(self.row().written, Some(Written { animation: true, .. }))
     }
 
-    /// The longest side in pixels that is written: the format's own limit, except for PNG, whose 2³¹−1 is of no use, and
-    /// JPEG, of which libjpeg and all browsers read no more than 65500.
+    /// Whether transparency is written; where not, it is flattened.
+    pub const fn keeps_alpha(self) -> bool {
+        matches!(self.row().written, Some(Written { alpha: true, .. }))
+    }
+
+    /// Whether it is written with a loss, the larger the lower the quality that is asked for.
+    pub const fn is_lossy(self) -> bool {
+        matches!(self.row().written, Some(Written { lossy: true, .. }))
+    }
+
+    /// How many bits of each channel are written, 8 or 16; 0 of a format that is only read.
+    pub const fn bits(self) -> u8 {
+        match &self.row().written {
+            Some(written) => written.bits,
+            None => 0,
+        }
+    }
+
+    /// The longest side in pixels that is written; 0 of a format that is only read.
     pub const fn max_side(self) -> u32 {
-        match self {
-            Self::WebP => 16_383,
-            Self::Jpeg => 65_500,
-            _ => 65_535,
+        match &self.row().written {
+            Some(written) => written.max_side,
+            None => 0,
         }
     }
 }
@@ -165,5 +155,34 @@ mod tests {
         assert_eq!(Format::from_extension("svgz"), None);
         assert_eq!(Format::from_media_type("Image/JPG; x=y"), Some(Format::Jpeg));
         assert_eq!(Format::from_media_type("application/octet-stream"), None);
+    }
+
+    #[test]
+    fn no_two_formats_share_a_name_an_extension_or_a_media_type() {
+        for format in Format::ALL {
+            for other in Format::ALL.into_iter().filter(|other| *other != format) {
+                assert!(
+                    !other
+                        .extensions()
+                        .iter()
+                        .any(|e| format.extensions().contains(e) || *e == format.name())
+                );
+                assert!(!other.row().media_types.iter().any(|m| format.row().media_types.contains(m)));
+            }
+            let json = serde_json::to_value(format).unwrap();
+            assert_eq!(json, format.name(), "one name in texts and on the wire");
+        }
+    }
+
+    #[test]
+    fn a_beginning_leaves_the_answer_open() {
+        for start in
+            [&b""[..], b"\xFF", b"GIF8", b"RIFF\x10\0\0\0WEB", b"<?xml version='1.0'", b"<sv", b"hello"]
+        {
+            assert_eq!(sniff(start), Sniff::Open, "{start:?}");
+        }
+        assert_eq!(sniff(b"GIF89a"), Sniff::Is(Format::Gif));
+        assert_eq!(sniff(b"<svg>"), Sniff::Is(Format::Svg));
+        assert_eq!(sniff(b"hello, and some more text"), Sniff::Unknown);
     }
 }

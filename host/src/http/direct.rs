@@ -12,6 +12,7 @@ use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request, Stat
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::format::Format;
 use url::form_urlencoded;
 
 use super::body::{self, BodyLimit};
@@ -101,7 +102,9 @@ fn call(name: Name, uri: &Uri, headers: &HeaderMap) -> Call {
         operation: name.map(|path| path.0).unwrap_or_default(),
         json: json.into_iter().map(|(_, json)| json).collect(),
         texts,
-        takes_webp: negotiate::takes(headers, "image/webp"),
+        preferred: Format::NEGOTIATED
+            .into_iter()
+            .find(|format| negotiate::takes(headers, format.media_type())),
     }
 }
 

@@ -140,8 +140,7 @@ impl Lab {
         let extension = file.extension().unwrap_or_default().to_string_lossy();
         let format = Format::from_extension(&extension).filter(|format| format.can_encode());
         format.map(Some).ok_or_else(|| {
-            let known: Vec<&str> =
-                Format::ALL.iter().filter(|format| format.can_encode()).map(|format| format.name()).collect();
+            let known: Vec<&str> = Format::written().map(Format::name).collect();
             Failure::Other(format!("{} must end in one of {}", file.display(), known.join(", ")))
         })
     }

@@ -29,8 +29,8 @@ pub(crate) struct Call {
     pub(crate) json: Vec<String>,
     /// Arguments as text, which go over those.
     pub(crate) texts: Vec<(String, String)>,
-    /// Whether the client takes WebP, should the choice be ours.
-    pub(crate) takes_webp: bool,
+    /// The best format that the client says it takes, should the choice be ours.
+    pub(crate) preferred: Option<Format>,
 }
 
 /// A call that passed all checks which need no source.
@@ -76,7 +76,7 @@ impl Checked {
         let format = match encoding.format_name {
             Some(AUTO) => {
                 let image = !matches!(chain.output(), OutputKind::Encoded { .. });
-                (image && call.takes_webp).then_some(Format::WebP)
+                call.preferred.filter(|_| image)
             }
             name => name.map(|name| chain.format(name)).transpose()?,
         };

@@ -1,0 +1,143 @@
+//! The table of formats: a format is one row here, and a file and a row in `imgserve-codec`. Everything that is asked of a
+//! format without opening it is looked up in its row.
+
+use serde::{Deserialize, Serialize};
+
+use super::mark::Mark;
+
+/// What is known of a format.
+pub(super) struct Row {
+    /// In JSON, in arguments and in texts.
+    pub(super) name: &'static str,
+    /// The registered one first, then others in use.
+    pub(super) media_types: &'static [&'static str],
+    /// Lowercase, without a dot, the usual one first.
+    pub(super) extensions: &'static [&'static str],
+    /// How its files begin.
+    pub(super) mark: Mark,
+    /// Whether its pixels are read here.
+    pub(super) decoded: bool,
+    /// What is kept of a picture in a file that is written here; none for a format that is only read.
+    pub(super) written: Option<Written>,
+}
+
+/// What is kept of a picture in a file that is written here.
+pub(super) struct Written {
+    /// The longest side in pixels.
+    pub(super) max_side: u32,
+    /// More than the first frame.
+    pub(super) animation: bool,
+    /// Which pixels are transparent.
+    pub(super) alpha: bool,
+    /// Bits of each channel: 8 or 16.
+    pub(super) bits: u8,
+    /// Not each pixel's exact value: there is a choice of quality.
+    pub(super) lossy: bool,
+}
+
+/// Makes of the rows the type, the list of all and the table.
+macro_rules! formats {
+    ($($(#[$doc:meta])+ $format:ident = $name:literal { $($fields:tt)+ })+) => {
+        /// A file format that is read, and perhaps written, here.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum Format {
+            $($(#[$doc])+ #[serde(rename = $name)] $format,)+
+        }
+
+        impl Format {
+            /// All formats.
+            pub const ALL: [Self; ROWS.len()] = [$(Self::$format),+];
+
+            pub(super) const fn row(self) -> &'static Row {
+                &ROWS[self as usize]
+            }
+        }
+
+        static ROWS: [Row; [$($name),+].len()] = [$(Row { name: $name, $($fields)+ }),+];
+    };
+}
+
+formats! {
+    /// JPEG: read (baseline and progressive, 8 bit) and written.
+    Jpeg = "jpeg" {
+        media_types: &["image/jpeg", "image/jpg", "image/pjpeg"],
+        extensions: &["jpg", "jpeg"],
+        mark: Mark::Magic(3, |bytes| matches!(bytes, [0xFF, 0xD8, 0xFF, ..])),
+        decoded: true,
+        // The format could hold 65535; libjpeg and all browsers read no more than this.
+        written: Some(Written { max_side: 65_500, animation: false, alpha: false, bits: 8, lossy: true }),
+    }
+
+    /// PNG: read (an APNG as its still picture) and written.
+    Png = "png" {
+        media_types: &["image/png"],
+        extensions: &["png"],
+        mark: Mark::Magic(8, |bytes| bytes.starts_with(b"\x89PNG\r\n\x1A\n")),
+        decoded: true,
+        // The format's own 2³¹−1 is of no use.
+        written: Some(Written { max_side: 65_535, animation: false, alpha: true, bits: 16, lossy: false }),
+    }
+
+    /// GIF: read and written, animations too.
+    Gif = "gif" {
+        media_types: &["image/gif"],
+        extensions: &["gif"],
+        mark: Mark::Magic(6, |bytes| matches!(bytes, [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..])),
+        decoded: true,
+        written: Some(Written { max_side: 65_535, animation: true, alpha: true, bits: 8, lossy: false }),
+    }
+
+    /// WebP: read and written, animations too.
+    WebP = "webp" {
+        media_types: &["image/webp"],
+        extensions: &["webp"],
+        mark: Mark::Magic(12, |bytes| {
+            matches!(bytes, [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..])
+        }),
+        decoded: true,
+        written: Some(Written { max_side: 16_383, animation: true, alpha: true, bits: 8, lossy: true }),
+    }
+
+    /// Windows bitmap: read.
+    Bmp = "bmp" {
+        media_types: &["image/bmp", "image/x-bmp", "image/x-ms-bmp"],
+        extensions: &["bmp"],
+        // The two reserved fields are 0 and the header is 12 to 124 bytes long: "BM" alone is too common.
+        mark: Mark::Magic(18, |bytes| {
+            matches!(bytes, [b'B', b'M', _, _, _, _, 0, 0, 0, 0, _, _, _, _, 12..=124, 0, 0, 0, ..])
+        }),
+        decoded: true,
+        written: None,
+    }
+
+    /// TIFF: read, its first picture.
+    Tiff = "tiff" {
+        media_types: &["image/tiff"],
+        extensions: &["tif", "tiff"],
+        // 43 is BigTIFF.
+        mark: Mark::Magic(4, |bytes| {
+            matches!(bytes, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..])
+        }),
+        decoded: true,
+        written: None,
+    }
+
+    /// Windows icon: read, its largest picture.
+    Ico = "ico" {
+        media_types: &["image/vnd.microsoft.icon", "image/x-icon"],
+        extensions: &["ico"],
+        // Type 1 (icon), and a first entry whose reserved byte is 0.
+        mark: Mark::Magic(10, |bytes| matches!(bytes, [0, 0, 1, 0, 1..=255, 0, _, _, _, 0, ..])),
+        decoded: true,
+        written: None,
+    }
+
+    /// SVG: its size is read; drawing it is an operation's work.
+    Svg = "svg" {
+        media_types: &["image/svg+xml"],
+        extensions: &["svg"],
+        mark: Mark::Root(b"svg"),
+        decoded: false,
+        written: None,
+    }
+}
