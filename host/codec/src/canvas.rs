@@ -4,7 +4,7 @@ use imgserve_sdk::{Image, PixelFormat};
 
 /// RGBA with straight alpha; transparent at first.
 #[derive(Clone)]
-pub(super) struct Canvas {
+pub(crate) struct Canvas {
     width: usize,
     height: usize,
     pixels: Vec<[u8; 4]>,
@@ -12,15 +12,15 @@ pub(super) struct Canvas {
 
 /// A part of a canvas, cut off at its edges.
 #[derive(Clone, Copy)]
-pub(super) struct Part {
+pub(crate) struct Area {
     left: usize,
     top: usize,
     right: usize,
     bottom: usize,
 }
 
-impl Part {
-    pub(super) fn new(canvas: &Canvas, left: u32, top: u32, width: u32, height: u32) -> Self {
+impl Area {
+    pub(crate) fn new(canvas: &Canvas, left: u32, top: u32, width: u32, height: u32) -> Self {
         let within = |position: u32, limit: usize| (position as usize).min(limit);
         Self {
             left: within(left, canvas.width),
@@ -31,30 +31,30 @@ impl Part {
     }
 
     /// What is left of it on the canvas.
-    pub(super) fn size(self) -> (usize, usize) {
+    pub(crate) fn size(self) -> (usize, usize) {
         (self.right - self.left, self.bottom - self.top)
     }
 }
 
 impl Canvas {
     /// Sides are at least 1.
-    pub(super) fn new(width: u32, height: u32) -> Self {
+    pub(crate) fn new(width: u32, height: u32) -> Self {
         let (width, height) = (width as usize, height as usize);
         Self { width, height, pixels: vec![[0; 4]; width * height] }
     }
 
-    pub(super) fn rows(&mut self, part: Part) -> impl Iterator<Item = &mut [[u8; 4]]> {
+    pub(crate) fn rows(&mut self, part: Area) -> impl Iterator<Item = &mut [[u8; 4]]> {
         let rows = self.pixels.chunks_exact_mut(self.width).take(part.bottom).skip(part.top);
         rows.map(move |row| &mut row[part.left..part.right])
     }
 
     /// Makes the part transparent, as browsers do, whatever background colour the file names.
-    pub(super) fn clear(&mut self, part: Part) {
+    pub(crate) fn clear(&mut self, part: Area) {
         self.rows(part).for_each(|row| row.fill([0; 4]));
     }
 
     /// A copy of it as it is now.
-    pub(super) fn image(&self) -> Image {
+    pub(crate) fn image(&self) -> Image {
         let data = self.pixels.as_flattened().to_vec();
         Image::new(self.width as u32, self.height as u32, PixelFormat::Rgba8, data)
             .expect("the canvas has an area and four bytes a pixel")

@@ -10,7 +10,7 @@ const MAX_PROFILE_BYTES: usize = 16 << 20;
 const CHUNK_PIXELS: usize = 4096;
 
 /// The picture with its colours in sRGB.
-pub(super) fn to_srgb(mut image: Image, icc: Option<&[u8]>) -> Image {
+pub(crate) fn to_srgb(mut image: Image, icc: Option<&[u8]>) -> Image {
     let Some(profile) = icc.and_then(parse) else { return image };
     match (profile.color_space, image.format()) {
         (DataColorSpace::Gray, format) => gray_to_srgb(&mut image, &profile, format),
@@ -26,7 +26,7 @@ pub(super) fn to_srgb(mut image: Image, icc: Option<&[u8]>) -> Image {
 
 /// RGB of ink amounts (four bytes a pixel, 255 the full ink): by the profile if it is one for CMYK, else as if
 /// inks were ideal filters.
-pub(super) fn cmyk_to_rgb(ink: &[u8], icc: Option<&[u8]>) -> Vec<u8> {
+pub(crate) fn cmyk_to_rgb(ink: &[u8], icc: Option<&[u8]>) -> Vec<u8> {
     let profile = icc.and_then(parse).filter(|profile| profile.color_space == DataColorSpace::Cmyk);
     profile.and_then(|profile| cmyk_by_profile(ink, &profile)).unwrap_or_else(|| {
         let (pixels, _) = ink.as_chunks::<4>();

@@ -32,7 +32,7 @@ pub fn convert(image: ImageRef<'_>, to: PixelFormat) -> Image {
 }
 
 /// [`convert()`] with another background to flatten alpha over.
-pub(super) fn convert_over(image: ImageRef<'_>, to: PixelFormat, background: [u8; 3]) -> Image {
+pub(crate) fn convert_over(image: ImageRef<'_>, to: PixelFormat, background: [u8; 3]) -> Image {
     if image.format() == to {
         return image.to_image();
     }
@@ -71,7 +71,7 @@ fn write(
 }
 
 /// `count` pixels one behind the other. Into zeros and not appended: appending looks for room at each.
-pub(super) fn each<const N: usize>(pixels: impl Iterator<Item = [u8; N]>, count: usize) -> Vec<u8> {
+pub(crate) fn each<const N: usize>(pixels: impl Iterator<Item = [u8; N]>, count: usize) -> Vec<u8> {
     let mut out = vec![0; N * count];
     out.as_chunks_mut::<N>().0.iter_mut().zip(pixels).for_each(|(to, pixel)| *to = pixel);
     out

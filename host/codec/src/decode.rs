@@ -1,66 +1,33 @@
 //! Frames out of encoded bytes, one at a time: picks the format's decoder and makes what it gives upright and exact.
 
+use std::fmt;
+
 use imgserve_jpeg::Region;
-use imgserve_sdk::{DecodeHint, Image, Window};
+use imgserve_sdk::{DecodeHint, Image, PixelFormat, Window};
 
-use super::{CodecError, Format, Header, Limits, convert::convert, gif, jpeg, png, webp};
-use super::{bitmap, encode::Loops};
-
-/// Scratch memory of each kind that a worker keeps from one task to the next, in bytes.
-pub(super) const KEPT_BYTES: usize = 32 << 20;
-
-/// What is decoded of a picture, as it lies in its file.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Part {
-    /// 1, or less: at which scale.
-    pub(super) scale: f64,
-    /// Which pixels of the scaled picture.
-    pub(super) pixels: Region,
-}
-
-/// A picture as it lies in its file.
-#[derive(Debug)]
-pub(super) struct Still {
-    /// Its pixels, in sRGB.
-    pub(super) image: Image,
-    /// What was wrong with the file.
-    pub(super) damage: Option<String>,
-}
-
-/// One decoded picture.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DecodedFrame {
-    /// The canvas as shown, or the part of it that was asked for: upright, sRGB, in the header's pixel format.
-    pub image: Image,
-    /// How long it is shown, in milliseconds; 0 for a still.
-    pub delay_ms: u32,
-}
+use crate::bounds::Bounds;
+use crate::codec::{DecodedFrame, Frames, Loops};
+use crate::convert::convert;
+use crate::error::CodecError;
+use crate::formats;
+use crate::header::Header;
+use crate::part::Part;
 
 /// The frames of one source, decoded as they are asked for: never more than one or two are in memory.
-#[derive(Debug)]
 pub struct Decoder<'a> {
-    frames: Frames<'a>,
+    frames: Box<dyn Frames + 'a>,
     header: Header,
-    hint: DecodeHint,
-    limits: Limits,
+    bounds: Bounds,
     part: Part,
     delivered: u32,
-    damage: Option<String>,
 }
 
-enum Frames<'a> {
-    Still { bytes: &'a [u8], done: bool },
-    Gif(Box<gif::Frames<'a>>),
-    WebP(Box<webp::Frames<'a>>),
-}
-
-impl std::fmt::Debug for Frames<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Still { .. } => "Still",
-            Self::Gif(_) => "Gif",
-            Self::WebP(_) => "WebP",
-        })
+impl fmt::Debug for Decoder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder")
+            .field("header", &self.header)
+            .field("part", &self.part)
+            .finish_non_exhaustive()
     }
 }
 
@@ -71,31 +38,19 @@ impl<'a> Decoder<'a> {
     /// the part that is wanted. No other format here can do either cheaply.
     ///
     /// # Errors
-    /// [`CodecError::Unsupported`] for SVG, which only operations draw; otherwise what is wrong with the source.
+    /// [`CodecError::Unsupported`] for a format that only operations draw; otherwise what is wrong with the source.
     pub fn new(
         bytes: &'a [u8],
         header: &Header,
         hint: &DecodeHint,
-        limits: &Limits,
+        bounds: &Bounds,
     ) -> Result<Self, CodecError> {
-        limits.check_size(header.width, header.height)?;
-        let frames = match header.format {
-            Format::Svg => {
-                return Err(CodecError::unsupported(Format::Svg, "only an operation for SVG can draw it"));
-            }
-            Format::Gif => Frames::Gif(Box::new(gif::Frames::new(bytes, header, limits)?)),
-            Format::WebP => Frames::WebP(Box::new(webp::Frames::new(bytes, header, limits)?)),
-            _ => Frames::Still { bytes, done: false },
+        bounds.check_size(header.width, header.height)?;
+        let Some(decode) = formats::codec(header.format).decode else {
+            return Err(CodecError::unsupported(header.format, "only an operation can draw it"));
         };
-        Ok(Self {
-            frames,
-            header: header.clone(),
-            hint: *hint,
-            limits: *limits,
-            part: part(header, hint),
-            delivered: 0,
-            damage: None,
-        })
+        let frames = decode(bytes, header, hint, bounds)?;
+        Ok(Self { frames, header: header.clone(), bounds: *bounds, part: part(header, hint), delivered: 0 })
     }
 
     /// The next frame, or `None` after the last.
@@ -103,28 +58,17 @@ impl<'a> Decoder<'a> {
     /// # Errors
     /// [`CodecError::Malformed`] when its data is broken or cut off, [`CodecError::Limit`] past the most frames.
     pub fn next_frame(&mut self) -> Result<Option<DecodedFrame>, CodecError> {
-        let frame = match &mut self.frames {
-            Frames::Gif(frames) => frames.next_frame()?,
-            Frames::WebP(frames) => frames.next_frame()?,
-            Frames::Still { done: true, .. } => None,
-            Frames::Still { bytes, done } => {
-                *done = true;
-                let still = decode_still(bytes, &self.header, &self.hint, &self.limits)?;
-                self.damage = still.damage;
-                Some(DecodedFrame { image: still.image, delay_ms: 0 })
-            }
-        };
-        let Some(DecodedFrame { image, delay_ms }) = frame else { return Ok(None) };
+        let Some(DecodedFrame { image, delay_ms }) = self.frames.next_frame()? else { return Ok(None) };
         self.delivered += 1;
-        self.limits.check_frames(self.delivered)?;
+        self.bounds.check_frames(self.delivered)?;
         let image = self.finish(image)?;
         Ok(Some(DecodedFrame { image, delay_ms }))
     }
 
-    /// What is wrong with the source, as far as its frames were delivered; they show it as gray. Without [`Limits::repair`]
+    /// What is wrong with the source, as far as its frames were delivered; they show it as gray. Without [`Bounds::repair`]
     /// there is nothing, or it is an error.
     pub fn damage(&self) -> Option<&str> {
-        self.damage.as_deref()
+        self.frames.damage()
     }
 
     /// Where each delivered frame stands in the upright source.
@@ -134,11 +78,7 @@ impl<'a> Decoder<'a> {
 
     /// How often the animation is played; `Times(1)` for a still. Known from the start.
     pub fn loops(&self) -> Loops {
-        match &self.frames {
-            Frames::Still { .. } => Loops::Times(1),
-            Frames::Gif(frames) => frames.loops(),
-            Frames::WebP(frames) => frames.loops(),
-        }
+        self.frames.loops()
     }
 
     /// Keeps the promises of the header, whatever the library made of the file.
@@ -159,36 +99,20 @@ impl<'a> Decoder<'a> {
     }
 }
 
-fn decode_still(
-    bytes: &[u8],
-    header: &Header,
-    hint: &DecodeHint,
-    limits: &Limits,
-) -> Result<Still, CodecError> {
-    let image = match header.format {
-        Format::Jpeg => {
-            let part = (hint.min_scale, coded_region(header, hint));
-            return jpeg::decode(bytes, header, part, limits.repair);
-        }
-        Format::Png => png::decode(bytes),
-        format => bitmap::decode(bytes, format, limits),
-    };
-    Ok(Still { image: image?, damage: None })
-}
-
 /// What will be decoded for `hint`.
-pub(super) fn part(header: &Header, hint: &DecodeHint) -> Part {
-    let (width, height) = header.coded_size();
-    match header.format {
-        Format::Jpeg => jpeg::part((width, height), hint.min_scale, coded_region(header, hint)),
-        _ => Part { scale: 1.0, pixels: Region { x: 0, y: 0, width, height } },
-    }
+fn part(header: &Header, hint: &DecodeHint) -> Part {
+    let whole = || Part::whole(header.coded_size());
+    formats::codec(header.format).part.map_or_else(whole, |part| part(header, hint))
 }
 
-/// The hint's region as it lies in the file, in whole pixels around it.
-fn coded_region(header: &Header, hint: &DecodeHint) -> Option<Region> {
-    let region = header.orientation.to_coded(hint.region?, (header.width, header.height));
-    let whole = |from: f64, length: f64| (from.floor() as u32, (from + length).ceil() as u32);
-    let ((x, right), (y, bottom)) = (whole(region.x, region.width), whole(region.y, region.height));
-    Some(Region { x, y, width: right.saturating_sub(x), height: bottom.saturating_sub(y) })
+/// Bytes of the pixels that a decoder gives for one frame, converted to `format`.
+pub fn decoded_bytes(header: &Header, hint: &DecodeHint, format: PixelFormat) -> u64 {
+    let pixels = part(header, hint).pixels;
+    format.bytes(pixels.width, pixels.height)
+}
+
+/// The memory in bytes that decoding takes at its peak, one delivered frame included, the source's own bytes not.
+pub fn estimate(header: &Header, hint: &DecodeHint) -> u64 {
+    let scale = part(header, hint).scale;
+    header.cost.fixed.saturating_add((header.cost.scaled as f64 * scale * scale).ceil() as u64)
 }

@@ -5,7 +5,7 @@ use exif::{Error, In, Reader, Tag};
 use imgserve_jpeg::Region;
 use imgserve_sdk::{Image, Rect, Window};
 
-use super::decode::Part;
+use crate::part::Part;
 
 /// How the rows and columns of the file lie in the picture as shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Orientation {
 
     /// The orientation that an EXIF block (from its TIFF header on) names. A broken block counts as upright:
     /// cameras and editors write many, and none is a reason to refuse the picture.
-    pub(super) fn from_exif_block(block: &[u8]) -> Self {
+    pub(crate) fn from_exif_block(block: &[u8]) -> Self {
         // JPEG requires this prefix; some writers of WebP and PNG put it there too.
         let block = block.strip_prefix(b"Exif\0\0").unwrap_or(block);
         let mut reader = Reader::new();
@@ -62,7 +62,7 @@ impl Orientation {
     ///
     /// A scaled decoder rounds sizes up at the file's right and bottom edge. Where these are the shown left and
     /// top edge the picture begins that much before the source: a negative offset.
-    pub(super) fn window(self, source: (u32, u32), part: &Part) -> Window {
+    pub(crate) fn window(self, source: (u32, u32), part: &Part) -> Window {
         let Region { x, y, width, height } = part.pixels;
         let (across, down) = ((x, width), (y, height));
         let (across, down) = if self.transpose { (down, across) } else { (across, down) };
@@ -75,7 +75,7 @@ impl Orientation {
     }
 
     /// Where a part of an upright source of `source` size as shown lies in the file.
-    pub(super) fn to_coded(self, shown: Rect, source: (u32, u32)) -> Rect {
+    pub(crate) fn to_coded(self, shown: Rect, source: (u32, u32)) -> Rect {
         let Rect { x, y, width, height } = shown;
         let x = if self.flip_x { f64::from(source.0) - x - width } else { x };
         let y = if self.flip_y { f64::from(source.1) - y - height } else { y };
@@ -87,7 +87,7 @@ impl Orientation {
     }
 
     /// The picture as shown.
-    pub(super) fn upright(self, image: Image) -> Image {
+    pub(crate) fn upright(self, image: Image) -> Image {
         if self == Self::UPRIGHT {
             return image;
         }

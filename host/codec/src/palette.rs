@@ -3,12 +3,12 @@
 use imgserve_sdk::{ImageRef, PixelFormat};
 
 /// As many colours as a palette has, in every format that has palettes.
-pub(super) const MAX_COLORS: usize = 256;
+pub(crate) const MAX_COLORS: usize = 256;
 /// Places of the table of colours: four for each, so that most are found at once.
 const PLACES: usize = 4 * MAX_COLORS;
 
 /// The colours of a picture, and which of them each pixel has.
-pub(super) struct Palette {
+pub(crate) struct Palette {
     /// RGBA, in the order in which the picture shows them.
     pub colors: Vec<[u8; 4]>,
     /// A colour's number for each pixel.
@@ -18,7 +18,7 @@ pub(super) struct Palette {
 impl Palette {
     /// `None` when there are more than `most` colours (2 to 256), and for 16-bit pixels. Photographs show theirs within
     /// few pixels, so that looking costs next to nothing where nothing is gained.
-    pub(super) fn of(image: ImageRef<'_>, most: usize) -> Option<Self> {
+    pub(crate) fn of(image: ImageRef<'_>, most: usize) -> Option<Self> {
         let data = image.data();
         match image.format() {
             PixelFormat::Gray8 => Self::collect(data.iter().map(|&gray| [gray, gray, gray, 255]), most),
@@ -31,7 +31,7 @@ impl Palette {
     }
 
     /// The same for RGBA pixels.
-    pub(super) fn collect(pixels: impl Iterator<Item = [u8; 4]>, most: usize) -> Option<Self> {
+    pub(crate) fn collect(pixels: impl Iterator<Item = [u8; 4]>, most: usize) -> Option<Self> {
         let mut colors = Colors { list: Vec::new(), places: [None; PLACES], most };
         let mut numbers = Vec::new();
         let mut last = None;
@@ -47,7 +47,7 @@ impl Palette {
     }
 
     /// Puts those colours first for which `is_first` is true, and leaves the order as it is otherwise.
-    pub(super) fn put_first(&mut self, is_first: impl Fn([u8; 4]) -> bool) {
+    pub(crate) fn put_first(&mut self, is_first: impl Fn([u8; 4]) -> bool) {
         let mut order: Vec<usize> = (0..self.colors.len()).collect();
         order.sort_by_key(|&number| !is_first(self.colors[number]));
         if order.is_sorted() {

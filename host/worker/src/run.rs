@@ -100,7 +100,7 @@ impl Worker {
     ) -> Result<(), Fault> {
         let mut takers: Vec<&mut Lane<'_>> = lanes.iter_mut().filter(|lane| lane.takes_pixels()).collect();
         let hint = joint_hint(takers.iter().filter_map(|lane| lane.first_plan()));
-        let mut decoder = Decoder::new(source, header, &hint, &self.codec_limits()).map_err(codec_fault)?;
+        let mut decoder = Decoder::new(source, header, &hint, &self.codec_bounds()).map_err(codec_fault)?;
         for chain in takers.iter_mut().filter_map(|lane| lane.chain()) {
             chain.sink.loops = decoder.loops();
             chain.window = decoder.window();

@@ -49,8 +49,8 @@ impl<'b> Source<'b> {
         Self { bytes, complete, probed: OnceCell::new() }
     }
 
-    fn probe(&self, limits: &codec::Limits) -> Result<Probe, Fault> {
-        let probe = || codec::probe(self.bytes, self.complete, limits).map_err(codec_fault);
+    fn probe(&self, bounds: &codec::Bounds) -> Result<Probe, Fault> {
+        let probe = || codec::probe(self.bytes, self.complete, bounds).map_err(codec_fault);
         self.probed.get_or_init(probe).clone()
     }
 }
@@ -213,8 +213,8 @@ impl Worker {
         Ok((own, guests))
     }
 
-    pub(super) fn codec_limits(&self) -> codec::Limits {
-        codec::Limits {
+    pub(super) fn codec_bounds(&self) -> codec::Bounds {
+        codec::Bounds {
             max_pixels: self.limits.max_source_pixels,
             max_frames: self.limits.max_source_frames,
             repair: self.codec.damaged == Damaged::Repair,
@@ -238,12 +238,12 @@ impl Worker {
             FaultKind::UnreadableSource if drawing => Fault { kind: FaultKind::InvalidSvg, ..fault },
             _ => fault,
         };
-        let header = match source.probe(&self.codec_limits()).map_err(refuse)? {
+        let header = match source.probe(&self.codec_bounds()).map_err(refuse)? {
             Probe::NeedMore => return Ok(None),
             Probe::Header(header) => header,
         };
         let fits = match taken {
-            None => header.format != Format::Svg,
+            None => header.format.can_decode(),
             Some(formats) => formats.iter().any(|name| Format::from_name(name) == Some(header.format)),
         };
         if !fits {

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use imgserve_base::format::Format;
-use imgserve_codec::{Decoder, Limits, Probe, convert, probe};
+use imgserve_codec::{Bounds, Decoder, Probe, convert, probe};
 use imgserve_sdk::{DecodeHint, Image, PixelFormat};
 
 use super::shelf::Version;
 
-const LIMITS: Limits = Limits { max_pixels: 50_000_000, max_frames: 1000, repair: false };
+const BOUNDS: Bounds = Bounds { max_pixels: 50_000_000, max_frames: 1000, repair: false };
 
 /// A file at a destination.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ impl Found {
     /// Decodes a version; the error says what is wrong with it.
     pub(super) fn read(version: &Version, posted: Instant) -> Result<Self, String> {
         let Version { at, bytes } = version;
-        let header = match probe(bytes, true, &LIMITS).map_err(|error| error.to_string())? {
+        let header = match probe(bytes, true, &BOUNDS).map_err(|error| error.to_string())? {
             Probe::Header(header) => header,
             Probe::NeedMore => return Err("it is cut off".to_owned()),
         };
@@ -54,7 +54,7 @@ impl Found {
 }
 
 fn decode(bytes: &[u8], header: &imgserve_codec::Header) -> Result<Vec<Image>, imgserve_codec::CodecError> {
-    let mut decoder = Decoder::new(bytes, header, &DecodeHint::default(), &LIMITS)?;
+    let mut decoder = Decoder::new(bytes, header, &DecodeHint::default(), &BOUNDS)?;
     let mut frames = Vec::new();
     while let Some(frame) = decoder.next_frame()? {
         frames.push(convert(frame.image.as_ref(), PixelFormat::Rgba8));

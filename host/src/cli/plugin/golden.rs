@@ -140,10 +140,10 @@ fn compare(dir: &Path, golden: &Path, case: &Case, got: &[u8]) -> Result<&'stati
 
 /// The first picture of a file as rgba8; none when it is no image that the host reads.
 fn pixels(bytes: &[u8]) -> Option<Image> {
-    let limits = codec::Limits { max_pixels: 1 << 28, max_frames: 10_000, repair: false };
-    let Probe::Header(header) = codec::probe(bytes, true, &limits).ok()? else { return None };
+    let bounds = codec::Bounds { max_pixels: 1 << 28, max_frames: 10_000, repair: false };
+    let Probe::Header(header) = codec::probe(bytes, true, &bounds).ok()? else { return None };
     let frame =
-        Decoder::new(bytes, &header, &imgserve_sdk::DecodeHint::default(), &limits).ok()?.next_frame();
+        Decoder::new(bytes, &header, &imgserve_sdk::DecodeHint::default(), &bounds).ok()?.next_frame();
     Some(codec::convert(frame.ok()??.image.as_ref(), PixelFormat::Rgba8))
 }
 

@@ -4,16 +4,29 @@ mod encode;
 
 use std::io::Cursor;
 
+use imgserve_base::format::Format;
 use imgserve_sdk::{Image, PixelFormat};
 use png::{BitDepth, ColorType, Limits, Transformations};
 
-use super::{CodecError, Cost, Format, Header, Orientation, color};
-pub(super) use encode::encode;
+use crate::codec::Codec;
+use crate::error::CodecError;
+use crate::header::{Cost, Header};
+use crate::orientation::Orientation;
+use crate::{color, still};
+use encode::encode;
+
+pub(super) const CODEC: Codec = Codec {
+    format: Format::Png,
+    probe: |bytes, _, _| probe(bytes),
+    decode: Some(|bytes, _, _, _| Ok(still::frames(move || Ok(decode(bytes)?.into())))),
+    part: None,
+    encode: Some(|_, _| Ok(still::sink(encode))),
+};
 
 /// For everything that is not the picture: profiles, texts, a row or two.
 const SIDE_BYTES: usize = 64 << 20;
 
-pub(super) fn probe(bytes: &[u8]) -> Result<Option<Header>, CodecError> {
+fn probe(bytes: &[u8]) -> Result<Option<Header>, CodecError> {
     let Some((b"IHDR", ihdr, at)) = chunk(bytes, 8) else {
         return if bytes.len() < 16 { Ok(None) } else { first_chunk(bytes) };
     };
@@ -96,7 +109,7 @@ fn chunk(bytes: &[u8], at: usize) -> Option<(&[u8; 4], &[u8], usize)> {
 }
 
 /// The picture as it lies in the file, in sRGB.
-pub(super) fn decode(bytes: &[u8]) -> Result<Image, CodecError> {
+fn decode(bytes: &[u8]) -> Result<Image, CodecError> {
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: SIDE_BYTES });
     decoder.set_transformations(Transformations::EXPAND);
     decoder.set_ignore_text_chunk(true);
@@ -156,8 +169,8 @@ fn malformed(text: impl std::fmt::Display) -> CodecError {
 mod tests {
     use moxcms::ColorProfile;
 
-    use super::super::samples::{decode_one, exif, gradient, header};
     use super::*;
+    use crate::samples::{decode_one, exif, gradient, header};
 
     /// A file of these raw samples, written as they are.
     fn raw(

@@ -6,11 +6,13 @@
 
 use std::borrow::Cow;
 
+use imgserve_base::format::Format;
 use imgserve_sdk::{ImageRef, PixelFormat};
 use png::{BitDepth, ColorType, Compression, DeflateCompression, Filter};
 
-use super::super::palette::{MAX_COLORS, Palette};
-use super::super::{CodecError, Format, convert::each};
+use crate::convert::each;
+use crate::error::CodecError;
+use crate::palette::{MAX_COLORS, Palette};
 
 /// Pixels that a colour must stand for on average if a palette is to be worth its bytes.
 const PIXELS_PER_COLOR: usize = 4;
@@ -25,7 +27,7 @@ struct Samples<'a> {
     filtered: bool,
 }
 
-pub(in super::super) fn encode(image: ImageRef<'_>) -> Result<Vec<u8>, CodecError> {
+pub(super) fn encode(image: ImageRef<'_>) -> Result<Vec<u8>, CodecError> {
     let pixels = image.width() as usize * image.height() as usize;
     let most = (pixels / PIXELS_PER_COLOR).clamp(2, MAX_COLORS);
     let samples = match Palette::of(image, most) {
@@ -166,9 +168,9 @@ mod tests {
 
     use imgserve_sdk::Image;
 
-    use super::super::super::convert::convert;
-    use super::super::super::samples::{decode_one, gradient};
     use super::*;
+    use crate::convert::convert;
+    use crate::samples::{decode_one, gradient};
 
     /// What the header of a file says: bits a sample, colour type.
     fn kind(file: &[u8]) -> (u8, u8) {

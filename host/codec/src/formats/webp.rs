@@ -1,22 +1,34 @@
 //! WebP (RFC 9649): its chunks are walked here, pictures are read by image-webp, in safe Rust (`frames`), and
 //! written by libwebp, the only encoder that does lossy well (`sink`, `libwebp`).
 
+mod chunk;
 mod frames;
 mod libwebp;
 mod sink;
 
+use imgserve_base::format::Format;
 use imgserve_sdk::PixelFormat;
 
-use super::{CodecError, Cost, Format, Header, Orientation};
-pub(super) use frames::Frames;
-pub(super) use sink::Sink;
+use crate::codec::Codec;
+use crate::error::CodecError;
+use crate::header::{Cost, Header};
+use crate::orientation::Orientation;
+use chunk::{chunk, malformed, next};
+
+pub(super) const CODEC: Codec = Codec {
+    format: Format::WebP,
+    probe: |bytes, complete, _| probe(bytes, complete),
+    decode: Some(|bytes, header, _, bounds| Ok(Box::new(frames::Frames::new(bytes, header, bounds)?))),
+    part: None,
+    encode: Some(|options, size| Ok(Box::new(sink::Sink::new(options, size)?))),
+};
 
 /// What image-webp takes of each pixel at its peak: planes, alpha, and RGBA.
 const DECODER_BYTES: u64 = 8;
 /// What an animation takes beside that: a frame's picture and the canvas.
 const CANVAS_BYTES: u64 = 8;
 
-pub(super) fn probe(bytes: &[u8], complete: bool) -> Result<Option<Header>, CodecError> {
+fn probe(bytes: &[u8], complete: bool) -> Result<Option<Header>, CodecError> {
     let Some((name, size, data)) = chunk(bytes, 12) else { return Ok(None) };
     let found = match name {
         b"VP8 " => lossy_size(data).map(|size| (size, false)),
@@ -47,19 +59,6 @@ fn describe(
     let fixed = (DECODER_BYTES + canvas + delivered) * u64::from(coded.0) * u64::from(coded.1);
     (header.cost, header.frames) = (Cost { fixed, scaled: 0 }, frames);
     Ok(header)
-}
-
-/// A chunk's name, its announced size, and what is there of its data; `None` without its first eight bytes.
-fn chunk(bytes: &[u8], at: usize) -> Option<(&[u8; 4], usize, &[u8])> {
-    let (name, rest) = bytes.get(at..)?.split_first_chunk::<4>()?;
-    let (size, rest) = rest.split_first_chunk::<4>()?;
-    let size = usize::try_from(u32::from_le_bytes(*size)).ok()?;
-    Some((name, size, &rest[..rest.len().min(size)]))
-}
-
-/// Where the chunk behind begins: sizes are padded to even.
-fn next(at: usize, size: usize) -> usize {
-    at.saturating_add(8).saturating_add(size).saturating_add(size % 2)
 }
 
 /// Of a VP8 key frame (RFC 6386, section 9.1).
@@ -137,16 +136,14 @@ fn check_picture(name: &[u8; 4], data: &[u8], canvas: (u32, u32)) -> Result<(), 
     Ok(())
 }
 
-fn malformed(text: impl std::fmt::Display) -> CodecError {
-    CodecError::malformed(Format::WebP, text)
-}
-
 #[cfg(test)]
 mod tests {
     use imgserve_sdk::{DecodeHint, Image};
 
-    use super::super::{Decoder, Loops, samples::*};
     use super::*;
+    use crate::Decoder;
+    use crate::codec::Loops;
+    use crate::samples::*;
 
     /// The extended form of a still: canvas, picture, EXIF.
     fn with_exif(file: &[u8], (width, height): (u32, u32), orientation: u8) -> Vec<u8> {
@@ -178,7 +175,7 @@ mod tests {
             let file = animation(Format::WebP, &colors, loops);
             let header = header(&file).unwrap();
             assert_eq!((header.frames, header.pixels), (Some(3), PixelFormat::Rgba8));
-            let decoder = Decoder::new(&file, &header, &DecodeHint::default(), &LIMITS).unwrap();
+            let decoder = Decoder::new(&file, &header, &DecodeHint::default(), &BOUNDS).unwrap();
             assert_eq!(decoder.loops(), loops);
             let frames = decode(&file).unwrap();
             for (frame, color) in frames.iter().zip(colors) {

@@ -3,10 +3,11 @@
 
 use std::{ffi::c_int, mem::MaybeUninit, ptr, ptr::NonNull};
 
+use imgserve_base::format::Format;
 use imgserve_sdk::{ImageRef, PixelFormat};
 use libwebp_sys as sys;
 
-use super::super::{CodecError, Format};
+use crate::error::CodecError;
 
 /// How to encode.
 pub(super) struct Config(sys::WebPConfig);

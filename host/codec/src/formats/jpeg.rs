@@ -6,14 +6,35 @@ mod markers;
 
 use std::cell::RefCell;
 
+use imgserve_base::format::Format;
 use imgserve_jpeg::{ColorModel, Damage, DecodeError, DecodeOptions, Reduction, Region, Scale, Scratch};
-use imgserve_sdk::{Image, PixelFormat};
+use imgserve_sdk::{DecodeHint, Image, PixelFormat};
 use jpeg_decoder::ColorTransform;
 
-use super::decode::{KEPT_BYTES, Part, Still};
-use super::{CodecError, Cost, Format, Header, Orientation, color};
-pub(super) use encode::encode;
+use crate::codec::{Codec, KEPT_BYTES};
+use crate::color;
+use crate::error::CodecError;
+use crate::header::{Cost, Header};
+use crate::orientation::Orientation;
+use crate::part::Part;
+use crate::still::{self, Still};
+use encode::encode;
 use markers::{Frame, Markers, Until};
+
+pub(super) const CODEC: Codec = Codec {
+    format: Format::Jpeg,
+    probe: |bytes, _, _| probe(bytes),
+    decode: Some(|bytes, header, hint, bounds| {
+        let (header, repair) = (header.clone(), bounds.repair);
+        let wanted = (hint.min_scale, header.coded_region(hint.region));
+        Ok(still::frames(move || decode(bytes, &header, wanted, repair)))
+    }),
+    part: Some(part),
+    encode: Some(|options, _| {
+        let options = *options;
+        Ok(still::sink(move |image| encode(image, &options)))
+    }),
+};
 
 /// Pictures with a shorter side are decoded in full: the choice of `jpeg-decoder` between its scales is not ours to
 /// make where two of them round to the same size, and nothing is gained.
@@ -25,7 +46,7 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::new());
 }
 
-pub(super) fn probe(bytes: &[u8]) -> Result<Option<Header>, CodecError> {
+fn probe(bytes: &[u8]) -> Result<Option<Header>, CodecError> {
     let markers = Markers::walk(bytes, Until::Frame).map_err(malformed)?;
     let Some(frame) = &markers.frame else {
         return if markers.whole { Err(malformed("no frame header")) } else { Ok(None) };
@@ -77,10 +98,10 @@ fn cost(frame: &Frame, header: &Header) -> Cost {
     Cost { fixed: coefficients + 3 * pixels / 2 + TABLES, scaled: planes + picture + turned.max(ink) }
 }
 
-/// What is decoded of a file of `size` pixels (as the picture lies in it): the smallest scale from `min_scale` on, and of
-/// that the part that shows `region`.
-pub(super) fn part(size: (u32, u32), min_scale: Option<f64>, region: Option<Region>) -> Part {
-    let scale = scale(size, min_scale);
+/// What is decoded of a file: the smallest scale that the hint allows, and of that the part that shows its region.
+fn part(header: &Header, hint: &DecodeHint) -> Part {
+    let (size, region) = (header.coded_size(), header.coded_region(hint.region));
+    let scale = scale(size, hint.min_scale);
     Part { scale: scale.factor(), pixels: options(scale, region).output(size.0, size.1) }
 }
 
@@ -103,7 +124,7 @@ fn options(scale: Scale, region: Option<Region>) -> DecodeOptions {
 
 /// The part of the picture. A file that is cut off or damaged is read as far as it goes if `repair` says so; otherwise no
 /// picture at all is better than half of one.
-pub(super) fn decode(
+fn decode(
     bytes: &[u8],
     header: &Header,
     (min_scale, region): (Option<f64>, Option<Region>),
@@ -216,16 +237,17 @@ fn malformed(text: impl std::fmt::Display) -> CodecError {
 
 #[cfg(test)]
 mod tests {
-    use imgserve_sdk::{DecodeHint, Rect, Window};
+    use imgserve_sdk::{Rect, Window};
     use jpeg_encoder::ColorType;
     use moxcms::ColorProfile;
 
-    use super::super::{Decoder, estimate, samples::*};
     use super::*;
+    use crate::samples::*;
+    use crate::{Decoder, estimate};
 
     fn at_scale(bytes: &[u8], min_scale: f64) -> (Image, Window) {
         let hint = DecodeHint { min_scale: Some(min_scale), region: None };
-        let decoder = Decoder::new(bytes, &header(bytes).unwrap(), &hint, &LIMITS).unwrap();
+        let decoder = Decoder::new(bytes, &header(bytes).unwrap(), &hint, &BOUNDS).unwrap();
         (decode_at(bytes, min_scale).unwrap().swap_remove(0).image, decoder.window())
     }
 
@@ -284,7 +306,7 @@ mod tests {
 
     fn part_at_scale(bytes: &[u8], min_scale: f64, region: Option<Rect>) -> (Image, Window) {
         let hint = DecodeHint { min_scale: Some(min_scale), region };
-        let mut decoder = Decoder::new(bytes, &header(bytes).unwrap(), &hint, &LIMITS).unwrap();
+        let mut decoder = Decoder::new(bytes, &header(bytes).unwrap(), &hint, &BOUNDS).unwrap();
         let window = decoder.window();
         (decoder.next_frame().unwrap().unwrap().image, window)
     }
@@ -304,7 +326,7 @@ mod tests {
     }
 
     fn encode_at(picture: &Image, quality: u8) -> Vec<u8> {
-        super::super::samples::encode(Format::Jpeg, picture.as_ref(), quality)
+        crate::samples::encode(Format::Jpeg, picture.as_ref(), quality)
     }
 
     #[test]

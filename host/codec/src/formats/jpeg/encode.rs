@@ -2,10 +2,13 @@
 
 use std::cell::RefCell;
 
+use imgserve_base::format::Format;
 use imgserve_jpeg::{Color, EncodeScratch};
 use imgserve_sdk::{Image, ImageRef, PixelFormat};
 
-use super::super::{CodecError, EncodeOptions, Format, convert::convert_over, decode::KEPT_BYTES};
+use crate::codec::{EncodeOptions, KEPT_BYTES};
+use crate::convert::convert_over;
+use crate::error::CodecError;
 
 /// From this quality on, colour is kept at full resolution.
 const FULL_CHROMA_QUALITY: u8 = 90;
@@ -13,7 +16,7 @@ thread_local! {
     static SCRATCH: RefCell<EncodeScratch> = RefCell::default();
 }
 
-pub(in super::super) fn encode(image: ImageRef<'_>, options: &EncodeOptions) -> Result<Vec<u8>, CodecError> {
+pub(super) fn encode(image: ImageRef<'_>, options: &EncodeOptions) -> Result<Vec<u8>, CodecError> {
     let flat = match image.format() {
         PixelFormat::Gray8 | PixelFormat::Rgb8 => None,
         PixelFormat::Rgba8 | PixelFormat::Rgba16 => {

@@ -2,11 +2,13 @@
 
 use imgserve_sdk::{Image, ImageRef, PixelFormat};
 
-use super::super::{CodecError, EncodeOptions, Loops, convert::convert};
 use super::libwebp;
+use crate::codec::{self, EncodeOptions, Loops};
+use crate::convert::convert;
+use crate::error::CodecError;
 
 /// A WebP being written.
-pub(in super::super) struct Sink {
+pub(super) struct Sink {
     config: libwebp::Config,
     loops: Loops,
     size: (u32, u32),
@@ -23,16 +25,22 @@ enum Pushed {
 }
 
 impl Sink {
-    pub(in super::super) fn new(
-        options: &EncodeOptions,
-        width: u32,
-        height: u32,
-    ) -> Result<Self, CodecError> {
+    pub(super) fn new(options: &EncodeOptions, size: (u32, u32)) -> Result<Self, CodecError> {
         let config = libwebp::Config::new(options.quality, options.thorough)?;
-        Ok(Self { config, loops: options.loops, size: (width, height), pushed: Pushed::Nothing, clock: 0 })
+        Ok(Self { config, loops: options.loops, size, pushed: Pushed::Nothing, clock: 0 })
     }
 
-    pub(in super::super) fn push(&mut self, image: ImageRef<'_>, delay_ms: u32) -> Result<(), CodecError> {
+    /// As the format counts: 0 is forever.
+    fn loop_count(&self) -> u16 {
+        match self.loops {
+            Loops::Forever => 0,
+            Loops::Times(times) => u16::try_from(times).unwrap_or(u16::MAX).max(1),
+        }
+    }
+}
+
+impl codec::Sink for Sink {
+    fn push(&mut self, image: ImageRef<'_>, delay_ms: u32) -> Result<(), CodecError> {
         let image = match image.format() {
             PixelFormat::Rgb8 | PixelFormat::Rgba8 => image.to_image(),
             PixelFormat::Gray8 => convert(image, PixelFormat::Rgb8),
@@ -56,15 +64,7 @@ impl Sink {
         Ok(())
     }
 
-    /// As the format counts: 0 is forever.
-    fn loop_count(&self) -> u16 {
-        match self.loops {
-            Loops::Forever => 0,
-            Loops::Times(times) => u16::try_from(times).unwrap_or(u16::MAX).max(1),
-        }
-    }
-
-    pub(in super::super) fn finish(self) -> Result<Option<Vec<u8>>, CodecError> {
+    fn finish(self: Box<Self>) -> Result<Option<Vec<u8>>, CodecError> {
         match self.pushed {
             Pushed::Nothing => Ok(None),
             Pushed::One(image) => libwebp::encode(&self.config, image.as_ref()).map(Some),

@@ -1,11 +1,23 @@
 //! SVG: whether it is one, and its size, by the rules of `usvg`, which draws it in an operation. Nothing is drawn here.
 
+use imgserve_base::format::Format;
 use imgserve_sdk::PixelFormat;
 use roxmltree::{Document, Node, ParsingOptions};
 use std::str::FromStr;
 use svgtypes::{Length, LengthUnit, ViewBox};
 
-use super::{CodecError, Format, Header, Orientation};
+use crate::codec::Codec;
+use crate::error::CodecError;
+use crate::header::{Cost, Header};
+use crate::orientation::Orientation;
+
+pub(super) const CODEC: Codec = Codec {
+    format: Format::Svg,
+    probe: |bytes, complete, _| probe(bytes, complete),
+    decode: None,
+    part: None,
+    encode: None,
+};
 
 const NAMESPACE: &str = "http://www.w3.org/2000/svg";
 /// Units per inch, as in CSS.
@@ -17,7 +29,7 @@ const DEFAULT_SIDE: f64 = 100.0;
 /// Far above any drawing; its purpose is to bound the tree, at about 100 bytes a node.
 const MAX_NODES: u32 = 4_000_000;
 
-pub(super) fn probe(bytes: &[u8], complete: bool) -> Result<Option<Header>, CodecError> {
+fn probe(bytes: &[u8], complete: bool) -> Result<Option<Header>, CodecError> {
     if !complete {
         return Ok(None);
     }
@@ -36,17 +48,14 @@ pub(super) fn probe(bytes: &[u8], complete: bool) -> Result<Option<Header>, Code
         return Err(invalid("it has no positive size"));
     };
     let mut header = Header::still(Format::Svg, (width, height), Orientation::UPRIGHT, PixelFormat::Rgba8);
-    header.cost = super::Cost::default();
+    header.cost = Cost::default();
     Ok(Some(header))
 }
 
-/// The text for bytes that begin like no format: a compressed SVG deserves a better one.
-pub(super) fn refuse_compressed(bytes: &[u8]) -> CodecError {
-    if bytes.starts_with(&[0x1F, 0x8B]) {
-        let text = "gzip-compressed data is not read; an svgz must be sent uncompressed, as svg";
-        return CodecError::unsupported(Format::Svg, text);
-    }
-    CodecError::Unrecognized
+/// Of bytes that begin like no format, a compressed SVG deserves a text of its own.
+pub(super) fn refuse_compressed(bytes: &[u8]) -> Option<CodecError> {
+    let text = "gzip-compressed data is not read; an svgz must be sent uncompressed, as svg";
+    bytes.starts_with(&[0x1F, 0x8B]).then(|| CodecError::unsupported(Format::Svg, text))
 }
 
 /// As `usvg::Tree::from_xmltree` resolves it.

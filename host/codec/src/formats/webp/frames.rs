@@ -6,16 +6,20 @@ use std::io::Cursor;
 use image_webp::WebPDecoder;
 use imgserve_sdk::{Image, PixelFormat};
 
-use super::super::canvas::{Canvas, Part};
-use super::super::{CodecError, DecodedFrame, Header, Limits, Loops, color};
-use super::{chunk, malformed, next};
+use super::chunk::{chunk, malformed, next};
+use crate::bounds::Bounds;
+use crate::canvas::{Area, Canvas};
+use crate::codec::{self, DecodedFrame, Loops};
+use crate::color;
+use crate::error::CodecError;
+use crate::header::Header;
 
 /// The pictures of a still or an animation.
-pub(in super::super) struct Frames<'a> {
+pub(super) struct Frames<'a> {
     bytes: &'a [u8],
     icc: Option<&'a [u8]>,
     size: (u32, u32),
-    limits: Limits,
+    bounds: Bounds,
     course: Course,
 }
 
@@ -26,7 +30,7 @@ enum Course {
     Animation {
         canvas: Canvas,
         /// What the last frame wants cleared.
-        clear: Option<Part>,
+        clear: Option<Area>,
         /// Where the next chunk begins.
         at: usize,
         shown: u32,
@@ -35,11 +39,7 @@ enum Course {
 }
 
 impl<'a> Frames<'a> {
-    pub(in super::super) fn new(
-        bytes: &'a [u8],
-        header: &Header,
-        limits: &Limits,
-    ) -> Result<Self, CodecError> {
+    pub(super) fn new(bytes: &'a [u8], header: &Header, bounds: &Bounds) -> Result<Self, CodecError> {
         let announced =
             bytes.get(4..8).and_then(|size| size.first_chunk()).map(|size| u32::from_le_bytes(*size));
         if announced.is_none_or(|size| bytes.len() - 8 < size as usize) {
@@ -60,10 +60,12 @@ impl<'a> Frames<'a> {
             },
             _ => Course::Still { done: false },
         };
-        Ok(Self { bytes, icc: find(bytes, b"ICCP"), size: header.coded_size(), limits: *limits, course })
+        Ok(Self { bytes, icc: find(bytes, b"ICCP"), size: header.coded_size(), bounds: *bounds, course })
     }
+}
 
-    pub(in super::super) fn next_frame(&mut self) -> Result<Option<DecodedFrame>, CodecError> {
+impl codec::Frames for Frames<'_> {
+    fn next_frame(&mut self) -> Result<Option<DecodedFrame>, CodecError> {
         let (image, delay_ms) = match &mut self.course {
             Course::Still { done: true } => return Ok(None),
             Course::Still { done } => {
@@ -75,7 +77,7 @@ impl<'a> Frames<'a> {
                     return if *shown == 0 { Err(malformed("no frame")) } else { Ok(None) };
                 };
                 *shown += 1;
-                self.limits.check_size(frame.size.0, frame.size.1)?;
+                self.bounds.check_size(frame.size.0, frame.size.1)?;
                 let part = frame.part(canvas)?;
                 let picture = decode(Coded::find(frame.chunks)?, frame.size)?;
                 if let Some(part) = clear.take() {
@@ -89,7 +91,7 @@ impl<'a> Frames<'a> {
         Ok(Some(DecodedFrame { image: color::to_srgb(image, self.icc), delay_ms }))
     }
 
-    pub(in super::super) fn loops(&self) -> Loops {
+    fn loops(&self) -> Loops {
         match self.course {
             Course::Still { .. } => Loops::Times(1),
             Course::Animation { loops, .. } => loops,
@@ -147,8 +149,8 @@ impl<'a> Frame<'a> {
         Ok(None)
     }
 
-    fn part(&self, canvas: &Canvas) -> Result<Part, CodecError> {
-        let part = Part::new(canvas, self.left, self.top, self.size.0, self.size.1);
+    fn part(&self, canvas: &Canvas) -> Result<Area, CodecError> {
+        let part = Area::new(canvas, self.left, self.top, self.size.0, self.size.1);
         let whole = part.size() == (self.size.0 as usize, self.size.1 as usize);
         if whole { Ok(part) } else { Err(malformed("a frame beyond its canvas")) }
     }
@@ -220,7 +222,7 @@ fn decode(coded: Coded<'_>, size: (u32, u32)) -> Result<Image, CodecError> {
     Image::new(size.0, size.1, format, data).map_err(malformed)
 }
 
-fn draw(canvas: &mut Canvas, part: Part, picture: &Image, blend: bool) {
+fn draw(canvas: &mut Canvas, part: Area, picture: &Image, blend: bool) {
     let row = picture.width() as usize * picture.format().bytes_per_pixel();
     for (target, row) in canvas.rows(part).zip(picture.data().chunks_exact(row)) {
         if picture.format() == PixelFormat::Rgb8 {

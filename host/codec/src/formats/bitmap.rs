@@ -1,16 +1,15 @@
-//! BMP, TIFF and ICO by the `image` crate: read only, and rarely. Of a TIFF the first picture is read, of an icon
-//! the largest.
+//! What the formats that are read by the `image` crate have in common: everything but which of its decoders.
 
-use std::io::Cursor;
-
-use image::{
-    ColorType, DynamicImage, ImageDecoder, ImageResult,
-    codecs::{bmp::BmpDecoder, ico::IcoDecoder, tiff::TiffDecoder},
-    metadata,
-};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageResult, metadata};
+use imgserve_base::format::Format;
 use imgserve_sdk::{Image, PixelFormat};
 
-use super::{CodecError, Cost, Format, Header, Limits, Orientation, color};
+use crate::bounds::Bounds;
+use crate::color;
+use crate::error::CodecError;
+use crate::header::{Cost, Header};
+use crate::orientation::Orientation;
+use crate::still::Still;
 
 /// What these decoders are allowed beside twice the picture: strips, tables, profiles.
 const SIDE_BYTES: u64 = 16 << 20;
@@ -18,21 +17,16 @@ const SIDE_BYTES: u64 = 16 << 20;
 /// The library reads headers only, but from anywhere in the file: while it is incomplete, each failure may be for
 /// want of bytes.
 pub(super) fn probe(
-    bytes: &[u8],
-    complete: bool,
+    decoder: ImageResult<impl ImageDecoder>,
     format: Format,
-    limits: &Limits,
+    complete: bool,
+    bounds: &Bounds,
 ) -> Result<Option<Header>, CodecError> {
-    let header = match format {
-        Format::Bmp => BmpDecoder::new(Cursor::new(bytes)).and_then(|decoder| describe(decoder, format)),
-        Format::Ico => IcoDecoder::new(Cursor::new(bytes)).and_then(|decoder| describe(decoder, format)),
-        _ => TiffDecoder::new(Cursor::new(bytes)).and_then(|decoder| describe(decoder, format)),
-    };
-    match header {
+    match decoder.and_then(|decoder| describe(decoder, format)) {
         Ok(header) if header.width == 0 || header.height == 0 => {
             Err(malformed(format, "a picture without area"))
         }
-        Ok(header) => limits.check_size(header.width, header.height).map(|()| Some(header)),
+        Ok(header) => bounds.check_size(header.width, header.height).map(|()| Some(header)),
         Err(_) if !complete => Ok(None),
         Err(error) => Err(refused(format, error)),
     }
@@ -66,24 +60,24 @@ fn describe(mut decoder: impl ImageDecoder, format: Format) -> ImageResult<Heade
 }
 
 /// The picture as it lies in the file, in sRGB.
-pub(super) fn decode(bytes: &[u8], format: Format, limits: &Limits) -> Result<Image, CodecError> {
-    let decoded = match format {
-        Format::Bmp => BmpDecoder::new(Cursor::new(bytes)).and_then(|decoder| read(decoder, limits)),
-        Format::Ico => IcoDecoder::new(Cursor::new(bytes)).and_then(|decoder| read(decoder, limits)),
-        _ => TiffDecoder::new(Cursor::new(bytes)).and_then(|decoder| read(decoder, limits)),
-    };
+pub(super) fn decode(
+    decoder: ImageResult<impl ImageDecoder>,
+    format: Format,
+    bounds: &Bounds,
+) -> Result<Still, CodecError> {
+    let decoded = decoder.and_then(|decoder| read(decoder, bounds));
     let (picture, icc) = decoded.map_err(|error| refused(format, error))?;
     let (width, height) = (picture.width(), picture.height());
     let (pixels, data) = to_contract(picture);
     let image = Image::new(width, height, pixels, data).map_err(|error| malformed(format, error))?;
-    Ok(color::to_srgb(image, icc.as_deref()))
+    Ok(color::to_srgb(image, icc.as_deref()).into())
 }
 
-fn read(mut decoder: impl ImageDecoder, limits: &Limits) -> ImageResult<(DynamicImage, Option<Vec<u8>>)> {
+fn read(mut decoder: impl ImageDecoder, bounds: &Bounds) -> ImageResult<(DynamicImage, Option<Vec<u8>>)> {
     let (width, height) = decoder.dimensions();
     let mut allowed = image::Limits::default();
     // `probe` has held these against the limit; a file that has changed since gets no further than it would have.
-    let most = limits.max_pixels.min(u64::from(width) * u64::from(height));
+    let most = bounds.max_pixels.min(u64::from(width) * u64::from(height));
     let pixel = u64::from(decoder.color_type().bytes_per_pixel());
     allowed.max_alloc = Some(most.saturating_mul(2 * pixel).saturating_add(SIDE_BYTES));
     decoder.set_limits(allowed)?;
@@ -118,8 +112,8 @@ fn malformed(format: Format, text: impl std::fmt::Display) -> CodecError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{decode_one, encode_bitmap, gradient, header};
     use super::*;
+    use crate::samples::{decode_one, encode_bitmap, gradient, header};
 
     #[test]
     fn lossless_formats_come_back_as_they_were() {

@@ -3,10 +3,24 @@
 use std::num::NonZeroU64;
 
 use gif::{ColorOutput, DecodeOptions, DisposalMethod, Frame, MemoryLimit, Repeat};
+use imgserve_base::format::Format;
 use imgserve_sdk::{ImageRef, PixelFormat};
 
-use super::canvas::{Canvas, Part};
-use super::{CodecError, Cost, DecodedFrame, Format, Header, Limits, Loops, Orientation, convert::convert};
+use crate::bounds::Bounds;
+use crate::canvas::{Area, Canvas};
+use crate::codec::{self, Codec, DecodedFrame, Loops};
+use crate::convert::convert;
+use crate::error::CodecError;
+use crate::header::{Cost, Header};
+use crate::orientation::Orientation;
+
+pub(super) const CODEC: Codec = Codec {
+    format: Format::Gif,
+    probe: |bytes, complete, _| probe(bytes, complete),
+    decode: Some(|bytes, header, _, bounds| Ok(Box::new(Frames::new(bytes, header, bounds)?))),
+    part: None,
+    encode: Some(|options, (width, height)| Ok(Box::new(Sink::new(options.loops, width, height)?))),
+};
 
 /// From here on a pixel is opaque: GIF knows no half transparency.
 const ALPHA_THRESHOLD: u8 = 128;
@@ -16,7 +30,7 @@ const QUANTIZER_SPEED: i32 = 10;
 /// A picture's bytes: canvas, a saved canvas, the delivered copy, and the frame's colour numbers.
 const BYTES_PER_PIXEL: u64 = 4 + 4 + 4 + 1;
 
-pub(super) fn probe(bytes: &[u8], complete: bool) -> Result<Option<Header>, CodecError> {
+fn probe(bytes: &[u8], complete: bool) -> Result<Option<Header>, CodecError> {
     let Some(&[w0, w1, h0, h1, flags]) = bytes.get(6..11).and_then(|screen| screen.first_chunk::<5>()) else {
         return Ok(None);
     };
@@ -67,34 +81,36 @@ fn skip_sub_blocks(bytes: &[u8], mut at: usize) -> Option<usize> {
 }
 
 /// Frames as they are shown: each the whole canvas.
-pub(super) struct Frames<'a> {
+struct Frames<'a> {
     decoder: gif::Decoder<&'a [u8]>,
     canvas: Canvas,
     undo: Undo,
-    limits: Limits,
+    bounds: Bounds,
     shown: u32,
 }
 
 impl<'a> Frames<'a> {
-    pub(super) fn new(bytes: &'a [u8], header: &Header, limits: &Limits) -> Result<Self, CodecError> {
+    fn new(bytes: &'a [u8], header: &Header, bounds: &Bounds) -> Result<Self, CodecError> {
         let mut options = DecodeOptions::new();
         options.set_color_output(ColorOutput::Indexed);
         // A frame may be larger than the canvas; one byte a pixel, it stays within the same limit.
-        let bytes_limit = NonZeroU64::new(limits.max_pixels).unwrap_or(NonZeroU64::MIN);
+        let bytes_limit = NonZeroU64::new(bounds.max_pixels).unwrap_or(NonZeroU64::MIN);
         options.set_memory_limit(MemoryLimit::Bytes(bytes_limit));
         let decoder = options.read_info(bytes).map_err(malformed)?;
         if (u32::from(decoder.width()), u32::from(decoder.height())) != (header.width, header.height) {
             return Err(malformed("not the file that was probed"));
         }
         let canvas = Canvas::new(header.width, header.height);
-        Ok(Self { decoder, canvas, undo: Undo::Nothing, limits: *limits, shown: 0 })
+        Ok(Self { decoder, canvas, undo: Undo::Nothing, bounds: *bounds, shown: 0 })
     }
+}
 
-    pub(super) fn next_frame(&mut self) -> Result<Option<DecodedFrame>, CodecError> {
+impl codec::Frames for Frames<'_> {
+    fn next_frame(&mut self) -> Result<Option<DecodedFrame>, CodecError> {
         let Some(frame) = self.decoder.next_frame_info().map_err(malformed)? else {
             return if self.shown == 0 { Err(malformed("no frame")) } else { Ok(None) };
         };
-        self.limits.check_size(u32::from(frame.width), u32::from(frame.height))?;
+        self.bounds.check_size(u32::from(frame.width), u32::from(frame.height))?;
         // What was read is only the frame's head: its pixels are read into the same buffer.
         let mut frame = frame.clone();
         let mut indices = vec![0; self.decoder.buffer_size()];
@@ -103,7 +119,7 @@ impl<'a> Frames<'a> {
         let palette = self.decoder.palette().map_err(malformed)?;
         std::mem::replace(&mut self.undo, Undo::Nothing).apply(&mut self.canvas);
         let [left, top, width, height] = [frame.left, frame.top, frame.width, frame.height].map(u32::from);
-        let part = Part::new(&self.canvas, left, top, width, height);
+        let part = Area::new(&self.canvas, left, top, width, height);
         self.undo = match frame.dispose {
             DisposalMethod::Any | DisposalMethod::Keep => Undo::Nothing,
             DisposalMethod::Background => Undo::Clear(part),
@@ -115,7 +131,7 @@ impl<'a> Frames<'a> {
         Ok(Some(DecodedFrame { image, delay_ms: u32::from(frame.delay) * 10 }))
     }
 
-    pub(super) fn loops(&self) -> Loops {
+    fn loops(&self) -> Loops {
         match self.decoder.repeat() {
             Repeat::Infinite => Loops::Forever,
             Repeat::Finite(repetitions) => Loops::Times(u32::from(repetitions) + 1),
@@ -126,7 +142,7 @@ impl<'a> Frames<'a> {
 /// What is to be done before the next frame is drawn.
 enum Undo {
     Nothing,
-    Clear(Part),
+    Clear(Area),
     Restore(Canvas),
 }
 
@@ -140,7 +156,7 @@ impl Undo {
     }
 }
 
-fn draw(canvas: &mut Canvas, part: Part, frame: &Frame<'_>, palette: &[u8]) {
+fn draw(canvas: &mut Canvas, part: Area, frame: &Frame<'_>, palette: &[u8]) {
     let (colors, _) = palette.as_chunks::<3>();
     let rows = frame.buffer.chunks_exact(usize::from(frame.width).max(1));
     for (target, row) in canvas.rows(part).zip(rows) {
@@ -156,21 +172,33 @@ fn draw(canvas: &mut Canvas, part: Part, frame: &Frame<'_>, palette: &[u8]) {
 }
 
 /// A GIF being written: each frame has its own palette and covers the canvas.
-pub(super) struct Sink {
+struct Sink {
     encoder: gif::Encoder<Vec<u8>>,
     loops: Loops,
     frames: u32,
 }
 
 impl Sink {
-    pub(super) fn new(loops: Loops, width: u32, height: u32) -> Result<Self, CodecError> {
+    fn new(loops: Loops, width: u32, height: u32) -> Result<Self, CodecError> {
         let side = |side: u32| u16::try_from(side).map_err(encode_error);
         let encoder =
             gif::Encoder::new(Vec::new(), side(width)?, side(height)?, &[]).map_err(encode_error)?;
         Ok(Self { encoder, loops, frames: 0 })
     }
 
-    pub(super) fn push(&mut self, image: ImageRef<'_>, delay_ms: u32) -> Result<(), CodecError> {
+    /// Nothing is said of a GIF that is played once: that is what its absence means.
+    fn write_loops(&mut self) -> Result<(), CodecError> {
+        let repeat = match self.loops {
+            Loops::Forever => Repeat::Infinite,
+            Loops::Times(0 | 1) => return Ok(()),
+            Loops::Times(times) => Repeat::Finite(u16::try_from(times - 1).unwrap_or(u16::MAX)),
+        };
+        self.encoder.set_repeat(repeat).map_err(encode_error)
+    }
+}
+
+impl codec::Sink for Sink {
+    fn push(&mut self, image: ImageRef<'_>, delay_ms: u32) -> Result<(), CodecError> {
         if self.frames == 0 {
             self.write_loops()?;
         }
@@ -188,17 +216,7 @@ impl Sink {
         self.encoder.write_frame(&frame).map_err(encode_error)
     }
 
-    /// Nothing is said of a GIF that is played once: that is what its absence means.
-    fn write_loops(&mut self) -> Result<(), CodecError> {
-        let repeat = match self.loops {
-            Loops::Forever => Repeat::Infinite,
-            Loops::Times(0 | 1) => return Ok(()),
-            Loops::Times(times) => Repeat::Finite(u16::try_from(times - 1).unwrap_or(u16::MAX)),
-        };
-        self.encoder.set_repeat(repeat).map_err(encode_error)
-    }
-
-    pub(super) fn finish(self) -> Result<Option<Vec<u8>>, CodecError> {
+    fn finish(self: Box<Self>) -> Result<Option<Vec<u8>>, CodecError> {
         let file = self.encoder.into_inner().map_err(encode_error)?;
         Ok((self.frames > 0).then_some(file))
     }
@@ -216,8 +234,9 @@ fn malformed(text: impl std::fmt::Display) -> CodecError {
 mod tests {
     use imgserve_sdk::DecodeHint;
 
-    use super::super::{Decoder, samples::*};
     use super::*;
+    use crate::Decoder;
+    use crate::samples::*;
 
     const RED: [u8; 4] = [255, 0, 0, 255];
     const GREEN: [u8; 4] = [0, 255, 0, 255];
@@ -260,7 +279,7 @@ mod tests {
             let file = animation(Format::Gif, &colors, loops);
             let header = header(&file).unwrap();
             assert_eq!(header.frames, Some(4));
-            let decoder = Decoder::new(&file, &header, &DecodeHint::default(), &LIMITS).unwrap();
+            let decoder = Decoder::new(&file, &header, &DecodeHint::default(), &BOUNDS).unwrap();
             assert_eq!(decoder.loops(), loops);
             let frames = decode(&file).unwrap();
             let shown: Vec<_> = frames.iter().map(|frame| frame.image.data()[..4].to_vec()).collect();

@@ -1,0 +1,46 @@
+//! The bounds that keep a source from being too much.
+
+use crate::error::CodecError;
+
+/// What a source may cost, by the configuration's `[limits]`, and whether it may be damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Most pixels (width × height) of a source, and of each of its frames: `max_source_pixels`.
+    pub max_pixels: u64,
+    /// Most frames of an animated source: `max_source_frames`.
+    pub max_frames: u32,
+    /// Whether one that is cut off or damaged is read as far as it goes, where a decoder can do that: `[codec] damaged`.
+    pub repair: bool,
+}
+
+impl Bounds {
+    /// Refuses a picture of more than `max_pixels`.
+    ///
+    /// # Errors
+    /// [`CodecError::Limit`].
+    pub(crate) fn check_size(&self, width: u32, height: u32) -> Result<(), CodecError> {
+        let value = u64::from(width) * u64::from(height);
+        if value > self.max_pixels {
+            let (limit, key) = (self.max_pixels, "[limits] max_source_pixels");
+            return Err(CodecError::Limit { what: "pixels", value, limit, key });
+        }
+        Ok(())
+    }
+
+    /// Refuses more than `max_frames`.
+    ///
+    /// # Errors
+    /// [`CodecError::Limit`].
+    pub(crate) fn check_frames(&self, frames: u32) -> Result<(), CodecError> {
+        if frames > self.max_frames {
+            let (value, limit) = (u64::from(frames), u64::from(self.max_frames));
+            return Err(CodecError::Limit {
+                what: "frames",
+                value,
+                limit,
+                key: "[limits] max_source_frames",
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,73 @@
+//! What is known of a source before it is decoded.
+
+use imgserve_base::format::Format;
+use imgserve_jpeg::Region;
+use imgserve_sdk::{PixelFormat, Rect, SourceHeader};
+
+use crate::orientation::Orientation;
+
+/// A source, known from its first bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Header {
+    /// The file format, by content.
+    pub format: Format,
+    /// Width in pixels as shown, at least 1.
+    pub width: u32,
+    /// Height in pixels as shown, at least 1.
+    pub height: u32,
+    /// How the picture lies in the file.
+    pub orientation: Orientation,
+    /// How many frames it has; `None` for an animation of which not all bytes are there yet.
+    pub frames: Option<u32>,
+    /// The pixel format that [`Decoder`](crate::Decoder) gives.
+    pub pixels: PixelFormat,
+    pub(crate) cost: Cost,
+}
+
+/// Bytes that decoding takes at its peak beside the source's own, the delivered frame included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cost {
+    /// At any scale.
+    pub(crate) fixed: u64,
+    /// At full scale; shrinks with the scale's square. (That a part is less than all is not counted on.)
+    pub(crate) scaled: u64,
+}
+
+impl Header {
+    /// A still of this size in the file.
+    pub(crate) fn still(
+        format: Format,
+        coded: (u32, u32),
+        orientation: Orientation,
+        pixels: PixelFormat,
+    ) -> Self {
+        let (width, height) = orientation.turn_size(coded.0, coded.1);
+        let cost = Cost { fixed: pixels.bytes(width, height), scaled: 0 };
+        Self { format, width, height, orientation, frames: Some(1), pixels, cost }
+    }
+
+    /// Width and height as the picture lies in the file.
+    pub fn coded_size(&self) -> (u32, u32) {
+        self.orientation.turn_size(self.width, self.height)
+    }
+
+    /// The same as an operation sees it; `head` is what [`SourceHeader::head`] asks for.
+    pub fn source(&self, head: Vec<u8>) -> SourceHeader {
+        SourceHeader {
+            format: self.format.name().to_owned(),
+            width: self.width,
+            height: self.height,
+            frames: self.frames,
+            pixels: self.pixels,
+            head,
+        }
+    }
+
+    /// A part of the upright source as it lies in the file, in whole pixels around it.
+    pub(crate) fn coded_region(&self, shown: Option<Rect>) -> Option<Region> {
+        let region = self.orientation.to_coded(shown?, (self.width, self.height));
+        let whole = |from: f64, length: f64| (from.floor() as u32, (from + length).ceil() as u32);
+        let ((x, right), (y, bottom)) = (whole(region.x, region.width), whole(region.y, region.height));
+        Some(Region { x, y, width: right.saturating_sub(x), height: bottom.saturating_sub(y) })
+    }
+}
