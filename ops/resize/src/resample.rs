@@ -4,8 +4,9 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 
-use fast_image_resize::images::{Image as Target, ImageRef as View};
-use fast_image_resize::{PixelType, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage as Target, TypedImageRef as View};
+use fast_image_resize::pixels::{U8, U8x3, U8x4, U16x4};
+use fast_image_resize::{PixelTrait, ResizeOptions, Resizer};
 use imgserve_sdk::{Error, Image, ImageRef, PixelFormat, Rect};
 
 use crate::args::Filter;
@@ -27,7 +28,22 @@ thread_local! {
 /// The pixels of `image` inside `crop` (in pixels of `image`, within it), brought to `size` in the same format.
 /// Colours are weighted by their alpha, so that what is transparent colours nothing beside it.
 pub(crate) fn resample(image: ImageRef<'_>, crop: Rect, size: Size, filter: Filter) -> Result<Image, Error> {
-    let pixels = pixel_type(image.format());
+    // By name: asked for by a value, the resampler is compiled for all of its thirteen kinds of pixels.
+    match image.format() {
+        PixelFormat::Gray8 => resample_as::<U8>(image, crop, size, filter),
+        PixelFormat::Rgb8 => resample_as::<U8x3>(image, crop, size, filter),
+        PixelFormat::Rgba8 => resample_as::<U8x4>(image, crop, size, filter),
+        PixelFormat::Rgba16 => resample_as::<U16x4>(image, crop, size, filter),
+    }
+}
+
+/// [`resample`], for pixels of the type that the image's format has.
+fn resample_as<P: PixelTrait>(
+    image: ImageRef<'_>,
+    crop: Rect,
+    size: Size,
+    filter: Filter,
+) -> Result<Image, Error> {
     let crop = inside(crop, image.width(), image.height());
     let options = ResizeOptions::new()
         .resize_alg(filter.algorithm())
@@ -35,11 +51,11 @@ pub(crate) fn resample(image: ImageRef<'_>, crop: Rect, size: Size, filter: Filt
         .use_alpha(has_transparency(image));
     let mut output = Image::zeroed(size.width, size.height, image.format())?;
     let (source, skipped) = aligned(image);
-    let view = View::new(image.width(), image.height(), &source[skipped..], pixels).map_err(failed)?;
-    let mut target =
-        Target::from_slice_u8(size.width, size.height, output.data_mut(), pixels).map_err(failed)?;
+    let source = &source[skipped..][..image.data().len()];
+    let view = View::<P>::from_buffer(image.width(), image.height(), source).map_err(failed)?;
+    let mut target = Target::<P>::from_buffer(size.width, size.height, output.data_mut()).map_err(failed)?;
     RESIZER.with_borrow_mut(|resizer| {
-        let result = resizer.resize(&view, &mut target, &options).map_err(failed);
+        let result = resizer.resize_typed(&view, &mut target, &options).map_err(failed);
         if resizer.size_of_internal_buffers() > KEPT_BYTES {
             resizer.reset_internal_buffers();
         }
@@ -62,15 +78,6 @@ pub(crate) fn peak_bytes(format: PixelFormat, source: Size, geometry: &Geometry)
     let sides = [(geometry.crop.width, shown.width), (geometry.crop.height, shown.height)];
     let weights = sides.map(|(from, to)| 16 * (6 * (from.ceil() as u64).max(to.into()) + 4 * u64::from(to)));
     multiplied.saturating_add(between).saturating_add(weights.iter().sum())
-}
-
-fn pixel_type(format: PixelFormat) -> PixelType {
-    match format {
-        PixelFormat::Gray8 => PixelType::U8,
-        PixelFormat::Rgb8 => PixelType::U8x3,
-        PixelFormat::Rgba8 => PixelType::U8x4,
-        PixelFormat::Rgba16 => PixelType::U16x4,
-    }
 }
 
 /// `crop` shortened by what rounding has put beyond the edges, which the resampler would refuse.

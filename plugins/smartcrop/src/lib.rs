@@ -116,11 +116,25 @@ fn averaging(filter: FilterType) -> fir::ResizeOptions {
 }
 
 fn resample(image: ImageRef<'_>, size: (u32, u32), options: &fir::ResizeOptions) -> Result<Image, Error> {
-    const EXACT: &str = "an image has as many bytes as its size says";
-    let pixels = if image.format().has_alpha() { fir::PixelType::U8x4 } else { fir::PixelType::U8x3 };
-    let view = images::ImageRef::new(image.width(), image.height(), image.data(), pixels).expect(EXACT);
-    let mut output = Image::zeroed(size.0, size.1, image.format())?;
-    let mut target = images::Image::from_slice_u8(size.0, size.1, output.data_mut(), pixels).expect(EXACT);
-    fir::Resizer::new().resize(&view, &mut target, options).map_err(|e| Error::failed(e.to_string()))?;
+    match image.format().has_alpha() {
+        true => resample_as::<fir::pixels::U8x4>(image, size, options),
+        false => resample_as::<fir::pixels::U8x3>(image, size, options),
+    }
+}
+
+const EXACT: &str = "an image has as many bytes as its size says";
+
+fn resample_as<P: fir::PixelTrait>(
+    image: ImageRef<'_>,
+    (width, height): (u32, u32),
+    options: &fir::ResizeOptions,
+) -> Result<Image, Error> {
+    let view = images::TypedImageRef::<P>::from_buffer(image.width(), image.height(), image.data());
+    let view = view.expect(EXACT);
+    let mut output = Image::zeroed(width, height, image.format())?;
+    let mut target = images::TypedImage::<P>::from_buffer(width, height, output.data_mut()).expect(EXACT);
+    fir::Resizer::new()
+        .resize_typed(&view, &mut target, options)
+        .map_err(|error| Error::failed(error.to_string()))?;
     Ok(output)
 }
