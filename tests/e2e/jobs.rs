@@ -357,7 +357,7 @@ async fn webhooks_are_signed_and_come_until_they_are_taken() {
 /// HMAC-SHA256 in base64, with the secret of the test.
 fn signature(text: &str) -> String {
     use base64::Engine as _;
-    use hmac::{KeyInit as _, Mac as _};
+    use hmac::Mac as _;
     let base64 = base64::engine::general_purpose::STANDARD;
     let secret = base64.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
     let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(&secret).unwrap();
