@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use reqwest::cookie::{CookieStore, Jar};
+use cookie_store::{CookieStore, RawCookie};
 use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE};
 use reqwest::{Method, Response, StatusCode};
 use rustls::ClientConfig;
@@ -123,13 +123,13 @@ impl Call {
 pub(super) struct Session<'a> {
     http: &'a Http,
     pub(super) clock: Clock,
-    jar: Jar,
+    cookies: CookieStore,
     credentials: Option<(Origin, String, String)>,
 }
 
 impl<'a> Session<'a> {
     pub(super) fn new(http: &'a Http, clock: Clock) -> Self {
-        Self { http, clock, jar: Jar::default(), credentials: None }
+        Self { http, clock, cookies: CookieStore::default(), credentials: None }
     }
 
     /// The largest page worth parsing, in bytes.
@@ -142,7 +142,7 @@ impl<'a> Session<'a> {
         for _ in 0..=self.http.config.max_redirects {
             self.take_credentials(&mut call.url)?;
             let response = self.hop(&call).await.map_err(|error| error.at(call.url.as_str()))?;
-            self.jar.set_cookies(&mut response.headers().get_all(SET_COOKIE).iter(), &call.url);
+            self.keep_cookies(&response, &call.url);
             match redirect_target(&response, &call.url)? {
                 Some(target) => call.redirect(response.status(), target),
                 None => return Ok(response),
@@ -165,6 +165,21 @@ impl<'a> Session<'a> {
         })
     }
 
+    /// Keeps the cookies of a response; what is not text or no cookie is passed over, as browsers do.
+    fn keep_cookies(&mut self, response: &Response, url: &Url) {
+        let texts = response.headers().get_all(SET_COOKIE).iter();
+        let texts = texts.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok());
+        let cookies = texts.filter_map(|text| RawCookie::parse(text).ok()).map(RawCookie::into_owned);
+        self.cookies.store_response_cookies(cookies, url);
+    }
+
+    /// The cookies that a request to this URL takes along.
+    fn cookies(&self, url: &Url) -> Option<HeaderValue> {
+        let cookies = self.cookies.get_request_values(url).map(|(name, value)| format!("{name}={value}"));
+        let cookies = cookies.collect::<Vec<_>>().join("; ");
+        if cookies.is_empty() { None } else { HeaderValue::try_from(cookies).ok() }
+    }
+
     async fn hop(&self, call: &Call) -> Result<Response, TransferError> {
         let host = call.url.host().filter(|_| matches!(call.url.scheme(), "http" | "https"));
         let host = host.ok_or_else(|| {
@@ -173,7 +188,7 @@ impl<'a> Session<'a> {
         self.http.resolver.check_literal(&host)?;
         let mut request =
             self.http.client.request(call.method.clone(), call.url.clone()).headers(call.headers.clone());
-        if let Some(cookies) = self.jar.cookies(&call.url) {
+        if let Some(cookies) = self.cookies(&call.url) {
             request = request.header(COOKIE, cookies);
         }
         if let Some((origin, user, password)) = &self.credentials
