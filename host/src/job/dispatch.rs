@@ -144,7 +144,9 @@ fn start(service: &Arc<Service>, claim: Claim) {
     let Claim { record, order } = claim;
     let order = match stored::read_order(&order, record.outputs.len()) {
         Ok(order) => order,
-        Err(error) => return hold(service, record.id, record.attempt, format!("its order: {error}")),
+        Err(error) => {
+            return hold(service, record.id, record.attempt, format!("its order cannot be read: {error}"));
+        }
     };
     let running = service.live.begin(record.id, record.attempt);
     let warmth = service.warm.take(record.id).unwrap_or_else(|| Warmth::none(service));
