@@ -8,10 +8,10 @@ use bytes::Bytes;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use tokio::sync::oneshot;
 
+use super::death::{Death, Way};
 use super::payload::Payload;
 use super::protocol::{Reply, Request};
-use super::wire::{Event, Lost, Wire};
-use crate::plugin::LATE;
+use super::wire::{Blame, Event, Lost, Wire};
 
 /// A request on its way to a worker.
 pub(super) struct Assignment {
@@ -43,9 +43,9 @@ pub(super) struct Deadline {
 pub(super) enum End {
     /// It ended while it had nothing to do, or before it could begin.
     Idle(Option<Assignment>),
-    /// It died of the task, while the plugin of this operation ran.
-    Task(Assignment, Option<String>),
-    /// The task was not done in time.
+    /// It died of the task.
+    Task(Assignment, Blame),
+    /// The task was not done in time, while the plugin of this operation ran.
     Late(Assignment, Option<String>),
 }
 
@@ -59,10 +59,10 @@ pub(super) async fn perform(wire: &mut Wire, mut assignment: Assignment) -> Opti
         }
     };
     report(0.0);
-    let mut culprit = None;
+    let mut blame = Blame::default();
     let hear = |event| match event {
         Event::Progress(done) => report(done),
-        Event::Calls(operation) => culprit = operation,
+        event => blame.hear(&event),
     };
     let cancelled = assignment.outcome.closed();
     let asked = wire.ask(&assignment.request, &assignment.payload, cancelled, hear);
@@ -74,35 +74,41 @@ pub(super) async fn perform(wire: &mut Wire, mut assignment: Assignment) -> Opti
             let _ = assignment.outcome.send(Ok(outcome));
             None
         }
-        Ok(Err(Lost::Under)) => Some(End::Task(assignment, culprit)),
+        Ok(Err(Lost::Under)) => Some(End::Task(assignment, blame)),
         // Gone before it could begin, which can happen once by chance; twice, and the task itself kills workers.
         Ok(Err(Lost::Before)) if !assignment.again => {
             Some(End::Idle(Some(Assignment { again: true, ..assignment })))
         }
-        Ok(Err(Lost::Before)) => Some(End::Task(assignment, culprit)),
-        Err(_) => Some(End::Late(assignment, culprit)),
+        Ok(Err(Lost::Before)) => Some(End::Task(assignment, blame)),
+        Err(_) => Some(End::Late(assignment, blame.culprit)),
     }
 }
 
 /// Why a task's worker is gone: of what it did itself, or of what a plugin did in it.
-pub(super) fn death_fault(obituary: &str, limit_mb: u64, culprit: Option<&str>) -> Fault {
-    // What the Rust runtime says before it aborts; the one sign of RLIMIT_DATA that a process can give.
-    if obituary.contains("memory allocation of") {
-        let text =
-            format!("the worker ran out of memory ([workers] memory_limit_mb = {limit_mb}): {obituary}");
-        let fault = Fault::new(FaultKind::LimitExceeded, text);
-        return culprit.map_or(fault.clone(), |operation| fault.blamed_on(operation));
+pub(super) fn death_fault(death: &Death, limit_mb: u64, culprit: Option<&str>) -> Fault {
+    match (death.way, culprit) {
+        (Way::OutOfMemory, culprit) => {
+            let text =
+                format!("the worker ran out of memory ([workers] memory_limit_mb = {limit_mb}): {death}");
+            let fault = Fault::new(FaultKind::LimitExceeded, text);
+            culprit.map_or(fault.clone(), |operation| fault.blamed_on(operation))
+        }
+        (Way::PluginLate, Some(operation)) => {
+            ended_by(operation, FaultKind::PluginTimedOut, death).retried(Retry::Never)
+        }
+        (Way::Aborted | Way::Signal(_) | Way::Exit(_) | Way::Killed | Way::Unknown, Some(operation)) => {
+            ended_by(operation, FaultKind::PluginTrapped, death).retried(Retry::Worker)
+        }
+        (_, None) => {
+            let text = format!("the worker died ({death})");
+            Fault::new(FaultKind::OperationFailed, text).retried(Retry::Worker)
+        }
     }
-    let Some(operation) = culprit else {
-        let fault = Fault::new(FaultKind::OperationFailed, format!("the worker died ({obituary})"));
-        return fault.retried(Retry::Worker);
-    };
-    // What a worker says of itself when a plugin's time is over.
-    let late = obituary.contains(LATE);
-    let kind = if late { FaultKind::PluginTimedOut } else { FaultKind::PluginTrapped };
-    let text = format!("the plugin of `{operation}` ended its worker ({obituary})");
-    let retry = if late { Retry::Never } else { Retry::Worker };
-    Fault::new(kind, text).blamed_on(operation).retried(retry)
+}
+
+fn ended_by(operation: &str, kind: FaultKind, death: &Death) -> Fault {
+    let text = format!("the plugin of `{operation}` ended its worker ({death})");
+    Fault::new(kind, text).blamed_on(operation)
 }
 
 /// Why a task's worker was killed.

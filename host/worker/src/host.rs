@@ -1,8 +1,9 @@
 //! What an operation can ask of its host while it runs in this worker: a log, progress, random numbers, its settings.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use imgserve_base::fault::{Fault, FaultKind, one_line};
@@ -26,7 +27,8 @@ const MAX_LINE: usize = 1000;
 /// The way back to the server, while a task runs.
 #[derive(Debug)]
 pub(super) struct Link {
-    stream: RefCell<UnixStream>,
+    /// Shared with the thread that may end the process, so that no frame is cut in two by its last one.
+    stream: Arc<Mutex<UnixStream>>,
     reported: Cell<Instant>,
     /// The most progress that was reported.
     done: Cell<f32>,
@@ -41,7 +43,7 @@ impl Link {
     pub(super) fn new(stream: UnixStream) -> Rc<Self> {
         let now = Instant::now();
         Rc::new(Self {
-            stream: RefCell::new(stream),
+            stream: Arc::new(Mutex::new(stream)),
             reported: Cell::new(now),
             done: Cell::new(0.0),
             looked: Cell::new(now),
@@ -65,7 +67,16 @@ impl Link {
     /// Says something before the task is done.
     pub(super) fn say(&self, reply: &Reply) {
         // A server that is gone is noticed by the watching thread.
-        let _ = frame::say(&mut *self.stream.borrow_mut(), reply);
+        let _ = frame::say(&mut *lock(&self.stream), reply);
+    }
+
+    /// What says, from another thread, that the plugin being called is late and the process is about to end.
+    pub(super) fn last_word(&self) -> impl Fn() + Send + use<> {
+        let stream = Arc::clone(&self.stream);
+        move || {
+            // Where it cannot be said, the end itself tells enough to go on.
+            let _ = frame::say(&mut *lock(&stream), &Reply::Late);
+        }
     }
 
     /// Says how much is done, unless that was said a moment ago. It never goes back, as tasks that take turns would have
@@ -83,7 +94,7 @@ impl Link {
     pub(super) fn cancelled(&self) -> bool {
         if !self.cancelled.get() && self.looked.get().elapsed() >= LOOK_INTERVAL {
             self.looked.set(Instant::now());
-            let stream = self.stream.borrow();
+            let stream = lock(&self.stream);
             let mut fds = [PollFd::new(&*stream, PollFlags::IN)];
             let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
             self.cancelled.set(poll(&mut fds, Some(&at_once)).is_ok_and(|ready| ready > 0));
@@ -101,6 +112,10 @@ impl Link {
             false => Ok(()),
         }
     }
+}
+
+fn lock(stream: &Mutex<UnixStream>) -> MutexGuard<'_, UnixStream> {
+    stream.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Which part of a request's progress is whose.

@@ -4,7 +4,8 @@
 //! # Layout
 //! - `protocol`: what the two sides say to each other; `payload`, `frame`, `inbox`: how it crosses
 //! - server's side: `pool` (supervises the children), `queue` (who goes next), `budget` (whether it fits memory),
-//!   `assignment` (one request of a worker), `child` (one process), `wire` (the socket to it)
+//!   `assignment` (one request of a worker), `child` (one worker), `process` (its process), `death` (how that ended),
+//!   `wire` (the socket to it)
 //! - worker's side: `serve` (its loop), `task` (planning), `run` (one source for several tasks), `chain` (one task's
 //!   operations), `stage` (one of them), `host` (what that can ask for), `sink`, `placeholder`, `sandbox` (how it limits
 //!   itself)
@@ -16,6 +17,7 @@ mod budget;
 mod chain;
 mod child;
 mod compile;
+mod death;
 mod frame;
 mod host;
 mod inbox;
@@ -23,6 +25,7 @@ mod payload;
 mod placeholder;
 pub mod plugin;
 mod pool;
+mod process;
 mod protocol;
 mod queue;
 mod run;

@@ -19,6 +19,7 @@ use super::payload::Payload;
 use super::protocol::{Loaded, Made, Placeholder, Prepared, Registered, Reply, Request, Setup, Task};
 use super::queue::{Queue, Role};
 use super::sandbox;
+use super::wire::Blame;
 use crate::plugin::{Artifact, Usage};
 
 /// How long to wait before a worker that cannot be started is tried again.
@@ -367,12 +368,12 @@ async fn supervise(shared: Arc<Shared>, slot: Slot, mut ready: Option<Child>) {
         shared.stats.restarts.fetch_add(1, Ordering::Relaxed);
         match end {
             End::Idle(assignment) => {
-                tracing::warn!("idle worker ended ({}); replacing it", child.obituary().await);
+                tracing::warn!("idle worker ended ({}); replacing it", child.death(false).await);
                 again = assignment;
             }
-            End::Task(assignment, culprit) => {
+            End::Task(assignment, Blame { culprit, late }) => {
                 let limit_mb = shared.config.workers.memory_limit_mb;
-                let fault = death_fault(&child.obituary().await, limit_mb, culprit.as_deref());
+                let fault = death_fault(&child.death(late).await, limit_mb, culprit.as_deref());
                 tracing::warn!(worker = pid, "{fault}; replacing it");
                 let _ = assignment.outcome.send(Err(fault));
             }

@@ -157,6 +157,8 @@ pub(crate) enum Reply {
     Calls(String),
     /// It has returned. More replies follow.
     Returned,
+    /// It was not done in time, and its code can only be ended with the worker, which ends itself. Nothing follows.
+    Late,
     /// The run is over. Payload: the results, one after the other.
     Done {
         /// What became of each task.

@@ -93,7 +93,8 @@ fn die_with_the_server(stream: UnixStream) -> io::Result<()> {
 }
 
 pub(super) fn load(setup: Setup, link: Rc<Link>) -> Result<(Worker, Vec<Loaded>), Fault> {
-    let deadline = Deadline::start().map_err(|error| Fault::of(FaultKind::OperationFailed, &error))?;
+    let deadline =
+        Deadline::start(link.last_word()).map_err(|error| Fault::of(FaultKind::OperationFailed, &error))?;
     let deadline = Rc::new(deadline);
     let mut loader = Loader::new(&deadline, setup.limits.max_source_frames);
     let (mut operations, mut missing, mut loaded) = (HashMap::new(), HashMap::new(), Vec::new());

@@ -24,6 +24,28 @@ pub(super) enum Event {
     Progress(f32),
     /// Which operation's plugin is being called; none when it has returned.
     Calls(Option<String>),
+    /// The plugin that is being called was not done in time; the worker ends itself.
+    Late,
+}
+
+/// What a worker's end would be laid to, by what it has said.
+#[derive(Debug, Default)]
+pub(super) struct Blame {
+    /// The operation whose plugin is being called.
+    pub(super) culprit: Option<String>,
+    /// Whether that was not done in time.
+    pub(super) late: bool,
+}
+
+impl Blame {
+    /// Takes note of what is said.
+    pub(super) fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Calls(operation) => self.culprit.clone_from(operation),
+            Event::Late => self.late = true,
+            Event::Progress(_) => {}
+        }
+    }
 }
 
 /// The worker is gone.
@@ -90,6 +112,7 @@ async fn answer(
             (Reply::Progress(done), _) => hear(Event::Progress(done)),
             (Reply::Calls(operation), _) => hear(Event::Calls(Some(operation))),
             (Reply::Returned, _) => hear(Event::Calls(None)),
+            (Reply::Late, _) => hear(Event::Late),
             (Reply::Log { operation, level, text }, _) => log_plugin(&operation, level, &text),
             answer => return Ok(answer),
         }

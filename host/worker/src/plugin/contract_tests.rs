@@ -32,7 +32,7 @@ struct Builds {
 impl Builds {
     fn of(name: &str, builtin: &'static Table) -> Self {
         let cache = tempfile::tempdir().unwrap();
-        let deadline = Rc::new(Deadline::start().unwrap());
+        let deadline = Rc::new(Deadline::start(|| {}).unwrap());
         let mut loader = Loader::new(&deadline, 100);
         let builtin = TablePlugin::new(abi::Plugin::new(builtin).unwrap(), None, &deadline);
         let mut all: Vec<(&'static str, Box<dyn Plugin>)> = vec![("builtin", Box::new(builtin))];

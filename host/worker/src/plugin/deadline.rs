@@ -6,12 +6,9 @@ use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How a worker's last words begin when a plugin's time was over.
-pub const LATE: &str = "not done after";
-
 /// What is done when the time is over.
 #[derive(Clone)]
-pub(super) enum Expiry {
+pub(crate) enum Expiry {
     /// Interrupts a guest.
     Interrupt(Arc<dyn Fn() + Send + Sync>),
     /// Ends this process: native code cannot be interrupted.
@@ -30,6 +27,13 @@ pub struct Deadline {
 pub struct Limit {
     pub time: Duration,
     pub key: &'static str,
+}
+
+/// What is said when it is over.
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "not done after {} ms ({})", self.time.as_millis(), self.key)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -53,18 +57,18 @@ impl std::fmt::Debug for Watched {
 
 /// A call under way; dropped, it is watched no more.
 #[derive(Debug)]
-pub(super) struct Armed<'a>(&'a Shared);
+pub(crate) struct Armed<'a>(&'a Shared);
 
 impl Deadline {
-    /// Starts the thread that watches.
+    /// Starts the thread that watches. `last_word` is called before it ends the process, for whoever waits for that.
     ///
     /// # Errors
     /// What the system refused.
-    pub fn start() -> std::io::Result<Self> {
+    pub fn start(last_word: impl Fn() + Send + 'static) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let watch = {
             let shared = Arc::clone(&shared);
-            move || shared.watch()
+            move || shared.watch(&last_word)
         };
         std::thread::Builder::new().name("deadline".to_owned()).stack_size(128 << 10).spawn(watch)?;
         Ok(Self { shared, task_ends: Cell::new(None) })
@@ -84,7 +88,7 @@ impl Deadline {
     }
 
     /// Watches a call until the returned value is dropped.
-    pub(super) fn arm(&self, limit: Limit, expiry: Expiry) -> Armed<'_> {
+    pub(crate) fn arm(&self, limit: Limit, expiry: Expiry) -> Armed<'_> {
         let at = Instant::now() + limit.time;
         let mut watched = self.shared.lock();
         watched.call = Some((at, limit, expiry));
@@ -107,14 +111,14 @@ impl Shared {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn watch(&self) {
+    fn watch(&self, last_word: &dyn Fn()) {
         let mut watched = self.lock();
         loop {
             let now = Instant::now();
             watched = match &watched.call {
                 // The lock is held while it is interrupted, so that the blow cannot hit the next call.
                 Some((at, limit, expiry)) if *at <= now => {
-                    expiry.act(*limit);
+                    expiry.act(*limit, last_word);
                     watched.call = None;
                     watched
                 }
@@ -133,12 +137,13 @@ impl Shared {
 }
 
 impl Expiry {
-    fn act(&self, limit: Limit) {
+    fn act(&self, limit: Limit, last_word: &dyn Fn()) {
         match self {
             Self::Interrupt(interrupt) => interrupt(),
             Self::EndProcess => {
-                // The last line is what the server tells of a worker's end.
-                eprintln!("{LATE} {} ms ({})", limit.time.as_millis(), limit.key);
+                eprintln!("{limit}");
+                last_word();
+                // Not `exit`: its handlers would wait for locks that the late code holds.
                 std::process::abort();
             }
         }
@@ -166,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_late_call_is_interrupted_in_time_and_an_ended_one_never() {
-        let (watched, clock) = (Deadline::start().unwrap(), Deadline::start().unwrap());
+        let (watched, clock) = (Deadline::start(|| {}).unwrap(), Deadline::start(|| {}).unwrap());
         let (expiry, ended) = interrupting();
         drop(watched.arm(limit(10), expiry));
         let (expiry, late) = interrupting();
@@ -180,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_call_gets_no_more_than_its_task_has_left() {
-        let deadline = Deadline::start().unwrap();
+        let deadline = Deadline::start(|| {}).unwrap();
         let own = Duration::from_secs(5);
         assert_eq!(deadline.limit(own), Limit { time: own, key: "time_limit_ms" });
         deadline.begin_task(Duration::from_secs(1));
@@ -190,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_shorter_limit_after_a_longer_one_is_kept() {
-        let deadline = Deadline::start().unwrap();
+        let deadline = Deadline::start(|| {}).unwrap();
         let (expiry, _long) = interrupting();
         drop(deadline.arm(limit(3_600_000), expiry));
         let (expiry, short) = interrupting();

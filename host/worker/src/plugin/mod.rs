@@ -27,7 +27,9 @@ use serde::{Deserialize, Serialize};
 
 pub use artifact::{Artifact, hex, prepare, prune};
 pub use component::ComponentError;
-pub use deadline::{Deadline, LATE};
+pub use deadline::Deadline;
+#[cfg(test)]
+pub(crate) use deadline::{Expiry, Limit};
 pub use wasm::GUESTS;
 
 /// The code behind an operation, ready to be called.
@@ -106,7 +108,7 @@ pub enum CallError {
         text: Option<String>,
     },
     /// It was not done in time.
-    #[error("not done after {} ms ({})", .0.time.as_millis(), .0.key)]
+    #[error("{0}")]
     TimedOut(deadline::Limit),
     /// It answered what the contract does not allow.
     #[error("broke the contract: {0}")]
