@@ -5,9 +5,9 @@ use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_sdk::abi::{Product, RunInput};
 use imgserve_sdk::{Image, ImageRef, InputKind, Window};
 
+use super::fault::no_steps;
 use super::sink::{Sink, SinkError};
 use super::stage::Stage;
-use super::task::no_steps;
 use crate::plugin::{Results, Usage};
 
 /// A task's operations, planned, and where their results go.

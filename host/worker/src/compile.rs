@@ -4,17 +4,16 @@
 //! They speak JSON: an [`Order`] on stdin, a [`Word`] a line on stdout.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use imgserve_base::fault::{Fault, FaultKind, chain};
-use imgserve_config::{Operation, PluginKind};
+use imgserve_config::{Operation, PluginKind, Plugins};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 
-use super::pool::PoolConfig;
 use super::protocol::Registered;
 use crate::plugin::{self, Artifact};
 
@@ -45,20 +44,30 @@ enum Word {
 ///
 /// # Errors
 /// The fault that names the operation whose plugin cannot be had.
-pub(super) async fn compile(config: &PoolConfig) -> Result<Vec<Registered>, Fault> {
+pub(super) async fn compile(
+    program: &Path,
+    operations: &[(String, Operation)],
+    cache_dir: &Path,
+    plugins: &Plugins,
+) -> Result<Vec<Registered>, Fault> {
     let registered = |(name, settings): &(String, Operation), artifact| Registered {
         name: name.clone(),
         settings: settings.clone(),
         artifact,
     };
     let (of_files, builtin): (Vec<_>, Vec<_>) =
-        config.operations.iter().cloned().partition(|(_, settings)| settings.kind != PluginKind::Builtin);
+        operations.iter().cloned().partition(|(_, settings)| settings.kind != PluginKind::Builtin);
     let mut ready: Vec<_> = builtin.iter().map(|operation| registered(operation, None)).collect();
     if of_files.is_empty() {
         return Ok(ready);
     }
-    let mut process = Process::start(config, &of_files).await?;
-    for operation in &of_files {
+    let order = Order {
+        operations: of_files,
+        cache_dir: cache_dir.to_owned(),
+        memory_limit: plugins.compile_memory_mb << 20,
+    };
+    let mut process = Process::start(program, &order, plugins).await?;
+    for operation in &order.operations {
         ready.push(registered(operation, process.next(&operation.0).await?));
     }
     Ok(ready)
@@ -76,15 +85,10 @@ struct Process {
 }
 
 impl Process {
-    async fn start(config: &PoolConfig, operations: &[(String, Operation)]) -> Result<Self, Fault> {
+    async fn start(program: &Path, order: &Order, plugins: &Plugins) -> Result<Self, Fault> {
         let failed =
             |error: io::Error| fault(format!("cannot start the process that compiles plugins: {error}"));
-        let order = Order {
-            operations: operations.to_vec(),
-            cache_dir: config.cache_dir.clone(),
-            memory_limit: config.plugins.compile_memory_mb << 20,
-        };
-        let mut child = tokio::process::Command::new(&config.program)
+        let mut child = tokio::process::Command::new(program)
             .arg("compile")
             .env_clear()
             .process_group(0)
@@ -94,12 +98,12 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .map_err(failed)?;
-        let order = serde_json::to_vec(&order).expect("an order has only JSON types");
+        let order = serde_json::to_vec(order).expect("an order has only JSON types");
         let mut stdin = child.stdin.take().expect("stdin is a pipe");
         stdin.write_all(&order).await.map_err(failed)?;
         drop(stdin);
         let words = tokio::io::BufReader::new(child.stdout.take().expect("stdout is a pipe")).lines();
-        Ok(Self { child, words, timeout: Duration::from_secs(config.plugins.compile_timeout_s) })
+        Ok(Self { child, words, timeout: Duration::from_secs(plugins.compile_timeout_s) })
     }
 
     /// What became of the plugin behind the operation of this name.

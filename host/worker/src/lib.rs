@@ -7,8 +7,8 @@
 //!   `assignment` (one request of a worker), `child` (one worker), `process` (its process), `death` (how that ended),
 //!   `wire` (the socket to it)
 //! - worker's side: `serve` (its loop), `task` (planning), `run` (one source for several tasks), `chain` (one task's
-//!   operations), `stage` (one of them), `host` (what that can ask for), `sink`, `placeholder`, `sandbox` (how it limits
-//!   itself)
+//!   operations), `stage` (one of them), `host` (what that can ask for), `sink`, `placeholder`, `fault` (what else goes
+//!   wrong), `sandbox` (how it limits itself)
 //! - `compile`: plugin files made ready to load, in a process of its own; both sides
 //! - [`plugin`]: the code behind an operation, and the three loaders; loaded in workers alone
 
@@ -18,6 +18,7 @@ mod chain;
 mod child;
 mod compile;
 mod death;
+mod fault;
 mod frame;
 mod host;
 mod inbox;

@@ -7,8 +7,8 @@ use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_codec::{EncodeOptions, Encoder};
 use imgserve_sdk::{Image, PixelFormat};
 
+use super::fault::codec_fault;
 use super::protocol::Placeholder;
-use super::task::codec_fault;
 
 /// Height of the letters in pixels, as in 0.2.
 const TEXT_SIZE: f32 = 16.0;

@@ -117,7 +117,8 @@ impl Pool {
     /// # Errors
     /// The fault for which it could not.
     pub async fn start(config: PoolConfig, budget: Arc<Budget>, stats: Arc<Stats>) -> Result<Self, Fault> {
-        let operations = compile::compile(&config).await?;
+        let operations =
+            compile::compile(&config.program, &config.operations, &config.cache_dir, &config.plugins).await?;
         let cores = sandbox::cores();
         let count = match config.workers.count {
             0 => std::thread::available_parallelism().map_or(1, usize::from),

@@ -6,10 +6,11 @@ use imgserve_codec::{self as codec, DecodedFrame, Decoder};
 use imgserve_sdk::{DecodeHint, Plan};
 
 use super::chain::{Chain, Done, Held};
+use super::fault::{caught, codec_fault, ends_early};
 use super::host::{Link, Share};
 use super::protocol::{RESULTS_TOGETHER, Task};
 use super::sink::Sink;
-use super::task::{Source, Worker, caught, codec_fault, ends_early};
+use super::task::{Source, Worker};
 
 /// What became of the tasks of a run.
 #[derive(Debug)]

@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::Value;
 
 use super::chain::Done;
+use super::fault::caught;
 use super::frame;
 use super::host::{Link, Share, StepHost};
 use super::inbox::Inbox;
@@ -23,7 +24,7 @@ use super::protocol::{Loaded, Made, Registered, Reply, Request, Setup};
 use super::run::Ran;
 use super::sandbox;
 use super::stage::Operation;
-use super::task::{Source, Worker, caught};
+use super::task::{Source, Worker};
 use crate::plugin::{self, Deadline, Loader};
 
 /// The hidden command `worker`: serves tasks on stdin, which must be a Unix socket.

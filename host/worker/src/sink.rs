@@ -7,8 +7,8 @@ use imgserve_config::Profile;
 use imgserve_sdk::ImageRef;
 use imgserve_sdk::abi::Product;
 
+use super::fault::codec_fault;
 use super::protocol::Task;
-use super::task::codec_fault;
 
 /// The result in the making.
 pub(super) struct Sink<'a> {

@@ -3,17 +3,17 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::format::Format;
-use imgserve_codec::{self as codec, CodecError, Probe};
+use imgserve_codec::{self as codec, Probe};
 use imgserve_config::{Codec, Damaged, Limits, Profile};
 use imgserve_sdk::{DecodeHint, Host, InputKind, PixelFormat, SourceHeader};
 use serde_json::{Map, Value};
 
+use super::fault::{codec_fault, ends_early, no_steps};
 use super::host::{Link, Share, StepHost};
 use super::placeholder;
 use super::protocol::{Placeholder, Prepared, Task};
@@ -264,14 +264,6 @@ fn decode_hint(hint: DecodeHint, profile: Profile) -> DecodeHint {
     }
 }
 
-pub(super) fn ends_early() -> Fault {
-    Fault::new(FaultKind::UnreadableSource, "the source ends before its dimensions")
-}
-
-pub(super) fn no_steps() -> Fault {
-    Fault::new(FaultKind::OperationFailed, "a task without operations")
-}
-
 fn foreign(extension: &str, bytes: &[u8]) -> SourceHeader {
     SourceHeader {
         format: extension.to_ascii_lowercase(),
@@ -285,25 +277,6 @@ fn foreign(extension: &str, bytes: &[u8]) -> SourceHeader {
 
 fn args_json(args: &Map<String, Value>) -> Vec<u8> {
     serde_json::to_vec(args).expect("a JSON object can be written")
-}
-
-pub(super) fn codec_fault(error: CodecError) -> Fault {
-    let kind = match &error {
-        CodecError::InvalidSvg(_) => FaultKind::InvalidSvg,
-        CodecError::Limit { .. } => FaultKind::LimitExceeded,
-        CodecError::Encode { .. } => FaultKind::OperationFailed,
-        _ => FaultKind::UnreadableSource,
-    };
-    Fault::of(kind, &error)
-}
-
-/// A decoder or encoder that panics on a hostile image costs its task, not the worker.
-pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
-        Err(Fault::new(FaultKind::OperationFailed, format!("panicked: {text}")))
-    })
 }
 
 #[cfg(test)]

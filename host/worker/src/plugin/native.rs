@@ -5,7 +5,8 @@
 use imgserve_sdk::abi::{self, Entry};
 use libloading::Library;
 
-use super::{Artifact, LoadError};
+use super::artifact::Artifact;
+use super::load_error::LoadError;
 
 /// Opens the library and checks its table: magic, version, size.
 pub(super) fn load(artifact: &Artifact) -> Result<abi::Plugin, LoadError> {

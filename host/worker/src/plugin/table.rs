@@ -7,8 +7,8 @@ use std::time::Duration;
 use imgserve_sdk::abi::{self, Product, RunInput};
 use imgserve_sdk::{Description, Host, Plan, SourceHeader, Window};
 
+use super::call::{CallError, Plugin, Results};
 use super::deadline::{Deadline, Expiry};
-use super::{CallError, Plugin, Results};
 
 /// A plugin behind a table.
 #[derive(Debug)]

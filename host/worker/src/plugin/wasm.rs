@@ -19,8 +19,8 @@ use imgserve_sdk::{Description, Host, ImageRef, Plan, SourceHeader, Window};
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower, WasmList};
 use wasmtime::{Store, Trap};
 
+use super::call::{CallError, Plugin, Results, Usage};
 use super::deadline::{Deadline, Expiry, Limit};
-use super::{CallError, Plugin, Results, Usage};
 use state::{Denied, State};
 
 pub use engine::GUESTS;

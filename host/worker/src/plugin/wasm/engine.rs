@@ -9,9 +9,10 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAll
 
 use super::WasmPlugin;
 use super::state::{self, State};
+use crate::plugin::artifact::Artifact;
 use crate::plugin::component::{ComponentError, VERSIONS};
 use crate::plugin::deadline::{Deadline, Expiry};
-use crate::plugin::{Artifact, LoadError};
+use crate::plugin::load_error::LoadError;
 
 /// Guests alive at once: in a chain of operations one holds the pixels that the next one is given.
 pub const GUESTS: u32 = 2;

@@ -7,8 +7,6 @@ use imgserve_sdk as sdk;
 use wasmtime::Store;
 use wasmtime::component::{ComponentType, Lift, Lower, WasmList, WasmStr};
 
-use super::state::State;
-
 /// Longest text of an error, in bytes.
 const MAX_TEXT: usize = 1000;
 
@@ -294,7 +292,7 @@ pub(super) struct Error {
 
 impl Error {
     /// The error, its texts read where they lie and cut to a line of a sensible length; or what is wrong with them.
-    pub(super) fn into_sdk(self, store: &Store<State>) -> Result<sdk::Error, String> {
+    pub(super) fn into_sdk<T: 'static>(self, store: &Store<T>) -> Result<sdk::Error, String> {
         let kind = match self.kind {
             ErrorKind::MissingArgument => sdk::ErrorKind::MissingArgument,
             ErrorKind::WrongType => sdk::ErrorKind::WrongType,

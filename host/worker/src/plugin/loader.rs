@@ -1,0 +1,58 @@
+//! From an operation's settings to its plugin, by kind: the one place that knows all three loaders.
+
+use std::rc::Rc;
+
+use imgserve_config::{Operation, PluginKind};
+
+use super::artifact::Artifact;
+use super::call::Plugin;
+use super::deadline::Deadline;
+use super::load_error::LoadError;
+use super::{builtin, native, table, wasm};
+
+/// What loads plugins in one process: the engine behind the sandboxed ones, and the clock behind all of them.
+#[derive(Debug)]
+pub struct Loader {
+    deadline: Rc<Deadline>,
+    engine: Option<wasm::Engine>,
+    max_frames: u32,
+}
+
+impl Loader {
+    /// A loader of plugins that give at most `max_frames` frames; nothing is set up before it is needed.
+    pub fn new(deadline: &Rc<Deadline>, max_frames: u32) -> Self {
+        Self { deadline: Rc::clone(deadline), engine: None, max_frames }
+    }
+
+    /// Loads the plugin behind an operation; `artifact` is what [`prepare`](super::prepare) made of its file.
+    ///
+    /// # Errors
+    /// [`LoadError`] when there is none or it does not check out.
+    pub fn load(
+        &mut self,
+        operation: &Operation,
+        artifact: Option<&Artifact>,
+    ) -> Result<Box<dyn Plugin>, LoadError> {
+        let limit = operation.time_limit();
+        match (operation.kind, artifact) {
+            (PluginKind::Native, Some(artifact)) => {
+                Ok(Box::new(table::TablePlugin::new(native::load(artifact)?, limit, &self.deadline)))
+            }
+            (PluginKind::Wasm, Some(artifact)) => {
+                let engine = match &mut self.engine {
+                    Some(engine) => engine,
+                    None => self.engine.insert(wasm::Engine::for_calls(&self.deadline)?),
+                };
+                Ok(Box::new(engine.load(artifact, operation, self.max_frames)?))
+            }
+            (PluginKind::Builtin, _) => {
+                let plugin = builtin::load(&operation.plugin)?;
+                Ok(Box::new(table::TablePlugin::new(plugin, limit, &self.deadline)))
+            }
+            (PluginKind::Native | PluginKind::Wasm, None) => Err(LoadError::Compiled {
+                path: operation.path.clone().unwrap_or_default(),
+                text: "it was not prepared".to_owned(),
+            }),
+        }
+    }
+}
