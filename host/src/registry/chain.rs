@@ -8,7 +8,9 @@ use imgserve_sdk::{Description, Frames, InputKind, OutputKind, PixelFormat};
 use imgserve_worker::Step;
 use serde_json::{Map, Value, json};
 
-use super::{HOST_ARGUMENTS, Operation, Registry, writable};
+use super::host_arguments::{HOST_ARGUMENTS, writable};
+use super::operation::Operation;
+use super::table::Registry;
 
 /// Most steps of a pipeline, those of pipelines in it included.
 const MAX_STEPS: usize = 16;

@@ -8,7 +8,7 @@ use imgserve_sdk::{Description, InputKind, OutputKind};
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 
-use super::HOST_ARGUMENTS;
+use super::host_arguments::{HOST_ARGUMENTS, writable};
 
 /// Most values of the arguments' schema, each counted as often as it is referred to.
 const MAX_PARTS: usize = 2000;
@@ -47,6 +47,14 @@ fn values(value: &Value) -> usize {
     }
 }
 
+/// Whether a server can work with what a plugin says of itself.
+///
+/// # Errors
+/// A text that says what is wrong with it.
+pub(crate) fn check_description(description: &Description) -> Result<(), String> {
+    check(description).map(|_| ())
+}
+
 /// The arguments' schema of a description that is usable.
 ///
 /// # Errors
@@ -82,7 +90,7 @@ pub(super) fn check(description: &Description) -> Result<Arguments, String> {
     }
     match &description.output {
         OutputKind::Image { format } if !Format::from_name(format).is_some_and(Format::can_encode) => {
-            let known = super::writable().join(", ");
+            let known = writable().join(", ");
             return Err(format!("it gives {}, which is none of {known}", format.escape_debug()));
         }
         OutputKind::Encoded { media_type, extension } => {

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Number, Value, json};
 
-use super::Operation;
+use super::operation::Operation;
 
 /// Deepest chain of references and alternatives that is followed; a usable schema's is no deeper.
 const MAX_DEPTH: usize = 64;

@@ -1,0 +1,54 @@
+//! From the configuration and what the workers have loaded to the registry.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_config::{Config, PluginKind};
+use imgserve_worker::Loaded;
+
+use super::breaker::Breaker;
+use super::chain;
+use super::operation::Operation;
+use super::table::Registry;
+
+impl Registry {
+    /// The enabled operations of the configuration, described by what the workers have loaded.
+    ///
+    /// # Errors
+    /// A fault that names the operation whose schema or default arguments are not usable.
+    pub(crate) fn build(config: &Config, loaded: &[Loaded]) -> Result<Self, Fault> {
+        let mut operations = BTreeMap::new();
+        let plugins = &config.plugins;
+        for (name, settings) in config.operations.iter().filter(|(_, settings)| settings.enabled) {
+            let (description, artifact) = match loaded.iter().find(|loaded| loaded.name == *name) {
+                Some(Loaded { description, artifact, .. }) => (description.clone(), artifact.clone()),
+                None if settings.is_pipeline() => (chain::description(), None),
+                None => continue,
+            };
+            let pause = Duration::from_secs(plugins.breaker_pause_s);
+            // A builtin operation fails on hostile images, and is not to be refused to others for it.
+            let failures = if settings.kind == PluginKind::Builtin { 0 } else { plugins.breaker_failures };
+            let breaker = Breaker::new(failures, pause);
+            let mut operation = Operation::new(name, settings.clone(), description, artifact, breaker)?;
+            operation.profile = settings.profile.unwrap_or(config.codec.profile);
+            operations.insert(name.clone(), operation);
+        }
+        let registry = Self::new(operations);
+        for operation in registry.iter() {
+            registry.check_defaults(operation)?;
+        }
+        Ok(registry)
+    }
+
+    /// Whether the default arguments are usable, as far as they go.
+    fn check_defaults(&self, operation: &Operation) -> Result<(), Fault> {
+        match self.chain(operation, operation.default_args()) {
+            Err(fault) if fault.kind != FaultKind::MissingArgument => {
+                let text = format!("operation `{}`: default {}", operation.name, fault.text);
+                Err(Fault::new(FaultKind::OperationFailed, text))
+            }
+            _ => Ok(()),
+        }
+    }
+}

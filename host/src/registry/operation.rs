@@ -1,0 +1,173 @@
+//! One operation as requests see it: its settings, what its plugin says of itself, and the checks of its arguments.
+
+use std::mem;
+
+use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::format::Format;
+use imgserve_config::{self as config, Profile};
+use imgserve_sdk::{Description, InputKind};
+use imgserve_worker::plugin::Artifact;
+use jsonschema::ValidationError;
+use jsonschema::error::{TypeKind, ValidationErrorKind};
+use serde_json::{Map, Value};
+
+use super::breaker::Breaker;
+use super::described;
+use super::host_arguments::{HOST_ARGUMENTS, integer, quality};
+
+/// One operation.
+#[derive(Debug)]
+pub(crate) struct Operation {
+    /// Its name in the registry.
+    pub name: String,
+    /// Its section of the configuration.
+    pub settings: config::Operation,
+    /// Whether its work is for time or quality; `[codec]` says it where its section does not.
+    pub profile: Profile,
+    /// What its plugin says of itself.
+    pub description: Description,
+    /// Its plugin's file; none for a builtin one.
+    pub artifact: Option<Artifact>,
+    /// Whether it is refused for a while.
+    pub breaker: Breaker,
+    arguments: described::Arguments,
+}
+
+impl Operation {
+    /// An operation of this profile's default, whose settings and description are checked.
+    pub(super) fn new(
+        name: &str,
+        settings: config::Operation,
+        description: Description,
+        artifact: Option<Artifact>,
+        breaker: Breaker,
+    ) -> Result<Self, Fault> {
+        let refuse =
+            |text: String| Fault::new(FaultKind::OperationFailed, format!("operation `{name}`: {text}"));
+        let arguments = described::check(&description).map_err(refuse)?;
+        let (name, profile) = (name.to_owned(), Profile::default());
+        let operation = Self { name, settings, profile, description, artifact, breaker, arguments };
+        let defaults = &operation.settings.args;
+        if let Some(key) =
+            defaults.keys().find(|key| !operation.knows(key) && !HOST_ARGUMENTS.contains(&key.as_str()))
+        {
+            return Err(refuse(format!(
+                "default argument `{key}` is none of {}",
+                operation.argument_names().join(", ")
+            )));
+        }
+        let quality =
+            integer(defaults, "quality").and_then(|number| number.map(quality).transpose().map(|_| ()));
+        quality.map_err(|fault| refuse(format!("default {}", fault.text)))?;
+        Ok(operation)
+    }
+
+    /// Arguments of requests that do not say otherwise.
+    pub(crate) fn default_args(&self) -> Map<String, Value> {
+        self.settings.default_args(self.profile)
+    }
+
+    /// Whether its schema has this argument.
+    pub(crate) fn knows(&self, argument: &str) -> bool {
+        self.description.arguments["properties"].get(argument).is_some()
+    }
+
+    fn argument_names(&self) -> Vec<&str> {
+        let properties = self.description.arguments["properties"].as_object();
+        properties.map(|map| map.keys().map(String::as_str).collect()).unwrap_or_default()
+    }
+
+    /// The file name extensions of the sources it takes, lowercase.
+    pub(crate) fn source_extensions(&self) -> Vec<&str> {
+        match &self.description.input {
+            InputKind::Pixels { .. } => {
+                let readable = Format::ALL.iter().filter(|format| format.can_decode());
+                readable.flat_map(|format| format.extensions()).copied().collect()
+            }
+            InputKind::Encoded { formats } => formats
+                .iter()
+                .flat_map(|name| {
+                    Format::from_name(name).map_or_else(|| vec![name.as_str()], |f| f.extensions().to_vec())
+                })
+                .collect(),
+        }
+    }
+
+    /// Checks required arguments first, then types, as 0.2's codes 106 and 107 do. Ranges are for the plan.
+    ///
+    /// # Errors
+    /// [`FaultKind::MissingArgument`] or [`FaultKind::WrongType`], naming the argument.
+    pub(crate) fn check(&self, args: &Value) -> Result<(), Fault> {
+        if !self.arguments.can_check(args) {
+            let text = format!("`{}` does not take so many values in its arguments", self.name);
+            return Err(Fault::new(FaultKind::InvalidArgument, text));
+        }
+        let mut wrong_type = None;
+        for error in self.arguments.validator.iter_errors(args) {
+            match error.kind() {
+                ValidationErrorKind::Required { property } => {
+                    let name = property.as_str().unwrap_or_default();
+                    let text = format!("argument `{}` is missing", path(&error, name));
+                    return Err(Fault::new(FaultKind::MissingArgument, text));
+                }
+                _ if has_wrong_type(&error) => {
+                    wrong_type.get_or_insert_with(|| type_fault(&error));
+                }
+                _ => {}
+            }
+        }
+        match wrong_type.or_else(|| self.fractional_integer(args)) {
+            Some(fault) => Err(fault),
+            None => Ok(()),
+        }
+    }
+
+    /// JSON Schema takes 200.0 for an integer; 0.2 did not, and neither do the operations.
+    fn fractional_integer(&self, args: &Value) -> Option<Fault> {
+        let properties = self.description.arguments["properties"].as_object()?;
+        let (name, value) = args.as_object()?.iter().find(|(name, value)| {
+            value.is_f64() && properties.get(*name).is_some_and(|schema| schema["type"] == "integer")
+        })?;
+        // An integer too long for 64 bits is read as a float: it has the right type and an impossible value.
+        if value.as_f64().is_some_and(|number| number.abs() >= 1e18) {
+            return Some(Fault::new(
+                FaultKind::InvalidArgument,
+                format!("argument `{name}`: {value} is out of range"),
+            ));
+        }
+        Some(Fault::new(FaultKind::WrongType, format!("argument `{name}`: {value} is not an integer")))
+    }
+}
+
+fn path(error: &ValidationError<'_>, property: &str) -> String {
+    let parent = error.instance_path().to_string();
+    let parent = parent.trim_start_matches('/').replace('/', ".");
+    if parent.is_empty() { property.to_owned() } else { format!("{parent}.{property}") }
+}
+
+/// Whether a value is of another JSON type than the schema allows, rather than of the right type and impossible. The
+/// schema of an enum has one branch for each of its names.
+fn has_wrong_type(error: &ValidationError<'_>) -> bool {
+    let other_type =
+        |expected: &Value| mem::discriminant(expected) != mem::discriminant(error.instance().as_ref());
+    match error.kind() {
+        ValidationErrorKind::Type { .. } => true,
+        ValidationErrorKind::Constant { expected_value } => other_type(expected_value),
+        ValidationErrorKind::Enum { options } => {
+            options.as_array().is_some_and(|all| all.iter().all(other_type))
+        }
+        ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::AnyOf { context } => {
+            context.iter().all(|branch| branch.iter().any(has_wrong_type))
+        }
+        _ => false,
+    }
+}
+
+fn type_fault(error: &ValidationError<'_>) -> Fault {
+    let name = error.instance_path().to_string().trim_start_matches('/').replace('/', ".");
+    let wanted = match error.kind() {
+        ValidationErrorKind::Type { kind: TypeKind::Single(kind) } => format!("of type {kind}"),
+        _ => "of a type that the schema of this argument has".to_owned(),
+    };
+    Fault::new(FaultKind::WrongType, format!("argument `{name}`: {} is not {wanted}", error.instance()))
+}
