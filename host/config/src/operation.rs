@@ -11,8 +11,6 @@ use super::{ConfigError, LARGEST, Profile, Workers, value_error};
 /// The builtin plugin that is a chain of other operations.
 pub const PIPELINE: &str = "pipeline";
 
-/// The builtin plugin that scales pixels.
-const RESIZE: &str = "resize";
 /// MiB of the largest memory of 32-bit WebAssembly.
 const MAX_MEMORY_MB: u64 = 4096;
 /// MiB that a wasm plugin may take when its section does not say.
@@ -108,16 +106,6 @@ impl Operation {
     /// Whether it is a chain of other operations.
     pub fn is_pipeline(&self) -> bool {
         self.kind == PluginKind::Builtin && self.plugin == PIPELINE
-    }
-
-    /// Arguments of requests that do not say otherwise, where the work is of this profile.
-    pub fn default_args(&self, profile: Profile) -> Map<String, Value> {
-        let mut args = Map::new();
-        if profile == Profile::Best && self.kind == PluginKind::Builtin && self.plugin == RESIZE {
-            args.insert("linear".to_owned(), Value::Bool(true));
-        }
-        args.extend(self.args.clone());
-        args
     }
 
     /// MiB of memory that its sandbox may take.

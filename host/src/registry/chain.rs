@@ -110,7 +110,7 @@ impl Registry {
         }
         // A pipeline's profile is its steps', unless their own sections say otherwise.
         let profile = operation.settings.profile.unwrap_or(profile);
-        let mut args = split(operation.settings.default_args(profile)).1;
+        let mut args = split(operation.default_args_for(profile)).1;
         args.extend(given.clone());
         self.add(chain, operation, profile, args, &format!("{at}args."))
     }

@@ -4,7 +4,7 @@ use std::mem;
 
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::format::Format;
-use imgserve_config::{self as config, Profile};
+use imgserve_config::{self as config, PluginKind, Profile};
 use imgserve_sdk::{Description, InputKind};
 use imgserve_worker::plugin::Artifact;
 use jsonschema::ValidationError;
@@ -14,6 +14,9 @@ use serde_json::{Map, Value};
 use super::breaker::Breaker;
 use super::described;
 use super::host_arguments::{HOST_ARGUMENTS, integer, quality};
+
+/// The argument of an operation that can average pixels in linear light, which is what quality wants.
+const LINEAR: &str = "linear";
 
 /// One operation.
 #[derive(Debug)]
@@ -64,7 +67,24 @@ impl Operation {
 
     /// Arguments of requests that do not say otherwise.
     pub(crate) fn default_args(&self) -> Map<String, Value> {
-        self.settings.default_args(self.profile)
+        self.default_args_for(self.profile)
+    }
+
+    /// The same where the work is of this profile, which for a pipeline's step is the pipeline's.
+    pub(super) fn default_args_for(&self, profile: Profile) -> Map<String, Value> {
+        let mut args = Map::new();
+        if profile == Profile::Best && self.can_be_linear() {
+            args.insert(LINEAR.to_owned(), Value::Bool(true));
+        }
+        args.extend(self.settings.args.clone());
+        args
+    }
+
+    /// Whether it can average in linear light. What an argument of that name is to a third party's plugin is its own
+    /// business.
+    fn can_be_linear(&self) -> bool {
+        self.settings.kind == PluginKind::Builtin
+            && self.description.arguments["properties"][LINEAR]["type"] == "boolean"
     }
 
     /// Whether its schema has this argument.
@@ -170,4 +190,47 @@ fn type_fault(error: &ValidationError<'_>) -> Fault {
         _ => "of a type that the schema of this argument has".to_owned(),
     };
     Fault::new(FaultKind::WrongType, format!("argument `{name}`: {} is not {wanted}", error.instance()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use imgserve_sdk::Operation as _;
+    use serde_json::json;
+
+    use super::*;
+
+    fn operation(kind: PluginKind, args: &Value, description: Description) -> Operation {
+        let settings = config::Operation {
+            args: args.as_object().unwrap().clone(),
+            ..config::Operation::of_file(kind, "".into())
+        };
+        Operation::new("test", settings, description, None, Breaker::new(0, Duration::ZERO)).unwrap()
+    }
+
+    #[test]
+    fn quality_is_linear_where_a_builtin_operation_can_be_and_its_section_does_not_say() {
+        let (resize, rasterize) =
+            (imgserve_resize::Resize::describe, imgserve_rasterize::Rasterize::describe);
+        let (builtin, wasm) = (PluginKind::Builtin, PluginKind::Wasm);
+        for (operation, fast, best) in [
+            (operation(builtin, &json!({}), resize()), json!({}), json!({ "linear": true })),
+            (
+                operation(builtin, &json!({ "width": 7 }), resize()),
+                json!({ "width": 7 }),
+                json!({ "width": 7, "linear": true }),
+            ),
+            (
+                operation(builtin, &json!({ "linear": false }), resize()),
+                json!({ "linear": false }),
+                json!({ "linear": false }),
+            ),
+            (operation(builtin, &json!({}), rasterize()), json!({}), json!({})),
+            (operation(wasm, &json!({}), resize()), json!({}), json!({})),
+        ] {
+            assert_eq!(Value::Object(operation.default_args_for(Profile::Fast)), fast, "{operation:?}");
+            assert_eq!(Value::Object(operation.default_args_for(Profile::Best)), best, "{operation:?}");
+        }
+    }
 }
