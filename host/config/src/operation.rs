@@ -1,5 +1,6 @@
 //! `[operations.NAME]`: which plugin is behind an operation, and within which bounds it runs.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -82,6 +83,21 @@ impl PluginKind {
             Self::Native => "native",
             Self::Wasm => "wasm",
         }
+    }
+
+    /// The file name extension of such a plugin's file; none for a builtin one, which has no file.
+    pub fn extension(self) -> Option<&'static str> {
+        match self {
+            Self::Builtin => None,
+            Self::Native => Some(std::env::consts::DLL_EXTENSION),
+            Self::Wasm => Some("wasm"),
+        }
+    }
+
+    /// The kind of the plugin in this file: a shared library if it is named like one, else WebAssembly.
+    pub fn of_file(path: &Path) -> Self {
+        let extension = path.extension().and_then(OsStr::to_str);
+        if extension == Self::Native.extension() { Self::Native } else { Self::Wasm }
     }
 }
 
@@ -176,5 +192,30 @@ impl Operation {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_read_by_the_name_that_it_is_told_by() {
+        for kind in [PluginKind::Builtin, PluginKind::Native, PluginKind::Wasm] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+            assert_eq!(serde_json::from_value::<PluginKind>(kind.name().into()).unwrap(), kind);
+        }
+    }
+
+    #[test]
+    fn a_file_is_of_the_kind_that_its_name_says() {
+        for (path, kind) in [
+            ("/p/a.so", PluginKind::Native),
+            ("/p/a.wasm", PluginKind::Wasm),
+            ("/p.so/a", PluginKind::Wasm),
+            ("/p/a.so.wasm", PluginKind::Wasm),
+        ] {
+            assert_eq!(PluginKind::of_file(Path::new(path)), kind, "{path}");
+        }
     }
 }

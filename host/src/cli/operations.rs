@@ -44,8 +44,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         }
     }
     for (name, _) in pipelines {
-        let steps =
-            ["builtin".to_owned(), env!("CARGO_PKG_VERSION").to_owned(), "as its first step".to_owned()];
+        let steps = [
+            PluginKind::Builtin.name().to_owned(),
+            env!("CARGO_PKG_VERSION").to_owned(),
+            "as its first step".to_owned(),
+        ];
         let [kind, version, takes] = steps;
         rows.push([
             name.clone(),

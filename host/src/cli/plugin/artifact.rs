@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use imgserve_worker::plugin::component::{self, ComponentError};
-
+use imgserve_worker::plugin::hex;
 use sha2::{Digest as _, Sha256};
 
 use super::Failure;
@@ -35,7 +35,7 @@ impl Artifact {
         let new = PathBuf::from(new);
         std::fs::write(&new, bytes).map_err(failed(&new))?;
         std::fs::rename(&new, &path).map_err(failed(&path))?;
-        let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex(&Sha256::digest(bytes));
         Ok(Self { path, size: bytes.len(), sha256 })
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use imgserve_config::Paths;
+use imgserve_config::{Paths, PluginKind};
 use imgserve_worker::plugin::component;
 
 use super::artifact::{self, Artifact};
@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 
 /// What came of it.
 struct Built {
-    kind: Kind,
+    kind: PluginKind,
     /// The package's name.
     package: String,
     artifact: Artifact,
@@ -62,22 +62,22 @@ struct Built {
 fn build(arguments: &Arguments) -> Result<Built, Failure> {
     let shown = arguments.dir.display();
     let directory = arguments.dir.canonicalize().map_err(Failure::io(format!("cannot use {shown}")))?;
-    let kind = if arguments.native { Kind::Native } else { Kind::Wasm };
-    let toolchain = match kind {
-        Kind::Wasm => Toolchain::for_wasm(arguments.toolchain, &directory)?,
-        Kind::Native => Toolchain::active(&directory),
+    let kind = if arguments.native { PluginKind::Native } else { PluginKind::Wasm };
+    let toolchain = match arguments.native {
+        false => Toolchain::for_wasm(arguments.toolchain, &directory)?,
+        true => Toolchain::active(&directory),
     };
     let package = cargo::package(&toolchain, &directory, &arguments.cargo)?;
     ui::complain(&format!("building {} with {}", package.name, toolchain.name));
-    let built = cargo::build(&toolchain, &package, &arguments.cargo, kind == Kind::Wasm)?;
+    let built = cargo::build(&toolchain, &package, &arguments.cargo, kind)?;
     let bytes = std::fs::read(&built).map_err(Failure::io(format!("cannot read {}", built.display())))?;
-    let bytes = match kind {
-        Kind::Wasm => artifact::component(&bytes),
-        Kind::Native => artifact::library(bytes),
+    let bytes = match arguments.native {
+        false => artifact::component(&bytes),
+        true => artifact::library(bytes),
     }?;
-    let out = arguments.out.clone().unwrap_or_else(|| kind.place(&package));
+    let out = arguments.out.clone().unwrap_or_else(|| place(kind, &package));
     let artifact = Artifact::store(&bytes, &out)?;
-    let simd = (kind == Kind::Wasm).then(|| component::has_simd(&bytes));
+    let simd = (kind == PluginKind::Wasm).then(|| component::has_simd(&bytes));
     Ok(Built { kind, package: package.name, artifact, simd })
 }
 
@@ -96,38 +96,16 @@ pub(super) fn component(dir: &Path) -> Result<PathBuf, Failure> {
     Ok(build(&arguments)?.artifact.path)
 }
 
-/// What is built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Wasm,
-    Native,
-}
-
-impl Kind {
-    /// As the configuration has it.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Wasm => "wasm",
-            Self::Native => "native",
-        }
-    }
-
-    /// Where a plugin goes that nobody wants elsewhere.
-    fn place(self, package: &Package) -> PathBuf {
-        let extension = match self {
-            Self::Wasm => "wasm",
-            Self::Native => std::env::consts::DLL_EXTENSION,
-        };
-        package.target_directory.join("plugins").join(format!("{}.{extension}", operation(&package.name)))
-    }
+/// Where a plugin goes that nobody wants elsewhere.
+fn place(kind: PluginKind, package: &Package) -> PathBuf {
+    let file = Path::new(operation(&package.name)).with_added_extension(kind.extension().unwrap_or_default());
+    package.target_directory.join("plugins").join(file)
 }
 
 /// What was built, and how to register it.
-fn report(kind: Kind, package: &str, artifact: &Artifact, simd: Option<bool>, config: &Path) -> String {
-    let what = match kind {
-        Kind::Wasm => "component",
-        Kind::Native => "library  ",
-    };
+fn report(kind: PluginKind, package: &str, artifact: &Artifact, simd: Option<bool>, config: &Path) -> String {
+    let wasm = kind == PluginKind::Wasm;
+    let what = if wasm { "component" } else { "library  " };
     let path = artifact.path.display();
     let simd = match simd {
         Some(true) => "\nsimd       yes",
@@ -137,10 +115,7 @@ fn report(kind: Kind, package: &str, artifact: &Artifact, simd: Option<bool>, co
     let operation = operation(package);
     let quoted = toml::Value::from(artifact.path.to_string_lossy().into_owned());
     // A sandboxed plugin may be built again and again; a trusted one is this very file.
-    let pinned = match kind {
-        Kind::Wasm => "# sha256: refuse any other file\n# ",
-        Kind::Native => "",
-    };
+    let pinned = if wasm { "# sha256: refuse any other file\n# " } else { "" };
     format!(
         "{what}  {path}\nsize       {}\nsha256     {}{simd}\n\n\
          To register it, add this to {} and type `imgserve reload`:\n\n\
@@ -176,7 +151,8 @@ mod tests {
     fn the_section_printed_is_what_the_configuration_takes() {
         let path = PathBuf::from("/a \"b\"/sepia.wasm");
         let artifact = Artifact { path, size: 2048, sha256: "ab".repeat(32) };
-        let text = report(Kind::Wasm, "imgserve-sepia", &artifact, Some(true), Path::new("/etc/i.toml"));
+        let text =
+            report(PluginKind::Wasm, "imgserve-sepia", &artifact, Some(true), Path::new("/etc/i.toml"));
         let (_, section) = text.split_once("`imgserve reload`:").unwrap();
         let section: toml::Table = section.parse().unwrap();
         let operation = &section["operations"]["sepia"];
@@ -184,7 +160,7 @@ mod tests {
         assert_eq!(operation["path"].as_str(), Some("/a \"b\"/sepia.wasm"));
         assert!(operation.get("sha256").is_none(), "a component is built again and again");
         assert!(text.contains("2.0 KiB") && text.contains("simd       yes"), "{text}");
-        let text = report(Kind::Native, "imgserve-sepia", &artifact, None, Path::new("/etc/i.toml"));
+        let text = report(PluginKind::Native, "imgserve-sepia", &artifact, None, Path::new("/etc/i.toml"));
         let (_, section) = text.split_once("`imgserve reload`:").unwrap();
         let section: toml::Table = section.parse().unwrap();
         assert_eq!(section["operations"]["sepia"]["sha256"].as_str(), Some(&*"ab".repeat(32)));

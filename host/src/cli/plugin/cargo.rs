@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use clap::Args;
+use imgserve_config::PluginKind;
 use serde::Deserialize;
 
 use super::Failure;
@@ -102,7 +103,7 @@ pub(super) fn build(
     toolchain: &Toolchain,
     package: &Package,
     options: &Options,
-    wasm: bool,
+    kind: PluginKind,
 ) -> Result<PathBuf, Failure> {
     let directory = package.manifest_path.parent().unwrap_or(Path::new("."));
     let mut command = toolchain.command("rustc", directory);
@@ -111,7 +112,7 @@ pub(super) fn build(
     if let Some(features) = &options.features {
         command.args(["--features", features]);
     }
-    if wasm {
+    if kind == PluginKind::Wasm {
         command.args(["--target", TARGET]).args(&toolchain.flags);
         with_simd(&mut command, |name| std::env::var_os(name));
     } else {
@@ -119,7 +120,7 @@ pub(super) fn build(
         command.args(["--config", "profile.release.strip=\"debuginfo\""]);
     }
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(no_cargo())?;
-    let extension = if wasm { "wasm" } else { std::env::consts::DLL_EXTENSION };
+    let extension = kind.extension().unwrap_or_default();
     let mut built = None;
     // To the end in any case: cargo must not find its pipe closed.
     for line in child.stdout.take().into_iter().flat_map(|stdout| BufReader::new(stdout).lines()) {

@@ -8,6 +8,7 @@ use clap::Args;
 use imgserve_base::fault::{Fault, one_line};
 use imgserve_base::format::Format;
 use imgserve_codec::{EncodeOptions, Encoder};
+use imgserve_config::PluginKind;
 use imgserve_sdk::{Description, Frames, InputKind, OutputKind, PixelFormat};
 use imgserve_worker::plugin::component;
 use serde_json::{Map, Value};
@@ -79,7 +80,7 @@ fn say_file(file: &Path) -> Result<(), Failure> {
     let digest = imgserve_worker::plugin::hex(&Sha256::digest(&bytes));
     ui::say(&format!("file         {}, {}", file.display(), readable(bytes.len())));
     ui::say(&format!("sha256       {digest}"));
-    if file.extension().is_none_or(|extension| extension != "so") {
+    if PluginKind::of_file(file) == PluginKind::Wasm {
         let found = component::inspect(&bytes)
             .map_err(|error| Failure::Other(format!("{}: {error}", file.display())))?;
         ui::say(&format!("contract     imgserve:operation@{}", found.version));

@@ -79,10 +79,7 @@ impl Lab {
         let path = path.canonicalize().map_err(Failure::io(format!("cannot read {}", path.display())))?;
         let config = Place { config: limits.config.clone(), pid: None }.load()?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let kind = match path.extension().is_some_and(|extension| extension == "so") {
-            true => PluginKind::Native,
-            false => PluginKind::Wasm,
-        };
+        let kind = PluginKind::of_file(&path);
         let operation = Operation {
             memory_limit_mb: limits.memory_limit_mb,
             time_limit_ms: limits.time_limit_ms,
