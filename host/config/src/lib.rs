@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 
 pub use access::is_key_name;
 pub use codec::{Codec, Damaged, Profile};
-pub use operation::{Operation, PIPELINE, PluginKind};
+pub use operation::{OperationSettings, PIPELINE, PluginKind};
 pub use paths::Paths;
 pub use render::render;
 
@@ -107,7 +107,7 @@ pub struct Config {
     /// The log file.
     pub log: Log,
     /// The registry: operation name → plugin and its settings.
-    pub operations: BTreeMap<String, Operation>,
+    pub operations: BTreeMap<String, OperationSettings>,
 }
 
 /// `[server]`; like the sections below, documented in `defaults.toml`.

@@ -22,7 +22,7 @@ const DEFAULT_TIME_MS: u64 = 5000;
 /// One operation's section.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Operation {
+pub struct OperationSettings {
     /// What kind of plugin is behind it.
     pub kind: PluginKind,
     /// A builtin plugin's name, such as `resize`.
@@ -101,7 +101,7 @@ impl PluginKind {
     }
 }
 
-impl Operation {
+impl OperationSettings {
     /// An operation whose plugin is the file at `path`, with nothing else said of it.
     pub fn of_file(kind: PluginKind, path: PathBuf) -> Self {
         Self {

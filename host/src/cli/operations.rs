@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use imgserve_config::{Config, Operation, PluginKind};
+use imgserve_config::{Config, OperationSettings, PluginKind};
 use imgserve_sdk::{Description, InputKind, OutputKind};
 
 use super::options::Place;
@@ -65,7 +65,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(name: &str, operation: &Operation, description: &Description, config: &Config) -> [String; 6] {
+fn row(name: &str, operation: &OperationSettings, description: &Description, config: &Config) -> [String; 6] {
     let takes = match &description.input {
         InputKind::Pixels { .. } => "pixels".to_owned(),
         InputKind::Encoded { formats } => formats.join(", "),
@@ -82,7 +82,7 @@ fn row(name: &str, operation: &Operation, description: &Description, config: &Co
     [name.to_owned(), operation.kind.name().to_owned(), version, takes, gives, limits(operation, config)]
 }
 
-fn limits(operation: &Operation, config: &Config) -> String {
+fn limits(operation: &OperationSettings, config: &Config) -> String {
     let memory = match operation.kind {
         PluginKind::Wasm => operation.memory_limit_mb(),
         PluginKind::Builtin | PluginKind::Native => config.workers.memory_limit_mb,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use imgserve_base::fault::Fault;
-use imgserve_config::{Config, Operation};
+use imgserve_config::{Config, OperationSettings};
 use imgserve_worker::{Budget, Pool, PoolConfig, Stats};
 
 use crate::registry::Registry;
@@ -29,7 +29,7 @@ impl Generation {
         stats: Arc<Stats>,
     ) -> Result<Arc<Self>, Fault> {
         // A pipeline has no plugin of its own.
-        let loaded = |operation: &Operation| operation.enabled && !operation.is_pipeline();
+        let loaded = |operation: &OperationSettings| operation.enabled && !operation.is_pipeline();
         let enabled = config.operations.iter().filter(|(_, operation)| loaded(operation));
         let pool_config = PoolConfig {
             program: program.to_owned(),

@@ -24,7 +24,7 @@ pub(crate) struct Operation {
     /// Its name in the registry.
     pub name: String,
     /// Its section of the configuration.
-    pub settings: config::Operation,
+    pub settings: config::OperationSettings,
     /// Whether its work is for time or quality; `[codec]` says it where its section does not.
     pub profile: Profile,
     /// What its plugin says of itself.
@@ -40,7 +40,7 @@ impl Operation {
     /// An operation of this profile's default, whose settings and description are checked.
     pub(super) fn new(
         name: &str,
-        settings: config::Operation,
+        settings: config::OperationSettings,
         description: Description,
         artifact: Option<Artifact>,
         breaker: Breaker,
@@ -202,9 +202,9 @@ mod tests {
     use super::*;
 
     fn operation(kind: PluginKind, args: &Value, description: Description) -> Operation {
-        let settings = config::Operation {
+        let settings = config::OperationSettings {
             args: args.as_object().unwrap().clone(),
-            ..config::Operation::of_file(kind, "".into())
+            ..config::OperationSettings::of_file(kind, "".into())
         };
         Operation::new("test", settings, description, None, Breaker::new(0, Duration::ZERO)).unwrap()
     }

@@ -9,7 +9,7 @@ use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use imgserve_base::fault::{Fault, FaultKind, chain};
-use imgserve_config::{Operation, PluginKind, Plugins};
+use imgserve_config::{OperationSettings, PluginKind, Plugins};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
@@ -20,7 +20,7 @@ use crate::plugin::{self, Artifact};
 /// What is to be made ready.
 #[derive(Debug, Serialize, Deserialize)]
 struct Order {
-    operations: Vec<(String, Operation)>,
+    operations: Vec<(String, OperationSettings)>,
     cache_dir: PathBuf,
     /// RLIMIT_DATA in bytes.
     memory_limit: u64,
@@ -46,11 +46,11 @@ enum Word {
 /// The fault that names the operation whose plugin cannot be had.
 pub(super) async fn compile(
     program: &Path,
-    operations: &[(String, Operation)],
+    operations: &[(String, OperationSettings)],
     cache_dir: &Path,
     plugins: &Plugins,
 ) -> Result<Vec<Registered>, Fault> {
-    let registered = |(name, settings): &(String, Operation), artifact| Registered {
+    let registered = |(name, settings): &(String, OperationSettings), artifact| Registered {
         name: name.clone(),
         settings: settings.clone(),
         artifact,

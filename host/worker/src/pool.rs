@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use imgserve_base::fault::{Fault, FaultKind, Retry, chain};
-use imgserve_config::{Codec, Limits, Operation, Plugins, Workers};
+use imgserve_config::{Codec, Limits, OperationSettings, Plugins, Workers};
 use tokio::sync::oneshot;
 
 use super::assignment::{Assignment, Deadline, End, death_fault, late_fault, perform};
@@ -37,7 +37,7 @@ pub struct PoolConfig {
     /// The program whose command `worker` is a worker: imgserve itself.
     pub program: PathBuf,
     /// Operation name → plugin; pipelines are none of the workers' business.
-    pub operations: Vec<(String, Operation)>,
+    pub operations: Vec<(String, OperationSettings)>,
     /// Where compiled plugins lie.
     pub cache_dir: PathBuf,
     /// `[plugins]`.

@@ -2,7 +2,7 @@
 //! cross is `frame`'s to say.
 
 use imgserve_base::fault::Fault;
-use imgserve_config::{Codec, Operation, Profile};
+use imgserve_config::{Codec, OperationSettings, Profile};
 use imgserve_sdk::Description;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -79,7 +79,7 @@ pub(crate) struct Registered {
     /// Its name in the registry.
     pub name: String,
     /// Its section of the configuration.
-    pub settings: Operation,
+    pub settings: OperationSettings,
     /// None for a builtin plugin.
     pub artifact: Option<Artifact>,
 }

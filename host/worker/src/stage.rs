@@ -24,7 +24,7 @@ const MAX_TEXT: usize = 1200;
 #[derive(Debug)]
 pub(super) struct Operation {
     pub(super) name: String,
-    pub(super) settings: config::Operation,
+    pub(super) settings: config::OperationSettings,
     /// Its `config` as JSON.
     pub(super) config: Rc<str>,
     pub(super) plugin: Box<dyn Plugin>,

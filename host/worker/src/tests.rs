@@ -66,11 +66,11 @@ impl Plugin for Odd {
 }
 
 fn builtin(name: &str) -> Registered {
-    let settings = config::Operation {
+    let settings = config::OperationSettings {
         kind: PluginKind::Builtin,
         plugin: name.to_owned(),
         path: None,
-        ..config::Operation::of_file(PluginKind::Builtin, "".into())
+        ..config::OperationSettings::of_file(PluginKind::Builtin, "".into())
     };
     Registered { name: name.to_owned(), settings, artifact: None }
 }

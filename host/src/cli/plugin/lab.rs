@@ -8,7 +8,7 @@ use bytes::Bytes;
 use clap::Args;
 use imgserve_base::fault::{Fault, one_line};
 use imgserve_base::format::Format;
-use imgserve_config::{Config, Operation, PluginKind, Profile};
+use imgserve_config::{Config, OperationSettings, PluginKind, Profile};
 use imgserve_sdk::{Description, OutputKind};
 use imgserve_worker::{Budget, Outcome, Pool, PoolConfig, Prepared, Stats, Step, Task};
 use serde_json::{Map, Value};
@@ -80,11 +80,11 @@ impl Lab {
         let config = Place { config: limits.config.clone(), pid: None }.load()?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let kind = PluginKind::of_file(&path);
-        let operation = Operation {
+        let operation = OperationSettings {
             memory_limit_mb: limits.memory_limit_mb,
             time_limit_ms: limits.time_limit_ms,
             config: limits.settings.clone().unwrap_or_default(),
-            ..Operation::of_file(kind, path)
+            ..OperationSettings::of_file(kind, path)
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -147,7 +147,7 @@ impl Lab {
 pub(in crate::cli) fn start_pool(
     runtime: &Runtime,
     config: &Config,
-    operations: &[(String, Operation)],
+    operations: &[(String, OperationSettings)],
 ) -> Result<Pool, Failure> {
     let mut workers = config.workers.clone();
     workers.count = 1;

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use imgserve_config::{Operation, PluginKind};
+use imgserve_config::{OperationSettings, PluginKind};
 use imgserve_sdk::abi::{self, Product, RunInput, Table};
 use imgserve_sdk::testing::{TestHost, header};
 use imgserve_sdk::{Error, Host, Image, PixelFormat, SourceHeader, Window};
@@ -37,9 +37,9 @@ impl Builds {
         let builtin = TablePlugin::new(abi::Plugin::new(builtin).unwrap(), None, &deadline);
         let mut all: Vec<(&'static str, Box<dyn Plugin>)> = vec![("builtin", Box::new(builtin))];
         for (kind, extension) in [(PluginKind::Native, "so"), (PluginKind::Wasm, "wasm")] {
-            let operation = Operation::of_file(kind, built(&format!("{name}.{extension}")));
+            let operation = OperationSettings::of_file(kind, built(&format!("{name}.{extension}")));
             // A debug build's native code and a first compile are slow; limits are tested elsewhere.
-            let operation = Operation { time_limit_ms: Some(120_000), ..operation };
+            let operation = OperationSettings { time_limit_ms: Some(120_000), ..operation };
             let artifact = prepare(&operation, cache.path(), || {}).unwrap();
             all.push((kind.name(), loader.load(&operation, artifact.as_ref()).unwrap()));
         }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use imgserve_config::{Operation, PluginKind};
+use imgserve_config::{OperationSettings, PluginKind};
 
 use super::artifact::Artifact;
 use super::call::Plugin;
@@ -30,7 +30,7 @@ impl Loader {
     /// [`LoadError`] when there is none or it does not check out.
     pub fn load(
         &mut self,
-        operation: &Operation,
+        operation: &OperationSettings,
         artifact: Option<&Artifact>,
     ) -> Result<Box<dyn Plugin>, LoadError> {
         let limit = operation.time_limit();

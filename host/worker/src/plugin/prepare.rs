@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use imgserve_config::{Operation, PluginKind};
+use imgserve_config::{OperationSettings, PluginKind};
 use sha2::{Digest as _, Sha256};
 
 use super::artifact::{Artifact, hex};
@@ -25,7 +25,7 @@ const UNUSED: Duration = Duration::from_secs(30 * 24 * 3600);
 /// # Errors
 /// [`LoadError`]: the file cannot be had, is another than the configuration says, or is no plugin.
 pub fn prepare(
-    operation: &Operation,
+    operation: &OperationSettings,
     cache: &Path,
     compiling: impl FnOnce(),
 ) -> Result<Option<Artifact>, LoadError> {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use imgserve_config::Operation;
+use imgserve_config::OperationSettings;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
@@ -125,7 +125,7 @@ impl Engine {
     pub(in crate::plugin) fn load(
         &self,
         artifact: &Artifact,
-        operation: &Operation,
+        operation: &OperationSettings,
         max_frames: u32,
     ) -> Result<WasmPlugin, LoadError> {
         let refuse = |text: String| LoadError::Compiled { path: artifact.file.clone(), text };
