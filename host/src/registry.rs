@@ -3,7 +3,7 @@
 //!
 //! # Layout
 //! - `table`: the operations by name; `build`: how they get there
-//! - `operation`: one of them, and the checks of its arguments; `host_arguments`: those that are the host's own
+//! - `entry`: one of them, and the checks of its arguments; `host_arguments`: those that are the host's own
 //! - `chain`: from a request's operation to the steps that are run
 //! - `described`: whether what a plugin says of itself is usable
 //! - `textual`: arguments that came as text, such as in a URL's query
@@ -13,14 +13,14 @@ mod breaker;
 mod build;
 mod chain;
 mod described;
+mod entry;
 mod host_arguments;
-mod operation;
 mod table;
 mod textual;
 
 pub(crate) use breaker::BreakerState;
 pub(crate) use chain::Chain;
 pub(crate) use described::check_description;
+pub(crate) use entry::Entry;
 pub(crate) use host_arguments::{integer, quality, text, writable};
-pub(crate) use operation::Operation;
 pub(crate) use table::Registry;

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use super::problem::Problem;
 use super::{direct, jobs};
 use crate::job::Service;
-use crate::registry::{BreakerState, Operation, Registry};
+use crate::registry::{BreakerState, Entry, Registry};
 
 pub(super) fn routes() -> Router<Arc<Service>> {
     jobs::routes()
@@ -62,7 +62,7 @@ struct Limits {
 }
 
 impl Shown {
-    fn of(registry: &Registry, operation: &Operation) -> Self {
+    fn of(registry: &Registry, operation: &Entry) -> Self {
         let kind = operation.settings.kind;
         Self {
             name: operation.name.clone(),

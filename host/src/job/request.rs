@@ -12,7 +12,7 @@ use imgserve_worker::{Step, Task};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use crate::registry::{self, Chain, Operation, Registry, writable};
+use crate::registry::{self, Chain, Entry, Registry, writable};
 
 /// Encoding quality when the request names none.
 const DEFAULT_QUALITY: u8 = 80;
@@ -125,7 +125,7 @@ pub(super) fn check_values(
 /// The steps of an operation: what the request says goes over the operation's default arguments.
 pub(super) fn chain<'r>(
     registry: &'r Registry,
-    operation: &'r Operation,
+    operation: &'r Entry,
     request_args: Map<String, Value>,
 ) -> Result<Chain<'r>, Fault> {
     let mut args = operation.default_args();
@@ -173,7 +173,7 @@ fn members(object: &Map<String, Value>) -> Result<[&Value; 4], Fault> {
     Ok([get(MEMBERS[0])?, get(MEMBERS[1])?, get(MEMBERS[2])?, get(MEMBERS[3])?])
 }
 
-fn known_operation<'a>(name: &Value, registry: &'a Registry) -> Result<&'a Operation, Fault> {
+fn known_operation<'a>(name: &Value, registry: &'a Registry) -> Result<&'a Entry, Fault> {
     let found = name.as_str().and_then(|name| registry.get(name));
     found.ok_or_else(|| unknown_operation(&format!("operationType {name}"), registry))
 }
@@ -192,7 +192,7 @@ fn url<'a>(value: &'a Value, member: &str, kind: FaultKind) -> Result<&'a str, F
     }
 }
 
-fn source_extension(source: &str, operation: &Operation) -> Result<String, Fault> {
+fn source_extension(source: &str, operation: &Entry) -> Result<String, Fault> {
     let found = extension(source).unwrap_or_default().to_ascii_lowercase();
     let taken = operation.source_extensions();
     if taken.contains(&found.as_str()) {

@@ -9,7 +9,7 @@ use imgserve_worker::Loaded;
 
 use super::breaker::Breaker;
 use super::chain;
-use super::operation::Operation;
+use super::entry::Entry;
 use super::table::Registry;
 
 impl Registry {
@@ -30,7 +30,7 @@ impl Registry {
             // A builtin operation fails on hostile images, and is not to be refused to others for it.
             let failures = if settings.kind == PluginKind::Builtin { 0 } else { plugins.breaker_failures };
             let breaker = Breaker::new(failures, pause);
-            let mut operation = Operation::new(name, settings.clone(), description, artifact, breaker)?;
+            let mut operation = Entry::new(name, settings.clone(), description, artifact, breaker)?;
             operation.profile = settings.profile.unwrap_or(config.codec.profile);
             operations.insert(name.clone(), operation);
         }
@@ -42,7 +42,7 @@ impl Registry {
     }
 
     /// Whether the default arguments are usable, as far as they go.
-    fn check_defaults(&self, operation: &Operation) -> Result<(), Fault> {
+    fn check_defaults(&self, operation: &Entry) -> Result<(), Fault> {
         match self.chain(operation, operation.default_args()) {
             Err(fault) if fault.kind != FaultKind::MissingArgument => {
                 let text = format!("operation `{}`: default {}", operation.name, fault.text);

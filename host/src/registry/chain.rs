@@ -8,8 +8,8 @@ use imgserve_sdk::{Description, Frames, InputKind, OutputKind, PixelFormat};
 use imgserve_worker::Step;
 use serde_json::{Map, Value, json};
 
+use super::entry::Entry;
 use super::host_arguments::{HOST_ARGUMENTS, writable};
-use super::operation::Operation;
 use super::table::Registry;
 
 /// Most steps of a pipeline, those of pipelines in it included.
@@ -22,7 +22,7 @@ pub(crate) struct Chain<'r> {
     pub steps: Vec<Step>,
     /// Arguments that nobody knows, as paths.
     pub unknown: Vec<String>,
-    operations: Vec<&'r Operation>,
+    operations: Vec<&'r Entry>,
     /// The host's own arguments: the request's over the last step's defaults.
     pub host_args: Map<String, Value>,
 }
@@ -34,7 +34,7 @@ impl Registry {
     /// [`FaultKind::MissingArgument`], [`FaultKind::WrongType`] or [`FaultKind::InvalidArgument`], naming the argument.
     pub(crate) fn chain<'r>(
         &'r self,
-        operation: &'r Operation,
+        operation: &'r Entry,
         args: Map<String, Value>,
     ) -> Result<Chain<'r>, Fault> {
         let (host_args, own) = split(args);
@@ -50,7 +50,7 @@ impl Registry {
     fn add<'r>(
         &'r self,
         chain: &mut Chain<'r>,
-        operation: &'r Operation,
+        operation: &'r Entry,
         profile: Profile,
         own: Map<String, Value>,
         at: &str,
@@ -118,7 +118,7 @@ impl Registry {
 
 impl<'r> Chain<'r> {
     /// The operation that is given the source.
-    pub(crate) fn first(&self) -> &'r Operation {
+    pub(crate) fn first(&self) -> &'r Entry {
         self.operations.first().expect("a chain has at least one step")
     }
 

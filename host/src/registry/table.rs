@@ -7,27 +7,27 @@ use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_worker::Step;
 
 use super::breaker::{self, Breaker};
-use super::operation::Operation;
+use super::entry::Entry;
 
 /// All operations that requests may name.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    operations: BTreeMap<String, Operation>,
+    operations: BTreeMap<String, Entry>,
 }
 
 impl Registry {
     /// A registry of these operations.
-    pub(super) fn new(operations: BTreeMap<String, Operation>) -> Self {
+    pub(super) fn new(operations: BTreeMap<String, Entry>) -> Self {
         Self { operations }
     }
 
     /// The operation of this name.
-    pub(crate) fn get(&self, name: &str) -> Option<&Operation> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Entry> {
         self.operations.get(name)
     }
 
     /// All operations, by name.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Operation> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.operations.values()
     }
 
@@ -38,12 +38,12 @@ impl Registry {
 
     /// The file name extensions of the sources that an operation takes, lowercase; a pipeline takes what its first step
     /// does, and so whatever any operation does.
-    pub(crate) fn source_extensions<'r>(&'r self, operation: &'r Operation) -> Vec<&'r str> {
+    pub(crate) fn source_extensions<'r>(&'r self, operation: &'r Entry) -> Vec<&'r str> {
         if !operation.settings.is_pipeline() {
             return operation.source_extensions();
         }
         let others = self.iter().filter(|operation| !operation.settings.is_pipeline());
-        let all: BTreeSet<&str> = others.flat_map(Operation::source_extensions).collect();
+        let all: BTreeSet<&str> = others.flat_map(Entry::source_extensions).collect();
         all.into_iter().collect()
     }
 

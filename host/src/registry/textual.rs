@@ -3,12 +3,12 @@
 
 use serde_json::{Map, Number, Value, json};
 
-use super::operation::Operation;
+use super::entry::Entry;
 
 /// Deepest chain of references and alternatives that is followed; a usable schema's is no deeper.
 const MAX_DEPTH: usize = 64;
 
-impl Operation {
+impl Entry {
     /// The JSON values of arguments that came as text; of two with the same name the last one holds.
     pub(crate) fn read_texts(&self, texts: &[(String, String)]) -> Map<String, Value> {
         let read = |(name, text): &(String, String)| (name.clone(), self.read_text(name, text));

@@ -20,7 +20,7 @@ const LINEAR: &str = "linear";
 
 /// One operation.
 #[derive(Debug)]
-pub(crate) struct Operation {
+pub(crate) struct Entry {
     /// Its name in the registry.
     pub name: String,
     /// Its section of the configuration.
@@ -36,7 +36,7 @@ pub(crate) struct Operation {
     arguments: described::Arguments,
 }
 
-impl Operation {
+impl Entry {
     /// An operation of this profile's default, whose settings and description are checked.
     pub(super) fn new(
         name: &str,
@@ -201,12 +201,12 @@ mod tests {
 
     use super::*;
 
-    fn operation(kind: PluginKind, args: &Value, description: Description) -> Operation {
+    fn operation(kind: PluginKind, args: &Value, description: Description) -> Entry {
         let settings = config::OperationSettings {
             args: args.as_object().unwrap().clone(),
             ..config::OperationSettings::of_file(kind, "".into())
         };
-        Operation::new("test", settings, description, None, Breaker::new(0, Duration::ZERO)).unwrap()
+        Entry::new("test", settings, description, None, Breaker::new(0, Duration::ZERO)).unwrap()
     }
 
     #[test]
