@@ -23,7 +23,7 @@ use super::inbox::Inbox;
 use super::protocol::{Loaded, Made, Registered, Reply, Request, Setup};
 use super::run::Ran;
 use super::sandbox;
-use super::stage::Operation;
+use super::stage::LoadedOperation;
 use super::task::{Source, Worker};
 use crate::plugin::{self, Deadline, Loader};
 
@@ -123,7 +123,7 @@ pub(super) fn load(setup: Setup, link: Rc<Link>) -> Result<(Worker, Vec<Loaded>)
     Ok((Worker { operations, limits, codec, memory_limit, link, deadline, missing }, loaded))
 }
 
-fn load_one(loader: &mut Loader, link: &Rc<Link>, registered: Registered) -> Result<Operation, String> {
+fn load_one(loader: &mut Loader, link: &Rc<Link>, registered: Registered) -> Result<LoadedOperation, String> {
     let Registered { name, settings, artifact } = registered;
     // The code of a library runs from here on, and only the server can tell of this process's end.
     let outside = settings.kind != PluginKind::Builtin;
@@ -141,7 +141,7 @@ fn load_one(loader: &mut Loader, link: &Rc<Link>, registered: Registered) -> Res
     if examples.chain([&description.arguments]).any(|json| depth(json) > MAX_DEPTH) {
         return Err(format!("its description is nested more than {MAX_DEPTH} levels deep"));
     }
-    Ok(Operation { name, settings, config, plugin, description })
+    Ok(LoadedOperation { name, settings, config, plugin, description })
 }
 
 /// The answer to a request, and the parts of its payload.

@@ -22,7 +22,7 @@ const MAX_TEXT: usize = 1200;
 
 /// An operation ready to be called.
 #[derive(Debug)]
-pub(super) struct Operation {
+pub(super) struct LoadedOperation {
     pub(super) name: String,
     pub(super) settings: config::OperationSettings,
     /// Its `config` as JSON.
@@ -33,7 +33,7 @@ pub(super) struct Operation {
 
 /// One operation of a task, with everything that it is called with.
 pub(super) struct Stage<'a> {
-    pub(super) operation: &'a Operation,
+    pub(super) operation: &'a LoadedOperation,
     pub(super) args: Vec<u8>,
     /// What it is planned on: the source's, or the plan before it.
     pub(super) header: SourceHeader,
@@ -49,7 +49,7 @@ pub(super) struct Stage<'a> {
     pub(super) usage: Cell<Usage>,
 }
 
-impl Operation {
+impl LoadedOperation {
     /// The plan for `args` and a source, checked.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use super::fault::{codec_fault, ends_early, no_steps};
 use super::host::{Link, Share, StepHost};
 use super::placeholder;
 use super::protocol::{Placeholder, Prepared, Task};
-use super::stage::{Operation, Stage, within_chain};
+use super::stage::{LoadedOperation, Stage, within_chain};
 use crate::plugin::Deadline;
 
 /// Bytes of the source that an operation which reads its own format gets to plan on.
@@ -26,7 +26,7 @@ const HEAD: usize = 64 << 10;
 /// Everything a worker process has loaded.
 #[derive(Debug)]
 pub(super) struct Worker {
-    pub(super) operations: HashMap<String, Operation>,
+    pub(super) operations: HashMap<String, LoadedOperation>,
     pub(super) limits: Limits,
     pub(super) codec: Codec,
     pub(super) memory_limit: u64,
@@ -109,11 +109,11 @@ impl Worker {
         self.deadline.begin_task(time.mul_f32(0.9));
     }
 
-    fn first(&self, task: &Task) -> Result<&Operation, Fault> {
+    fn first(&self, task: &Task) -> Result<&LoadedOperation, Fault> {
         self.operation(&task.steps.first().ok_or_else(no_steps)?.operation)
     }
 
-    fn operation(&self, name: &str) -> Result<&Operation, Fault> {
+    fn operation(&self, name: &str) -> Result<&LoadedOperation, Fault> {
         self.operations.get(name).ok_or_else(|| {
             let why = self.missing.get(name).map_or("it is not loaded", String::as_str);
             Fault::new(FaultKind::OperationFailed, format!("operation `{name}`: {why}"))

@@ -24,7 +24,7 @@ use super::inbox::Inbox;
 use super::payload::Payload;
 use super::protocol::{Made, Placeholder, Registered, Reply, Request, Setup, Step, Task};
 use super::serve::{answer, load};
-use super::stage::Operation;
+use super::stage::LoadedOperation;
 use super::wire::Wire;
 use crate::plugin::{CallError, Plugin, Results};
 
@@ -93,7 +93,7 @@ fn worker() -> (Wire, JoinHandle<()>) {
             let description = worker.operations["resize"].description.clone();
             let Registered { settings, .. } = builtin("resize");
             let (name, plugin, config) = (name.to_owned(), Box::new(odd), Rc::from("{}"));
-            let operation = Operation { name: name.clone(), settings, config, plugin, description };
+            let operation = LoadedOperation { name: name.clone(), settings, config, plugin, description };
             worker.operations.insert(name, operation);
         }
         // It ends with the socket.
