@@ -17,7 +17,7 @@ use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::Priority;
 use imgserve_config::Config;
 use imgserve_journal::rank;
-use imgserve_worker::{Attempt, Outcome, Payload, Task};
+use imgserve_worker::{DirectOutcome, Payload, Task, TaskOutput};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -150,8 +150,8 @@ impl Service {
     ) -> Result<Product, Fault> {
         let slot = self.turn().await?;
         let result = match attempt(checked, &task, source.bytes.clone().into(), &mut timings).await? {
-            Attempt::Done(outcome) => outcome,
-            Attempt::Planned(prepared) => {
+            DirectOutcome::Done(outcome) => outcome,
+            DirectOutcome::Planned(prepared) => {
                 checked.settle_format(&mut task, &prepared);
                 let planned = (prepared.own_bytes, prepared.guest_bytes);
                 let peak_bytes = self.settings().peak_bytes(planned, source.bytes.len())?;
@@ -171,12 +171,12 @@ impl Service {
         (mut timings, slot): (Timings, OwnedSemaphorePermit),
     ) -> Result<Option<(Product, u128)>, Fault> {
         match attempt(checked, task, source, &mut timings).await? {
-            Attempt::Done(result) => {
+            DirectOutcome::Done(result) => {
                 let digest = result.digest;
                 let product = self.product(checked, task, result, slot, timings);
                 Ok(digest.map(|digest| (product, digest)))
             }
-            Attempt::Planned(_) => Ok(None),
+            DirectOutcome::Planned(_) => Ok(None),
         }
     }
 
@@ -184,7 +184,7 @@ impl Service {
         &self,
         checked: &Checked,
         task: &Task,
-        result: Outcome,
+        result: TaskOutput,
         slot: OwnedSemaphorePermit,
         timings: Timings,
     ) -> Product {
@@ -230,15 +230,15 @@ async fn attempt(
     task: &Task,
     source: Payload,
     timings: &mut Timings,
-) -> Result<Attempt, Fault> {
+) -> Result<DirectOutcome, Fault> {
     let (turn, queued) = (Turn::default(), Instant::now());
     // They take turns with the jobs: neither keeps the other from being done.
     let rank = rank(Priority::Normal);
     let working = checked.generation.pool.direct(task.clone(), source, rank, turn.reports());
     let attempt = turn.wait(working).await;
     match &attempt {
-        Ok(Attempt::Planned(_)) => timings.plan = queued.elapsed(),
-        Ok(Attempt::Done(outcome)) => {
+        Ok(DirectOutcome::Planned(_)) => timings.plan = queued.elapsed(),
+        Ok(DirectOutcome::Done(outcome)) => {
             checked.note(Ok(()));
             timings.queue = turn.waited(queued);
             (timings.plan, timings.work) = (micros(outcome.plan_us), micros(outcome.work_us));
@@ -255,7 +255,7 @@ async fn run(
     source: Bytes,
     peak_bytes: u64,
     timings: &mut Timings,
-) -> Result<Outcome, Fault> {
+) -> Result<TaskOutput, Fault> {
     let (turn, queued) = (Turn::default(), Instant::now());
     let (tasks, rank) = (vec![task.clone()], rank(Priority::Normal));
     let working = checked.generation.pool.run(tasks, source, peak_bytes, rank, turn.reports());

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{FailedAttempt, Output, OutputState, Phase, Record, now_ms};
 use imgserve_journal::{Ending, JournalError, rank};
-use imgserve_worker::{Outcome, Prepared, Task};
+use imgserve_worker::{Prepared, Task, TaskOutput};
 
 use super::direct::damage_warning;
 use super::dispatch::Warmth;
@@ -189,7 +189,7 @@ impl Attempt {
         indexes: &[usize],
         held: Held,
         queued: Instant,
-    ) -> Result<Vec<Result<Outcome, Fault>>, Stop> {
+    ) -> Result<Vec<Result<TaskOutput, Fault>>, Stop> {
         let tasks: Vec<Task> = indexes.iter().map(|index| order.recipes[*index].task.clone()).collect();
         let prepared: Vec<Prepared> =
             indexes.iter().map(|index| order.recipes[*index].prepared.clone()).collect();
@@ -224,7 +224,7 @@ impl Attempt {
     }
 
     /// What the breakers learn of it.
-    fn note(&self, order: &Order, indexes: &[usize], ran: &Result<Vec<Result<Outcome, Fault>>, Fault>) {
+    fn note(&self, order: &Order, indexes: &[usize], ran: &Result<Vec<Result<TaskOutput, Fault>>, Fault>) {
         let registry = &self.generation.registry;
         let steps = |index: &usize| &order.recipes[*index].task.steps;
         match ran {
@@ -241,7 +241,7 @@ impl Attempt {
     async fn store(
         &mut self,
         order: &Order,
-        outcomes: Vec<(usize, Result<Outcome, Fault>)>,
+        outcomes: Vec<(usize, Result<TaskOutput, Fault>)>,
     ) -> Result<(), Stop> {
         self.service.live.enter(self.record.id, &self.running, Stage::Storing);
         let began = Instant::now();
@@ -270,9 +270,9 @@ impl Attempt {
         &mut self,
         order: &Order,
         index: usize,
-        outcome: Result<Outcome, Fault>,
+        outcome: Result<TaskOutput, Fault>,
     ) -> Result<(), Fault> {
-        let Outcome { width, height, bytes, damage, .. } = outcome?;
+        let TaskOutput { width, height, bytes, damage, .. } = outcome?;
         let Prepared { width: planned_width, height: planned_height, .. } = order.recipes[index].prepared;
         if (width, height) != (planned_width, planned_height) {
             let text = format!(

@@ -42,6 +42,6 @@ mod wire;
 pub use budget::Budget;
 pub use compile::serve as compile;
 pub use payload::Payload;
-pub use pool::{Attempt, Outcome, Pool, PoolConfig, Stats};
+pub use pool::{DirectOutcome, Pool, PoolConfig, Stats, TaskOutput};
 pub use protocol::{Loaded, Placeholder, Prepared, Step, Task};
 pub use serve::serve;

@@ -63,7 +63,7 @@ pub struct Stats {
 
 /// A task that is done.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct TaskOutput {
     /// The result's width in pixels.
     pub width: u32,
     /// The result's height in pixels.
@@ -85,9 +85,9 @@ pub struct Outcome {
 
 /// What became of a direct call.
 #[derive(Clone, Debug)]
-pub enum Attempt {
+pub enum DirectOutcome {
     /// It is done.
-    Done(Outcome),
+    Done(TaskOutput),
     /// It takes more memory than may be taken without asking, or has a result that its format cannot hold: nothing but
     /// the plan was made.
     Planned(Prepared),
@@ -199,7 +199,7 @@ impl Pool {
         peak_bytes: u64,
         priority: i64,
         progress: Arc<dyn Fn(f32) + Send + Sync>,
-    ) -> Result<Vec<Result<Outcome, Fault>>, Fault> {
+    ) -> Result<Vec<Result<TaskOutput, Fault>>, Fault> {
         let count = tasks.len();
         // Each has the time that it would have alone.
         let time_ms = self.shared.config.workers.run_timeout_ms.saturating_mul(count as u64);
@@ -223,7 +223,7 @@ impl Pool {
         source: Payload,
         priority: i64,
         progress: Arc<dyn Fn(f32) + Send + Sync>,
-    ) -> Result<Attempt, Fault> {
+    ) -> Result<DirectOutcome, Fault> {
         let time_ms = self.shared.config.workers.run_timeout_ms;
         let (limit_mb, length) = (self.shared.config.workers.memory_limit_mb, source.length());
         if length > limit_mb << 20 {
@@ -236,11 +236,11 @@ impl Pool {
         let plan_ms = self.shared.config.workers.prepare_timeout_ms;
         let request = Request::Direct { task, within, digest, plan_ms, time_ms };
         match self.long(request, time_ms, source, (priority, within), progress).await? {
-            (Reply::Prepared(prepared), _) => Ok(Attempt::Planned(prepared)),
+            (Reply::Prepared(prepared), _) => Ok(DirectOutcome::Planned(prepared)),
             (Reply::Done { results, digest, plan_us, work_us, .. }, bytes) if results.len() == 1 => {
                 let mut outcomes = outcomes(results, bytes, (plan_us, work_us), digest)?;
                 let outcome = outcomes.pop().expect("there is one result");
-                outcome.map(Attempt::Done)
+                outcome.map(DirectOutcome::Done)
             }
             (reply, _) => Err(unexpected(reply)),
         }
@@ -425,7 +425,7 @@ fn outcomes(
     mut bytes: Bytes,
     (plan_us, work_us): (u64, u64),
     digest: Option<u128>,
-) -> Result<Vec<Result<Outcome, Fault>>, Fault> {
+) -> Result<Vec<Result<TaskOutput, Fault>>, Fault> {
     let announced = results.iter().flatten().map(|made| made.bytes).fold(0, u64::saturating_add);
     if announced != bytes.len() as u64 {
         let text = format!("the worker announced {announced} bytes and sent {}", bytes.len());
@@ -433,7 +433,7 @@ fn outcomes(
     }
     let mut outcome = |Made { width, height, usage, damage, bytes: length }| {
         let bytes = bytes.split_to(length as usize);
-        Outcome { width, height, usage, damage, bytes, digest, plan_us, work_us }
+        TaskOutput { width, height, usage, damage, bytes, digest, plan_us, work_us }
     };
     Ok(results.into_iter().map(|result| result.map(&mut outcome)).collect())
 }

@@ -10,7 +10,7 @@ use imgserve_base::fault::{Fault, one_line};
 use imgserve_base::format::Format;
 use imgserve_config::{Config, OperationSettings, PluginKind, Profile};
 use imgserve_sdk::{Description, OutputKind};
-use imgserve_worker::{Budget, Outcome, Pool, PoolConfig, Prepared, Stats, Step, Task};
+use imgserve_worker::{Budget, Pool, PoolConfig, Prepared, Stats, Step, Task, TaskOutput};
 use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 
@@ -68,7 +68,7 @@ pub(super) struct Trial {
 #[derive(Debug)]
 pub(super) struct Measured {
     pub(super) prepared: Prepared,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: TaskOutput,
     /// From the task's sending to its result.
     pub(super) took: Duration,
 }
