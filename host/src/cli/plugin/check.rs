@@ -14,7 +14,7 @@ use imgserve_worker::plugin::component;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::lab::{Lab, Limits, Trial, is_plugins_mistake, object};
+use super::lab::{Lab, LabOptions, Trial, is_plugins_mistake, object};
 use super::{Failure, readable, sample, ui};
 
 /// Widths and heights that find what a round number hides; the last one is a photograph's.
@@ -44,7 +44,7 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, value_name = "FILE")]
     sample: Option<PathBuf>,
     #[command(flatten)]
-    limits: Limits,
+    limits: LabOptions,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {

@@ -10,7 +10,7 @@ use imgserve_sdk::{Image, PixelFormat};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::lab::{Lab, Limits, Trial};
+use super::lab::{Lab, LabOptions, Trial};
 use super::{Failure, build, ui};
 
 const HELP: &str = "\
@@ -43,7 +43,7 @@ pub(in crate::cli) struct Arguments {
     #[arg(long)]
     update: bool,
     #[command(flatten)]
-    limits: Limits,
+    limits: LabOptions,
 }
 
 #[derive(Debug, Deserialize)]

@@ -20,7 +20,7 @@ use crate::registry;
 
 /// The limits to run under.
 #[derive(Args, Clone, Debug)]
-pub(super) struct Limits {
+pub(super) struct LabOptions {
     /// Configuration file whose limits hold (default: the server's, if it exists)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -75,7 +75,7 @@ pub(super) struct Measured {
 
 impl Lab {
     /// Loads the plugin file at `path`: a shared library if it is named like one, else WebAssembly.
-    pub(super) fn open(path: &Path, limits: &Limits) -> Result<Self, Failure> {
+    pub(super) fn open(path: &Path, limits: &LabOptions) -> Result<Self, Failure> {
         let path = path.canonicalize().map_err(Failure::io(format!("cannot read {}", path.display())))?;
         let config = Place { config: limits.config.clone(), pid: None }.load()?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();

@@ -7,7 +7,7 @@ use clap::Args;
 use imgserve_base::fault::Fault;
 use serde_json::{Map, Value};
 
-use super::lab::{Lab, Limits, Measured, Trial, object};
+use super::lab::{Lab, LabOptions, Measured, Trial, object};
 use super::{Failure, readable, ui};
 
 const HELP: &str = "\
@@ -35,7 +35,7 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, value_name = "TIMES", default_value_t = 0)]
     repeat: usize,
     #[command(flatten)]
-    limits: Limits,
+    limits: LabOptions,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
