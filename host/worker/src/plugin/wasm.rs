@@ -48,8 +48,8 @@ impl std::fmt::Debug for WasmPlugin {
     }
 }
 
-/// A call under way: the guest's store, and how long it took to make.
-struct Call {
+/// The guest of one call: its store, and how long it took to make.
+struct Guest {
     store: Store<State>,
     instantiated: Duration,
 }
@@ -71,7 +71,7 @@ impl WasmPlugin {
         function: &ComponentExportIndex,
         parameters: P,
         host: &Rc<dyn Host>,
-    ) -> Result<(R, Call), CallError>
+    ) -> Result<(R, Guest), CallError>
     where
         P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift,
@@ -87,7 +87,7 @@ impl WasmPlugin {
             Ok((function.call(&mut store, parameters)?, instantiated))
         });
         match outcome {
-            Ok((result, instantiated)) => Ok((result, Call { store, instantiated })),
+            Ok((result, instantiated)) => Ok((result, Guest { store, instantiated })),
             Err(error) => Err(self.fault(&error, store.data(), limit)),
         }
     }
@@ -150,7 +150,7 @@ impl Plugin for WasmPlugin {
         let parameters = (text(args)?, values::SourceHeader::of(header), header.head.as_slice());
         match self.call::<PlanParameters<'_>, Planned>(&self.plan, parameters, host)? {
             ((Ok(plan),), _) => plan.into_sdk().map_err(CallError::Contract),
-            ((Err(error),), call) => Err(refused(error, &call)),
+            ((Err(error),), guest) => Err(refused(error, &guest)),
         }
     }
 
@@ -173,8 +173,8 @@ impl Plugin for WasmPlugin {
         };
         let parameters = (text(args)?, values::SourceHeader::of(header), input);
         match self.call::<RunParameters<'_>, Ran>(&self.run, parameters, host)? {
-            ((Ok(output),), call) => Ok(Box::new(WasmResults::new(output, call, self.max_frames)?)),
-            ((Err(error),), call) => Err(refused(error, &call)),
+            ((Ok(output),), guest) => Ok(Box::new(WasmResults::new(output, guest, self.max_frames)?)),
+            ((Err(error),), guest) => Err(refused(error, &guest)),
         }
     }
 
@@ -183,8 +183,8 @@ impl Plugin for WasmPlugin {
     }
 }
 
-fn refused(error: values::Error, call: &Call) -> CallError {
-    error.into_sdk(&call.store).map_or_else(CallError::Contract, CallError::Refused)
+fn refused(error: values::Error, guest: &Guest) -> CallError {
+    error.into_sdk(&guest.store).map_or_else(CallError::Contract, CallError::Refused)
 }
 
 fn text(args: &[u8]) -> Result<&str, CallError> {
@@ -194,7 +194,7 @@ fn text(args: &[u8]) -> Result<&str, CallError> {
 /// Results that still lie in the guest's memory.
 struct WasmResults {
     output: Lifted,
-    call: Call,
+    guest: Guest,
 }
 
 /// An output whose list of frames was read; the pixels were not.
@@ -205,7 +205,7 @@ enum Lifted {
 }
 
 impl WasmResults {
-    fn new(output: values::Output, mut call: Call, max_frames: u32) -> Result<Self, CallError> {
+    fn new(output: values::Output, mut guest: Guest, max_frames: u32) -> Result<Self, CallError> {
         let output = match output {
             values::Output::Pixels(image) => Lifted::Pixels(image),
             values::Output::Encoded(bytes) => Lifted::Encoded(bytes),
@@ -217,15 +217,15 @@ impl WasmResults {
                 return Err(CallError::Contract(text));
             }
             values::Output::Frames(frames) => {
-                let read = frames.iter(&mut call.store).and_then(|frames| frames.collect());
+                let read = frames.iter(&mut guest.store).and_then(|frames| frames.collect());
                 Lifted::Frames(read.map_err(|error| CallError::Contract(format!("{error:#}")))?)
             }
         };
-        Ok(Self { output, call })
+        Ok(Self { output, guest })
     }
 
     fn pixels(&self, image: &values::OutputImage) -> Result<ImageRef<'_>, CallError> {
-        let data = image.data.as_le_slice(&self.call.store);
+        let data = image.data.as_le_slice(&self.guest.store);
         ImageRef::new(image.width, image.height, image.format.into_sdk(), data)
             .map_err(|error| CallError::Contract(error.message().to_owned()))
     }
@@ -241,7 +241,7 @@ impl Results for WasmResults {
                 };
                 frames.iter().map(frame).collect::<Result<_, CallError>>()?
             }
-            Lifted::Encoded(bytes) => vec![Product::Encoded(bytes.as_le_slice(&self.call.store))],
+            Lifted::Encoded(bytes) => vec![Product::Encoded(bytes.as_le_slice(&self.guest.store))],
         };
         if products.is_empty() {
             return Err(CallError::Contract("run gave no result".to_owned()));
@@ -252,8 +252,8 @@ impl Results for WasmResults {
     fn usage(&self) -> Usage {
         Usage {
             operation_us: 0.0,
-            instantiate_us: self.call.instantiated.as_secs_f64() * 1e6,
-            memory_bytes: self.call.store.data().memory.peak(),
+            instantiate_us: self.guest.instantiated.as_secs_f64() * 1e6,
+            memory_bytes: self.guest.store.data().memory.peak(),
         }
     }
 }
