@@ -2,7 +2,7 @@
 //! worker that is lost over it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
@@ -12,12 +12,13 @@ use super::death::{Death, Way};
 use super::payload::Payload;
 use super::protocol::{Reply, Request};
 use super::wire::{Blame, Event, Lost, Wire};
+use crate::plugin::TimeLimit;
 
 /// A request on its way to a worker.
 pub(super) struct Assignment {
     pub(super) request: Request,
     pub(super) payload: Payload,
-    pub(super) deadline: Deadline,
+    pub(super) deadline: TimeLimit,
     pub(super) progress: Option<Arc<dyn Fn(f32) + Send + Sync>>,
     /// Whether a worker was already lost over it before it could begin.
     pub(super) again: bool,
@@ -29,13 +30,6 @@ impl std::fmt::Debug for Assignment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Assignment").field("request", &self.request).finish_non_exhaustive()
     }
-}
-
-/// How long a request may take, and what says so.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Deadline {
-    pub(super) limit: Duration,
-    pub(super) key: &'static str,
 }
 
 /// Why a worker has to be replaced.
@@ -66,7 +60,7 @@ pub(super) async fn perform(wire: &mut Wire, mut assignment: Assignment) -> Opti
     };
     let cancelled = assignment.outcome.closed();
     let asked = wire.ask(&assignment.request, &assignment.payload, cancelled, hear);
-    match tokio::time::timeout(assignment.deadline.limit, asked).await {
+    match tokio::time::timeout(assignment.deadline.time, asked).await {
         Ok(Ok(outcome)) => {
             let ms = started.elapsed().as_millis() as u64;
             tracing::debug!(ms, cancelled = assignment.outcome.is_closed(), "task done");
@@ -112,8 +106,8 @@ fn ended_by(operation: &str, kind: FaultKind, death: &Death) -> Fault {
 }
 
 /// Why a task's worker was killed.
-pub(super) fn late_fault(Deadline { limit, key }: Deadline, culprit: Option<&str>) -> Fault {
-    let text = format!("not done after {} ms ({key}); the worker was killed", limit.as_millis());
+pub(super) fn late_fault(limit: TimeLimit, culprit: Option<&str>) -> Fault {
+    let text = format!("{limit}; the worker was killed");
     match culprit {
         None => Fault::new(FaultKind::LimitExceeded, text),
         Some(operation) => {

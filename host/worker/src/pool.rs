@@ -11,7 +11,7 @@ use imgserve_base::fault::{Fault, FaultKind, Retry, chain};
 use imgserve_config::{Codec, Limits, OperationSettings, Plugins, Workers};
 use tokio::sync::oneshot;
 
-use super::assignment::{Assignment, Deadline, End, death_fault, late_fault, perform};
+use super::assignment::{Assignment, End, death_fault, late_fault, perform};
 use super::budget::Budget;
 use super::child::{Child, SpawnError};
 use super::compile;
@@ -20,7 +20,7 @@ use super::protocol::{Loaded, Made, Placeholder, Prepared, Registered, Reply, Re
 use super::queue::{Queue, Role};
 use super::sandbox;
 use super::wire::Blame;
-use crate::plugin::{Artifact, Usage};
+use crate::plugin::{Artifact, TimeLimit, Usage};
 
 /// How long to wait before a worker that cannot be started is tried again.
 const RESPAWN_DELAY: Duration = Duration::from_secs(1);
@@ -255,8 +255,8 @@ impl Pool {
         (priority, bytes): (i64, u64),
         progress: Arc<dyn Fn(f32) + Send + Sync>,
     ) -> Result<(Reply, Bytes), Fault> {
-        let limit = Duration::from_millis(time_ms);
-        let deadline = Deadline { limit, key: "[workers] run_timeout_ms" };
+        let time = Duration::from_millis(time_ms);
+        let deadline = TimeLimit { time, key: "[workers] run_timeout_ms" };
         let (sender, outcome) = oneshot::channel();
         let progress = Some(progress);
         let assignment = Assignment { request, payload, deadline, progress, again: false, outcome: sender };
@@ -271,15 +271,15 @@ impl Pool {
     }
 
     async fn short(&self, request: Request, payload: Bytes) -> Result<(Reply, Bytes), Fault> {
-        let limit = Duration::from_millis(self.shared.config.workers.prepare_timeout_ms);
-        let deadline = Deadline { limit, key: "[workers] prepare_timeout_ms" };
+        let time = Duration::from_millis(self.shared.config.workers.prepare_timeout_ms);
+        let deadline = TimeLimit { time, key: "[workers] prepare_timeout_ms" };
         let (sender, outcome) = oneshot::channel();
         let payload = payload.into();
         let assignment =
             Assignment { request, payload, deadline, progress: None, again: false, outcome: sender };
         self.shared.queue.push_short(assignment);
         // Somebody waits for the reply: a queue that does not move must not hold them for ever.
-        match tokio::time::timeout(limit + SHORT_PATIENCE, self.outcome(outcome)).await {
+        match tokio::time::timeout(time + SHORT_PATIENCE, self.outcome(outcome)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Fault::new(FaultKind::Busy, "no worker was free in time").retried(Retry::Later)),
         }

@@ -113,11 +113,11 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::assignment::{self, Assignment, End, death_fault, perform};
+    use crate::assignment::{Assignment, End, death_fault, perform};
     use crate::death::Way;
     use crate::host::Link;
     use crate::payload::Payload;
-    use crate::plugin::{Deadline, Expiry, Limit};
+    use crate::plugin::{Deadline, Expiry, TimeLimit};
     use crate::protocol::{Placeholder, Reply, Request};
     use crate::sandbox;
     use crate::wire::{Blame, Wire};
@@ -150,7 +150,7 @@ mod tests {
             "late" => {
                 link.say(&Reply::Calls("slow".to_owned()));
                 let deadline = Deadline::start(link.last_word()).unwrap();
-                let limit = Limit { time: Duration::from_millis(10), key: "time_limit_ms" };
+                let limit = TimeLimit { time: Duration::from_millis(10), key: "time_limit_ms" };
                 let _armed = deadline.arm(limit, Expiry::EndProcess);
                 std::thread::park()
             }
@@ -207,7 +207,7 @@ mod tests {
         let assignment = Assignment {
             request: Request::Draw(Placeholder { width: 1, height: 1, format, failed: false }),
             payload: Payload::NONE,
-            deadline: assignment::Deadline { limit: Duration::from_secs(60), key: "none" },
+            deadline: TimeLimit { time: Duration::from_secs(60), key: "none" },
             progress: None,
             again: false,
             outcome,

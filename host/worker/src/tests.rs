@@ -18,7 +18,7 @@ use imgserve_sdk::{Description, Flow, Host, Plan, SourceHeader, Window};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::assignment::{Assignment, Deadline, End, perform};
+use super::assignment::{Assignment, End, perform};
 use super::host::Link;
 use super::inbox::Inbox;
 use super::payload::Payload;
@@ -26,7 +26,7 @@ use super::protocol::{Made, Placeholder, Registered, Reply, Request, Setup, Step
 use super::serve::{answer, load};
 use super::stage::LoadedOperation;
 use super::wire::Wire;
-use crate::plugin::{CallError, Plugin, Results};
+use crate::plugin::{CallError, Plugin, Results, TimeLimit};
 
 /// A plugin that does not do what others do.
 #[derive(Clone, Copy, Debug)]
@@ -304,7 +304,7 @@ fn assignment(
     let assignment = Assignment {
         request,
         payload: Bytes::copy_from_slice(payload).into(),
-        deadline: Deadline { limit: Duration::from_secs(60), key: "[workers] run_timeout_ms" },
+        deadline: TimeLimit { time: Duration::from_secs(60), key: "[workers] run_timeout_ms" },
         progress: Some(Arc::new(progress)),
         again: false,
         outcome,

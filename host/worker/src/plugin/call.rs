@@ -6,7 +6,7 @@ use imgserve_sdk::abi::{PluginError, Product, RunInput};
 use imgserve_sdk::{Description, Host, Plan, SourceHeader, Window};
 use serde::{Deserialize, Serialize};
 
-use super::deadline::Limit;
+use super::deadline::TimeLimit;
 
 /// The code behind an operation, ready to be called.
 pub trait Plugin: std::fmt::Debug {
@@ -85,7 +85,7 @@ pub enum CallError {
     },
     /// It was not done in time.
     #[error("{0}")]
-    TimedOut(Limit),
+    TimedOut(TimeLimit),
     /// It answered what the contract does not allow.
     #[error("broke the contract: {0}")]
     Contract(String),

@@ -24,13 +24,13 @@ pub struct Deadline {
 
 /// How long a call may take, and what says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
+pub struct TimeLimit {
     pub time: Duration,
     pub key: &'static str,
 }
 
 /// What is said when it is over.
-impl std::fmt::Display for Limit {
+impl std::fmt::Display for TimeLimit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "not done after {} ms ({})", self.time.as_millis(), self.key)
     }
@@ -44,7 +44,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Watched {
-    call: Option<(Instant, Limit, Expiry)>,
+    call: Option<(Instant, TimeLimit, Expiry)>,
     /// When the thread wakes up by itself; none when it waits to be woken.
     wakes: Option<Instant>,
 }
@@ -80,15 +80,15 @@ impl Deadline {
     }
 
     /// A call's own limit, or what is left of its task's time.
-    pub(super) fn limit(&self, own: Duration) -> Limit {
+    pub(super) fn limit(&self, own: Duration) -> TimeLimit {
         match self.task_ends.get().map(|ends| ends.saturating_duration_since(Instant::now())) {
-            Some(left) if left < own => Limit { time: left, key: "what the task's deadline left it" },
-            _ => Limit { time: own, key: "time_limit_ms" },
+            Some(left) if left < own => TimeLimit { time: left, key: "what the task's deadline left it" },
+            _ => TimeLimit { time: own, key: "time_limit_ms" },
         }
     }
 
     /// Watches a call until the returned value is dropped.
-    pub(crate) fn arm(&self, limit: Limit, expiry: Expiry) -> Armed<'_> {
+    pub(crate) fn arm(&self, limit: TimeLimit, expiry: Expiry) -> Armed<'_> {
         let at = Instant::now() + limit.time;
         let mut watched = self.shared.lock();
         watched.call = Some((at, limit, expiry));
@@ -137,7 +137,7 @@ impl Shared {
 }
 
 impl Expiry {
-    fn act(&self, limit: Limit, last_word: &dyn Fn()) {
+    fn act(&self, limit: TimeLimit, last_word: &dyn Fn()) {
         match self {
             Self::Interrupt(interrupt) => interrupt(),
             Self::EndProcess => {
@@ -156,8 +156,8 @@ mod tests {
 
     use super::*;
 
-    fn limit(milliseconds: u64) -> Limit {
-        Limit { time: Duration::from_millis(milliseconds), key: "time_limit_ms" }
+    fn limit(milliseconds: u64) -> TimeLimit {
+        TimeLimit { time: Duration::from_millis(milliseconds), key: "time_limit_ms" }
     }
 
     fn interrupting() -> (Expiry, mpsc::Receiver<Instant>) {
@@ -187,7 +187,7 @@ mod tests {
     fn a_call_gets_no_more_than_its_task_has_left() {
         let deadline = Deadline::start(|| {}).unwrap();
         let own = Duration::from_secs(5);
-        assert_eq!(deadline.limit(own), Limit { time: own, key: "time_limit_ms" });
+        assert_eq!(deadline.limit(own), TimeLimit { time: own, key: "time_limit_ms" });
         deadline.begin_task(Duration::from_secs(1));
         let left = deadline.limit(own);
         assert!(left.time <= Duration::from_secs(1) && left.key.contains("task"), "{left:?}");

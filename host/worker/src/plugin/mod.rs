@@ -28,7 +28,8 @@ pub use call::{CallError, Plugin, Results, Usage};
 pub use component::ComponentError;
 pub use deadline::Deadline;
 #[cfg(test)]
-pub(crate) use deadline::{Expiry, Limit};
+pub(crate) use deadline::Expiry;
+pub(crate) use deadline::TimeLimit;
 pub use load_error::LoadError;
 pub use loader::Loader;
 pub use prepare::{prepare, prune};

@@ -20,7 +20,7 @@ use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre,
 use wasmtime::{Store, Trap};
 
 use super::call::{CallError, Plugin, Results, Usage};
-use super::deadline::{Deadline, Expiry, Limit};
+use super::deadline::{Deadline, Expiry, TimeLimit};
 use state::{Denied, State};
 
 pub use engine::GUESTS;
@@ -56,7 +56,7 @@ struct Guest {
 
 impl WasmPlugin {
     /// A store for one guest. Of values at most `values` bytes cross at once.
-    fn store(&self, host: &Rc<dyn Host>, limit: Limit, values: u64) -> Store<State> {
+    fn store(&self, host: &Rc<dyn Host>, limit: TimeLimit, values: u64) -> Store<State> {
         let state = State::new(Rc::clone(host), self.memory_limit_mb << 20, limit.time);
         let mut store = Store::new(self.instance.engine(), state);
         store.limiter(|state| &mut state.memory);
@@ -93,7 +93,11 @@ impl WasmPlugin {
     }
 
     /// Describes, and makes sure that the other two functions are what they should be.
-    fn describe_checked(&self, host: &Rc<dyn Host>, limit: Limit) -> Result<values::Description, CallError> {
+    fn describe_checked(
+        &self,
+        host: &Rc<dyn Host>,
+        limit: TimeLimit,
+    ) -> Result<values::Description, CallError> {
         let mut store = self.store(host, limit, MAX_DESCRIPTION);
         let _armed = self.deadline.arm(limit, self.interrupt.clone());
         let outcome = self.instance.instantiate(&mut store).and_then(|instance| {
@@ -107,7 +111,7 @@ impl WasmPlugin {
     }
 
     /// Which limit or rule a guest broke.
-    fn fault(&self, error: &wasmtime::Error, state: &State, limit: Limit) -> CallError {
+    fn fault(&self, error: &wasmtime::Error, state: &State, limit: TimeLimit) -> CallError {
         let text = state.last_error();
         let trap = error.downcast_ref::<Trap>();
         if trap == Some(&Trap::Interrupt) {
