@@ -162,7 +162,7 @@ fn dump(path: &Path) -> String {
 
 fn rows(db: &Connection, table: &str) -> String {
     let names = db.prepare(&format!("SELECT * FROM {table}")).unwrap();
-    let quoted: Vec<String> = names.column_names().into_iter().map(|name| format!("quote({name})")).collect();
+    let quoted: Vec<String> = names.column_names().map(|name| format!("quote({name})")).collect();
     let sql = format!("SELECT {} FROM {table} ORDER BY 1", quoted.join(" || ', ' || "));
     let mut rows = db.prepare(&sql).unwrap();
     let rows = rows.query_map([], |row| row.get::<_, String>(0)).unwrap();
