@@ -56,6 +56,8 @@ pub(super) struct Story {
     /// Milliseconds by phase.
     pub(super) timings: BTreeMap<Line, f64>,
     pub(super) error: Option<Error>,
+    /// Why the server cannot do it: it waits for another program.
+    pub(super) held: Option<Line>,
     /// A job with one result tells of it without a list.
     #[serde(flatten)]
     only: Part,
@@ -139,6 +141,9 @@ impl Story {
 
     /// What one would want to know first: why it failed, when it is tried again and why, or its way.
     pub(super) fn gist(&self, now_ms: u64) -> String {
+        if let Some(held) = &self.held {
+            return held.to_string();
+        }
         match (&self.error, self.next_attempt_at_ms, self.attempts.last()) {
             (Some(error), ..) if self.has_ended() => error.to_string(),
             (_, Some(due), Some(last)) => format!("{}; {}", again(due, now_ms), last.error),

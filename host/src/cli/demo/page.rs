@@ -36,7 +36,7 @@ pub(super) fn render(frame: &Frame, reports: &[Report]) -> String {
          replaced the placeholder by the result.</p>\n{jobs}\
          <section><h2>The preset</h2><p><code>thumbnail</code> is no code, only configuration:</p>\
          <h3>imgserve.toml</h3><pre>{preset}</pre></section>\n\
-         <section><h2>Go on</h2><p>Start your own server, and send it a request. README.md tells the rest: the API, \
+         <section><h2>Go on</h2><p>Start your own server, and send it a request. host/docs tells the rest: the API, \
          and how to write an operation.</p><h3>Commands</h3><pre>{next}</pre></section>\n</main>\n</html>\n"
     )
 }

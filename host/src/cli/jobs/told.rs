@@ -19,6 +19,9 @@ pub(super) fn lines(story: &Story, now_ms: u64) -> Vec<String> {
         let took = milliseconds(finished.saturating_sub(story.accepted_at_ms) as f64);
         facts.say("finished", format!("{}, {took} after it was accepted", moment(finished)));
     }
+    if let Some(held) = &story.held {
+        facts.say("held", held.to_string());
+    }
     if let Some(due) = story.next_attempt_at_ms {
         facts.say("next", format!("{} ({})", again(due, now_ms), moment(due)));
     }
@@ -38,6 +41,7 @@ pub(super) fn state(story: &Story) -> String {
     let stage = story.stage.as_ref().map(|stage| format!(", {stage}")).unwrap_or_default();
     match story.state.as_str() {
         "running" => format!("running, attempt {}{stage}, {}", story.attempt, percent(story.progress)),
+        "accepted" if story.held.is_some() => "accepted, held: this program cannot read it".to_owned(),
         "accepted" => match story.next_attempt_at_ms {
             Some(_) => format!("accepted, {} of its attempts failed", story.attempts.len()),
             None => "accepted, waits for its turn".to_owned(),
@@ -156,5 +160,9 @@ error        source-unavailable: 404";
             "accepted, 1 of its attempts failed"
         );
         assert_eq!(told(json!({ "state": "cancelled" })), "cancelled");
+        let held = json!({ "state": "accepted", "held": "its order is of version 9", "outputs": [] });
+        assert_eq!(told(held.clone()), "accepted, held: this program cannot read it");
+        let lines = lines(&read(&held).unwrap(), 0);
+        assert!(lines.contains(&"held         its order is of version 9".to_owned()), "{lines:?}");
     }
 }

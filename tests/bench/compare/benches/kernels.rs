@@ -207,7 +207,7 @@ fn png(picture: &Rgb, set: impl FnOnce(&mut png::Encoder<'_, &mut Vec<u8>>)) -> 
 }
 
 /// libwebp by its simple interface for one picture, with another method.
-#[allow(unsafe_code, reason = "libwebp is C; host/src/codec/webp, which wraps it, is private")]
+#[allow(unsafe_code, reason = "libwebp is C; host/codec/src/formats/webp, which wraps it, is private")]
 fn webp(picture: &Rgb, method: i32) -> Vec<u8> {
     use libwebp_sys as webp;
     let (width, height) = (picture.width as i32, picture.height as i32);
