@@ -2,10 +2,11 @@
 //!
 //! # Layout
 //! - `file`: the files, their modes, the lock; `schema`: the tables and their versions
-//! - `writer`, `batch`: the thread that writes, and group commit; `trouble`: what an error means; `pulse`: figures
+//! - `writer`, `change`, `batch`: the thread that writes, what it is asked for, and group commit; `trouble`: what an error means; `pulse`: figures
 //! - `jobs`, `notices`: changes; `read`: questions; `rows`: jobs as rows
 
 mod batch;
+mod change;
 mod file;
 mod jobs;
 mod notices;
@@ -27,15 +28,16 @@ use imgserve_base::fault::chain;
 use imgserve_base::job::{Client, Held, JobId, Record};
 use rusqlite::Connection;
 
-use super::{
+use crate::store::{
     Answer, Claim, Claimed, Counts, Ending, Entry, Filter, Health, Journal, JournalError, Notice, Receipt,
     Submitted,
 };
+use change::Promise;
 use jobs::Written;
 use read::Readers;
 use rows::Row;
 use trouble::Trouble;
-use writer::{Promise, Writer};
+use writer::Writer;
 
 /// How many rows are forgotten in one change, so that others do not wait for it long.
 const FORGOTTEN_AT_ONCE: usize = 200;

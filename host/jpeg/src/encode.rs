@@ -5,6 +5,7 @@
 //! second pass over the tokens, far fewer than the pixels, writes them.
 //!
 //! # Layout
+//! - `layout`: what pixels are, and how a picture is divided
 //! - `color`: RGB rows into planes of Y, Cb, Cr
 //! - `dct`: blocks of a plane into quantised coefficients
 //! - `quant`: what a quality means: the divisors
@@ -18,6 +19,7 @@ mod bits;
 mod color;
 mod dct;
 mod huffman;
+mod layout;
 mod markers;
 mod progressive;
 mod quant;
@@ -28,27 +30,12 @@ use fearless_simd::{Level, Simd, dispatch};
 use bits::Writer;
 use color::Stripe;
 use dct::Block;
+use layout::Layout;
 use progressive::Coefficients;
 use quant::Quantizer;
 use tokens::{Slot, Tokens};
 
-/// What a pixel is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Color {
-    /// One byte: luminance.
-    Gray,
-    /// Three bytes: red, green, blue.
-    Rgb,
-}
-
-impl Color {
-    fn bytes_per_pixel(self) -> usize {
-        match self {
-            Self::Gray => 1,
-            Self::Rgb => 3,
-        }
-    }
-}
+pub use layout::Color;
 
 /// How to encode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +116,8 @@ pub fn encode(
     let level = Level::new();
     if options.progressive {
         dispatch!(level, simd => picture.transform(simd, scratch));
-        progressive::write_scans(&picture.layout, scratch, out);
+        let EncodeScratch { tokens, writer, coefficients, .. } = scratch;
+        progressive::write_scans(&picture.layout, coefficients, (tokens, writer), out);
     } else {
         scratch.tokens.clear();
         dispatch!(level, simd => picture.tokenize(simd, scratch));
@@ -142,44 +130,6 @@ pub fn encode(
     }
     markers::write_end(out);
     Ok(())
-}
-
-/// How the picture is divided (T.81, section A.2).
-#[derive(Clone, Copy, Debug)]
-struct Layout {
-    width: usize,
-    height: usize,
-    color: Color,
-    /// Blocks of luminance along each side of an MCU: 2 if the chroma is subsampled. Chroma always has one.
-    luma_blocks: usize,
-    mcus_across: usize,
-    mcus_down: usize,
-}
-
-impl Layout {
-    fn new(width: u16, height: u16, color: Color, subsample_chroma: bool) -> Self {
-        let (width, height) = (usize::from(width), usize::from(height));
-        let luma_blocks = if color == Color::Rgb && subsample_chroma { 2 } else { 1 };
-        let side = 8 * luma_blocks;
-        let (mcus_across, mcus_down) = (width.div_ceil(side), height.div_ceil(side));
-        Self { width, height, color, luma_blocks, mcus_across, mcus_down }
-    }
-
-    fn components(&self) -> usize {
-        self.color.bytes_per_pixel()
-    }
-
-    /// Blocks of a component along each side of an MCU.
-    fn blocks(&self, component: usize) -> usize {
-        if component == 0 { self.luma_blocks } else { 1 }
-    }
-
-    /// Blocks of a component that show a part of the picture, across and down; MCUs may have more.
-    fn shown_blocks(&self, component: usize) -> (usize, usize) {
-        let subsampled = self.luma_blocks / self.blocks(component);
-        let count = |side: usize| side.div_ceil(subsampled).div_ceil(8);
-        (count(self.width), count(self.height))
-    }
 }
 
 /// What is being encoded.

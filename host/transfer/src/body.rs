@@ -12,8 +12,8 @@ use http_body::{Body, Frame, SizeHint};
 use reqwest::header::HeaderValue;
 use tokio::sync::watch;
 
-use super::error::TransferError;
-use super::http::header_value;
+use super::error::{TransferError, TransferErrorKind};
+use super::mark::random_name;
 
 /// How much is handed to the connection at once, in bytes.
 const PIECE: usize = 64 << 10;
@@ -33,7 +33,7 @@ impl Upload {
 
     /// A form's entries as multipart/form-data (RFC 7578, in the reading of the HTML standard, "Multipart form data").
     pub(super) fn form(entries: Vec<Entry>) -> Result<Self, TransferError> {
-        let boundary = format!("----imgserve{}", super::random_name());
+        let boundary = format!("----imgserve{}", random_name());
         let mut parts = Vec::new();
         let mut head = String::new();
         for entry in entries {
@@ -128,6 +128,14 @@ impl Body for Paced {
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
     }
+}
+
+/// Text as a header value, which line breaks cannot be.
+pub(super) fn header_value(text: &str) -> Result<HeaderValue, TransferError> {
+    HeaderValue::from_str(text).map_err(|error| {
+        let message = format!("{text:?} cannot be sent as a header");
+        TransferError::new(TransferErrorKind::Config, message).with_source(error)
+    })
 }
 
 #[cfg(test)]

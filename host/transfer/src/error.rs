@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use super::url::redact;
+use super::redact::redact;
 
 type Cause = Box<dyn StdError + Send + Sync>;
 

@@ -18,9 +18,9 @@ use rustix::io::{Errno, ReadWriteFlags};
 use super::clock::Clock;
 use super::config::KEY_FILE_ROOTS;
 use super::error::{TransferError, TransferErrorKind};
+use super::mark::{PartMark, temporary_name};
 use super::policy::{Beneath, check_path};
 use super::url::FileUrl;
-use super::{PartMark, temporary_name};
 
 /// How much is read at once, in bytes: a photograph for the web in one go, for each time costs two changes of threads.
 const PIECE: u64 = 1 << 20;

@@ -5,11 +5,11 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, REFERER};
 use reqwest::{Method, Response};
 use url::Url;
 
-use super::body::{Entry, FilePart, Upload, Value};
+use super::body::{Entry, FilePart, Upload, Value, header_value};
 use super::clock::Clock;
 use super::error::{TransferError, TransferErrorKind};
 use super::html::{UploadForm, fill_form};
-use super::http::{Call, Http, Session, header_value, success};
+use super::http::{Call, Http, Session, success};
 
 /// Uploads `file` through the form on `page` that has a file input named `field`.
 pub(super) async fn upload(

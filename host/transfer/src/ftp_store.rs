@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::error::{TransferError, TransferErrorKind};
 use super::ftp::{Command, FtpSession, file_error, ftp_error, reply_code};
-use super::{PartMark, temporary_name};
+use super::mark::{PartMark, temporary_name};
 
 /// How much is written between two looks at the clock, in bytes.
 const PIECE: usize = 64 << 10;

@@ -11,7 +11,7 @@ use reqwest::{Method, Response, StatusCode};
 use rustls::ClientConfig;
 use url::{Origin, Url};
 
-use super::body::{Paced, Upload};
+use super::body::{Paced, Upload, header_value};
 use super::clock::Clock;
 use super::config::TransferConfig;
 use super::error::{TransferError, TransferErrorKind, find_cause};
@@ -313,14 +313,6 @@ fn request_error(error: reqwest::Error) -> TransferError {
     // A server that hangs up without a response is likely being restarted.
     let transient = kind != Tls;
     TransferError::new(kind, message).transient(transient).with_source(error.without_url())
-}
-
-/// Text as a header value, which line breaks cannot be.
-pub(super) fn header_value(text: &str) -> Result<HeaderValue, TransferError> {
-    HeaderValue::from_str(text).map_err(|error| {
-        let message = format!("{text:?} cannot be sent as a header");
-        TransferError::new(TransferErrorKind::Config, message).with_source(error)
-    })
 }
 
 #[cfg(test)]

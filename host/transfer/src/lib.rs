@@ -6,11 +6,12 @@
 //!
 //! | file | owns |
 //! | --- | --- |
-//! | `url`, `tags` | what URLs and the tags in them mean |
+//! | `url`, `tags`, `redact` | what URLs and the tags in them mean, and how they are shown |
 //! | `policy`, `resolve` | which addresses and paths are permitted; names to permitted addresses |
 //! | `clock`, `tls`, `config`, `error` | timeouts, the one TLS configuration, settings, failures |
 //! | `http`, `body`, `form`, `html` | GET and PUT, request bodies, form uploads, reading a page's form |
 //! | `ftp`, `ftp_store`, `file` | the other two protocols |
+//! | `mark` | what a file is called until it is whole |
 
 #![forbid(unsafe_code)]
 
@@ -24,7 +25,9 @@ mod ftp;
 mod ftp_store;
 mod html;
 mod http;
+mod mark;
 mod policy;
+mod redact;
 mod resolve;
 mod tags;
 mod tls;
@@ -42,6 +45,7 @@ use bytes::Bytes;
 pub use self::config::TransferConfig;
 pub use self::error::{Blame, TransferError, TransferErrorKind};
 pub use self::file::CachedFile;
+pub use self::mark::PartMark;
 pub use self::tags::{Tags, substitute_tags};
 pub use self::url::{
     Destination, HttpUrl, SourceUrl, basename, destination_extension, extension, scheme_of, split_form,
@@ -285,26 +289,4 @@ impl fmt::Debug for Fetch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fetch").field("size_hint", &self.size_hint).field("received", &self.received).finish()
     }
-}
-
-/// 24 hexadecimal digits that nobody can guess.
-fn random_name() -> String {
-    let mut bytes = [0; 12];
-    // Without the system's random numbers there is no TLS either; this never fails on a running system.
-    getrandom::fill(&mut bytes).expect("the system gives random numbers");
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// What marks the temporary name that a file has until it is whole. No two stores under way at once may have the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartMark {
-    /// Of this store.
-    pub own: String,
-    /// Of earlier ones, which may have been killed: files of theirs are removed.
-    pub stale: Vec<String>,
-}
-
-/// What `name` is called until it is whole.
-fn temporary_name(name: &str, mark: &str) -> String {
-    format!(".{name}.{mark}.imgserve-part")
 }

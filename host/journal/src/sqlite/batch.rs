@@ -9,10 +9,10 @@ use imgserve_base::crash;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ffi};
 
-use super::super::JournalError;
+use super::change::{Change, Promise};
 use super::pulse::Pulse;
 use super::trouble::verdict;
-use super::writer::{Change, Promise};
+use crate::store::JournalError;
 
 /// Most changes of one transaction: its time is what the first of them waits.
 const MOST: usize = 512;

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::super::JournalError;
+use crate::store::JournalError;
 
 /// Takes the lock beside the journal, which the system ends with the process, and makes the journal's file where there
 /// is none.

@@ -2,12 +2,12 @@
 //! rows it finds. A claim names its indexes: without one it would look at all jobs, and is refused instead.
 
 use imgserve_base::job::{JobId, JobState, Priority, Record, now_ms};
-use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::super::{Entry, JournalError, Notice, Receipt, Submitted, rank};
 use super::notices;
-use super::rows::{ROW, Row, WIDTH, from_states, integer, number};
+use super::rows::{ROW, Row, WIDTH, from_states, integer, number, prepare};
 use super::trouble::Trouble;
+use crate::store::{Entry, JournalError, Notice, Receipt, Submitted, rank};
 
 /// Highest first.
 const PRIORITIES: [Priority; 3] = [Priority::High, Priority::Normal, Priority::Low];
@@ -297,8 +297,4 @@ fn current(changed: usize, record: &Record) -> Result<(), Trouble> {
         1 => Ok(()),
         _ => Err(Trouble::Refused(JournalError::Stale { id: record.id, attempt: record.attempt })),
     }
-}
-
-pub(super) fn prepare<'a>(db: &'a Connection, sql: &str) -> rusqlite::Result<CachedStatement<'a>> {
-    db.prepare_cached(sql)
 }

@@ -3,10 +3,9 @@
 use imgserve_base::job::JobId;
 use rusqlite::{Connection, Row, params};
 
-use super::super::Notice;
-use super::jobs::prepare;
-use super::rows::{integer, number};
+use super::rows::{integer, number, prepare};
 use super::trouble::Trouble;
+use crate::store::Notice;
 
 pub(super) fn insert(db: &Connection, notice: &Notice) -> Result<(), Trouble> {
     let sql = "INSERT INTO notices (id, job, url, body, created_at_ms, due_at_ms, attempt) \

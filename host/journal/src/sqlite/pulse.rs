@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::super::{COMMIT_BOUNDS, Health, JournalError};
+use crate::store::{COMMIT_BOUNDS, Health, JournalError};
 
 /// What is known of the writer by all.
 #[derive(Debug)]

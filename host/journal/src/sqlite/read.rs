@@ -8,10 +8,9 @@ use imgserve_base::job::{Client, JobId, JobState};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::Semaphore;
 
-use super::super::{Counts, Filter, JournalError};
-use super::jobs::prepare;
-use super::rows::{ROW, Row, integer, number};
+use super::rows::{ROW, Row, integer, number, prepare};
 use super::schema;
+use crate::store::{Counts, Filter, JournalError};
 
 /// Connections at once; more would wait for the cores.
 const MOST: usize = 4;

@@ -2,8 +2,10 @@
 
 use imgserve_base::job::{Client, Held, JobId, JobState, Priority, Record};
 
-use super::super::story::{self, Told};
-use super::super::{JournalError, rank};
+use crate::store::{JournalError, rank};
+use rusqlite::{CachedStatement, Connection};
+
+use crate::story::{self, Told};
 
 /// The columns of a [`Row`], in its order.
 pub(super) const ROW: &str = "id, state, attempt, due_at_ms, finished_at_ms, record, operation, client, priority, \
@@ -106,6 +108,11 @@ pub(super) fn integer(number: u64) -> i64 {
 
 pub(super) fn number(integer: i64) -> u64 {
     u64::try_from(integer).unwrap_or_default()
+}
+
+/// A statement, made once for a connection.
+pub(super) fn prepare<'a>(db: &'a Connection, sql: &str) -> rusqlite::Result<CachedStatement<'a>> {
+    db.prepare_cached(sql)
 }
 
 #[cfg(test)]

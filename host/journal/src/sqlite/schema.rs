@@ -6,9 +6,9 @@ use std::time::Duration;
 use imgserve_base::job::JobState;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
-use super::super::JournalError;
 use super::rows::from_states;
 use super::trouble::verdict;
+use crate::store::JournalError;
 
 /// What makes version n + 1 of version n, each in a transaction of its own. Only appended to.
 const MIGRATIONS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2.sql")];

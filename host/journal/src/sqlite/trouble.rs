@@ -3,7 +3,7 @@
 
 use rusqlite::ffi;
 
-use super::super::JournalError;
+use crate::store::JournalError;
 
 /// Why a change is not made.
 #[derive(Debug)]

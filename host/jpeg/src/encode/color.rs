@@ -1,7 +1,7 @@
 //! Rows of pixels into planes of luminance and chrominance (ITU-T T.871, section 7), a row of MCUs at a time. The
 //! values are kept as they are computed, not rounded to bytes; what is not in the picture repeats its edge.
 
-use super::{Color, Layout};
+use super::layout::{Color, Layout};
 
 /// A row of MCUs: the samples of each component, 0 their middle.
 #[derive(Debug, Default)]

@@ -3,20 +3,7 @@
 
 use fearless_simd::{f32x4, f32x8, f64x2, i8x32, i32x8, prelude::*};
 
-use super::quant::Quantizer;
-use crate::tables::ZIGZAG;
-
-/// Zigzag position → place in a [`Block`]: columns of the block lie one behind the other, since turning it once
-/// between the two passes is enough.
-pub(super) const ORDER: [u8; 64] = {
-    let mut order = [0; 64];
-    let mut at = 0;
-    while at < 64 {
-        order[at] = ZIGZAG[at] % 8 * 8 + ZIGZAG[at] / 8;
-        at += 1;
-    }
-    order
-};
+use super::quant::{ORDER, Quantizer};
 
 /// For each of the eight bytes of a mask in a [`Block`]'s order: the same bits in the zigzag order.
 static TO_ZIGZAG: [[u64; 256]; 8] = {

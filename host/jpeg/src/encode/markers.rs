@@ -1,9 +1,9 @@
 //! The headers of a file (T.81, section B.2; JFIF, ITU-T T.871, section 10).
 
 use super::huffman::Code;
+use super::layout::{Color, Layout};
 use super::quant::Quantizer;
 use super::tokens::Slot;
-use super::{Color, Layout};
 
 /// A scan's header.
 #[derive(Clone, Copy, Debug)]

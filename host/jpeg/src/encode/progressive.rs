@@ -1,9 +1,10 @@
 //! The scans of a progressive file (T.81, annex G).
 
+use super::bits::Writer;
 use super::dct::Block;
+use super::layout::Layout;
 use super::markers::{self, Scan};
 use super::tokens::{Slot, Tokens, ZERO_RUN, magnitude};
-use super::{EncodeScratch, Layout};
 
 /// Blocks without a coefficient in a row that one symbol stands for. The format has symbols for 0x7FFF, but two of those in a
 /// row, 30 bits each, would not fit into the writer's register.
@@ -74,10 +75,14 @@ impl Coefficients {
 }
 
 /// Appends all scans, each behind the codes that are best for it.
-pub(super) fn write_scans(layout: &Layout, scratch: &mut EncodeScratch, out: &mut Vec<u8>) {
+pub(super) fn write_scans(
+    layout: &Layout,
+    coefficients: &[Coefficients; 3],
+    (tokens, writer): (&mut Tokens, &mut Writer),
+    out: &mut Vec<u8>,
+) {
     let scans = if layout.components() == 1 { &GRAY_SCANS[..] } else { &COLOR_SCANS[..] };
     for scan in scans {
-        let EncodeScratch { tokens, writer, coefficients, .. } = scratch;
         tokens.clear();
         let slots = match (scan.band.0, scan.bits.0) {
             (0, 0) => push_means(layout, scan, coefficients, tokens),

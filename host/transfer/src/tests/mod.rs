@@ -14,7 +14,8 @@ use axum::Router;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Fetch, PartMark, SourceUrl, Transfer, TransferConfig, TransferError, random_name};
+use super::mark::random_name;
+use super::{Fetch, PartMark, SourceUrl, Transfer, TransferConfig, TransferError};
 
 /// Loopback opened, and limits that no healthy test comes near.
 pub(crate) fn config() -> TransferConfig {

@@ -1,0 +1,275 @@
+//! What is asked of a store of jobs: the trait, and what goes in and out.
+
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+
+use imgserve_base::job::{Client, JobId, JobState, Priority, Record};
+
+/// What a store answers, when it is done.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, JournalError>> + Send + 'a>>;
+
+/// Why the journal does not do what it is asked for.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// It cannot be opened.
+    #[error("cannot open the journal {path} ([jobs] journal): {text}")]
+    Open {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        text: String,
+    },
+    /// There is no such kind of store.
+    #[error("no store of jobs is called `{scheme}` ([jobs] journal): the path of a file is possible")]
+    Address {
+        /// Its scheme.
+        scheme: String,
+    },
+    /// Another server has it.
+    #[error("another imgserve uses the journal {path} ([jobs] journal)")]
+    InUse {
+        /// Its file.
+        path: PathBuf,
+    },
+    /// It was written by a later version.
+    #[error(
+        "the journal {path} has format {found}, and this version knows up to {known}: use the imgserve that wrote it"
+    )]
+    TooNew {
+        /// Its file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The latest format known here.
+        known: i64,
+    },
+    /// Nothing was changed, as there is no room or the file cannot be written; later it may work.
+    #[error("the journal cannot be written: {text}")]
+    Unwritable {
+        /// Why, in the store's words.
+        text: String,
+    },
+    /// Whether the last changes are on disk is unknown: nothing is written any more until the server is started again.
+    #[error("the journal is broken ({text}): restart imgserve when the disk is well")]
+    Broken {
+        /// Why, in the store's words.
+        text: String,
+    },
+    /// The attempt is not the job's current one any more, or the job's state does not allow this.
+    #[error("job {id}: attempt {attempt} is not its current one")]
+    Stale {
+        /// The job.
+        id: JobId,
+        /// The attempt.
+        attempt: u32,
+    },
+    /// It cannot be read.
+    #[error("the journal cannot be read: {text}")]
+    Unreadable {
+        /// Why, in the store's words.
+        text: String,
+    },
+}
+
+/// A new job.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its story so far, in state `accepting`.
+    pub record: Record,
+    /// How to do it: `job`'s own text.
+    pub order: String,
+    /// The client's key for it, if it gave one.
+    pub key: Option<IdempotencyKey>,
+}
+
+/// By which a client that posts a job twice means one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct IdempotencyKey {
+    /// Whose key it is.
+    pub client: Client,
+    /// As the client sent it.
+    pub key: String,
+    /// SHA-256 of the request.
+    pub digest: [u8; 32],
+    /// What the client is answered, to be given again: `job`'s own text.
+    pub receipt: String,
+}
+
+/// What is known of an idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// SHA-256 of the first request.
+    pub digest: [u8; 32],
+    /// What was answered.
+    pub receipt: String,
+}
+
+/// What came of a submission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// The job is in the journal.
+    New,
+    /// Its idempotency key is in use; nothing was changed.
+    Known(Receipt),
+}
+
+/// A job that was handed out to be done. `record.attempt` is the claim's number.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// Its story so far, in state `running`.
+    pub record: Record,
+    /// How to do it.
+    pub order: String,
+}
+
+/// Jobs handed out, and when there may be more.
+#[derive(Debug)]
+pub struct Claimed {
+    /// The best ones first.
+    pub claims: Vec<Claim>,
+    /// Whether there were as many as asked for, so that more may be due.
+    pub full: bool,
+    /// When the next one that waits for its time becomes due, in milliseconds since 1970.
+    pub next_due_ms: Option<u64>,
+}
+
+/// How an attempt ended, for the journal.
+#[derive(Clone, Debug)]
+pub enum Ending {
+    /// The job has ended in `record.state`, a final one; whoever wants to know is told by this notice.
+    Ended(Option<Notice>),
+    /// It is to be tried again at this time, in milliseconds since 1970.
+    Again(u64),
+}
+
+/// A webhook to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The message's id, the same at every try.
+    pub id: String,
+    /// The job it is about.
+    pub job: JobId,
+    /// Where to.
+    pub url: String,
+    /// What.
+    pub body: String,
+    /// When it was first due, in milliseconds since 1970.
+    pub created_ms: u64,
+    /// How often it was tried; counted when claimed.
+    pub attempt: u32,
+}
+
+/// Which jobs to list; the newest first.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only in these states; empty means all.
+    pub states: Vec<JobState>,
+    /// Only of this operation.
+    pub operation: Option<String>,
+    /// Only of this client.
+    pub client: Option<Client>,
+    /// Only older than this one: the last of the page before.
+    pub before: Option<JobId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// How many jobs there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// By state.
+    pub states: Vec<(JobState, u64)>,
+    /// Unfinished ones, by client.
+    pub unfinished: Vec<(Client, u64)>,
+    /// Webhooks that are not delivered.
+    pub notices: u64,
+}
+
+/// The durable job store.
+pub trait Journal: Send + Sync + fmt::Debug {
+    /// Takes a job in.
+    fn submit(&self, entry: Entry) -> Answer<'_, Submitted>;
+    /// Forgets a job that was never accepted, and its idempotency key.
+    fn withdraw(&self, id: JobId) -> Answer<'_, ()>;
+    /// Makes a submitted job claimable. Does not wait for the disk: after a crash the job is claimable as well.
+    fn release(&self, id: JobId);
+    /// Hands out up to `count` claimable jobs that are due at `now_ms`: those of higher priority first, then those due
+    /// first. Each is in state `running`, its attempt counted up, until `lease_until_ms`; a job whose lease has ended is
+    /// claimable again.
+    fn claim(&self, count: usize, now_ms: u64, lease_until_ms: u64) -> Answer<'_, Claimed>;
+    /// Extends the leases of attempts under way.
+    fn heartbeat(&self, attempts: Vec<(JobId, u32)>, lease_until_ms: u64) -> Answer<'_, ()>;
+    /// Writes down a running job's story so far: an output that is stored.
+    ///
+    /// # Errors
+    /// [`JournalError::Stale`] unless `record.attempt` is the current one and running; the same for `end`.
+    fn save(&self, record: Record) -> Answer<'_, ()>;
+    /// Ends an attempt.
+    fn end(&self, record: Record, ending: Ending) -> Answer<'_, ()>;
+    /// Gives a claim back as if it had not been: the server stops. Several at once.
+    fn give_back(&self, attempts: Vec<(JobId, u32)>) -> Answer<'_, ()>;
+    /// Gives back a claim of a job that this program cannot read, and says so in the log. It is not offered to this program
+    /// again, but to the first other one that opens the journal, and its record tells `why`.
+    fn hold(&self, id: JobId, attempt: u32, why: String) -> Answer<'_, ()>;
+    /// Ends a job that waits; false when it does not wait (any more).
+    fn cancel(&self, record: Record, notice: Option<Notice>) -> Answer<'_, bool>;
+    /// Makes a job that has failed or was cancelled claimable again, with `record` as its story; false when it is in
+    /// another state.
+    fn replay(&self, record: Record) -> Answer<'_, bool>;
+    /// The order of a job, by which it is done again.
+    fn order(&self, id: JobId) -> Answer<'_, Option<String>>;
+    /// The job of this id.
+    fn get(&self, id: JobId) -> Answer<'_, Option<Record>>;
+    /// Jobs, the newest first.
+    fn list(&self, filter: Filter) -> Answer<'_, Vec<Record>>;
+    /// How many there are.
+    fn counts(&self) -> Answer<'_, Counts>;
+    /// What is known of an idempotency key.
+    fn receipt(&self, client: &Client, key: &str) -> Answer<'_, Option<Receipt>>;
+    /// Forgets all finished jobs but the last `keep`, and idempotency keys from before `keys_before_ms`.
+    fn prune(&self, keep: usize, keys_before_ms: u64) -> Answer<'_, ()>;
+    /// Hands out up to `count` webhooks that are due, as `claim` does, and when the next is due.
+    fn claim_notices(
+        &self,
+        count: usize,
+        now_ms: u64,
+        lease_until_ms: u64,
+    ) -> Answer<'_, (Vec<Notice>, Option<u64>)>;
+    /// A webhook is delivered, or given up (`None`), or to be tried again at this time.
+    fn end_notice(&self, id: String, attempt: u32, again_at_ms: Option<u64>) -> Answer<'_, ()>;
+    /// How long commits took of late, and how many changes they held.
+    fn health(&self) -> Health;
+}
+
+/// How the journal is doing.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    /// Why it takes nothing any more, if so.
+    pub broken: Option<String>,
+    /// Why it takes nothing at present, if so: there is no room, or the file cannot be written.
+    pub unwritable: Option<String>,
+    /// Commits since the start.
+    pub commits: u64,
+    /// Changes in them.
+    pub changes: u64,
+    /// Seconds that they took, in all.
+    pub commit_seconds: f64,
+    /// How many commits took up to this many seconds, and more than those of the bucket before; bounds as in
+    /// [`COMMIT_BOUNDS`].
+    pub buckets: Vec<u64>,
+}
+
+/// Upper bounds in seconds of the buckets of commit times; the last bucket has no bound.
+pub const COMMIT_BOUNDS: [f64; 8] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0];
+
+/// Whether a job's or a webhook's priority is stored as this number: higher goes first.
+pub fn rank(priority: Priority) -> i64 {
+    match priority {
+        Priority::Low => 0,
+        Priority::Normal => 1,
+        Priority::High => 2,
+    }
+}
