@@ -16,6 +16,7 @@
 //! - `header`: what is known of a source; `codec`: what a format's file gives; `still`: the same for one picture a file
 //! - `formats`: the table of the formats, and below it one file for each
 //! - `probe`, `decode`, `encode`: the three functions of the crate, by the table
+//! - `fuzz`: what they promise of any bytes, for a fuzzer and for tests
 
 mod bounds;
 mod canvas;
@@ -26,6 +27,8 @@ mod decode;
 mod encode;
 mod error;
 mod formats;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod header;
 mod orientation;
 mod palette;

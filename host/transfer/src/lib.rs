@@ -23,6 +23,8 @@ mod file;
 mod form;
 mod ftp;
 mod ftp_store;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod html;
 mod http;
 mod mark;

@@ -20,6 +20,8 @@ mod compile;
 mod death;
 mod fault;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod host;
 mod inbox;
 mod payload;

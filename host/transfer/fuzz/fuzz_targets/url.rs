@@ -1,0 +1,7 @@
+//! What is promised of any URL.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| imgserve_transfer::fuzz::url(data));
