@@ -1,6 +1,7 @@
 //! Native plugins: shared libraries, opened by libloading. They are trusted code; what is checked is that they are
 //! plugins at all, before anything of them is called.
 #![allow(unsafe_code, reason = "opening a library runs its code, and its one symbol is a function pointer")]
+#![allow(clippy::disallowed_types, reason = "libloading is named here")]
 
 use imgserve_sdk::abi::{self, Entry};
 use libloading::Library;

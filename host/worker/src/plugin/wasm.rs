@@ -6,6 +6,7 @@
 //! - `engine`: wasmtime's settings, compiling
 //! - `state`: what a guest may call, and how its memory is bounded
 //! - `values`: the WIT's types
+#![allow(clippy::disallowed_types, reason = "wasmtime is named here")]
 
 mod engine;
 mod state;
