@@ -1,5 +1,5 @@
-//! A job's states, which may follow which, and its story. How it is stored is the journal's to say, how it is told
-//! `job`'s.
+//! A job's states, which may follow which, and its story, whose state changes here alone. How it is stored is the journal's
+//! to say, how it is told `job`'s.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -78,10 +78,32 @@ impl JobState {
         )
     }
 
+    /// The legal transition to `next`; only from one of the states that `from` takes.
+    fn become_from(&mut self, from: impl Fn(Self) -> bool, next: Self) -> Result<(), IllegalTransition> {
+        if !from(*self) || !self.may_become(next) {
+            return Err(IllegalTransition { from: *self, to: next });
+        }
+        *self = next;
+        Ok(())
+    }
+
+    /// Whether a job in this state may be tried again as if it were new.
+    pub fn may_be_replayed(self) -> bool {
+        self.is_final() && self.may_become(Self::Accepted)
+    }
+
     /// Whether nothing will change any more, unless somebody asks for it.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
     }
+}
+
+/// A job's state does not allow what was to become of it; nothing of it has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a job that is {from} cannot become {to}")]
+pub struct IllegalTransition {
+    pub from: JobState,
+    pub to: JobState,
 }
 
 named! {
@@ -250,8 +272,61 @@ pub struct Fresh {
 }
 
 impl Record {
+    /// The attempt under way has ended the job: no output waits any more, and together they decide how.
+    ///
+    /// # Errors
+    /// No attempt is under way.
+    pub fn end(&mut self, now_ms: u64) -> Result<(), IllegalTransition> {
+        let outcome = self.outcome();
+        self.state.become_from(|state| state == JobState::Running, outcome)?;
+        self.finished_at_ms = Some(now_ms);
+        Ok(())
+    }
+
+    /// The job is cancelled before an attempt at it begins, whatever of it has failed already: that was not to be decided
+    /// yet.
+    ///
+    /// # Errors
+    /// An attempt is under way, whose own the end is, or the job has ended.
+    pub fn cancel(&mut self, now_ms: u64) -> Result<(), IllegalTransition> {
+        self.state.become_from(|state| state != JobState::Running, JobState::Cancelled)?;
+        self.cancel_waiting();
+        self.finished_at_ms = Some(now_ms);
+        Ok(())
+    }
+
+    /// The job is tried again as if it were new: what is not stored waits again, and the attempts so far do not count.
+    ///
+    /// # Errors
+    /// The job has not ended, or all of it is stored.
+    pub fn replay(&mut self, now_ms: u64) -> Result<(), IllegalTransition> {
+        self.state.become_from(JobState::may_be_replayed, JobState::Accepted)?;
+        for output in self.outputs.iter_mut().filter(|output| output.state != OutputState::Stored) {
+            (output.state, output.error) = (OutputState::Waiting, None);
+        }
+        (self.finished_at_ms, self.due_at_ms) = (None, now_ms);
+        self.fresh = Fresh { attempt: self.attempt, failures: self.attempts.len() };
+        Ok(())
+    }
+
+    /// The outputs that wait will have no result, as the job is cancelled.
+    pub fn cancel_waiting(&mut self) {
+        self.waiting().for_each(|output| output.state = OutputState::Cancelled);
+    }
+
+    /// The outputs that wait have failed for good.
+    pub fn fail_waiting(&mut self, fault: &Fault) {
+        for output in self.waiting() {
+            (output.state, output.error) = (OutputState::Failed, Some(fault.clone()));
+        }
+    }
+
+    fn waiting(&mut self) -> impl Iterator<Item = &mut Output> {
+        self.outputs.iter_mut().filter(|output| output.state == OutputState::Waiting)
+    }
+
     /// What becomes of a job whose outputs wait no more.
-    pub fn outcome(&self) -> JobState {
+    fn outcome(&self) -> JobState {
         let any = |state| self.outputs.iter().any(|output| output.state == state);
         match (any(OutputState::Cancelled), any(OutputState::Failed)) {
             (true, _) => JobState::Cancelled,
@@ -294,7 +369,114 @@ pub fn now_ms() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Client, JobState};
+    use super::*;
+    use crate::fault::FaultKind;
+
+    /// A job in `state` with one output in each of `outputs`.
+    fn record(state: JobState, outputs: &[OutputState]) -> Record {
+        let output = |state: &OutputState| Output {
+            operation: "resize".to_owned(),
+            destination: "file:///a.png".to_owned(),
+            state: *state,
+            width: 1,
+            height: 1,
+            format: "png".to_owned(),
+            bytes: None,
+            warnings: Vec::new(),
+            error: (*state == OutputState::Failed).then(fault),
+        };
+        Record {
+            id: JobId::generate(),
+            state,
+            operation: "resize".to_owned(),
+            client: Client::Anyone,
+            priority: Priority::Normal,
+            source: "file:///b.png".to_owned(),
+            outputs: outputs.iter().map(output).collect(),
+            accepted_at_ms: 1,
+            due_at_ms: 2,
+            finished_at_ms: state.is_final().then_some(3),
+            attempt: 4,
+            attempts: vec![FailedAttempt { number: 4, ended_at_ms: 3, error: fault() }],
+            timings: BTreeMap::new(),
+            notify: false,
+            fresh: Fresh::default(),
+            held: None,
+        }
+    }
+
+    fn fault() -> Fault {
+        Fault::new(FaultKind::OperationFailed, "x")
+    }
+
+    fn states(record: &Record) -> Vec<OutputState> {
+        record.outputs.iter().map(|output| output.state).collect()
+    }
+
+    #[test]
+    fn an_attempt_ends_a_job_as_its_outputs_say() {
+        use OutputState::{Cancelled, Failed, Stored};
+        for (outputs, outcome) in [
+            ([Stored, Stored], JobState::Succeeded),
+            ([Stored, Failed], JobState::Failed),
+            ([Failed, Cancelled], JobState::Cancelled),
+        ] {
+            let mut ended = record(JobState::Running, &outputs);
+            ended.end(9).unwrap();
+            assert_eq!((ended.state, ended.finished_at_ms), (outcome, Some(9)));
+        }
+    }
+
+    #[test]
+    fn a_job_that_waits_is_cancelled_with_the_outputs_that_wait() {
+        use OutputState::{Cancelled, Failed, Stored, Waiting};
+        let mut cancelled = record(JobState::Accepted, &[Stored, Failed, Waiting]);
+        cancelled.cancel(9).unwrap();
+        assert_eq!((cancelled.state, cancelled.finished_at_ms), (JobState::Cancelled, Some(9)));
+        assert_eq!(states(&cancelled), [Stored, Failed, Cancelled]);
+    }
+
+    #[test]
+    fn a_replayed_job_is_as_new_but_for_its_story() {
+        use OutputState::{Cancelled, Failed, Stored, Waiting};
+        let mut replayed = record(JobState::Failed, &[Stored, Failed, Cancelled]);
+        replayed.replay(9).unwrap();
+        assert_eq!(
+            (replayed.state, replayed.finished_at_ms, replayed.due_at_ms),
+            (JobState::Accepted, None, 9)
+        );
+        assert_eq!((states(&replayed), replayed.error()), (vec![Stored, Waiting, Waiting], None));
+        assert_eq!((replayed.failures().len(), replayed.lost(), replayed.attempts.len()), (0, 0, 1));
+    }
+
+    #[test]
+    fn what_fails_for_good_are_the_outputs_that_wait() {
+        use OutputState::{Failed, Stored, Waiting};
+        let mut failed = record(JobState::Running, &[Stored, Waiting]);
+        failed.fail_waiting(&fault());
+        assert_eq!((states(&failed), failed.error()), (vec![Stored, Failed], Some(&fault())));
+    }
+
+    #[test]
+    fn a_transition_that_is_not_legal_changes_nothing() {
+        use JobState::{Accepted, Accepting, Cancelled, Failed, Running};
+        type Transition = fn(&mut Record, u64) -> Result<(), IllegalTransition>;
+        let transitions: [(Transition, &[JobState]); 3] = [
+            (Record::end, &[Running]),
+            (Record::cancel, &[Accepting, Accepted]),
+            (Record::replay, &[Failed, Cancelled]),
+        ];
+        for (transition, legal) in transitions {
+            for state in JobState::ALL {
+                let before = record(state, &[OutputState::Waiting, OutputState::Cancelled]);
+                let mut after = before.clone();
+                let made = transition(&mut after, 9);
+                assert_eq!(made.is_ok(), legal.contains(&state), "from {state}: {made:?}");
+                assert_eq!(after == before, made.is_err(), "from {state}");
+                assert!(made.is_err() || state.may_become(after.state));
+            }
+        }
+    }
 
     #[test]
     fn a_client_is_read_as_it_was_written() {

@@ -133,11 +133,9 @@ impl Service {
     async fn cancel_waiting(self: &Arc<Self>, mut record: Record) -> Result<Option<Value>, Fault> {
         let order = self.journal.order(record.id).await.map_err(|error| self.journal_fault(&error))?;
         let order = order.and_then(|order| stored::read_order(&order, record.outputs.len()).ok());
-        for output in record.outputs.iter_mut().filter(|output| output.state == OutputState::Waiting) {
-            output.state = OutputState::Cancelled;
+        if record.cancel(now_ms()).is_err() {
+            return Ok(None);
         }
-        // Whatever has failed already: it was not to be decided yet.
-        (record.state, record.finished_at_ms) = (JobState::Cancelled, Some(now_ms()));
         let notice = self.notice(&record, order.as_ref());
         // Held until it is shown: who has it tried again waits for that, or it would come after the new result.
         let showing = self.showing.of(shown(record.id)).lock_owned().await;
@@ -181,20 +179,16 @@ impl Service {
     /// Has a job that failed or was cancelled tried again, as if it were new; its story so far stays.
     pub(crate) async fn retry(&self, id: JobId, client: Option<&Client>) -> Result<Wish, Fault> {
         let Some(mut record) = self.record(id, client).await? else { return Ok(Wish::Unknown) };
-        if record.is_foreign() || !record.state.may_become(JobState::Accepted) || !record.state.is_final() {
+        if record.is_foreign() || !record.state.may_be_replayed() {
             return Ok(Wish::Refused(self.tell(&record)));
         }
         let showing = self.showing.of(shown(id));
         let Ok(_shown) = tokio::time::timeout(CANCEL_PATIENCE, showing.lock()).await else {
             return Ok(Wish::Refused(self.tell(&record)));
         };
-        for output in &mut record.outputs {
-            if output.state != OutputState::Stored {
-                (output.state, output.error) = (OutputState::Waiting, None);
-            }
+        if record.replay(now_ms()).is_err() {
+            return Ok(Wish::Refused(self.tell(&record)));
         }
-        (record.state, record.finished_at_ms, record.due_at_ms) = (JobState::Accepted, None, now_ms());
-        (record.fresh.attempt, record.fresh.failures) = (record.attempt, record.attempts.len());
         self.queue.enter(&record.client)?;
         imgserve_base::crash::point("job-before-replay");
         let replayed = self.journal.replay(record.clone()).await;

@@ -321,7 +321,7 @@ impl Attempt {
     }
 
     async fn cancelled(mut self, order: &Order) {
-        waiting(&mut self.record).for_each(|output| output.state = OutputState::Cancelled);
+        self.record.cancel_waiting();
         self.end(order).await;
     }
 
@@ -348,9 +348,7 @@ impl Attempt {
                 self.service.wake();
             }
             Decision::Final => {
-                for output in waiting(&mut self.record) {
-                    (output.state, output.error) = (OutputState::Failed, Some(fault.clone()));
-                }
+                self.record.fail_waiting(&fault);
                 self.end(order).await;
             }
         }
@@ -371,18 +369,15 @@ impl Attempt {
         for index in indexes {
             self.store_failure(order, index).await;
         }
-        self.record.state = self.record.outcome();
-        self.record.finished_at_ms = Some(now_ms());
+        if let Err(illegal) = self.record.end(now_ms()) {
+            return tracing::warn!(job = %self.record.id, "its end is told already: {illegal}");
+        }
         self.service.tell_end(&self.record, self.stored_bytes);
         let notice = self.service.notice(&self.record, Some(order));
         imgserve_base::crash::point("job-before-end");
         write_down(&self.service, self.record, Ending::Ended(notice)).await;
         imgserve_base::crash::point("job-after-end");
     }
-}
-
-fn waiting(record: &mut Record) -> impl Iterator<Item = &mut Output> {
-    record.outputs.iter_mut().filter(|output| output.state == OutputState::Waiting)
 }
 
 /// Resolves when an attempt is not to go on.
