@@ -11,6 +11,8 @@ mod snapshot;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use imgserve_base::job::{JobState, Phase};
+use imgserve_base::named;
 use prometheus_client::encoding::prometheus_text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -28,69 +30,33 @@ pub(crate) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 const PHASE_BOUNDS: [f64; 15] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
-/// The values of a label, all of them.
-macro_rules! values {
-    ($(#[$doc:meta])* $name:ident { $($(#[$value_doc:meta])* $value:ident = $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum $name { $($(#[$value_doc])* $value,)* }
-
-        impl $name {
-            const ALL: &[Self] = &[$(Self::$value),*];
-
-            fn as_str(self) -> &'static str {
-                match self { $(Self::$value => $text,)* }
-            }
-        }
-    };
-}
-
-values! {
-    /// How a job ended.
-    Outcome {
-        Succeeded = "succeeded",
-        Failed = "failed",
-        Cancelled = "cancelled",
-    }
-}
-values! {
+named! {
     /// How a direct call was answered.
-    Call {
+    pub(crate) enum DirectCall {
         Succeeded = "succeeded",
         Failed = "failed",
     }
 }
-values! {
+named! {
     /// Why a request came no further than its key.
-    Denial {
+    pub(crate) enum Denial {
         /// It has none, or an unknown one.
         Unauthorized = "unauthorized",
         /// It is not good for this; or the URL is not signed rightly.
         Forbidden = "forbidden",
     }
 }
-values! {
-    /// A part of a job's way.
-    Phase {
-        Plan = "plan",
-        Placeholder = "placeholder",
-        Fetch = "fetch",
-        Queue = "queue",
-        Work = "work",
-        Store = "store",
-    }
-}
-values! {
+named! {
     /// How a webhook ended.
-    Webhook {
+    pub(crate) enum Webhook {
         Delivered = "delivered",
         /// It was given up.
         Failed = "failed",
     }
 }
-values! {
+named! {
     /// How a direct operation by URL was answered.
-    Render {
+    pub(crate) enum Render {
         Computed = "computed",
         /// By what was being computed for another client.
         Coalesced = "coalesced",
@@ -99,9 +65,9 @@ values! {
         Failed = "failed",
     }
 }
-values! {
+named! {
     /// Which way bytes went.
-    Direction {
+    pub(crate) enum Direction {
         Fetched = "fetched",
         Stored = "stored",
     }
@@ -168,10 +134,10 @@ impl Metrics {
     /// Makes the time series whose labels are known: one that begins with its first event hides that event.
     fn begin_at_zero(&self) {
         for phase in Phase::ALL {
-            drop(self.phases.get_or_create(&[("phase", phase.as_str())]));
+            drop(self.phases.get_or_create(&[("phase", label(phase))]));
         }
         for direction in Direction::ALL {
-            self.moved(*direction, 0);
+            self.moved(direction, 0);
         }
         for outcome in Webhook::ALL {
             drop(self.webhooks.get_or_create(&[("outcome", outcome.as_str())]));
@@ -187,10 +153,10 @@ impl Metrics {
     /// The operations that there are: their jobs and calls are counted from zero.
     pub(crate) fn operations<'a>(&self, names: impl Iterator<Item = &'a str>) {
         for name in names {
-            for outcome in Outcome::ALL {
+            for outcome in JobState::ALL.into_iter().filter(|state| state.is_final()) {
                 drop(self.jobs.get_or_create(&of_operation(name, "outcome", outcome.as_str())));
             }
-            for outcome in Call::ALL {
+            for outcome in DirectCall::ALL {
                 drop(self.calls.get_or_create(&of_operation(name, "outcome", outcome.as_str())));
             }
         }
@@ -201,13 +167,13 @@ impl Metrics {
         self.accepted.inc();
     }
 
-    /// A job ended. `operation` is one of the registry's.
-    pub(crate) fn ended(&self, operation: &str, outcome: Outcome) {
+    /// A job ended. `operation` is one of the registry's, `outcome` a final state.
+    pub(crate) fn ended(&self, operation: &str, outcome: JobState) {
         self.jobs.get_or_create(&of_operation(operation, "outcome", outcome.as_str())).inc();
     }
 
     /// A direct call was answered. `operation` is one of the registry's.
-    pub(crate) fn called(&self, operation: &str, outcome: Call) {
+    pub(crate) fn called(&self, operation: &str, outcome: DirectCall) {
         self.calls.get_or_create(&of_operation(operation, "outcome", outcome.as_str())).inc();
     }
 
@@ -223,7 +189,7 @@ impl Metrics {
 
     /// A job has been through a phase.
     pub(crate) fn took(&self, phase: Phase, duration: Duration) {
-        self.phases.get_or_create(&[("phase", phase.as_str())]).observe(duration.as_secs_f64());
+        self.phases.get_or_create(&[("phase", label(phase))]).observe(duration.as_secs_f64());
     }
 
     /// Bytes went in or out.
@@ -259,6 +225,11 @@ impl Metrics {
         }
         text
     }
+}
+
+/// A phase's name: the unit, which a story's member has in its own, stands in the metric's.
+fn label(phase: Phase) -> &'static str {
+    phase.as_str().trim_end_matches("_ms")
 }
 
 fn of_operation(operation: &str, other: &'static str, value: &str) -> OfOperation {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
-use imgserve_base::job::Priority;
+use imgserve_base::job::{Phase, Priority};
 use imgserve_config::Config;
 use imgserve_journal::rank;
 use imgserve_worker::{DirectOutcome, Payload, Task, TaskOutput};
@@ -25,7 +25,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use self::call::Checked;
 use super::intake::{Held, REPLY_PATIENCE, Room, permit};
 use super::service::{Service, Settings};
-use crate::metrics::{self, Phase};
+use crate::metrics::DirectCall;
 
 pub(crate) use self::call::Call;
 pub(crate) use self::render::{Answer, Render};
@@ -121,7 +121,7 @@ impl Service {
     /// Counts an answered call. What no operation is named like has no name to be counted by.
     fn called(&self, operation: &str, done: bool) {
         if self.generation().registry.get(operation).is_some() {
-            let outcome = if done { metrics::Call::Succeeded } else { metrics::Call::Failed };
+            let outcome = if done { DirectCall::Succeeded } else { DirectCall::Failed };
             self.metrics.called(operation, outcome);
         }
     }

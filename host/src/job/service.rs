@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
-use imgserve_base::job::{JobId, JobState, Phase, Record, now_ms};
+use imgserve_base::job::{JobId, Phase, Record, now_ms};
 use imgserve_config::Config;
 use imgserve_journal::{Journal, JournalError};
 use imgserve_transfer::Transfer;
@@ -332,23 +332,10 @@ impl Service {
     }
 
     fn count_end(&self, record: &Record, bytes: u64) {
-        let outcome = match record.state {
-            JobState::Succeeded => metrics::Outcome::Succeeded,
-            JobState::Cancelled => metrics::Outcome::Cancelled,
-            _ => metrics::Outcome::Failed,
-        };
-        self.metrics.ended(&record.operation, outcome);
+        self.metrics.ended(&record.operation, record.state);
         self.metrics.moved(metrics::Direction::Stored, bytes);
         for (phase, ms) in &record.timings {
-            let phase = match phase {
-                Phase::Plan => metrics::Phase::Plan,
-                Phase::Placeholder => metrics::Phase::Placeholder,
-                Phase::Fetch => metrics::Phase::Fetch,
-                Phase::Queue => metrics::Phase::Queue,
-                Phase::Work => metrics::Phase::Work,
-                Phase::Store => metrics::Phase::Store,
-            };
-            self.metrics.took(phase, Duration::from_secs_f64(ms / 1e3));
+            self.metrics.took(*phase, Duration::from_secs_f64(ms / 1e3));
         }
         for fault in record.outputs.iter().filter_map(|output| output.error.as_ref()) {
             if let Some(operation) = &fault.operation {

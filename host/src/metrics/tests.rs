@@ -41,12 +41,12 @@ fn what_is_counted_is_told() {
     let metrics = Metrics::new();
     metrics.operations(["resize", "thumb"].into_iter());
     metrics.accepted();
-    metrics.ended("resize", Outcome::Succeeded);
-    metrics.ended("resize", Outcome::Succeeded);
-    metrics.ended("thumb", Outcome::Failed);
+    metrics.ended("resize", JobState::Succeeded);
+    metrics.ended("resize", JobState::Succeeded);
+    metrics.ended("thumb", JobState::Failed);
     metrics.refused("busy");
     metrics.denied(Denial::Forbidden);
-    metrics.called("thumb", Call::Succeeded);
+    metrics.called("thumb", DirectCall::Succeeded);
     metrics.took(Phase::Work, Duration::from_millis(30));
     metrics.took(Phase::Work, Duration::from_secs(90));
     metrics.moved(Direction::Fetched, 1000);
@@ -72,6 +72,10 @@ fn what_is_counted_is_told() {
         ("imgserve_phase_seconds_bucket{phase=\"work\",le=\"+Inf\"}", 2.0),
         ("imgserve_phase_seconds_sum{phase=\"work\"}", 90.03),
         ("imgserve_phase_seconds_count{phase=\"work\"}", 2.0),
+        ("imgserve_phase_seconds_count{phase=\"plan\"}", 0.0),
+        ("imgserve_phase_seconds_count{phase=\"placeholder\"}", 0.0),
+        ("imgserve_phase_seconds_count{phase=\"fetch\"}", 0.0),
+        ("imgserve_phase_seconds_count{phase=\"queue\"}", 0.0),
         ("imgserve_phase_seconds_count{phase=\"store\"}", 0.0),
         ("imgserve_bytes_total{direction=\"fetched\"}", 1024.0),
         ("imgserve_bytes_total{direction=\"stored\"}", 0.0),
