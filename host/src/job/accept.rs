@@ -12,16 +12,16 @@ use imgserve_transfer::SourceUrl;
 use imgserve_worker::Prepared;
 use sha2::{Digest as _, Sha256};
 
-use super::dispatch::Warmth;
 use super::generation::Generation;
 use super::intake::{self, Head, Held, Intake, REPLY_PATIENCE};
-use super::order::{Order, Planned};
+use super::order::{Accepted, Order, Planned};
 use super::request::{self, Request};
-use super::run::Supply;
-use super::service::{Service, Settings};
+use super::service::Service;
+use super::settings::Settings;
 use super::store::{self, Kind};
 use super::stored;
 use super::wanted::Wanted;
+use super::warm::{Supply, Warmth};
 
 /// The bytes of a source that planning is first tried with; four times as many each further time.
 const FIRST_LOOK: usize = 16 << 10;
@@ -48,18 +48,6 @@ pub(crate) enum Api {
     V1,
 }
 
-/// An accepted job, as the client is told of it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Accepted {
-    pub(crate) id: JobId,
-    /// `dstURL` of each output, after substitution.
-    pub(crate) destinations: Vec<String>,
-    /// Arguments that nobody knows.
-    pub(crate) unknown_arguments: Vec<String>,
-    /// Whether the job was there already, by its idempotency key.
-    pub(crate) replayed: bool,
-}
-
 impl Service {
     /// Accepts a request: when this returns, the job is durable, the placeholders are at their destinations and the job
     /// will run.
@@ -67,19 +55,15 @@ impl Service {
     /// # Errors
     /// The fault for which it is refused; nothing of it remains.
     pub(crate) async fn accept(self: &Arc<Self>, submission: Submission) -> Result<Accepted, Fault> {
-        // Counted before looking, so that a stop which begins meanwhile waits for this one.
-        let counted = self.tasks.token();
-        if self.tasks.is_closed() {
-            return Err(Fault::new(FaultKind::Busy, "the server is stopping").retried(Retry::Later));
-        }
+        let counted = self.lifecycle().acceptance()?;
         let service = Arc::clone(self);
         // Run by itself: neither a client that hangs up nor a stop leaves a job half accepted.
         let task = tokio::spawn(async move {
             let accepted = service.accept_once(submission).await;
             match &accepted {
                 Ok(accepted) if accepted.replayed => {}
-                Ok(_) => service.metrics.accepted(),
-                Err(fault) => service.refused(fault),
+                Ok(_) => service.tally().metrics().accepted(),
+                Err(fault) => service.tally().refused(fault),
             }
             drop(counted);
             accepted
@@ -94,9 +78,8 @@ impl Service {
             return self.accept_new(submission, None).await;
         };
         let digest: [u8; 32] = Sha256::digest(&submission.body).into();
-        let one = self.keys_in_use.of((submission.client.to_string(), key.clone()));
-        let _alone = one.lock().await;
-        let known = self.journal.receipt(&submission.client, &key).await;
+        let _alone = self.locks().key(&submission.client, &key).await;
+        let known = self.journal().receipt(&submission.client, &key).await;
         if let Some(receipt) = known.map_err(|error| self.journal_fault(&error))? {
             return replayed(&receipt, &digest);
         }
@@ -116,12 +99,12 @@ impl Service {
             Api::Compat => Wanted::compat(&object, &generation.registry)?,
             Api::V1 => Wanted::v1(&object, &generation.registry, settings.webhooks.can_sign())?,
         };
-        self.queue.enter(&submission.client)?;
+        self.queue().enter(&submission.client)?;
         let client = submission.client.clone();
         let acceptance = Acceptance { service: Arc::clone(self), generation, settings, wanted, client };
         let accepted = acceptance.accept(key).await;
         if !matches!(&accepted, Ok(accepted) if !accepted.replayed) {
-            self.queue.leave(&submission.client);
+            self.queue().leave(&submission.client);
         }
         accepted
     }
@@ -168,7 +151,13 @@ impl Acceptance {
         let receipt = |key| IdempotencyKey { receipt: stored::receipt_text(&accepted), ..key };
         let entry = Entry { record, order: stored::order_text(&order), key: key.map(receipt) };
         let digest = entry.key.as_ref().map(|key| key.digest);
-        match self.service.journal.submit(entry).await.map_err(|error| self.service.journal_fault(&error))? {
+        match self
+            .service
+            .journal()
+            .submit(entry)
+            .await
+            .map_err(|error| self.service.journal_fault(&error))?
+        {
             Submitted::New => {}
             Submitted::Known(receipt) => return replayed(&receipt, &digest.unwrap_or_default()),
         }
@@ -185,9 +174,9 @@ impl Acceptance {
         let placeholder = storing.elapsed();
         let warmth =
             Warmth { supply, generation: self.generation, settings: self.settings, placeholder, cold: false };
-        self.service.warm.keep(id, warmth);
-        self.service.journal.release(id);
-        self.service.wake();
+        self.service.warm().keep(id, warmth);
+        self.service.journal().release(id);
+        self.service.wakeups().ask();
         imgserve_base::crash::point("accept-after-release");
         Ok(accepted)
     }
@@ -233,13 +222,13 @@ impl Acceptance {
 
     /// Forgets the job; where the journal cannot be written just now, as soon as it can.
     async fn withdraw(&self, id: JobId) {
-        let Err(error) = self.service.journal.withdraw(id).await else { return };
+        let Err(error) = self.service.journal().withdraw(id).await else { return };
         tracing::error!(job = %id, "it was refused, and is not forgotten yet: {error}");
         let service = Arc::clone(&self.service);
         tokio::spawn(async move {
-            while let Err(JournalError::Unwritable { .. }) = service.journal.withdraw(id).await {
+            while let Err(JournalError::Unwritable { .. }) = service.journal().withdraw(id).await {
                 tokio::select! {
-                    () = service.stopping.cancelled() => return,
+                    () = service.lifecycle().stopping() => return,
                     () = tokio::time::sleep(WITHDRAW_PAUSE) => {}
                 }
             }
@@ -254,11 +243,7 @@ impl Acceptance {
         order: &Order,
         placeholders: Vec<Bytes>,
     ) -> Result<(), Fault> {
-        let acquired = tokio::time::timeout(REPLY_PATIENCE, self.service.placeholders.acquire()).await;
-        let Ok(Ok(_permit)) = acquired else {
-            let text = "too much is under way ([transfer] max_transfers)";
-            return Err(Fault::new(FaultKind::Busy, text).retried(Retry::Later));
-        };
+        let _turn = self.service.turns().placeholder().await?;
         for (index, (recipe, placeholder)) in order.recipes.iter().zip(placeholders).enumerate() {
             let mark = store::mark(id, index, 0, Kind::Placeholder, false);
             if let Err(fault) = store::store(&self.settings.transfer, recipe, placeholder, &mark).await {

@@ -4,10 +4,13 @@
 //! # Layout
 //! - this file: from a checked call and its source to the result
 //! - `call`: what a client asks for, checked; what the source's bytes make of it
-//! - `render`: sources that are named by URL; identical renders at the same time are computed once
+//! - `product`: what it gives
+//! - `render`: sources that are named by URL; `renders`: identical renders at the same time are computed once
 
 mod call;
+mod product;
 mod render;
+mod renders;
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -15,42 +18,23 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{Phase, Priority};
-use imgserve_config::Config;
 use imgserve_journal::rank;
 use imgserve_worker::{DirectOutcome, Payload, Task, TaskOutput};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
+use tokio::sync::OwnedSemaphorePermit;
 
 use self::call::Checked;
-use super::intake::{Held, REPLY_PATIENCE, Room, permit};
-use super::service::{Service, Settings};
+use self::product::Timings;
+use super::intake::{Held, REPLY_PATIENCE, Room};
+use super::service::Service;
 use crate::metrics::DirectCall;
 
 pub(crate) use self::call::Call;
+pub(crate) use self::product::Product;
 pub(crate) use self::render::{Answer, Render};
+pub(super) use self::renders::Renders;
 
-/// How long a call waits for its turn.
-const TURN_PATIENCE: Duration = Duration::from_secs(5);
 /// A larger result keeps its call's place until the client has taken it, so that slow clients cannot pile them up.
 const LARGE_RESULT: usize = 1 << 20;
-
-/// What bounds direct calls, and the renders under way.
-#[derive(Debug)]
-pub(super) struct Direct {
-    slots: Arc<Semaphore>,
-    renders: Arc<render::Renders>,
-    /// Calls whose clients wait.
-    pub(super) calls: TaskTracker,
-}
-
-impl Direct {
-    /// As many calls at once as there may be transfers: a call is one, seen from the client.
-    pub(super) fn new(config: &Config) -> Self {
-        let slots = Arc::new(Semaphore::new(config.transfer.max_transfers));
-        Self { slots, renders: Arc::default(), calls: TaskTracker::new() }
-    }
-}
 
 /// An image that a client sends along.
 #[derive(Debug)]
@@ -59,34 +43,6 @@ pub(crate) struct Sent {
     pub(crate) held: Held,
     /// Its file name, if it has one.
     pub(crate) name: Option<String>,
-}
-
-/// What a direct call gives.
-#[derive(Clone, Debug)]
-pub(crate) struct Product {
-    /// The result.
-    pub(crate) bytes: Bytes,
-    /// What it is.
-    pub(crate) media_type: String,
-    /// Arguments that nobody knows.
-    pub(crate) unknown_arguments: Vec<String>,
-    /// What else the client should know of the result.
-    pub(crate) warnings: Vec<String>,
-    /// How long its parts took.
-    pub(crate) timings: Timings,
-}
-
-/// How long the parts of a direct call took.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Timings {
-    /// Fetching the source, where it was named by URL.
-    pub(crate) fetch: Option<Duration>,
-    /// Reading the header and planning.
-    pub(crate) plan: Duration,
-    /// Waiting for a worker.
-    pub(crate) queue: Duration,
-    /// In the worker, as it has measured it: decode, run, encode.
-    pub(crate) work: Duration,
 }
 
 impl Service {
@@ -106,11 +62,11 @@ impl Service {
     pub(crate) async fn operate(&self, call: &Call, sent: Sent) -> Result<Product, Fault> {
         let answered = self.operate_once(call, sent).await;
         self.called(&call.operation, answered.is_ok());
-        answered.inspect_err(|fault| self.refused(fault))
+        answered.inspect_err(|fault| self.tally().refused(fault))
     }
 
     async fn operate_once(&self, call: &Call, sent: Sent) -> Result<Product, Fault> {
-        let _counted = self.counted()?;
+        let _counted = self.lifecycle().call()?;
         let checked = Checked::new(call, self.generation())?;
         checked.admit()?;
         let held = &sent.held;
@@ -122,22 +78,8 @@ impl Service {
     fn called(&self, operation: &str, done: bool) {
         if self.generation().registry.get(operation).is_some() {
             let outcome = if done { DirectCall::Succeeded } else { DirectCall::Failed };
-            self.metrics.called(operation, outcome);
+            self.tally().metrics().called(operation, outcome);
         }
-    }
-
-    /// Counts a call among what a stop waits for.
-    fn counted(&self) -> Result<TaskTrackerToken, Fault> {
-        let token = self.direct.calls.token();
-        match self.direct.calls.is_closed() {
-            true => Err(Fault::new(FaultKind::Busy, "the server is stopping").retried(Retry::Later)),
-            false => Ok(token),
-        }
-    }
-
-    /// A place among the calls that are worked on.
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, Fault> {
-        permit(&self.direct.slots, 1, TURN_PATIENCE, "[transfer] max_transfers").await
     }
 
     /// Plans and runs a task, when it is its turn.
@@ -148,7 +90,7 @@ impl Service {
         source: Held,
         mut timings: Timings,
     ) -> Result<Product, Fault> {
-        let slot = self.turn().await?;
+        let slot = self.turns().call().await?;
         let result = match attempt(checked, &task, source.bytes.clone().into(), &mut timings).await? {
             DirectOutcome::Done(outcome) => outcome,
             DirectOutcome::Planned(prepared) => {
@@ -188,34 +130,14 @@ impl Service {
         slot: OwnedSemaphorePermit,
         timings: Timings,
     ) -> Product {
-        self.metrics.took(Phase::Plan, timings.plan);
-        self.metrics.took(Phase::Queue, timings.queue);
-        self.metrics.took(Phase::Work, timings.work);
+        self.tally().metrics().took(Phase::Plan, timings.plan);
+        self.tally().metrics().took(Phase::Queue, timings.queue);
+        self.tally().metrics().took(Phase::Work, timings.work);
         let warnings: Vec<String> = result.damage.as_deref().map(damage_warning).into_iter().collect();
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let (media_type, bytes) = (checked.media_type(task), kept(result.bytes, slot));
         let unknown_arguments = checked.unknown_arguments.clone();
         Product { bytes, media_type, unknown_arguments, warnings, timings }
-    }
-}
-
-impl Settings {
-    /// What a planned run may take in all, in bytes, its source included: of the worker's own and of its plugins' memory.
-    ///
-    /// # Errors
-    /// [`FaultKind::LimitExceeded`] when no worker may take so much.
-    pub(super) fn peak_bytes(
-        &self,
-        (own_bytes, guest_bytes): (u64, u64),
-        source_bytes: usize,
-    ) -> Result<u64, Fault> {
-        let own_bytes = own_bytes.saturating_add(source_bytes as u64);
-        if own_bytes > self.memory_limit {
-            let (need, have) = (own_bytes >> 20, self.memory_limit >> 20);
-            let text = format!("the work would take about {need} MiB ([workers] memory_limit_mb = {have})");
-            return Err(Fault::new(FaultKind::LimitExceeded, text));
-        }
-        Ok(own_bytes.saturating_add(guest_bytes))
     }
 }
 

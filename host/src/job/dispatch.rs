@@ -1,18 +1,16 @@
 //! Which jobs run: claims them from the journal, no more than can be under way at once, and extends the leases of those
 //! that are. A job that was just accepted brings along what acceptance has of it already; any other begins anew.
 
-use std::collections::HashMap;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use imgserve_base::job::{JobId, now_ms};
 use imgserve_journal::{Claim, JournalError};
 
-use super::generation::Generation;
-use super::run::{Attempt, Supply};
-use super::service::{Service, Settings};
+use super::run::Attempt;
+use super::service::Service;
 use super::stored;
+use super::warm::Warmth;
 
 /// How long a claim holds without being extended.
 const LEASE: Duration = Duration::from_secs(60);
@@ -22,65 +20,6 @@ const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 const PRUNE_INTERVAL: Duration = Duration::from_secs(5);
 /// How long idempotency keys are remembered.
 const KEY_AGE: Duration = Duration::from_secs(24 * 3600);
-/// Most jobs whose sources are kept while they wait: each may hold some bytes that no limit counts.
-const MOST_WARM: usize = 512;
-
-/// What acceptance leaves behind for the job's first attempt.
-#[derive(Debug)]
-pub(super) struct Warmth {
-    pub(super) supply: Supply,
-    pub(super) generation: Arc<Generation>,
-    pub(super) settings: Arc<Settings>,
-    /// How long storing the placeholders took.
-    pub(super) placeholder: Duration,
-    /// Whether the job comes from the journal alone: an attempt before may have left something behind.
-    pub(super) cold: bool,
-}
-
-impl Warmth {
-    /// Nothing: the job is taken up again.
-    pub(super) fn none(service: &Service) -> Self {
-        Self {
-            supply: Supply::Again,
-            generation: service.generation(),
-            settings: service.settings(),
-            placeholder: Duration::ZERO,
-            cold: true,
-        }
-    }
-}
-
-/// Accepted jobs that have not begun.
-#[derive(Debug, Default)]
-pub(super) struct Warm(Mutex<HashMap<JobId, Warmth>>);
-
-impl Warm {
-    fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Warmth>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Keeps it, unless there is too much already: then the source is fetched again.
-    pub(super) fn keep(&self, id: JobId, warmth: Warmth) {
-        let mut warm = self.lock();
-        if warm.len() < MOST_WARM {
-            warm.insert(id, warmth);
-        }
-    }
-
-    /// Lets go of all sources: the memory is needed by jobs that are to run before these, which fetch theirs again.
-    pub(super) fn cool(&self) {
-        let cooled: Vec<Supply> = self
-            .lock()
-            .values_mut()
-            .map(|warmth| std::mem::replace(&mut warmth.supply, Supply::Again))
-            .collect();
-        drop(cooled);
-    }
-
-    pub(super) fn take(&self, id: JobId) -> Option<Warmth> {
-        self.lock().remove(&id)
-    }
-}
 
 /// Lease of a claim made now, in milliseconds since 1970.
 fn lease() -> u64 {
@@ -91,10 +30,9 @@ fn lease() -> u64 {
 pub(super) async fn dispatch(service: Arc<Service>) {
     let (mut next_due_ms, mut trouble, mut leased_ms) = (None, false, now_ms());
     loop {
-        let asked = service.asked.load(Ordering::Acquire);
         // Before the room is looked at: an attempt that ends meanwhile asks again.
-        service.backlog.store(true, Ordering::Release);
-        let free = service.window.saturating_sub(service.live.len());
+        let look = service.wakeups().begin_look();
+        let free = service.turns().free(service.live().len());
         // Leases first, also after a time in which the journal could not be written, the machine slept or its clock was
         // set: an attempt under way must not be claimed once more.
         if trouble || now_ms().abs_diff(leased_ms) > LEASE.as_millis() as u64 / 3 {
@@ -102,13 +40,13 @@ pub(super) async fn dispatch(service: Arc<Service>) {
             leased_ms = now_ms();
         }
         if free > 0 && !trouble {
-            match service.journal.claim(free, now_ms(), lease()).await {
+            match service.journal().claim(free, now_ms(), lease()).await {
                 Ok(claimed) => {
                     if !claimed.claims.is_empty() {
                         imgserve_base::crash::point("job-after-claim");
                     }
                     // More may wait than there was room for: then the end of each attempt asks again.
-                    service.backlog.store(claimed.full, Ordering::Release);
+                    service.wakeups().found(claimed.full);
                     next_due_ms = claimed.next_due_ms;
                     claimed.claims.into_iter().for_each(|claim| start(&service, claim));
                 }
@@ -118,15 +56,13 @@ pub(super) async fn dispatch(service: Arc<Service>) {
                 }
             }
         }
-        service.next_due_ms.store(next_due_ms.unwrap_or(u64::MAX), Ordering::Release);
-        service.seen.store(asked, Ordering::Release);
-        service.idle.notify_waiters();
+        service.wakeups().end_look(look, next_due_ms);
         let due = next_due_ms.map(|due| Duration::from_millis(due.saturating_sub(now_ms())));
         let sleep = due.filter(|_| free > 0).unwrap_or(LEASE).min(LEASE / 3);
         let sleep = if trouble { TROUBLE_PAUSE } else { sleep };
         tokio::select! {
-            () = service.stopping.cancelled() => return,
-            () = service.woken.notified(), if !trouble => {}
+            () = service.lifecycle().stopping() => return,
+            () = service.wakeups().asked(), if !trouble => {}
             () = tokio::time::sleep(sleep) => {}
         }
     }
@@ -134,9 +70,9 @@ pub(super) async fn dispatch(service: Arc<Service>) {
 
 /// Extends the leases of all attempts under way.
 async fn lease_again(service: &Service) -> Result<(), JournalError> {
-    match service.live.attempts() {
+    match service.live().attempts() {
         attempts if attempts.is_empty() => Ok(()),
-        attempts => service.journal.heartbeat(attempts, lease()).await,
+        attempts => service.journal().heartbeat(attempts, lease()).await,
     }
 }
 
@@ -148,10 +84,11 @@ fn start(service: &Arc<Service>, claim: Claim) {
             return hold(service, record.id, record.attempt, format!("its order cannot be read: {error}"));
         }
     };
-    let running = service.live.begin(record.id, record.attempt);
-    let warmth = service.warm.take(record.id).unwrap_or_else(|| Warmth::none(service));
+    let running = service.live().begin(record.id, record.attempt);
+    let none = || Warmth::none(service.generation(), service.settings());
+    let warmth = service.warm().take(record.id).unwrap_or_else(none);
     let attempt = Attempt::new(Arc::clone(service), record, running, warmth);
-    service.attempts.spawn(attempt.run_to_end(order));
+    service.lifecycle().spawn(attempt.run_to_end(order));
 }
 
 /// Another program's order is that program's to do. Where the journal cannot be told so now, the lease ends, and it is told
@@ -159,24 +96,24 @@ fn start(service: &Arc<Service>, claim: Claim) {
 fn hold(service: &Arc<Service>, id: JobId, attempt: u32, why: String) {
     let service = Arc::clone(service);
     tokio::spawn(async move {
-        if let Err(error) = service.journal.hold(id, attempt, why).await {
+        if let Err(error) = service.journal().hold(id, attempt, why).await {
             tracing::error!(job = %id, "{error}");
         }
-        service.live.changed(id);
+        service.live().changed(id);
     });
 }
 
-/// Forgets what is too old.
-pub(super) async fn keep_house(service: Arc<Service>) {
+/// Forgets what is too old: finished jobs beyond `most`, and idempotency keys.
+pub(super) async fn keep_house(service: Arc<Service>, most: usize) {
     let mut prune = tokio::time::interval(PRUNE_INTERVAL);
     loop {
         tokio::select! {
-            () = service.stopping.cancelled() => return,
+            () = service.lifecycle().stopping() => return,
             _ = prune.tick() => {}
         }
-        if service.ended.swap(false, Ordering::AcqRel) {
+        if service.tally().take_written_down() {
             let keys_before = now_ms().saturating_sub(KEY_AGE.as_millis() as u64);
-            if let Err(error) = service.journal.prune(service.keep_finished, keys_before).await {
+            if let Err(error) = service.journal().prune(most, keys_before).await {
                 tracing::warn!("finished jobs are not forgotten: {error}");
             }
         }

@@ -20,12 +20,12 @@ pub(super) struct Live {
 /// An attempt under way.
 #[derive(Debug)]
 pub(super) struct Running {
-    pub(super) attempt: u32,
+    attempt: u32,
     /// Bits of an `f32`, 0 to 1.
     progress: AtomicU32,
     stage: AtomicU8,
     /// Somebody wants the job cancelled.
-    pub(super) cancel: CancellationToken,
+    cancel: CancellationToken,
 }
 
 /// What an attempt is at, for those who watch.
@@ -52,6 +52,20 @@ impl Running {
 
     pub(super) fn stage(&self) -> Stage {
         STAGES[usize::from(self.stage.load(Ordering::Relaxed)) % STAGES.len()]
+    }
+
+    /// Somebody wants the job cancelled.
+    pub(super) fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
+    /// Resolves when somebody wants the job cancelled.
+    pub(super) async fn cancelled(&self) {
+        self.cancel.cancelled().await;
     }
 }
 

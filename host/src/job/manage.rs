@@ -40,12 +40,12 @@ impl Service {
     /// # Errors
     /// That the journal cannot be read; the same for all functions here.
     async fn record(&self, id: JobId, client: Option<&Client>) -> Result<Option<Record>, Fault> {
-        let record = self.journal.get(id).await.map_err(|error| self.journal_fault(&error))?;
+        let record = self.journal().get(id).await.map_err(|error| self.journal_fault(&error))?;
         Ok(record.filter(|record| client.is_none_or(|client| *client == record.client)))
     }
 
     fn tell(&self, record: &Record) -> Value {
-        story::tell(record, self.live.get(record.id).as_deref())
+        story::tell(record, self.live().get(record.id).as_deref())
     }
 
     /// A job's story and whether it has ended; only of `client`, if one is named.
@@ -60,13 +60,13 @@ impl Service {
 
     /// Stories, the newest first.
     pub(crate) async fn jobs(&self, filter: Filter) -> Result<Vec<Value>, Fault> {
-        let records = self.journal.list(filter).await.map_err(|error| self.journal_fault(&error))?;
+        let records = self.journal().list(filter).await.map_err(|error| self.journal_fault(&error))?;
         Ok(records.iter().map(|record| self.tell(record)).collect())
     }
 
     /// Tells of every change of a job.
     pub(crate) fn watch(&self, id: JobId) -> watch::Receiver<()> {
-        self.live.watch(id)
+        self.live().watch(id)
     }
 
     /// A job's story when it has ended, or none when it has not within `limit`.
@@ -122,38 +122,38 @@ impl Service {
     async fn cancel_running(&self, id: JobId) {
         let mut changes = self.watch(id);
         // It may be about to begin, or just over.
-        let Some(running) = self.live.get(id) else { return tokio::time::sleep(PAUSE).await };
-        running.cancel.cancel();
+        let Some(running) = self.live().get(id) else { return tokio::time::sleep(PAUSE).await };
+        running.cancel();
         drop(running);
-        let ended = async { while self.live.get(id).is_some() && changes.changed().await.is_ok() {} };
+        let ended = async { while self.live().get(id).is_some() && changes.changed().await.is_ok() {} };
         let _ = tokio::time::timeout(CANCEL_PATIENCE, ended).await;
     }
 
     /// None when the job does not wait any more.
     async fn cancel_waiting(self: &Arc<Self>, mut record: Record) -> Result<Option<Value>, Fault> {
-        let order = self.journal.order(record.id).await.map_err(|error| self.journal_fault(&error))?;
+        let order = self.journal().order(record.id).await.map_err(|error| self.journal_fault(&error))?;
         let order = order.and_then(|order| stored::read_order(&order, record.outputs.len()).ok());
         if record.cancel(now_ms()).is_err() {
             return Ok(None);
         }
         let notice = self.notice(&record, order.as_ref());
         // Held until it is shown: who has it tried again waits for that, or it would come after the new result.
-        let showing = self.showing.of(shown(record.id)).lock_owned().await;
+        let showing = self.locks().shown(record.id).await;
         imgserve_base::crash::point("job-before-cancel");
-        let cancelled = self.journal.cancel(record.clone(), notice).await;
+        let cancelled = self.journal().cancel(record.clone(), notice).await;
         imgserve_base::crash::point("job-after-cancel");
         if !cancelled.map_err(|error| self.journal_fault(&error))? {
             return Ok(None);
         }
-        drop(self.warm.take(record.id));
-        self.queue.leave(&record.client);
-        self.tell_end(&record, 0);
-        self.live.changed(record.id);
-        self.wake_notices.notify_one();
+        drop(self.warm().take(record.id));
+        self.queue().leave(&record.client);
+        self.tally().ended(&record, 0);
+        self.live().changed(record.id);
+        self.wakeups().ask_to_notify();
         let story = self.tell(&record);
         if let Some(order) = order {
             let service = Arc::clone(self);
-            self.attempts.spawn(async move {
+            self.lifecycle().spawn(async move {
                 service.show_cancelled(&record, &order).await;
                 drop(showing);
             });
@@ -182,31 +182,25 @@ impl Service {
         if record.is_foreign() || !record.state.may_be_replayed() {
             return Ok(Wish::Refused(self.tell(&record)));
         }
-        let showing = self.showing.of(shown(id));
-        let Ok(_shown) = tokio::time::timeout(CANCEL_PATIENCE, showing.lock()).await else {
+        let Ok(_shown) = tokio::time::timeout(CANCEL_PATIENCE, self.locks().shown(id)).await else {
             return Ok(Wish::Refused(self.tell(&record)));
         };
         if record.replay(now_ms()).is_err() {
             return Ok(Wish::Refused(self.tell(&record)));
         }
-        self.queue.enter(&record.client)?;
+        self.queue().enter(&record.client)?;
         imgserve_base::crash::point("job-before-replay");
-        let replayed = self.journal.replay(record.clone()).await;
+        let replayed = self.journal().replay(record.clone()).await;
         imgserve_base::crash::point("job-after-replay");
         if !matches!(replayed, Ok(true)) {
-            self.queue.leave(&record.client);
+            self.queue().leave(&record.client);
         }
         if !replayed.map_err(|error| self.journal_fault(&error))? {
             return Ok(Wish::Refused(self.tell(&record)));
         }
         tracing::info!(job = %id, "tried again, as it was asked for");
-        self.live.changed(id);
-        self.wake();
+        self.live().changed(id);
+        self.wakeups().ask();
         Ok(Wish::Granted(self.tell(&record)))
     }
-}
-
-/// The name of the lock of a job whose cancelling is being shown.
-fn shown(id: JobId) -> (String, String) {
-    (String::new(), id.to_string())
 }

@@ -10,16 +10,22 @@
 //! - `direct`: operations called directly, whose client waits for the result itself
 //! - `dispatch`: which job runs; `run`: one attempt at it; `retry`: whether there is another one; `store`: its results
 //! - `manage`: looking at jobs, cancelling them, trying them again; `notify`: webhooks
-//! - `service`: what all of them share; `queue`: how many jobs may wait; `live`: jobs under way
+//! - `service`: what all of them share, and how it stops; `start`: how it starts. Its parts: `current`: what a reload
+//!   replaces, and `settings` of that; `queue`: how many jobs may wait; `turns`: how much may be under way; `wakeups`: who
+//!   is to look again; `warm`: jobs that have not begun; `live`: jobs under way; `locks`: what goes one after the other;
+//!   `tally`: what is counted; `lifecycle`: what a stop waits for
 //! - `order`: how a job is done; `stored`: that as the journal keeps it, of every version; `story`: a job's story as clients
 //!   are told it
 
 mod accept;
+mod current;
 mod direct;
 mod dispatch;
 mod generation;
 mod intake;
+mod lifecycle;
 mod live;
+mod locks;
 mod manage;
 mod notify;
 mod order;
@@ -28,15 +34,22 @@ mod request;
 mod retry;
 mod run;
 mod service;
+mod settings;
+mod start;
 mod store;
 mod stored;
 mod story;
+mod tally;
+mod turns;
+mod wakeups;
 mod wanted;
+mod warm;
 
-pub(crate) use accept::{Accepted, Api, Submission};
+pub(crate) use accept::{Api, Submission};
 pub(crate) use direct::{Answer, Call, Product, Render, Sent};
 pub(crate) use imgserve_base::job::{JobId, JobState};
 pub(crate) use imgserve_journal::Filter;
 pub(crate) use manage::Wish;
+pub(crate) use order::Accepted;
 pub(crate) use service::{Overview, Service};
 pub(crate) use stored::reader;

@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use imgserve_base::fault::chain;
 use imgserve_base::job::{Record, now_ms};
-use imgserve_config::Webhooks;
 use imgserve_journal::Notice;
 use imgserve_transfer::{HttpUrl, Transfer, TransferErrorKind};
 use serde_json::json;
@@ -17,6 +16,7 @@ use time::format_description::well_known::Rfc3339;
 use super::order::Order;
 use super::retry::random;
 use super::service::Service;
+use super::settings::WebhookSettings;
 use super::story;
 use crate::access::webhook::sign;
 use crate::metrics::Webhook;
@@ -32,31 +32,6 @@ const LAST_PAUSE: Duration = Duration::from_secs(3600);
 const LOOK: Duration = Duration::from_secs(60);
 /// Pause after the journal could not be asked.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
-
-/// `[webhooks]`.
-#[derive(Clone)]
-pub(super) struct Settings {
-    /// None when nothing can be signed.
-    secret: Option<Vec<u8>>,
-    max_age: Duration,
-}
-
-impl std::fmt::Debug for Settings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Settings").field("max_age", &self.max_age).finish_non_exhaustive()
-    }
-}
-
-impl Settings {
-    pub(super) fn new(config: &Webhooks) -> Self {
-        let max_age = Duration::from_secs(config.max_age_h.saturating_mul(3600));
-        Self { secret: config.key(), max_age }
-    }
-
-    pub(super) fn can_sign(&self) -> bool {
-        self.secret.is_some()
-    }
-}
 
 impl Service {
     /// What is to be sent about a job that has ended.
@@ -82,7 +57,7 @@ pub(super) async fn deliver(service: Arc<Service>) {
         let free = places.available_permits();
         let claimed = match free {
             0 => Ok((Vec::new(), None)),
-            free => service.journal.claim_notices(free, now_ms(), lease).await,
+            free => service.journal().claim_notices(free, now_ms(), lease).await,
         };
         let sleep = match claimed {
             Ok((notices, next_due_ms)) => {
@@ -93,7 +68,7 @@ pub(super) async fn deliver(service: Arc<Service>) {
                     tokio::spawn(async move {
                         send(&service, notice).await;
                         drop(place);
-                        service.wake_notices.notify_one();
+                        service.wakeups().ask_to_notify();
                     });
                 }
                 next_due_ms.map_or(LOOK, |due| Duration::from_millis(due.saturating_sub(now_ms())))
@@ -108,8 +83,8 @@ pub(super) async fn deliver(service: Arc<Service>) {
         // Without a place the end of one that is being sent is waited for.
         let sleep = if free == 0 { LOOK } else { sleep.min(LOOK) };
         tokio::select! {
-            () = service.stopping.cancelled() => return,
-            () = service.wake_notices.notified(), if !trouble => {}
+            () = service.lifecycle().stopping() => return,
+            () = service.wakeups().asked_to_notify(), if !trouble => {}
             () = tokio::time::sleep(sleep) => {}
         }
     }
@@ -118,21 +93,21 @@ pub(super) async fn deliver(service: Arc<Service>) {
 /// Tries once, and has written down what came of it.
 async fn send(service: &Service, notice: Notice) {
     let settings = service.settings();
-    let Settings { secret, max_age } = &settings.webhooks;
+    let WebhookSettings { secret, max_age } = &settings.webhooks;
     let sent = tokio::select! {
-        () = service.stopping.cancelled() => return,
+        () = service.lifecycle().stopping() => return,
         sent = post(&settings.transfer, secret.as_deref(), &notice) => sent,
     };
     let Err((why, again)) = sent else {
         tracing::debug!(job = %notice.job, "webhook delivered");
-        service.metrics.notified(Webhook::Delivered);
+        service.tally().metrics().notified(Webhook::Delivered);
         return end(service, &notice, None).await;
     };
     let age = Duration::from_millis(now_ms().saturating_sub(notice.created_ms));
     let pause = again.map(|asked| pause(notice.attempt, random()).max(asked.min(LAST_PAUSE)));
     let Some(pause) = pause.filter(|pause| age + *pause <= *max_age) else {
         tracing::warn!(job = %notice.job, attempt = notice.attempt, "webhook given up: {why}");
-        service.metrics.notified(Webhook::Failed);
+        service.tally().metrics().notified(Webhook::Failed);
         return end(service, &notice, None).await;
     };
     tracing::info!(job = %notice.job, attempt = notice.attempt, "webhook to be tried again: {why}");
@@ -177,7 +152,7 @@ fn pause(attempt: u32, random: f64) -> Duration {
 
 async fn end(service: &Service, notice: &Notice, again_at_ms: Option<u64>) {
     imgserve_base::crash::point("notice-before-end");
-    if let Err(error) = service.journal.end_notice(notice.id.clone(), notice.attempt, again_at_ms).await {
+    if let Err(error) = service.journal().end_notice(notice.id.clone(), notice.attempt, again_at_ms).await {
         // It is sent again when its lease is over; receivers know it by its id.
         tracing::warn!(job = %notice.job, "{error}");
     }

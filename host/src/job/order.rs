@@ -1,8 +1,8 @@
-//! How a job is done: its order, understood. What of it stands in the journal is `stored`'s to say. Unlike the story it
-//! holds URLs with their passwords.
+//! How a job is done: its order, understood; and what its client was answered. What of them stands in the journal is
+//! `stored`'s to say. Unlike the story an order holds URLs with their passwords.
 
 use imgserve_base::fault::{Fault, FaultKind};
-use imgserve_base::job::{Output, OutputState};
+use imgserve_base::job::{JobId, Output, OutputState};
 use imgserve_transfer::{Destination, HttpUrl, SourceUrl, Tags};
 use imgserve_worker::{Prepared, Task};
 
@@ -28,6 +28,18 @@ pub(super) struct Recipe {
     pub(super) field: Option<String>,
     /// Media type of the result.
     pub(super) media_type: String,
+}
+
+/// An accepted job, as the client is told of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Accepted {
+    pub(crate) id: JobId,
+    /// `dstURL` of each output, after substitution.
+    pub(crate) destinations: Vec<String>,
+    /// Arguments that nobody knows.
+    pub(crate) unknown_arguments: Vec<String>,
+    /// Whether the job was there already, by its idempotency key.
+    pub(crate) replayed: bool,
 }
 
 /// An output that is planned.

@@ -1,7 +1,6 @@
 //! One attempt at a job: the source, a worker, the results over the placeholders, and what the journal is told. What
 //! fails for good puts the "Image Processing failed" placeholder there; what may succeed later is tried again.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -12,31 +11,21 @@ use imgserve_journal::{Ending, JournalError, rank};
 use imgserve_worker::{Prepared, Task, TaskOutput};
 
 use super::direct::damage_warning;
-use super::dispatch::Warmth;
 use super::generation::Generation;
-use super::intake::{self, Held, Intake};
+use super::intake::{self, Held};
 use super::live::{Running, Stage};
 use super::order::Order;
 use super::retry::{Decision, MAX_LOST, SUSPECT, random};
-use super::service::{Service, Settings};
+use super::service::Service;
+use super::settings::Settings;
 use super::store::{self, Kind};
+use super::warm::{Supply, Warmth};
 use crate::metrics::Direction;
 
 /// How long an accepted job waits for its turn to fetch its source again: past any queue that drains.
 const TURN_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// Pause after the journal could not be written.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
-
-/// Where the source comes from.
-#[derive(Debug)]
-pub(super) enum Supply {
-    /// It is being fetched since the request came.
-    Coming(Intake),
-    /// It is here.
-    Here(Held),
-    /// Memory was short, or the server was started again: it is fetched again.
-    Again,
-}
 
 /// An attempt at a job.
 pub(super) struct Attempt {
@@ -93,8 +82,9 @@ impl Attempt {
                 Fault::new(FaultKind::OperationFailed, format!("the attempt broke off: {broken_off}"));
             tracing::error!(job = %id, "{fault}");
             // What it had stored and written down stays so.
-            let record = service.journal.get(id).await.ok().flatten().unwrap_or(record);
-            let again = Self::new(Arc::clone(&service), record, running, Warmth::none(&service));
+            let record = service.journal().get(id).await.ok().flatten().unwrap_or(record);
+            let warmth = Warmth::none(service.generation(), service.settings());
+            let again = Self::new(Arc::clone(&service), record, running, warmth);
             again.failed(fault.retried(Retry::Worker), &known).await;
         }
         service.over(id, attempt);
@@ -109,7 +99,7 @@ impl Attempt {
             Stop::Server => {
                 let claim = vec![(self.record.id, self.record.attempt)];
                 imgserve_base::crash::point("job-before-give-back");
-                if let Err(error) = self.service.journal.give_back(claim).await {
+                if let Err(error) = self.service.journal().give_back(claim).await {
                     tracing::warn!(job = %self.record.id, "left to the next start: {error}");
                 }
                 imgserve_base::crash::point("job-after-give-back");
@@ -129,18 +119,17 @@ impl Attempt {
         let _alone = match self.record.lost() >= SUSPECT {
             true => Some(tokio::select! {
                 stop = stopped(&self.service, &self.running) => return Err(stop),
-                alone = service.suspects.acquire() => alone.map_err(|_| Stop::Server)?,
+                alone = service.turns().suspect() => alone,
             }),
             false => None,
         };
         let held = self.fetch(order).await?;
         let queued = Instant::now();
-        // From before the run until the results are stored: no more results than permits are ever held.
-        let permit = tokio::select! {
+        // From before the run until the results are stored: no more results than turns are ever held.
+        let _turn = tokio::select! {
             stop = stopped(&self.service, &self.running) => return Err(stop),
-            permit = service.results.acquire() => permit,
+            turn = service.turns().result() => turn,
         };
-        let _permit = permit.map_err(|_| Stop::Server)?;
         // With what is stored already: how the source is decoded depends on all outputs, and so would the results depend
         // on when the server was killed.
         let made = |index: &usize| {
@@ -161,8 +150,8 @@ impl Attempt {
             held = self.source(order) => held?,
         };
         self.record.took(Phase::Fetch, self.began.elapsed());
-        service.metrics.moved(Direction::Fetched, held.bytes.len() as u64);
-        service.live.enter(self.record.id, &running, Stage::Queued);
+        service.tally().metrics().moved(Direction::Fetched, held.bytes.len() as u64);
+        service.live().enter(self.record.id, &running, Stage::Queued);
         Ok(held)
     }
 
@@ -176,7 +165,7 @@ impl Attempt {
             Some(held) => Ok(held),
             None => {
                 let Settings { transfer, gate, .. } = &*self.settings;
-                let short = || self.service.warm.cool();
+                let short = || self.service.warm().cool();
                 intake::fetch(transfer, &order.source, gate, TURN_PATIENCE, short).await
             }
         }
@@ -201,9 +190,9 @@ impl Attempt {
             let (running, worker) = (Arc::clone(&self.running), Arc::clone(&worker));
             move |done| {
                 if worker.set(Instant::now()).is_ok() {
-                    service.live.enter(id, &running, Stage::Working);
+                    service.live().enter(id, &running, Stage::Working);
                 }
-                service.live.progress(id, &running, done);
+                service.live().progress(id, &running, done);
             }
         };
         let priority = rank(self.record.priority);
@@ -243,13 +232,13 @@ impl Attempt {
         order: &Order,
         outcomes: Vec<(usize, Result<TaskOutput, Fault>)>,
     ) -> Result<(), Stop> {
-        self.service.live.enter(self.record.id, &self.running, Stage::Storing);
+        self.service.live().enter(self.record.id, &self.running, Stage::Storing);
         let began = Instant::now();
         let count = outcomes.len();
         let mut again = None;
         for (place, (index, outcome)) in outcomes.into_iter().enumerate() {
             // A cancelled job stores nothing more; what is being stored is let be.
-            if self.running.cancel.is_cancelled() {
+            if self.running.is_cancelled() {
                 return Err(Stop::Cancelled);
             }
             match self.store_one(order, index, outcome).await {
@@ -299,7 +288,7 @@ impl Attempt {
     /// Writes down that one of several outputs is stored. Not being able to costs no more than storing it again.
     async fn save(&self) {
         imgserve_base::crash::point("job-before-save");
-        if let Err(error) = self.service.journal.save(self.record.clone()).await {
+        if let Err(error) = self.service.journal().save(self.record.clone()).await {
             tracing::warn!(job = %self.record.id, "{error}");
         }
         imgserve_base::crash::point("job-after-save");
@@ -328,7 +317,7 @@ impl Attempt {
     /// The attempt has failed with all outputs that wait: they are tried again, or have failed for good.
     async fn failed(mut self, fault: Fault, order: &Order) {
         // Whoever cancels a job does not want it tried again.
-        if self.running.cancel.is_cancelled() {
+        if self.running.is_cancelled() {
             return self.cancelled(order).await;
         }
         let decision = self.settings.retry.decide(&fault, self.record.failures(), random());
@@ -338,14 +327,11 @@ impl Attempt {
             Decision::Again(pause) => {
                 let (id, kind, ms) = (self.record.id, fault.kind, pause.as_millis() as u64);
                 tracing::info!(job = %id, attempt = number, %kind, "trying again in {ms} ms: {fault}");
-                self.service.metrics.retried();
-                if let Some(operation) = &fault.operation {
-                    self.service.metrics.plugin_failed(operation, kind.as_str());
-                }
+                self.service.tally().retried(&fault);
                 imgserve_base::crash::point("job-before-again");
                 write_down(&self.service, self.record, Ending::Again(ended_at_ms + ms)).await;
                 imgserve_base::crash::point("job-after-again");
-                self.service.wake();
+                self.service.wakeups().ask();
             }
             Decision::Final => {
                 self.record.fail_waiting(&fault);
@@ -362,7 +348,7 @@ impl Attempt {
         // A stale attempt must not show its failure over the result of another.
         if !indexes.is_empty()
             && let Err(error @ JournalError::Stale { .. }) =
-                self.service.journal.save(self.record.clone()).await
+                self.service.journal().save(self.record.clone()).await
         {
             return tracing::warn!(job = %self.record.id, "its end is another attempt's to tell: {error}");
         }
@@ -372,7 +358,7 @@ impl Attempt {
         if let Err(illegal) = self.record.end(now_ms()) {
             return tracing::warn!(job = %self.record.id, "its end is told already: {illegal}");
         }
-        self.service.tell_end(&self.record, self.stored_bytes);
+        self.service.tally().ended(&self.record, self.stored_bytes);
         let notice = self.service.notice(&self.record, Some(order));
         imgserve_base::crash::point("job-before-end");
         write_down(&self.service, self.record, Ending::Ended(notice)).await;
@@ -383,8 +369,8 @@ impl Attempt {
 /// Resolves when an attempt is not to go on.
 async fn stopped(service: &Service, running: &Running) -> Stop {
     tokio::select! {
-        () = service.stopping.cancelled() => Stop::Server,
-        () = running.cancel.cancelled() => Stop::Cancelled,
+        () = service.lifecycle().stopping() => Stop::Server,
+        () = running.cancelled() => Stop::Cancelled,
     }
 }
 
@@ -393,9 +379,9 @@ async fn write_down(service: &Service, record: Record, ending: Ending) {
     let (id, client) = (record.id, record.client.clone());
     let mut told = false;
     loop {
-        match service.journal.end(record.clone(), ending.clone()).await {
+        match service.journal().end(record.clone(), ending.clone()).await {
             Ok(()) => break,
-            Err(error @ JournalError::Unwritable { .. }) if !service.stopping.is_cancelled() => {
+            Err(error @ JournalError::Unwritable { .. }) if !service.lifecycle().is_stopping() => {
                 if !std::mem::replace(&mut told, true) {
                     tracing::error!(job = %id, "its end is not written down yet: {error}");
                 }
@@ -407,9 +393,9 @@ async fn write_down(service: &Service, record: Record, ending: Ending) {
     }
     if let Ending::Ended(notice) = &ending {
         if notice.is_some() {
-            service.wake_notices.notify_one();
+            service.wakeups().ask_to_notify();
         }
-        service.queue.leave(&client);
-        service.ended.store(true, Ordering::Release);
+        service.queue().leave(&client);
+        service.tally().written_down();
     }
 }

@@ -10,7 +10,7 @@ use imgserve_worker::{Placeholder, Prepared};
 use super::generation::Generation;
 use super::intake::transfer_fault;
 use super::order::Recipe;
-use super::service::Settings;
+use super::settings::Settings;
 
 /// What is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,25 +1,25 @@
 //! Renders: an operation on a source that is named by URL. Clients that ask for the same at the same time share one
-//! computation. It goes on until its end or until nobody waits for it any more; then it is forgotten.
+//! computation, whose result `renders` hands to all of them.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use imgserve_base::digest::digest;
-use imgserve_base::fault::{Fault, FaultKind, Retry};
+use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::format::Format;
 use imgserve_transfer::{CachedFile, SourceUrl};
 use imgserve_worker::{Payload, Task};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, watch};
-use tokio::task::AbortHandle;
 
 use super::call::{Call, Checked, entity_tag};
-use super::{Product, Timings};
+use super::product::{Product, Timings};
+use super::renders::{Key, Stage, broken_off};
 use crate::job::intake::{self, REPLY_PATIENCE};
 use crate::job::request;
-use crate::job::service::{Service, Settings};
+use crate::job::service::Service;
+use crate::job::settings::Settings;
 use crate::metrics;
 
 /// A longer source, which takes more than a millisecond, is digested on another thread, to hold up nobody else.
@@ -47,33 +47,6 @@ pub(crate) struct Answer {
     pub(crate) product: Option<Product>,
 }
 
-/// Everything that decides a render's result before its source is here.
-type Key = [u8; 32];
-
-/// The renders under way.
-#[derive(Debug, Default)]
-pub(super) struct Renders(Mutex<HashMap<Key, Weak<UnderWay>>>);
-
-/// A render under way, held by those who wait for it. Dropped, it ends.
-#[derive(Debug)]
-struct UnderWay {
-    key: Key,
-    stage: watch::Receiver<Stage>,
-    /// Told when somebody wants the result, and not only its entity tag.
-    wanted: Arc<Notify>,
-    task: AbortHandle,
-    renders: Arc<Renders>,
-}
-
-/// How far a render has come.
-#[derive(Clone, Debug, Default)]
-struct Stage {
-    /// Known as soon as the source is here; at the end, where only the worker reads it.
-    entity_tag: Option<String>,
-    /// Known at the end.
-    outcome: Option<Result<Product, Fault>>,
-}
-
 impl Service {
     /// Runs an operation on a source, unless `has` says of the result's entity tag that the client has it. Dropped, it is
     /// not run any more unless others wait for the same.
@@ -89,13 +62,13 @@ impl Service {
         let operation = render.call.operation.clone();
         let answered = self.render_once(render, has, &mut joined).await;
         self.called(&operation, answered.is_ok());
-        self.metrics.rendered(match &answered {
+        self.tally().metrics().rendered(match &answered {
             Err(_) => metrics::Render::Failed,
             Ok(Answer { product: None, .. }) => metrics::Render::NotModified,
             Ok(_) if joined => metrics::Render::Coalesced,
             Ok(_) => metrics::Render::Computed,
         });
-        answered.inspect_err(|fault| self.refused(fault))
+        answered.inspect_err(|fault| self.tally().refused(fault))
     }
 
     /// The same; `joined` becomes false when nobody else has asked for it already.
@@ -105,7 +78,7 @@ impl Service {
         has: impl Fn(&str) -> bool,
         joined: &mut bool,
     ) -> Result<Answer, Fault> {
-        let _counted = self.counted()?;
+        let _counted = self.lifecycle().call()?;
         if render.source.is_empty() {
             return Err(Fault::new(FaultKind::EmptySource, "`src` is missing: it names the source's URL"));
         }
@@ -113,7 +86,7 @@ impl Service {
         let checked = Checked::new(&render.call, self.generation())?;
         let (negotiated, fingerprint) = (checked.negotiated, checked.fingerprint());
         let key = key(&render.source, &checked, &fingerprint);
-        let under_way = self.direct.renders.join(key, |stage, wanted| {
+        let under_way = self.renders().join(key, |stage, wanted| {
             *joined = false;
             let service = Arc::clone(self);
             let computing = async move {
@@ -146,7 +119,7 @@ impl Service {
         // A file stays open until it is its turn: no more of them than calls may have their turn at once.
         let source = intake::understood(&render.source)?;
         let unread = !render.conditional && matches!(source, SourceUrl::File(_));
-        let turn = if unread { Some(self.turn().await?) } else { None };
+        let turn = if unread { Some(self.turns().call().await?) } else { None };
         let file = turn.as_ref().and_then(|_| transfer.cached_file(&source));
         // What is not recognised by its first bytes is looked at as a whole.
         let file = file.filter(|file| Format::from_content(&file.head).is_some());
@@ -191,73 +164,4 @@ fn key(source: &str, checked: &Checked, fingerprint: &[u8; 32]) -> Key {
     digest.update([u8::from(checked.negotiated)]);
     digest.update(source);
     digest.finalize().into()
-}
-
-fn broken_off() -> Fault {
-    Fault::new(FaultKind::OperationFailed, "the render was broken off").retried(Retry::Later)
-}
-
-impl Renders {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Weak<UnderWay>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The render under way of this key, or a new one.
-    fn join(
-        self: &Arc<Self>,
-        key: Key,
-        start: impl FnOnce(watch::Sender<Stage>, Arc<Notify>) -> AbortHandle,
-    ) -> Arc<UnderWay> {
-        // Declared before the lock, and so dropped after it: who is dropped last takes the lock.
-        let ended;
-        let mut under_way = self.lock();
-        match under_way.get(&key).and_then(Weak::upgrade) {
-            Some(found) if found.stage.borrow().outcome.is_none() => return found,
-            found => ended = found,
-        }
-        let (sender, stage) = watch::channel(Stage::default());
-        let wanted = Arc::new(Notify::new());
-        let task = start(sender, Arc::clone(&wanted));
-        let started = Arc::new(UnderWay { key, stage, wanted, task, renders: Arc::clone(self) });
-        under_way.insert(key, Arc::downgrade(&started));
-        drop(under_way);
-        drop(ended);
-        started
-    }
-}
-
-impl UnderWay {
-    /// The result's entity tag, as soon as it is known.
-    async fn entity_tag(&self) -> Result<String, Fault> {
-        let stage = self.reached(|stage| stage.entity_tag.is_some()).await?;
-        match (stage.entity_tag, stage.outcome) {
-            (_, Some(Err(fault))) => Err(fault),
-            (Some(entity_tag), _) => Ok(entity_tag),
-            (None, _) => Err(broken_off()),
-        }
-    }
-
-    /// The result.
-    async fn product(&self) -> Result<Product, Fault> {
-        self.wanted.notify_one();
-        self.reached(|_| false).await?.outcome.unwrap_or_else(|| Err(broken_off()))
-    }
-
-    /// The stage once it is far enough, or at the end.
-    async fn reached(&self, enough: impl Fn(&Stage) -> bool) -> Result<Stage, Fault> {
-        let mut stage = self.stage.clone();
-        let reached = stage.wait_for(|stage| enough(stage) || stage.outcome.is_some()).await;
-        reached.map(|stage| stage.clone()).map_err(|_| broken_off())
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.task.abort();
-        let mut under_way = self.renders.lock();
-        // Another one may have taken its place.
-        if under_way.get(&self.key).is_some_and(|found| found.strong_count() == 0) {
-            under_way.remove(&self.key);
-        }
-    }
 }

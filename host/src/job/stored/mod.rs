@@ -3,44 +3,21 @@
 //!
 //! # Layout
 //! - this file: which version a text is of, and what becomes of one that cannot be read
-//! - `v1`: as imgserve 0.3 wrote them before they had a version; `v2`: as they are written now
+//! - `version`: the last one, and why a text cannot be read; `v1`: as imgserve 0.3 wrote them before they had a version; `v2`: as they are written now
 
 mod v1;
 mod v2;
+mod version;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::accept::Accepted;
-use super::order::Order;
-
-/// The version that is written, and the latest that is read. A text with a member more or less, or with another value of
-/// one, is a later version, with a file of its own here and a fixture of its own in the tests.
-pub(super) const VERSION: u32 = 2;
+use self::version::{Unreadable, VERSION};
+use super::order::{Accepted, Order};
 
 /// What this program calls itself where it cannot read a job: another one may be able to.
 pub(crate) fn reader() -> String {
     format!("imgserve {}, orders up to version {VERSION}", env!("CARGO_PKG_VERSION"))
-}
-
-/// Why a stored text cannot be read. It is left as it is, for a program that can.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unreadable {
-    /// A later program wrote it.
-    #[error("it is of version {found}, and this program reads up to {VERSION}")]
-    Later {
-        /// Its version.
-        found: u32,
-    },
-    /// It is not what its version says.
-    #[error("it cannot be understood: {0}")]
-    Broken(String),
-}
-
-impl Unreadable {
-    fn broken(why: impl std::fmt::Display) -> Self {
-        Self::Broken(why.to_string())
-    }
 }
 
 /// An order as it is kept.

@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use super::super::order::{self, Recipe};
 use super::super::request::source_tags;
-use super::Unreadable;
 use super::v2::{self, Step};
+use super::version::Unreadable;
 
 /// How a job is done.
 #[derive(Deserialize)]

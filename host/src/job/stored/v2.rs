@@ -8,9 +8,8 @@ use imgserve_worker::{self as worker, Prepared, Task};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::super::accept::Accepted;
-use super::super::order::{self, Recipe};
-use super::{Unreadable, VERSION};
+use super::super::order::{self, Accepted, Recipe};
+use super::version::{Unreadable, VERSION};
 
 /// How a job is done.
 #[derive(Serialize, Deserialize)]

@@ -1,0 +1,81 @@
+//! What a reload replaces beside the generation: how far jobs may reach, what they may take, when they are tried again.
+
+use std::time::Duration;
+
+use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_config::{Config, Webhooks};
+use imgserve_transfer::Transfer;
+
+use super::intake::Gate;
+use super::retry::Policy;
+
+/// The settings that a job holds on to from its beginning.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) transfer: Transfer,
+    pub(super) gate: Gate,
+    /// What one worker may take, in bytes.
+    memory_limit: u64,
+    pub(super) retry: Policy,
+    pub(super) webhooks: WebhookSettings,
+}
+
+/// `[webhooks]`.
+#[derive(Clone)]
+pub(super) struct WebhookSettings {
+    /// None when nothing can be signed.
+    pub(super) secret: Option<Vec<u8>>,
+    /// For how long after the job's end a webhook is tried.
+    pub(super) max_age: Duration,
+}
+
+impl Settings {
+    /// `gate` bounds sources of all generations together.
+    pub(super) fn new(config: &Config, transfer: Transfer, gate: &Gate) -> Self {
+        Self {
+            transfer,
+            gate: gate.for_sources_up_to(config.limits.max_source_mb << 20),
+            memory_limit: config.workers.memory_limit_mb << 20,
+            retry: Policy {
+                max_attempts: config.jobs.max_attempts,
+                max_pause: Duration::from_secs(config.jobs.max_retry_pause_s),
+            },
+            webhooks: WebhookSettings::new(&config.webhooks),
+        }
+    }
+
+    /// What a planned run may take in all, in bytes, its source included: of the worker's own and of its plugins' memory.
+    ///
+    /// # Errors
+    /// [`FaultKind::LimitExceeded`] when no worker may take so much.
+    pub(super) fn peak_bytes(
+        &self,
+        (own_bytes, guest_bytes): (u64, u64),
+        source_bytes: usize,
+    ) -> Result<u64, Fault> {
+        let own_bytes = own_bytes.saturating_add(source_bytes as u64);
+        if own_bytes > self.memory_limit {
+            let (need, have) = (own_bytes >> 20, self.memory_limit >> 20);
+            let text = format!("the work would take about {need} MiB ([workers] memory_limit_mb = {have})");
+            return Err(Fault::new(FaultKind::LimitExceeded, text));
+        }
+        Ok(own_bytes.saturating_add(guest_bytes))
+    }
+}
+
+impl std::fmt::Debug for WebhookSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WebhookSettings").field("max_age", &self.max_age).finish_non_exhaustive()
+    }
+}
+
+impl WebhookSettings {
+    fn new(config: &Webhooks) -> Self {
+        let max_age = Duration::from_secs(config.max_age_h.saturating_mul(3600));
+        Self { secret: config.key(), max_age }
+    }
+
+    pub(super) fn can_sign(&self) -> bool {
+        self.secret.is_some()
+    }
+}

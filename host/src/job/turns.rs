@@ -1,0 +1,96 @@
+//! Whose turn it is: how much of each kind may be under way at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use imgserve_base::fault::{Fault, FaultKind, Retry};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+
+use super::intake::{REPLY_PATIENCE, permit};
+
+/// How long a direct call waits for its turn.
+const CALL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What takes turns. A turn is over when what is returned for it is dropped.
+#[derive(Debug)]
+pub(super) struct Turns {
+    /// Attempts that may be under way at once.
+    window: usize,
+    /// Jobs during which the server has ended again and again run one at a time.
+    suspects: Semaphore,
+    /// Placeholders being stored: apart from results, so that slow destinations delay no reply.
+    placeholders: Semaphore,
+    /// Jobs that run or whose result is being stored: what bounds the results held in memory.
+    results: Semaphore,
+    /// Direct calls.
+    calls: Arc<Semaphore>,
+}
+
+impl Turns {
+    /// Of each kind as many at once as there may be transfers: a call is one, seen from the client.
+    pub(super) fn new(transfers: usize) -> Self {
+        Self {
+            // Twice: while the results of some are stored, the sources of others are fetched.
+            window: transfers.saturating_mul(2),
+            suspects: Semaphore::new(1),
+            placeholders: Semaphore::new(transfers),
+            results: Semaphore::new(transfers),
+            calls: Arc::new(Semaphore::new(transfers)),
+        }
+    }
+
+    /// How many attempts may begin while so many are under way.
+    pub(super) fn free(&self, under_way: usize) -> usize {
+        self.window.saturating_sub(under_way)
+    }
+
+    /// To store placeholders. A client waits for it.
+    ///
+    /// # Errors
+    /// [`FaultKind::Busy`] when it does not come in time.
+    pub(super) async fn placeholder(&self) -> Result<SemaphorePermit<'_>, Fault> {
+        let turn = tokio::time::timeout(REPLY_PATIENCE, taken(&self.placeholders)).await;
+        turn.map_err(|_| {
+            let text = "too much is under way ([transfer] max_transfers)";
+            Fault::new(FaultKind::Busy, text).retried(Retry::Later)
+        })
+    }
+
+    /// To make results and store them: no more results than turns are ever held.
+    pub(super) async fn result(&self) -> SemaphorePermit<'_> {
+        taken(&self.results).await
+    }
+
+    /// To run a job that the server may have died of.
+    pub(super) async fn suspect(&self) -> SemaphorePermit<'_> {
+        taken(&self.suspects).await
+    }
+
+    /// To answer a direct call.
+    ///
+    /// # Errors
+    /// [`FaultKind::Busy`] when it does not come in time.
+    pub(super) async fn call(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        permit(&self.calls, 1, CALL_PATIENCE, "[transfer] max_transfers").await
+    }
+}
+
+async fn taken(turns: &Semaphore) -> SemaphorePermit<'_> {
+    turns.acquire().await.expect("turns are never closed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn slow_results_keep_no_placeholder_waiting() {
+        let turns = Turns::new(1);
+        let result = turns.result().await;
+        assert!(tokio::time::timeout(Duration::ZERO, turns.result()).await.is_err());
+        assert!(turns.placeholder().await.is_ok() && turns.call().await.is_ok());
+        drop(result);
+        assert!(tokio::time::timeout(Duration::ZERO, turns.result()).await.is_ok());
+        assert_eq!((turns.free(0), turns.free(1), turns.free(9)), (2, 1, 0));
+    }
+}
