@@ -3,9 +3,11 @@
 //!
 //! # Layout
 //! - this file: the keys of the configuration, and the client that one of them names
+//! - `denied`: why something is refused
 //! - `signed_url`: which URLs of `GET …/render` are signed, and with what
 //! - `webhook`: signatures by Standard Webhooks
 
+mod denied;
 mod signed_url;
 pub(crate) mod webhook;
 
@@ -14,47 +16,10 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 
+pub(crate) use self::denied::Denied;
 pub(crate) use self::signed_url::{RESERVED, UrlKey};
 use imgserve_base::job::Client;
 use imgserve_config::{Access, Scope};
-
-/// Why something is refused. No text says what would have been right.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub(crate) enum Denied {
-    /// There are keys, and the client has sent none.
-    #[error("an API key is needed: send it as \"Authorization: Bearer KEY\"")]
-    NoKey,
-    /// It has sent one that is not in the configuration.
-    #[error("nobody has this API key ([[access.api_keys]])")]
-    UnknownKey,
-    /// Its key is not good for this.
-    #[error("the API key `{client}` has not the scope `{}` ([[access.api_keys]])", scope.as_str())]
-    OutOfScope {
-        /// Whose key it is.
-        client: Client,
-        /// What it would need.
-        scope: Scope,
-    },
-    /// The URL has no signature, and there is a key that could have made one.
-    #[error("the URL is not signed: it must end in &sig=…, which `imgserve sign` adds; or send an API key")]
-    Unsigned,
-    /// The URL's query is not as `sign` makes it.
-    #[error("the signed URL must have {0}, as `imgserve sign` writes it")]
-    Malformed(&'static str),
-    /// `key` is not in the configuration.
-    #[error("no key for URLs has the name that the URL gives as `key` ([[access.url_keys]])")]
-    UnknownUrlKey,
-    /// It was signed otherwise, or not by this key.
-    #[error("the URL's signature is wrong: path and query must be, byte by byte, those that were signed")]
-    WrongSignature,
-    /// It was good for a time that is over.
-    #[error("the signed URL has expired ({seconds} s ago)")]
-    Expired {
-        /// How long ago.
-        seconds: u64,
-    },
-}
 
 /// Who sends a request, and what it may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +42,11 @@ impl Caller {
     /// Whether this client may do what needs `scope`; `admin` is good for everything.
     pub(crate) fn may(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
+    }
+
+    /// The one client whose jobs it may see; none for scope admin, which sees all.
+    pub(crate) fn sees_only(&self) -> Option<&Client> {
+        (!self.may(Scope::Admin)).then_some(&self.client)
     }
 
     /// This client, if it may do what needs `scope`.

@@ -10,7 +10,7 @@ use hmac::{Hmac, Mac as _};
 use imgserve_config as config;
 use sha2::Sha256;
 
-use super::Denied;
+use super::denied::Denied;
 
 /// Parameters of a signed URL that are no arguments of the operation.
 pub(crate) const RESERVED: [&str; 3] = ["key", "expires", "sig"];

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
-use super::Failure;
+use super::failure::Failure;
 use super::options::Place;
 
 /// How long a connection may take to be made.

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use clap::Args;
 use imgserve_config as config;
 
+use super::failure::Failure;
 use super::options::Place;
-use super::{Failure, ui};
+use super::ui;
 
 const HELP: &str = "\
 What it prints is a configuration file that gives the same again, except that \"…\" stands for each secret (of

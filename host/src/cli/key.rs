@@ -10,7 +10,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use clap::{Args, Subcommand};
 use imgserve_config::{Paths, Scope, is_key_name};
 
-use super::{Failure, ui};
+use super::failure::Failure;
+use super::ui;
 use crate::access::digest_of;
 
 /// Before an API key, so that it is known for one wherever it turns up.

@@ -12,9 +12,10 @@ use std::process::{Command, ExitCode, Stdio};
 use imgserve_config::Paths;
 use rustix::fs::OFlags;
 
+use super::failure::Failure;
+use super::options::{StartOptions, absolute};
 use super::pid_file::make_parent;
-use super::start::Arguments;
-use super::{Failure, log, ui};
+use super::{log, ui};
 
 /// open(2): a link in the last place is refused, a pipe does not hold us up.
 const FILE_ITSELF: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
@@ -24,7 +25,7 @@ const DIRECTORY_ITSELF: i32 = OFlags::NOFOLLOW.union(OFlags::DIRECTORY).bits() a
 pub(super) const READY: &str = "ready";
 
 /// Starts the daemon and waits until it serves.
-pub(super) fn detach(arguments: &Arguments) -> Result<ExitCode, Failure> {
+pub(super) fn detach(arguments: &StartOptions) -> Result<ExitCode, Failure> {
     let log_dir = arguments.log_dir();
     std::fs::create_dir_all(&log_dir)
         .map_err(Failure::io(format!("cannot make log directory {}", log_dir.display())))?;
@@ -61,7 +62,7 @@ pub(super) fn detach(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 /// Becomes the user of `-uid` and `-gid` in this process; returns only when that fails.
-pub(super) fn become_other(arguments: &Arguments) -> Failure {
+pub(super) fn become_other(arguments: &StartOptions) -> Failure {
     match again(arguments, &["--foreground"]) {
         Ok(mut command) => Failure::io("cannot become the other user (only root can)")(command.exec()),
         Err(failure) => failure,
@@ -69,12 +70,11 @@ pub(super) fn become_other(arguments: &Arguments) -> Failure {
 }
 
 /// The same command, as the asked-for user, with files prepared for it.
-fn again(arguments: &Arguments, flags: &[&str]) -> Result<Command, Failure> {
+fn again(arguments: &StartOptions, flags: &[&str]) -> Result<Command, Failure> {
     let journal = arguments.config()?.journal();
     let program = std::env::current_exe().map_err(Failure::io("cannot find imgserve's own program file"))?;
     let mut command = Command::new(program);
     command.arg("start").args(flags);
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut path_option = |name: &str, path: Option<PathBuf>| {
         if let Some(path) = path {
             command.arg(name).arg(absolute(&path));
@@ -103,7 +103,7 @@ fn again(arguments: &Arguments, flags: &[&str]) -> Result<Command, Failure> {
     Ok(command)
 }
 
-fn switch_user(arguments: &Arguments, journal: &Path, command: &mut Command) -> Result<(), Failure> {
+fn switch_user(arguments: &StartOptions, journal: &Path, command: &mut Command) -> Result<(), Failure> {
     let user = arguments.uid.as_deref().map(|name| lookup(name, "/etc/passwd", "user")).transpose()?;
     let group = arguments.gid.as_deref().map(|name| lookup(name, "/etc/group", "group")).transpose()?;
     // A user without a named group gets its own, never root's; a mere number gets the group of that number.

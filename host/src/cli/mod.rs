@@ -7,12 +7,13 @@
 //! - `plugin`: operations of one's own
 //! - `key`, `sign`: keys for clients, URLs and webhooks, and what is signed with them
 //! - `jobs`, `top`: a running server's jobs, by `client` over HTTP and as `story` tells them
-//! - `exposure`, `pid_file`, `log`, `launch`, `ui`: what the commands share
+//! - `failure`: why a command failed; `exposure`, `pid_file`, `log`, `launch`, `ui`: what the commands share
 
 mod client;
 mod config;
 mod demo;
 mod exposure;
+mod failure;
 mod jobs;
 mod key;
 mod launch;
@@ -36,9 +37,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use imgserve_base::fault::chain;
 
-/// Exit code for a configuration that is refused.
-const BAD_CONFIGURATION: u8 = 64;
-
 #[derive(Debug, Parser)]
 #[command(
     name = "imgserve",
@@ -57,11 +55,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start the server, as a daemon unless --foreground
-    Start(start::Arguments),
+    Start(options::StartOptions),
     /// Stop the server when the jobs it accepted are finished; -KILL stops it at once
     Stop(stop::Arguments),
     /// Stop the server if it runs, and start it
-    Restart(start::Arguments),
+    Restart(options::StartOptions),
     /// Say whether the server runs (exit code 0: runs, 1: stale pid file, 3: does not run)
     Status(options::Place),
     /// Let the running server take in its changed configuration
@@ -124,38 +122,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     };
     outcome.unwrap_or_else(|error| {
         ui::complain(&chain(&error));
-        match error {
-            Failure::Config(_) => ExitCode::from(BAD_CONFIGURATION),
-            Failure::Other(_) | Failure::Io { .. } => ExitCode::FAILURE,
-        }
+        error.exit_code()
     })
-}
-
-/// Why a command failed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
-    /// The configuration is refused.
-    #[error(transparent)]
-    Config(#[from] imgserve_config::ConfigError),
-    /// A file or process could not be had.
-    #[error("{what}")]
-    Io {
-        /// What was attempted.
-        what: String,
-        /// Why it failed.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Anything else; the text says what to do.
-    #[error("{0}")]
-    Other(String),
-}
-
-impl Failure {
-    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
-        let what = what.into();
-        move |source| Self::Io { what, source }
-    }
 }
 
 /// 0.2 took `-port`, `-FORCE` and `-KILL`; clap takes `--port`, `--force` and `--kill`.

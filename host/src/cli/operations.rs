@@ -6,9 +6,10 @@ use clap::Args;
 use imgserve_config::{Config, OperationSettings, PluginKind};
 use imgserve_sdk::{Description, InputKind, OutputKind};
 
+use super::failure::Failure;
 use super::options::Place;
 use super::plugin::start_pool;
-use super::{Failure, ui};
+use super::ui;
 use crate::registry::Registry;
 
 const HELP: &str = "\

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, test_kill_process};
 
-use super::Failure;
+use super::failure::Failure;
 
 /// How often and at which pause the lock is tried for.
 const LOCK_TRIES: u32 = 15;

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use rustix::process::{Signal, kill_process};
 
+use super::failure::Failure;
 use super::options::Place;
 use super::pid_file::{self, State};
-use super::{Failure, ui};
+use super::ui;
 
 pub(super) fn run(place: &Place) -> Result<ExitCode, Failure> {
     place.load()?;

@@ -8,8 +8,9 @@ use clap::Args;
 use imgserve_config::Config;
 use url::Url;
 
+use super::failure::Failure;
 use super::options::Place;
-use super::{Failure, ui};
+use super::ui;
 use crate::access::{RESERVED, UrlKey};
 
 const HELP: &str = "\

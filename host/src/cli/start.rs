@@ -2,88 +2,23 @@
 //! serves or why it cannot.
 
 use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Args;
-use imgserve_config::{Config, Paths};
+use imgserve_config::Config;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::options::Place;
+use super::failure::Failure;
+use super::options::{Place, StartOptions, absolute};
 use super::pid_file::{PidFile, State};
-use super::{Failure, exposure, launch, log, pid_file, ui};
+use super::{exposure, launch, log, pid_file, ui};
 use crate::server::{self, Command, Setup};
 
-/// Options of `start` and `restart`.
-#[derive(Args, Clone, Debug, Default)]
-pub(super) struct Arguments {
-    #[command(flatten)]
-    pub(super) place: Place,
-    /// Address to listen on (default: [server] host)
-    #[arg(long)]
-    pub(super) host: Option<IpAddr>,
-    /// TCP port; 0 takes a free one (default: [server] port)
-    #[arg(long)]
-    pub(super) port: Option<u16>,
-    /// Directory of the log file (default: ~/.imgserve/log, as root /var/log/imgserve)
-    #[arg(long, value_name = "DIR")]
-    pub(super) logdir: Option<PathBuf>,
-    /// File of the journal of accepted jobs (default: [jobs] journal)
-    #[arg(long, value_name = "FILE")]
-    pub(super) journal: Option<PathBuf>,
-    /// Start even though the pid file names a living process that does not hold it
-    #[arg(long)]
-    pub(super) force: bool,
-    /// Directory to work in (a daemon's default: /)
-    #[arg(long, value_name = "DIR")]
-    pub(super) chdir: Option<PathBuf>,
-    /// User to become, by name or number; root only
-    #[arg(long, value_name = "USER")]
-    pub(super) uid: Option<String>,
-    /// Group to become, by name or number; root only
-    #[arg(long, value_name = "GROUP")]
-    pub(super) gid: Option<String>,
-    /// File mode creation mask, in octal
-    #[arg(long, value_name = "OCTAL", value_parser = octal)]
-    pub(super) umask: Option<u32>,
-    /// Stay in the foreground and log to stderr
-    #[arg(long)]
-    pub(super) foreground: bool,
-    /// The daemon itself: says on stdout when it serves, then closes it
-    #[arg(long, hide = true)]
-    pub(super) detached: bool,
-}
-
-fn octal(text: &str) -> Result<u32, String> {
-    u32::from_str_radix(text, 8)
-        .ok()
-        .filter(|&mask| mask <= 0o777)
-        .ok_or_else(|| "must be octal, 0 to 777".to_owned())
-}
-
-impl Arguments {
-    /// The configuration, with what the command line says over it.
-    pub(super) fn config(&self) -> Result<Config, Failure> {
-        let mut config = self.place.load()?;
-        config.server.host = self.host.unwrap_or(config.server.host);
-        config.server.port = self.port.unwrap_or(config.server.port);
-        if let Some(journal) = &self.journal {
-            config.jobs.journal = absolute(journal);
-        }
-        Ok(config)
-    }
-
-    /// The directory of the log file.
-    pub(super) fn log_dir(&self) -> PathBuf {
-        self.logdir.clone().unwrap_or_else(|| Paths::of_this_user().log_dir)
-    }
-}
-
-pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+pub(super) fn run(arguments: &StartOptions) -> Result<ExitCode, Failure> {
     // Read here as well, so that its faults are told to whoever types the command.
     let config = arguments.config()?;
     if arguments.detached {
@@ -103,7 +38,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn refuse_second(arguments: &Arguments) -> Result<(), Failure> {
+fn refuse_second(arguments: &StartOptions) -> Result<(), Failure> {
     let path = arguments.place.pid_file();
     match pid_file::state(&path)? {
         State::Running(pid) => {
@@ -129,7 +64,7 @@ fn refuse_second(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// The detached process: tells its starter how it went, over stdout.
-fn daemon(arguments: &Arguments, config: Config) -> ExitCode {
+fn daemon(arguments: &StartOptions, config: Config) -> ExitCode {
     let _ = rustix::process::setsid();
     log::to_file(&config.log, &arguments.log_dir());
     let served = serve(arguments, config, |address| {
@@ -151,7 +86,7 @@ fn daemon(arguments: &Arguments, config: Config) -> ExitCode {
 }
 
 /// Serves until a signal says otherwise.
-fn serve(arguments: &Arguments, config: Config, ready: impl FnOnce(SocketAddr)) -> Result<(), Failure> {
+fn serve(arguments: &StartOptions, config: Config, ready: impl FnOnce(SocketAddr)) -> Result<(), Failure> {
     if let Some(mask) = arguments.umask {
         rustix::process::umask(rustix::fs::Mode::from_bits_truncate(mask));
     }
@@ -200,10 +135,6 @@ pub(super) fn program() -> Result<PathBuf, Failure> {
     let same = Some(PathBuf::from("/proc/self/exe")).filter(|path| path.exists());
     same.map_or_else(std::env::current_exe, Ok)
         .map_err(Failure::io("cannot find imgserve's own program file"))
-}
-
-fn absolute(path: impl AsRef<Path>) -> PathBuf {
-    std::path::absolute(path.as_ref()).unwrap_or_else(|_| path.as_ref().to_owned())
 }
 
 fn signals() -> std::io::Result<mpsc::Receiver<Command>> {

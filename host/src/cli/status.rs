@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
+use super::failure::Failure;
 use super::options::Place;
 use super::pid_file::{self, State};
-use super::{Failure, ui};
+use super::ui;
 
 /// Exit codes as init scripts know them (Linux Standard Base, "Init Script Actions").
 const STALE: u8 = 1;

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::options::Place;
+use super::failure::Failure;
+use super::options::{Place, StartOptions};
 use super::pid_file::{self, State};
-use super::{Failure, start, ui};
+use super::{start, ui};
 
 /// How long a killed process may take to go.
 const KILL_WAIT: Duration = Duration::from_secs(10);
@@ -53,7 +54,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
 }
 
-pub(super) fn restart(arguments: &start::Arguments) -> Result<ExitCode, Failure> {
+pub(super) fn restart(arguments: &StartOptions) -> Result<ExitCode, Failure> {
     // A running server is not given up for a configuration that would not start.
     arguments.config()?;
     let path = arguments.place.pid_file();

@@ -9,6 +9,8 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::failure::Failure;
+
 /// Longest text that is shown, in bytes.
 const MAX_TEXT: usize = 2000;
 
@@ -119,6 +121,16 @@ impl std::fmt::Display for Output {
 }
 
 impl Story {
+    /// A job as the server tells it.
+    ///
+    /// # Errors
+    /// [`Failure`] for what is no story.
+    pub(super) fn read(job: &Value) -> Result<Self, Failure> {
+        Self::deserialize(job).map_err(|error| {
+            Failure::Other(format!("the server tells of a job in a way unknown here: {error}"))
+        })
+    }
+
     /// The results, of which there is at least one.
     pub(super) fn parts(&self) -> &[Part] {
         if self.outputs.is_empty() { std::slice::from_ref(&self.only) } else { &self.outputs }

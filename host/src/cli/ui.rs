@@ -17,6 +17,11 @@ pub(super) fn complain(line: &str) {
     let _ = writeln!(std::io::stderr(), "imgserve: {line}");
 }
 
+/// How this program was called, for commands to type next.
+pub(super) fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "imgserve".to_owned())
+}
+
 /// The columns of the terminal that stdout is; none where it is none.
 pub(super) fn width() -> Option<usize> {
     size().map(|(columns, _)| columns)

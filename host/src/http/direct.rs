@@ -18,9 +18,9 @@ use url::form_urlencoded;
 use super::body::{self, BodyLimit};
 use super::compat::{WARNING, header_value, unknown_arguments};
 use super::negotiate;
+use super::path::Name;
 use super::peer::Peer;
 use super::problem::Problem;
-use super::v1::Name;
 use crate::access::{Caller, RESERVED};
 use crate::job::{Answer, Call, Product, Render, Sent, Service};
 

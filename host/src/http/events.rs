@@ -16,7 +16,7 @@ use imgserve_base::fault::{Fault, FaultKind};
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
-use super::jobs::{Name, id_of, unknown, view};
+use super::path::{Name, job_id, unknown_job};
 use super::problem::Problem;
 use crate::access::Caller;
 use crate::job::{JobId, Service};
@@ -47,11 +47,11 @@ pub(super) async fn events(
     Extension(long): Extension<LongAnswers>,
     id: Name,
 ) -> Result<Response, Problem> {
-    let id = id_of(id)?;
+    let id = job_id(id)?;
     // Watched before it is looked at, so that no change is missed.
     let changes = service.watch(id);
-    let job = service.job(id, view(&caller)).await.map_err(|fault| Problem::of(&fault))?;
-    let first = job.ok_or_else(unknown)?;
+    let job = service.job(id, caller.sees_only()).await.map_err(|fault| Problem::of(&fault))?;
+    let first = job.ok_or_else(unknown_job)?;
     let place = long.place().ok_or_else(|| {
         let text = "too many clients wait for jobs (half of [server] max_connections may)";
         Problem::of(&Fault::new(FaultKind::Busy, text))

@@ -5,20 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use imgserve_base::fault::Fault;
-use imgserve_base::job::Client;
-use imgserve_config::Scope;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::body::{self, BodyLimit, Unread};
 use super::events::{self, LongAnswers};
+use super::path::{Name, job_id, unknown_job};
 use super::peer::Peer;
 use super::problem::Problem;
 use crate::access::Caller;
@@ -45,8 +43,6 @@ pub(super) fn routes() -> Router<Arc<Service>> {
         .route("/jobs/{id}/events", get(events::events))
         .route("/jobs/{id}/retry", post(retry))
 }
-
-pub(super) type Name = Result<Path<String>, PathRejection>;
 
 /// The idempotency key of a request, if it has one (draft-ietf-httpapi-idempotency-key-header).
 ///
@@ -129,27 +125,13 @@ fn wait_of(headers: &HeaderMap) -> Option<u64> {
     Some(wait.min(MAX_WAIT_S))
 }
 
-/// Whose jobs a caller may see: all with scope admin, else its own.
-pub(super) fn view(caller: &Caller) -> Option<&Client> {
-    (!caller.may(Scope::Admin)).then_some(&caller.client)
-}
-
-pub(super) fn id_of(id: Name) -> Result<JobId, Problem> {
-    id.ok().and_then(|Path(id)| JobId::parse(&id)).ok_or_else(unknown)
-}
-
-pub(super) fn unknown() -> Problem {
-    let detail = "no job of yours has this id, or it finished too long ago ([jobs] max_finished)";
-    Problem::new(StatusCode::NOT_FOUND, "Unknown job", detail)
-}
-
 async fn job(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
     id: Name,
 ) -> Result<Json<Value>, Problem> {
-    let job = service.job(id_of(id)?, view(&caller)).await.map_err(|fault| Problem::of(&fault))?;
-    job.map(|(story, _)| Json(story)).ok_or_else(unknown)
+    let job = service.job(job_id(id)?, caller.sees_only()).await.map_err(|fault| Problem::of(&fault))?;
+    job.map(|(story, _)| Json(story)).ok_or_else(unknown_job)
 }
 
 async fn cancel(
@@ -157,7 +139,7 @@ async fn cancel(
     Extension(caller): Extension<Caller>,
     id: Name,
 ) -> Result<Response, Problem> {
-    let done = service.cancel(id_of(id)?, view(&caller)).await;
+    let done = service.cancel(job_id(id)?, caller.sees_only()).await;
     answer(done, StatusCode::OK, "the job has ended, or its last result is being stored")
 }
 
@@ -166,7 +148,7 @@ async fn retry(
     Extension(caller): Extension<Caller>,
     id: Name,
 ) -> Result<Response, Problem> {
-    let done = service.retry(id_of(id)?, view(&caller)).await;
+    let done = service.retry(job_id(id)?, caller.sees_only()).await;
     answer(done, StatusCode::ACCEPTED, "only a job that has failed or was cancelled is tried again")
 }
 
@@ -178,7 +160,7 @@ fn answer(done: Result<Wish, Fault>, status: StatusCode, refusal: &str) -> Resul
             let detail = format!("the job is {state}: {refusal}");
             Err(Problem::new(StatusCode::CONFLICT, "Not possible in this state", detail))
         }
-        Wish::Unknown => Err(unknown()),
+        Wish::Unknown => Err(unknown_job()),
     }
 }
 
@@ -189,7 +171,7 @@ async fn list(
 ) -> Result<Response, Problem> {
     let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     let query: HashMap<String, String> = query.into_owned().collect();
-    let filter = Filter { client: view(&caller).cloned(), ..filter(&query)? };
+    let filter = Filter { client: caller.sees_only().cloned(), ..filter(&query)? };
     let limit = filter.limit;
     let jobs = service.jobs(filter).await.map_err(|fault| Problem::of(&fault))?;
     let last = jobs.last().and_then(|job| job["id"].as_str()).filter(|_| jobs.len() == limit);

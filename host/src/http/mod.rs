@@ -7,7 +7,8 @@
 //! - `compat`: `POST /` as in 0.2
 //! - `v1`: jobs and operations; `jobs`, `events`: posting and following jobs; `direct`: operations called directly
 //! - `answer`: the one function that maps a fault to HTTP's status and 0.2's code; `problem`: RFC 9457 problem documents
-//! - `body`, `negotiate`, `peer`: a request's body, what its headers say, whether its client is still there
+//! - `path`, `body`, `negotiate`, `peer`: what a request's path names, its body, what its headers say, whether its client is
+//!   still there
 //! - `pages`: the front page, `/healthz`, `/readyz`; `metrics`: what Prometheus asks for
 
 mod answer;
@@ -21,6 +22,7 @@ mod metrics;
 mod negotiate;
 mod overload;
 mod pages;
+mod path;
 mod peer;
 mod problem;
 mod v1;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::routing::get;
@@ -12,6 +11,7 @@ use imgserve_sdk::Description;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::path::Name;
 use super::problem::Problem;
 use super::{direct, jobs};
 use crate::job::Service;
@@ -25,8 +25,6 @@ pub(super) fn routes() -> Router<Arc<Service>> {
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
 }
-
-pub(super) type Name = Result<Path<String>, PathRejection>;
 
 /// An operation as clients see it.
 #[derive(Debug, Serialize)]

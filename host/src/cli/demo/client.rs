@@ -9,7 +9,7 @@ use imgserve_base::fault::chain;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 
-use crate::cli::Failure;
+use crate::cli::failure::Failure;
 
 /// How long any one request may take.
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -46,7 +46,8 @@ use self::peers::Peers;
 use self::run::Report;
 use self::samples::Samples;
 use self::screen::Screen;
-use super::{Failure, log, start};
+use super::failure::Failure;
+use super::{log, start, ui};
 use crate::server::{self, Command, Setup};
 
 /// As shells see a command that was interrupted.
@@ -123,7 +124,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         tokio::select! {
             shown = show(config, &directory, screen) => shown,
             () = interrupted => {
-                super::ui::complain(&format!("interrupted; what is there so far is in {}", directory.display()));
+                ui::complain(&format!("interrupted; what is there so far is in {}", directory.display()));
                 Ok(ExitCode::from(INTERRUPTED))
             }
         }
@@ -257,7 +258,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 /// Commands that start a server and send it a request, for the user that runs this.
 fn next_steps(directory: &Path) -> String {
-    let program = std::env::args().next().unwrap_or_else(|| "imgserve".to_owned());
+    let program = ui::program();
     let files = Paths::of_this_user().files;
     let files = files.display();
     let photo = directory.join(page::FILES).join("photo.jpg");

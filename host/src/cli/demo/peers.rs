@@ -11,7 +11,7 @@ use super::folder::Folder;
 use super::samples::Samples;
 use super::shelf::Shelf;
 use super::{ftp, web};
-use crate::cli::Failure;
+use crate::cli::failure::Failure;
 
 /// Where a source is fetched from or a result stored to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

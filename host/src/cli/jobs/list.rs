@@ -6,7 +6,11 @@ use clap::Args;
 use imgserve_base::job::now_ms;
 use serde_json::Value;
 
-use super::{Failure, Filter, Reach, Story, read, story, ui};
+use super::filter::Filter;
+use crate::cli::client::Reach;
+use crate::cli::failure::Failure;
+use crate::cli::story::{self, Story};
+use crate::cli::ui;
 
 const HELP: &str = "\
 The last column is the way from source to destination; of a job that failed, why; of one that waits for another attempt,
@@ -54,7 +58,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             jobs.iter().for_each(|job| ui::say(&story::json_line(job)));
             return Ok(());
         }
-        let jobs = jobs.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let jobs = jobs.iter().map(Story::read).collect::<Result<Vec<_>, _>>()?;
         // The head stands once, above the first page.
         for line in table(&jobs, now_ms()).iter().skip(usize::from(begun)) {
             ui::say(&ui::cut(line, width));
@@ -97,7 +101,7 @@ mod tests {
             json!({ "id": id, "state": "failed", "operationType": "long-operation", "srcURL": "a", "dstURL": "b",
                 "attempt": 1, "progress": 0.0, "error": { "kind": "busy", "text": "too much" } }),
         ];
-        let jobs: Vec<Story> = jobs.iter().map(|job| read(job).unwrap()).collect();
+        let jobs: Vec<Story> = jobs.iter().map(|job| Story::read(job).unwrap()).collect();
         let head =
             "ID                                    STATE      OPERATION          AGE  ATTEMPT   DONE  ";
         assert_eq!(

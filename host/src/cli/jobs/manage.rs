@@ -5,8 +5,12 @@ use std::process::ExitCode;
 use clap::Args;
 use uuid::Uuid;
 
-use super::{Client, Failure, Filter, JobState, Reach, read, ui};
-use crate::cli::client::Outcome;
+use super::filter::Filter;
+use crate::cli::client::{Client, Outcome, Reach};
+use crate::cli::failure::Failure;
+use crate::cli::story::Story;
+use crate::cli::ui;
+use crate::job::JobState;
 
 const RETRY_HELP: &str = "\
 A job that failed or was cancelled becomes as if it were new: its attempts count from there on, results that are stored stay,
@@ -77,7 +81,7 @@ async fn found(client: &Client, filter: &Filter) -> Result<Vec<Uuid>, Failure> {
     let mut ids = Vec::new();
     let collect = |jobs: &[serde_json::Value]| {
         for job in jobs {
-            let id = read(job)?.id;
+            let id = Story::read(job)?.id;
             ids.push(
                 Uuid::parse_str(id.as_str()).map_err(|_| Failure::Other(format!("`{id}` is no job's id")))?,
             );

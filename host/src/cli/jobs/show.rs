@@ -9,7 +9,11 @@ use serde_json::Value;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Client, Failure, Reach, Story, read, story, told, ui};
+use super::told;
+use crate::cli::client::{Client, Reach};
+use crate::cli::failure::Failure;
+use crate::cli::story::{self, Story};
+use crate::cli::ui;
 
 const HELP: &str = "\
 What was asked for and from where to where it went, when, how long each phase took, every attempt that failed and why, and
@@ -51,7 +55,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         let job: Value = client.get(&format!("/v1/jobs/{id}")).await?;
         match json {
             true => ui::say(&story::json_line(&job)),
-            false => say(&read(&job)?),
+            false => say(&Story::read(&job)?),
         }
         Ok(ExitCode::SUCCESS)
     })
@@ -69,7 +73,7 @@ async fn follow(client: &Client, id: &Uuid, json: bool) -> Result<ExitCode, Fail
     loop {
         // Whether the server ended the stream or the connection broke: it is asked again.
         while let Ok(Some(job)) = events.next().await {
-            let story = read(&job)?;
+            let story = Story::read(&job)?;
             if json {
                 ui::say(&story::json_line(&job));
             } else {

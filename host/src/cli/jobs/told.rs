@@ -1,7 +1,6 @@
 //! A job's whole story in lines for a person.
 
-use super::Story;
-use super::story::{Part, again, milliseconds, moment, percent};
+use crate::cli::story::{Part, Story, again, milliseconds, moment, percent};
 
 /// Phases in the order in which they happen.
 const PHASES: [&str; 6] = ["plan", "placeholder", "fetch", "queue", "work", "store"];
@@ -99,13 +98,12 @@ impl Facts {
 mod tests {
     use serde_json::json;
 
-    use super::super::read;
     use super::*;
 
     #[test]
     fn a_failed_job_tells_what_it_was_and_all_that_went_wrong() {
         let error = |text: &str| json!({ "kind": "source-unavailable", "text": text, "retry": "remote" });
-        let story = read(
+        let story = Story::read(
             &json!({ "id": "x", "state": "failed", "operationType": "resize", "srcURL": "http://a/b.png",
             "dstURL": "file:///c.png", "priority": "normal", "attempt": 2, "progress": 0.0,
             "output": { "width": 20, "height": 10, "format": "png", "bytes": null },
@@ -139,7 +137,7 @@ error        source-unavailable: 404";
             "output": { "width": 1, "height": 2, "format": "png", "bytes": 3 }, "error": error })
         };
         let error = json!({ "kind": "destination-unavailable", "text": "507" });
-        let story = read(
+        let story = Story::read(
             &json!({ "state": "failed", "outputs": [part("stored", json!(null)), part("failed", error)] }),
         );
         let lines = lines(&story.unwrap(), 0);
@@ -151,7 +149,7 @@ error        source-unavailable: 404";
 
     #[test]
     fn a_state_says_how_far_it_is() {
-        let told = |job| state(&read(&job).unwrap());
+        let told = |job| state(&Story::read(&job).unwrap());
         let running = json!({ "state": "running", "attempt": 3, "stage": "working", "progress": 0.5 });
         assert_eq!(told(running), "running, attempt 3, working, 50 %");
         assert_eq!(told(json!({ "state": "accepted" })), "accepted, waits for its turn");

@@ -6,7 +6,7 @@ use imgserve_worker::plugin::component::{self, ComponentError};
 use imgserve_worker::plugin::hex;
 use sha2::{Digest as _, Sha256};
 
-use super::Failure;
+use crate::cli::failure::Failure;
 
 /// A plugin's file.
 #[derive(Debug)]

@@ -11,7 +11,8 @@ use imgserve_worker::plugin::component;
 use super::artifact::{self, Artifact};
 use super::cargo::{self, Package};
 use super::toolchain::{Choice, Toolchain};
-use super::{Failure, ui};
+use crate::cli::failure::Failure;
+use crate::cli::ui;
 
 const HELP: &str = "\
 A component runs in a sandbox: it reaches its arguments, its pixels and nothing else, and its memory and time are

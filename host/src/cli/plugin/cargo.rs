@@ -10,8 +10,8 @@ use clap::Args;
 use imgserve_config::PluginKind;
 use serde::Deserialize;
 
-use super::Failure;
 use super::toolchain::{TARGET, Toolchain};
+use crate::cli::failure::Failure;
 
 /// Vector instructions: every engine has them, and pixels are what they are for.
 const SIMD: &str = "-Ctarget-feature=+simd128";

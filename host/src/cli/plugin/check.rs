@@ -14,8 +14,11 @@ use imgserve_worker::plugin::component;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+use super::build::readable;
 use super::lab::{Lab, LabOptions, Trial, is_plugins_mistake, object};
-use super::{Failure, readable, sample, ui};
+use super::sample;
+use crate::cli::failure::Failure;
+use crate::cli::ui;
 
 /// Widths and heights that find what a round number hides; the last one is a photograph's.
 const SHAPES: [(u32, u32); 9] =

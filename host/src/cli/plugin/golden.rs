@@ -10,8 +10,10 @@ use imgserve_sdk::{Image, PixelFormat};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::build;
 use super::lab::{Lab, LabOptions, Trial};
-use super::{Failure, build, ui};
+use crate::cli::failure::Failure;
+use crate::cli::ui;
 
 const HELP: &str = "\
 The cases stand in DIR/golden/cases.toml:

@@ -14,8 +14,9 @@ use imgserve_worker::{Budget, Pool, PoolConfig, Prepared, Stats, Step, Task, Tas
 use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 
-use super::super::options::Place;
-use super::super::{Failure, start};
+use crate::cli::failure::Failure;
+use crate::cli::options::Place;
+use crate::cli::start;
 use crate::registry;
 
 /// The limits to run under.

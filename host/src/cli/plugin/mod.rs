@@ -21,8 +21,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{Failure, ui};
-use build::readable;
+use super::failure::Failure;
 pub(super) use lab::start_pool;
 
 /// What to do about a plugin.
@@ -48,9 +47,4 @@ pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
         Command::Run(arguments) => run::run(arguments),
         Command::Test(arguments) => golden::run(arguments),
     }
-}
-
-/// How this program was called, for commands to type next.
-fn program() -> String {
-    std::env::args().next().unwrap_or_else(|| "imgserve".to_owned())
 }

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{Failure, program, sample, ui};
+use super::sample;
+use crate::cli::failure::Failure;
+use crate::cli::ui;
 
 const MANIFEST: &str = include_str!("template/manifest.toml");
 const SOURCE: &str = include_str!("template/lib.rs");
@@ -127,7 +129,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 }
 
 fn next_steps(name: &str) {
-    let build = format!("{} plugin build", program());
+    let build = format!("{} plugin build", ui::program());
     let width = build.len();
     ui::say(&format!(
         "made {name}/: an operation that tints images, to be changed into yours in {name}/src/lib.rs\n\n\

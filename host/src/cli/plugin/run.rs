@@ -7,8 +7,10 @@ use clap::Args;
 use imgserve_base::fault::Fault;
 use serde_json::{Map, Value};
 
+use super::build::readable;
 use super::lab::{Lab, LabOptions, Measured, Trial, object};
-use super::{Failure, readable, ui};
+use crate::cli::failure::Failure;
+use crate::cli::ui;
 
 const HELP: &str = "\
 Example: imgserve plugin run target/plugins/sepia.wasm photo.jpg sepia.png --args '{\"strength\": 0.5}'

@@ -5,7 +5,7 @@ use imgserve_base::format::Format;
 use imgserve_codec::{EncodeOptions, Encoder};
 use imgserve_sdk::{Image, PixelFormat};
 
-use super::Failure;
+use crate::cli::failure::Failure;
 
 /// The picture as a PNG file.
 pub(super) fn png(width: u32, height: u32) -> Result<Vec<u8>, Failure> {

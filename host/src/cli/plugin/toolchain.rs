@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
-use super::{Failure, ui};
+use crate::cli::failure::Failure;
+use crate::cli::ui;
 
 /// What plugins are compiled for: no operating system at all.
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";

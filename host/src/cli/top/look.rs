@@ -2,8 +2,10 @@
 
 use serde::Deserialize;
 
-use super::{Client, Failure, now_ms};
+use crate::cli::client::Client;
+use crate::cli::failure::Failure;
 use crate::cli::story::{Line, Story};
+use imgserve_base::job::now_ms;
 
 /// Over how many milliseconds jobs per second are counted.
 const WINDOW_MS: u64 = 10_000;

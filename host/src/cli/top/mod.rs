@@ -17,7 +17,8 @@ use imgserve_base::job::now_ms;
 use self::look::Look;
 use self::screen::Screen;
 use super::client::{Client, Reach};
-use super::{Failure, ui};
+use super::failure::Failure;
+use super::ui;
 
 const HELP: &str = "\
 Queue, workers, memory, jobs per second and failures of the last 10 seconds; the jobs that run, with progress, and those that

@@ -3,8 +3,9 @@
 use imgserve_base::fault::chain;
 
 use super::look::Look;
-use super::{Failure, ui};
+use crate::cli::failure::Failure;
 use crate::cli::story::{Story, amount, moment, percent, span};
+use crate::cli::ui;
 
 /// Rows of a plain print, which scrolls.
 const ROWS: usize = 60;
