@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::units::MIB;
 use imgserve_config::{Config, ConfigError, Paths};
 use imgserve_transfer::{Transfer, TransferConfig};
 use tokio::net::TcpListener;
@@ -157,7 +158,7 @@ fn transfer(config: &Config) -> Result<Transfer, Fault> {
         connect_timeout: Duration::from_secs(settings.connect_timeout_s),
         idle_timeout: Duration::from_secs(settings.idle_timeout_s),
         total_timeout: Duration::from_secs(settings.total_timeout_s),
-        max_source_bytes: config.limits.max_source_mb << 20,
+        max_source_bytes: config.limits.max_source_mb * MIB,
         max_redirects: settings.max_redirects,
         user_agent: settings.user_agent.clone(),
         extra_ca_pem,

@@ -6,6 +6,7 @@
 //! - [`job`]: a job's states, which may follow which, and its story
 //! - [`named`]: enums whose values have names
 //! - [`crash`]: where the crash test ends the process
+//! - [`units`]: bytes of a KiB and a MiB
 //! - [`depth`]: how deep JSON may be nested; [`digest`]: what tells sources apart
 
 #![forbid(unsafe_code)]
@@ -17,3 +18,4 @@ pub mod fault;
 pub mod format;
 pub mod job;
 mod named;
+pub mod units;

@@ -2,6 +2,7 @@
 //! [`Frames`] and go in as a [`Sink`]. Calls through it are a few an image, none a row or pixel.
 
 use imgserve_base::format::Format;
+use imgserve_base::units::MIB;
 use imgserve_sdk::{DecodeHint, Image, ImageRef};
 
 use crate::bounds::Bounds;
@@ -11,7 +12,7 @@ use crate::header::Header;
 use crate::part::Part;
 
 /// Scratch memory of each kind that a worker keeps from one task to the next, in bytes.
-pub(crate) const KEPT_BYTES: usize = 32 << 20;
+pub(crate) const KEPT_BYTES: usize = 32 * MIB as usize;
 
 /// What can be done with the files of one format.
 pub(crate) struct Codec {

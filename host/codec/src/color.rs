@@ -1,11 +1,12 @@
 //! Embedded colour profiles (ICC.1) to sRGB, by moxcms. A profile that is broken, of another kind than the pixels,
 //! or as good as sRGB changes nothing: refusing a picture for its profile would help nobody.
 
+use imgserve_base::units::MIB;
 use imgserve_sdk::{Image, PixelFormat};
 use moxcms::{ColorProfile, DataColorSpace, Layout, RenderingIntent, TransformExecutor, TransformOptions};
 
 /// Larger than any profile in use (printers' tables take 2 to 3 MB).
-const MAX_PROFILE_BYTES: usize = 16 << 20;
+const MAX_PROFILE_BYTES: usize = 16 * MIB as usize;
 /// Pixels per call of the transform: what the copy beside them takes stays in the cache.
 const CHUNK_PIXELS: usize = 4096;
 

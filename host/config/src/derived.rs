@@ -5,6 +5,8 @@
     reason = "read before the runtime starts, or on a thread of its own by a reload"
 )]
 
+use imgserve_base::units::{KIB, MIB};
+
 use super::Config;
 
 impl Config {
@@ -12,7 +14,7 @@ impl Config {
     pub fn memory_budget(&self) -> u64 {
         match self.workers.memory_budget_mb {
             0 => available().map_or(1 << 30, |bytes| bytes / 2),
-            megabytes => megabytes << 20,
+            megabytes => megabytes.saturating_mul(MIB),
         }
     }
 
@@ -45,7 +47,7 @@ impl Config {
 fn available() -> Option<u64> {
     let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-        line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib << 10)
+        line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * KIB)
     });
     let group =
         std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());

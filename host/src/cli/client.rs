@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use clap::Args;
 use imgserve_base::fault::{chain, one_line};
+use imgserve_base::units::MIB;
 use imgserve_config::Server;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
@@ -30,7 +31,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest silence between two pieces of an answer; events come at least every 15 s.
 const SILENCE: Duration = Duration::from_secs(40);
 /// Largest answer, in bytes: a page of 1000 jobs with long stories is a tenth of it.
-const MAX_BODY: usize = 64 << 20;
+const MAX_BODY: usize = 64 * MIB as usize;
 /// Longest text of another program's that is repeated, in bytes.
 const MAX_TEXT: usize = 2000;
 /// The environment variable that holds a key.

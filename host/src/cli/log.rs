@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use file_rotate::compression::Compression;
 use file_rotate::suffix::AppendCount;
 use file_rotate::{ContentLimit, FileRotate};
+use imgserve_base::units::MIB;
 use imgserve_config as config;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -24,7 +25,7 @@ pub(super) fn to_stderr(config: &config::Log) {
 
 /// Logs to `directory/imgserve.log` from now on, rotated by size.
 pub(super) fn to_file(config: &config::Log, directory: &Path) {
-    let size = usize::try_from(config.max_size_mb << 20).unwrap_or(usize::MAX);
+    let size = usize::try_from(config.max_size_mb * MIB).unwrap_or(usize::MAX);
     let file = FileRotate::new(
         directory.join(FILE),
         AppendCount::new(config.max_files),

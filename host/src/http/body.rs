@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::StatusCode;
 use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::units::MIB;
 
 use super::problem::Problem;
 
@@ -20,7 +21,7 @@ pub(super) struct BodyLimit {
 /// How many times as long as the longest body one may be that is read to its end, to be told that it is too long.
 const DISCARDED: usize = 32;
 /// The most that is thrown away of a body, in bytes.
-const MOST_DISCARDED: usize = 256 << 20;
+const MOST_DISCARDED: usize = 256 * MIB as usize;
 
 /// Why a body is not read.
 #[derive(Debug)]

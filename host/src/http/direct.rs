@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::format::Format;
+use imgserve_base::units::MIB;
 use url::form_urlencoded;
 
 use super::body::{self, BodyLimit};
@@ -201,7 +202,7 @@ fn broken(error: &MultipartError, limit: usize) -> Problem {
 }
 
 fn too_large(limit: usize) -> Problem {
-    let detail = format!("the body is too long ([limits] max_source_mb = {})", limit >> 20);
+    let detail = format!("the body is too long ([limits] max_source_mb = {})", limit / MIB as usize);
     Problem::of_body(&Fault::new(FaultKind::LimitExceeded, detail))
 }
 

@@ -39,6 +39,7 @@ use axum::{Extension, Router};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use imgserve_base::units::KIB;
 use imgserve_config::Server;
 use tokio::net::{TcpListener, TcpStream};
 use tower::{Service as _, ServiceExt};
@@ -57,8 +58,10 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 fn routes(service: Arc<Service>, config: &Server) -> Router {
-    let body =
-        BodyLimit { bytes: config.max_body_kb << 10, time: Duration::from_secs(config.body_timeout_s) };
+    let body = BodyLimit {
+        bytes: config.max_body_kb * KIB as usize,
+        time: Duration::from_secs(config.body_timeout_s),
+    };
     Router::new()
         .route("/", get(pages::front).post(compat::post).fallback(compat::fallback))
         .route("/healthz", get(pages::healthz).fallback(compat::fallback))
@@ -151,7 +154,7 @@ fn connection(
         // A client that has sent its request and closed its side is still to be served.
         .half_close(true)
         .max_headers(64)
-        .max_buf_size(64 << 10);
+        .max_buf_size(64 * KIB as usize);
     builder.serve_connection(connection, service)
 }
 

@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
+use imgserve_base::units::KIB;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::body::BodyLimit;
@@ -21,7 +22,7 @@ const OVERFLOW: usize = 64;
 /// How long such a connection may take for its request's headers.
 pub(super) const OVERFLOW_TIME: Duration = Duration::from_secs(2);
 /// How much of a body that nobody wants is read, so that its client sees the reply.
-const OVERFLOW_BODY: BodyLimit = BodyLimit { bytes: 64 << 10, time: OVERFLOW_TIME };
+const OVERFLOW_BODY: BodyLimit = BodyLimit { bytes: 64 * KIB as usize, time: OVERFLOW_TIME };
 /// Seconds after which it is worth trying again.
 const RETRY_AFTER: u64 = 5;
 

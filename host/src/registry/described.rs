@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use imgserve_base::format::Format;
+use imgserve_base::units::KIB;
 use imgserve_sdk::{Description, InputKind, OutputKind};
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
@@ -14,7 +15,7 @@ use super::host_arguments::{HOST_ARGUMENTS, writable};
 const MAX_PARTS: usize = 2000;
 /// Most patterns in it, and the most bytes that one may take compiled.
 const MAX_PATTERNS: usize = 100;
-const MAX_PATTERN_BYTES: usize = 64 << 10;
+const MAX_PATTERN_BYTES: usize = 64 * KIB as usize;
 /// Most steps of checking arguments: their values times the schema's parts.
 const MAX_STEPS: usize = 5_000_000;
 /// Deepest nesting of the schema, as JSON and through references.

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use imgserve_base::fault::Fault;
+use imgserve_base::units::MIB;
 use tokio::net::UnixStream;
 use tokio::process::Command;
 
@@ -69,7 +70,7 @@ impl Child {
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let process = Process::start(command).map_err(SpawnError::Process)?;
-        let wire = Wire::new(stream, RESULTS_TOGETHER * (setup.limits.max_result_mb << 20));
+        let wire = Wire::new(stream, RESULTS_TOGETHER * (setup.limits.max_result_mb * MIB));
         let mut child = Self { process, wire, loaded: Vec::new(), unenforced: Vec::new() };
         let mut blame = Blame::default();
         let hear = |event| blame.hear(&event);

@@ -9,6 +9,7 @@ use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use imgserve_base::fault::{Fault, FaultKind, chain};
+use imgserve_base::units::MIB;
 use imgserve_config::{OperationSettings, PluginKind, Plugins};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
@@ -64,7 +65,7 @@ pub(super) async fn compile(
     let order = Order {
         operations: of_files,
         cache_dir: cache_dir.to_owned(),
-        memory_limit: plugins.compile_memory_mb << 20,
+        memory_limit: plugins.compile_memory_mb * MIB,
     };
     let mut process = Process::start(program, &order, plugins).await?;
     for operation in &order.operations {

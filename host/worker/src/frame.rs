@@ -7,6 +7,7 @@ use std::io::{self, Read as _, Write};
 use std::os::fd::AsFd as _;
 
 use bytes::{Buf, Bytes};
+use imgserve_base::units::{KIB, MIB};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncReadExt, AsyncWriteExt as _, Interest};
 use tokio::net::unix::OwnedWriteHalf;
@@ -15,13 +16,13 @@ use super::inbox::{Inbox, send_file};
 use super::payload::Payload;
 
 /// Longest JSON of a frame, in bytes: arguments come from a request body, which is capped far below.
-const MAX_MESSAGE: u32 = 64 << 20;
+const MAX_MESSAGE: u32 = 64 * MIB as u32;
 /// Longest payload that a worker takes, in bytes: more than any source that the limits allow.
 const MAX_PAYLOAD: u64 = 4 << 30;
 /// Up to so many bytes a payload is copied to its message, to be written at once: the other side wakes up once.
-const WITH_MESSAGE: usize = 128 << 10;
+const WITH_MESSAGE: usize = 128 * KIB as usize;
 /// The most bytes that the server makes room for because a worker says that they will come.
-const MOST_EXPECTED: usize = 256 << 10;
+const MOST_EXPECTED: usize = 256 * KIB as usize;
 const PREFIX: usize = 12;
 
 /// Marks a payload that is in a file.
@@ -182,7 +183,7 @@ mod tests {
         for payload in [&[b"pay".as_slice(), b"load"][..], &[&long, b"and more"], &[]] {
             let mut wire = Vec::new();
             write(&mut wire, &Reply::Progress(0.5), payload).unwrap();
-            let (reply, arrived) = receive::<Reply>(&mut wire.as_slice(), 1 << 20).await.unwrap();
+            let (reply, arrived) = receive::<Reply>(&mut wire.as_slice(), MIB).await.unwrap();
             assert!(matches!(reply, Reply::Progress(0.5)));
             assert_eq!(arrived, payload.concat());
         }
@@ -228,7 +229,7 @@ mod tests {
         assert!(read_written(whole).is_ok() && read_written(cut).is_err());
         assert!(receive::<Reply>(&mut &*whole, 6).await.is_err(), "longer than the limit");
         assert!(receive::<Reply>(&mut &*cut, 7).await.is_err());
-        assert!(receive::<Reply>(&mut [0xff_u8; 64].as_slice(), 1 << 20).await.is_err());
+        assert!(receive::<Reply>(&mut [0xff_u8; 64].as_slice(), MIB).await.is_err());
     }
 
     #[tokio::test]
@@ -238,6 +239,6 @@ mod tests {
         let marked = u32::from_le_bytes(wire[..4].try_into().unwrap()) | IN_FILE;
         wire[..4].copy_from_slice(&marked.to_le_bytes());
         assert!(read_written(&wire).is_err());
-        assert!(receive::<Reply>(&mut wire.as_slice(), 1 << 20).await.is_err(), "a worker lies");
+        assert!(receive::<Reply>(&mut wire.as_slice(), MIB).await.is_err(), "a worker lies");
     }
 }

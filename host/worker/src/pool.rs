@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use imgserve_base::fault::{Fault, FaultKind, Retry, chain};
+use imgserve_base::units::MIB;
 use imgserve_config::{Codec, Limits, OperationSettings, Plugins, Workers};
 use tokio::sync::oneshot;
 
@@ -124,7 +125,7 @@ impl Pool {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
         };
-        let unplanned = (budget.total() / count as u64).min(config.workers.memory_limit_mb << 20);
+        let unplanned = (budget.total() / count as u64).min(config.workers.memory_limit_mb * MIB);
         let shared = Arc::new(Shared { config, operations, queue: Queue::new(budget), unplanned, stats });
         let slots = (0..count).map(|slot| Slot {
             role: Role::General,
@@ -226,8 +227,8 @@ impl Pool {
     ) -> Result<DirectOutcome, Fault> {
         let time_ms = self.shared.config.workers.run_timeout_ms;
         let (limit_mb, length) = (self.shared.config.workers.memory_limit_mb, source.length());
-        if length > limit_mb << 20 {
-            let need = length >> 20;
+        if length > limit_mb * MIB {
+            let need = length / MIB;
             let text = format!("the source alone has {need} MiB ([workers] memory_limit_mb = {limit_mb})");
             return Err(Fault::new(FaultKind::LimitExceeded, text));
         }
@@ -323,7 +324,7 @@ impl Shared {
         let setup = Setup {
             operations: self.operations.clone(),
             core: slot.core,
-            memory_limit: self.config.workers.memory_limit_mb << 20,
+            memory_limit: self.config.workers.memory_limit_mb * MIB,
             limits: self.config.limits.clone(),
             codec: self.config.codec,
             lenient,

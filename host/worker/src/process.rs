@@ -110,6 +110,7 @@ mod tests {
     use std::process::{ExitStatus, Stdio};
 
     use imgserve_base::fault::{FaultKind, Retry};
+    use imgserve_base::units::MIB;
     use tokio::sync::oneshot;
 
     use super::*;
@@ -124,7 +125,7 @@ mod tests {
 
     /// In the environment of a test that runs again as a process of its own: how that is to die.
     const DIES: &str = "IMGSERVE_TEST_DIES";
-    const MEMORY: u64 = 256 << 20;
+    const MEMORY: u64 = 256 * MIB;
 
     /// This test program with one test alone, to be run as the worker that `dies`.
     fn again(test: &str, dies: &str, stdin: Stdio) -> Command {

@@ -2,6 +2,7 @@
 //! task that fails drops out, and the others go on.
 
 use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::units::MIB;
 use imgserve_codec::{self as codec, DecodedFrame, Decoder};
 use imgserve_sdk::{DecodeHint, Plan};
 
@@ -227,13 +228,13 @@ impl Room<'_> {
     fn take(&mut self, done: Done) -> Result<Done, Fault> {
         let (bytes, limit) = (done.bytes.len() as u64, self.max_result_mb);
         let refuse = |text: String| Err(Fault::new(FaultKind::LimitExceeded, text));
-        if bytes > limit << 20 {
-            let have = bytes >> 20;
+        if bytes > limit * MIB {
+            let have = bytes / MIB;
             return refuse(format!("the result has {have} MiB, more than [limits] max_result_mb = {limit}"));
         }
         let together = self.taken + bytes;
-        if together > RESULTS_TOGETHER * (limit << 20) {
-            let have = together >> 20;
+        if together > RESULTS_TOGETHER * (limit * MIB) {
+            let have = together / MIB;
             return refuse(format!(
                 "the results have {have} MiB together, more than {RESULTS_TOGETHER} times [limits] max_result_mb = {limit}"
             ));
@@ -275,10 +276,10 @@ mod tests {
                 Done { width: 1, height: 1, usage: Default::default(), damage: None, bytes: vec![0; bytes] };
             room.take(done).map(|_| ()).map_err(|fault| fault.text)
         };
-        let alone = take((1 << 20) + 1).unwrap_err();
+        let alone = take(MIB as usize + 1).unwrap_err();
         assert!(alone.contains("the result has 1 MiB, more than [limits] max_result_mb = 1"), "{alone}");
         for _ in 0..RESULTS_TOGETHER {
-            take(1 << 20).unwrap();
+            take(MIB as usize).unwrap();
         }
         let together = take(1).unwrap_err();
         assert!(together.contains("together, more than 4 times [limits] max_result_mb = 1"), "{together}");

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use imgserve_base::depth::{MAX_DEPTH, depth};
 use imgserve_base::fault::{Fault, FaultKind, chain};
+use imgserve_base::units::{KIB, MIB};
 use imgserve_config::PluginKind;
 use imgserve_sdk::Host;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -78,7 +79,7 @@ pub(super) fn answer(worker: &Worker, stream: &mut UnixStream, inbox: &mut Inbox
 fn guests_memory(setup: &Setup) -> u64 {
     let wasm = setup.operations.iter().filter(|operation| operation.settings.kind == PluginKind::Wasm);
     let largest = wasm.map(|operation| operation.settings.memory_limit_mb()).max().unwrap_or_default();
-    (largest << 20) * u64::from(plugin::GUESTS)
+    largest * MIB * u64::from(plugin::GUESTS)
 }
 
 /// A task may run for long after the server was killed; nobody would end it.
@@ -89,7 +90,7 @@ fn die_with_the_server(stream: UnixStream) -> io::Result<()> {
         while poll(&mut fds, None).is_err() {}
         std::process::exit(0);
     };
-    std::thread::Builder::new().name("server-watch".to_owned()).stack_size(64 << 10).spawn(watch)?;
+    std::thread::Builder::new().name("server-watch".to_owned()).stack_size(64 * KIB as usize).spawn(watch)?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use imgserve_base::fault::{Fault, FaultKind, one_line};
+use imgserve_base::units::MIB;
 use imgserve_codec as codec;
 use imgserve_config::{self as config, PluginKind};
 use imgserve_sdk::abi::{Product, RunInput};
@@ -98,9 +99,9 @@ impl LoadedOperation {
         let Description { name, version, .. } = &self.description;
         let text = format!(
             "{name} {version} would take about {} MiB, more than [operations.{}] memory_limit_mb = {}",
-            need >> 20,
+            need / MIB,
             self.name,
-            limit >> 20
+            limit / MIB
         );
         Err(Fault::new(FaultKind::LimitExceeded, text))
     }
@@ -165,7 +166,7 @@ impl Stage<'_> {
         if all > self.memory_limit / 2 {
             let text = format!(
                 "all frames together take more than half of [workers] memory_limit_mb = {}, and `{}` takes them together",
-                self.memory_limit >> 20,
+                self.memory_limit / MIB,
                 self.operation.name
             );
             return Err(Fault::new(FaultKind::LimitExceeded, text));

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::format::Format;
+use imgserve_base::units::{KIB, MIB};
 use imgserve_codec::{self as codec, Probe};
 use imgserve_config::{Codec, Damaged, Limits, Profile};
 use imgserve_sdk::{DecodeHint, Host, InputKind, PixelFormat, SourceHeader};
@@ -21,7 +22,7 @@ use super::stage::{LoadedOperation, Stage, within_chain};
 use crate::plugin::Deadline;
 
 /// Bytes of the source that an operation which reads its own format gets to plan on.
-const HEAD: usize = 64 << 10;
+const HEAD: usize = 64 * KIB as usize;
 
 /// Everything a worker process has loaded.
 #[derive(Debug)]
@@ -205,7 +206,7 @@ impl Worker {
             given = Some(plan.pixels.bytes(plan.width, plan.height));
         }
         if own > self.memory_limit {
-            let (need, have) = (own >> 20, self.memory_limit >> 20);
+            let (need, have) = (own / MIB, self.memory_limit / MIB);
             let text =
                 format!("the work would take about {need} MiB, more than [workers] memory_limit_mb = {have}");
             return Err(Fault::new(FaultKind::LimitExceeded, text));

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use image::ImageFormat;
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::format::Format;
+use imgserve_base::units::MIB;
 use imgserve_config::{self as config, Codec, Config, PluginKind, Profile};
 use imgserve_peers::samples;
 use imgserve_sdk::abi::RunInput;
@@ -160,7 +161,7 @@ async fn a_direct_call_is_planned_and_done_in_one_go_unless_it_takes_too_much() 
     let (mut wire, worker) = worker();
     // Too large for the socket's buffer.
     let source = samples::encoded(1600, 1200, ImageFormat::Bmp);
-    assert!(source.len() > 1 << 20);
+    assert!(source.len() > MIB as usize);
     let direct =
         |task, within| Request::Direct { task, within, digest: false, plan_ms: 60_000, time_ms: 60_000 };
     let (reply, bytes) = ask(&mut wire, direct(resize(20, 10, Format::Png), 1 << 30), &source).await;
@@ -388,7 +389,7 @@ async fn a_cancellation_at_any_moment_hits_no_other_task() {
 async fn a_worker_that_ends_while_it_is_cancelled_is_lost() {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
-    let mut wire = Wire::new(tokio::net::UnixStream::from_std(ours).unwrap(), 1 << 20);
+    let mut wire = Wire::new(tokio::net::UnixStream::from_std(ours).unwrap(), MIB);
     let (request, answer) = assignment(Request::Run { tasks: Vec::new(), time_ms: 1 }, b"source", |_| {});
     let ends = async {
         tokio::time::sleep(Duration::from_millis(20)).await;

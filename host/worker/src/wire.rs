@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 
 use bytes::Bytes;
+use imgserve_base::units::{KIB, MIB};
 use tokio::io::{AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -13,9 +14,9 @@ use super::payload::Payload;
 use super::protocol::{LogLevel, Reply, Request};
 
 /// The replies to most requests, a thumbnail included, in one system call.
-const READ_AT_ONCE: usize = 32 << 10;
+const READ_AT_ONCE: usize = 32 * KIB as usize;
 /// Most photographs for the web in one system call; without a privilege no more than `net.core.wmem_max`, half of that.
-const SEND_BUFFER: usize = 1 << 20;
+const SEND_BUFFER: usize = MIB as usize;
 
 /// What a worker says of a task under way.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 use image::{ColorType, DynamicImage, ImageDecoder, ImageResult, metadata};
 use imgserve_base::format::Format;
+use imgserve_base::units::MIB;
 use imgserve_sdk::{Image, PixelFormat};
 
 use crate::bounds::Bounds;
@@ -12,7 +13,7 @@ use crate::orientation::Orientation;
 use crate::still::Still;
 
 /// What these decoders are allowed beside twice the picture: strips, tables, profiles.
-const SIDE_BYTES: u64 = 16 << 20;
+const SIDE_BYTES: u64 = 16 * MIB;
 
 /// The library reads headers only, but from anywhere in the file: while it is incomplete, each failure may be for
 /// want of bytes.
@@ -54,7 +55,7 @@ fn describe(mut decoder: impl ImageDecoder, format: Format) -> ImageResult<Heade
     let converted = !matches!(decoder.color_type(), ColorType::L8 | ColorType::Rgb8 | ColorType::Rgba8);
     let copied = converted || orientation != Orientation::UPRIGHT;
     let delivered = if copied { header.cost.fixed } else { 0 };
-    let fixed = decoder.total_bytes().saturating_mul(2).saturating_add(delivered).saturating_add(2 << 20);
+    let fixed = decoder.total_bytes().saturating_mul(2).saturating_add(delivered).saturating_add(2 * MIB);
     header.cost = Cost { fixed, scaled: 0 };
     Ok(header)
 }

@@ -7,6 +7,7 @@ mod markers;
 use std::cell::RefCell;
 
 use imgserve_base::format::Format;
+use imgserve_base::units::MIB;
 use imgserve_jpeg::{ColorModel, Damage, DecodeError, DecodeOptions, Reduction, Region, Scale, Scratch};
 use imgserve_sdk::{DecodeHint, Image, PixelFormat};
 use jpeg_decoder::ColorTransform;
@@ -87,7 +88,7 @@ fn check(frame: &Frame) -> Result<(), CodecError> {
 /// The data without its stuffing (files take half a byte a pixel, the best ones one and a half), planes, the picture, and its
 /// turned copy; progressive files keep all coefficients beside, at any scale.
 fn cost(frame: &Frame, header: &Header) -> Cost {
-    const TABLES: u64 = 2 << 20;
+    const TABLES: u64 = 2 * MIB;
     let pixels = u64::from(header.width) * u64::from(header.height);
     let picture = header.pixels.bytes(header.width, header.height);
     let ink = if frame.components.len() == 4 { picture / 3 * 4 } else { 0 };

@@ -5,6 +5,7 @@ mod encode;
 use std::io::Cursor;
 
 use imgserve_base::format::Format;
+use imgserve_base::units::MIB;
 use imgserve_sdk::{Image, PixelFormat};
 use png::{BitDepth, ColorType, Limits, Transformations};
 
@@ -24,7 +25,7 @@ pub(super) const CODEC: Codec = Codec {
 };
 
 /// For everything that is not the picture: profiles, texts, a row or two.
-const SIDE_BYTES: usize = 64 << 20;
+const SIDE_BYTES: usize = 64 * MIB as usize;
 
 fn probe(bytes: &[u8]) -> Result<Option<Header>, CodecError> {
     let Some((b"IHDR", ihdr, at)) = chunk(bytes, 8) else {
@@ -43,7 +44,7 @@ fn probe(bytes: &[u8]) -> Result<Option<Header>, CodecError> {
     // What the library gives, and a copy where that is expanded or turned; and a few rows.
     let copied = ihdr.depth == 16 || ihdr.color == 4 || orientation != Orientation::UPRIGHT;
     let pictures = pixels.bytes(width, height).saturating_mul(if copied { 2 } else { 1 });
-    header.cost = Cost { fixed: pictures.saturating_add(32 * u64::from(width) + (1 << 20)), scaled: 0 };
+    header.cost = Cost { fixed: pictures.saturating_add(32 * u64::from(width) + MIB), scaled: 0 };
     Ok(Some(header))
 }
 

@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use imgserve_base::units::MIB;
+
 use crate::store::JournalError;
 
 /// Takes the lock beside the journal, which the system ends with the process, and makes the journal's file where there
@@ -68,7 +70,7 @@ fn settle(log: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         file => file?,
     };
-    let mut piece = vec![0; 1 << 20];
+    let mut piece = vec![0; MIB as usize];
     let mut at = 0;
     loop {
         let read = file.read_at(&mut piece, at)?;

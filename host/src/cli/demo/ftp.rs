@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use imgserve_base::units::MIB;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,7 +19,7 @@ pub(super) const LOGIN: &str = "demo:secret";
 /// How long a data connection may take to come.
 const DATA_WAIT: Duration = Duration::from_secs(10);
 /// Largest upload, in bytes.
-const MAX_FILE: u64 = 64 << 20;
+const MAX_FILE: u64 = 64 * MIB;
 /// Longest command line, in bytes.
 const MAX_LINE: u64 = 4096;
 

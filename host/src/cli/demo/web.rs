@@ -8,6 +8,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
 use imgserve_base::format::Format;
+use imgserve_base::units::MIB;
 use tokio::net::TcpListener;
 
 use super::shelf::Shelf;
@@ -17,7 +18,7 @@ pub(super) const FIELD: &str = "picture";
 /// What the form's hidden field holds. An upload without it did not come from the form.
 const TOKEN: &str = "only the form knows this";
 /// Largest upload, in bytes.
-const MAX_BODY: usize = 64 << 20;
+const MAX_BODY: usize = 64 * MIB as usize;
 
 /// Serves `shelf` on `listener` until the runtime ends.
 pub(super) fn serve(listener: TcpListener, shelf: Shelf) {

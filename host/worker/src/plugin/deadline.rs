@@ -6,6 +6,8 @@ use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use imgserve_base::units::KIB;
+
 /// What is done when the time is over.
 #[derive(Clone)]
 pub(crate) enum Expiry {
@@ -70,7 +72,10 @@ impl Deadline {
             let shared = Arc::clone(&shared);
             move || shared.watch(&last_word)
         };
-        std::thread::Builder::new().name("deadline".to_owned()).stack_size(128 << 10).spawn(watch)?;
+        std::thread::Builder::new()
+            .name("deadline".to_owned())
+            .stack_size(128 * KIB as usize)
+            .spawn(watch)?;
         Ok(Self { shared, task_ends: Cell::new(None) })
     }
 

@@ -15,6 +15,7 @@ mod values;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use imgserve_base::units::MIB;
 use imgserve_sdk::abi::{Product, RunInput};
 use imgserve_sdk::{Description, Host, ImageRef, Plan, SourceHeader, Window};
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower, WasmList};
@@ -28,7 +29,7 @@ pub use engine::GUESTS;
 pub(super) use engine::{Engine, compatibility, compile};
 
 /// Most bytes of a description, which are copied out of the guest.
-const MAX_DESCRIPTION: u64 = 1 << 20;
+const MAX_DESCRIPTION: u64 = MIB;
 
 /// A loaded component.
 pub(super) struct WasmPlugin {
@@ -58,7 +59,7 @@ struct Guest {
 impl WasmPlugin {
     /// A store for one guest. Of values at most `values` bytes cross at once.
     fn store(&self, host: &Rc<dyn Host>, limit: TimeLimit, values: u64) -> Store<State> {
-        let state = State::new(Rc::clone(host), self.memory_limit_mb << 20, limit.time);
+        let state = State::new(Rc::clone(host), self.memory_limit_mb * MIB, limit.time);
         let mut store = Store::new(self.instance.engine(), state);
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(1);
@@ -80,7 +81,7 @@ impl WasmPlugin {
         let began = Instant::now();
         let limit = self.deadline.limit(self.time_limit);
         // A result may take up all of the guest's memory, and no more exists; it is read where it lies.
-        let mut store = self.store(host, limit, self.memory_limit_mb << 20);
+        let mut store = self.store(host, limit, self.memory_limit_mb * MIB);
         let _armed = self.deadline.arm(limit, self.interrupt.clone());
         let outcome = self.instance.instantiate(&mut store).and_then(|instance| {
             let instantiated = began.elapsed();
@@ -184,7 +185,7 @@ impl Plugin for WasmPlugin {
     }
 
     fn memory_limit(&self) -> Option<u64> {
-        Some(self.memory_limit_mb << 20)
+        Some(self.memory_limit_mb * MIB)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use imgserve_base::units::MIB;
 use imgserve_config::OperationSettings;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
@@ -22,9 +23,9 @@ const CORE_INSTANCES: u32 = 8;
 const TABLE_ELEMENTS: usize = 100_000;
 /// Bytes of a guest's memory whose pages are kept for the next guest: a 12 MP rgba8 image and then some. Wiping a page is
 /// cheaper than getting a fresh one from the kernel.
-const KEEP_RESIDENT: usize = 64 << 20;
+const KEEP_RESIDENT: usize = 64 * MIB as usize;
 /// Bytes of stack for a guest's calls; past it, it traps.
-const STACK: usize = 2 << 20;
+const STACK: usize = 2 * MIB as usize;
 
 /// The engine of one worker.
 pub(in crate::plugin) struct Engine {
