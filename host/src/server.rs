@@ -162,7 +162,6 @@ fn transfer(config: &Config) -> Result<Transfer, Fault> {
         max_redirects: settings.max_redirects,
         user_agent: settings.user_agent.clone(),
         extra_ca_pem,
-        ..TransferConfig::default()
     })
     .map_err(|error| Fault::of(FaultKind::OperationFailed, &error))
 }

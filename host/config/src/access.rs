@@ -8,7 +8,8 @@ use std::ops::RangeInclusive;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Access, ApiKey, Config, ConfigError, Scope, UrlKey, Webhooks, value_error};
+use super::error::{ConfigError, value_error};
+use super::{Access, ApiKey, Config, Scope, UrlKey, Webhooks};
 
 /// What stands instead of a secret that is not to be shown.
 const HIDDEN: &str = "…";

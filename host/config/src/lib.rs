@@ -5,6 +5,7 @@
 //! - `access`: keys and secrets
 //! - `codec`: time or quality, and what becomes of damaged sources
 //! - `derived`: what is left open and found on the machine
+//! - `error`: why a configuration is refused
 //! - `merge`: a user's file over the defaults; unknown keys refused, the nearest known one suggested
 //! - `operation`: the section of an operation
 //! - `paths`: where files lie for root and for others
@@ -18,6 +19,7 @@
 mod access;
 mod codec;
 mod derived;
+mod error;
 mod merge;
 mod operation;
 mod paths;
@@ -30,58 +32,18 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use error::value_error;
+
 pub use access::is_key_name;
 pub use codec::{Codec, Damaged, Profile};
+pub use error::ConfigError;
+pub use merge::DEFAULTS;
 pub use operation::{OperationSettings, PIPELINE, PluginKind};
 pub use paths::Paths;
 pub use render::render;
 
-/// The defaults, with a comment on every key.
-pub const DEFAULTS: &str = include_str!("defaults.toml");
-
 /// No count, size or time is larger: sums and products of them must not overflow.
 const LARGEST: u64 = 1 << 40;
-
-/// Why a configuration is refused.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read configuration {path}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The text is not TOML. The line itself is not repeated: there may be a secret in it.
-    #[error("configuration is not TOML: line {line}, column {column}: {text}")]
-    Syntax {
-        /// Counted from 1.
-        line: usize,
-        /// In characters, counted from 1.
-        column: usize,
-        /// What is wrong there.
-        text: String,
-    },
-    /// A key that does not exist.
-    #[error("unknown key `{key}`{hint}")]
-    UnknownKey {
-        /// The key's full path.
-        key: String,
-        /// ": did you mean …?", or empty.
-        hint: String,
-    },
-    /// A value of the wrong type or out of range.
-    #[error("{key}: {text}")]
-    Value {
-        /// The key's full path.
-        key: String,
-        /// What is wrong and what is possible.
-        text: String,
-    },
-}
 
 /// The whole configuration, valid. The fields' units and defaults are in `defaults.toml`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -334,10 +296,6 @@ impl Config {
         self.access.check()?;
         self.webhooks.check()
     }
-}
-
-fn value_error(key: &str, text: &str) -> ConfigError {
-    ConfigError::Value { key: key.to_owned(), text: text.to_owned() }
 }
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 
 use toml::{Table, Value};
 
-use super::{ConfigError, DEFAULTS};
+use super::error::{ConfigError, value_error};
+
+/// The defaults, with a comment on every key.
+pub const DEFAULTS: &str = include_str!("defaults.toml");
 
 /// Keys of an `[operations.NAME]` section; the section's name is free.
 const OPERATION_KEYS: [&str; 11] = [
@@ -30,7 +33,7 @@ pub(super) fn over_defaults(text: &str) -> Result<Table, ConfigError> {
             return Err(unknown(&section, "", &known));
         }
         let Value::Table(values) = values else {
-            return Err(super::value_error(&section, "is a section: write it as [section]"));
+            return Err(value_error(&section, "is a section: write it as [section]"));
         };
         let Some(Value::Table(target)) = merged.get_mut(&section) else { continue };
         if section == "operations" {
@@ -67,7 +70,7 @@ fn merge_operations(target: &mut Table, operations: Table) -> Result<(), ConfigE
     for (name, values) in operations {
         let path = format!("operations.{name}");
         let Value::Table(values) = values else {
-            return Err(super::value_error(&path, "is a section: write it as [operations.NAME]"));
+            return Err(value_error(&path, "is a section: write it as [operations.NAME]"));
         };
         if let Some(key) = values.keys().find(|key| !OPERATION_KEYS.contains(&key.as_str())) {
             return Err(unknown(key, &path, &OPERATION_KEYS));

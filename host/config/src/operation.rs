@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{ConfigError, LARGEST, Profile, Workers, value_error};
+use super::error::{ConfigError, value_error};
+use super::{LARGEST, Profile, Workers};
 
 /// The builtin plugin that is a chain of other operations.
 pub const PIPELINE: &str = "pipeline";
@@ -34,11 +35,10 @@ pub struct OperationSettings {
     /// SHA-256 of that file, in hexadecimal; another file is refused. Required for `native`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// MiB of memory that a `wasm` plugin may take; default 512.
+    /// MiB of memory that a `wasm` plugin may take; see [`OperationSettings::memory_limit_mb`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_limit_mb: Option<u64>,
-    /// Milliseconds that one call may take; default 5000 (or `[workers] run_timeout_ms` if that is less), for builtin
-    /// plugins none but the workers' deadlines.
+    /// Milliseconds that one call may take; see [`OperationSettings::time_limit`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_limit_ms: Option<u64>,
     /// Most pixels that its result may have, where that is fewer than `[limits] max_output_pixels`.
@@ -129,7 +129,7 @@ impl OperationSettings {
         self.memory_limit_mb.unwrap_or(DEFAULT_MEMORY_MB)
     }
 
-    /// How long one call may take; none when only the workers' deadlines bound it.
+    /// How long one call may take, unless `[workers] run_timeout_ms` is less; none when only the workers' deadlines bound it.
     pub fn time_limit(&self) -> Option<Duration> {
         let default = (self.kind != PluginKind::Builtin).then_some(DEFAULT_TIME_MS);
         self.time_limit_ms.or(default).map(Duration::from_millis)
@@ -172,10 +172,9 @@ impl OperationSettings {
             return wrong("memory_limit_mb", "is for kind = \"wasm\"; others share workers.memory_limit_mb");
         }
         if self.kind == PluginKind::Wasm && !(1..=MAX_MEMORY_MB).contains(&self.memory_limit_mb()) {
-            return wrong(
-                "memory_limit_mb",
-                "must be from 1 to 4096, which is all that 32-bit WebAssembly can have",
-            );
+            let text =
+                format!("must be from 1 to {MAX_MEMORY_MB}, which is all that 32-bit WebAssembly can have");
+            return wrong("memory_limit_mb", &text);
         }
         if self.time_limit_ms.is_some_and(|limit| limit > workers.run_timeout_ms) {
             let text = format!(
@@ -198,6 +197,35 @@ impl OperationSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Config, DEFAULTS};
+
+    #[test]
+    fn what_the_documentation_says_of_an_operation_that_says_nothing_is_so() {
+        let (_, example) = DEFAULTS.split_once("#   [operations.sepia]\n").unwrap();
+        let lines = example.lines().map_while(|line| line.strip_prefix("#   "));
+        let defaults: toml::Table = lines
+            .filter_map(|line| line.strip_prefix("# "))
+            .filter(|line| !line.starts_with("sha256"))
+            .map(|line| format!("{line}\n"))
+            .collect::<String>()
+            .parse()
+            .unwrap();
+        let plugin = OperationSettings::of_file(PluginKind::Wasm, "sepia.wasm".into());
+        let config = Config::parse("").unwrap();
+        let mut in_force = toml::toml! {
+            config = {}
+            args = {}
+        };
+        for (key, value) in [
+            ("memory_limit_mb", plugin.memory_limit_mb()),
+            ("time_limit_ms", plugin.time_limit().unwrap().as_millis() as u64),
+            ("max_output_pixels", config.limits.max_output_pixels),
+        ] {
+            in_force.insert(key.to_owned(), toml::Value::Integer(value.try_into().unwrap()));
+        }
+        in_force.insert("profile".to_owned(), toml::Value::try_from(config.codec.profile).unwrap());
+        assert_eq!(defaults, in_force);
+    }
 
     #[test]
     fn a_kind_is_read_by_the_name_that_it_is_told_by() {

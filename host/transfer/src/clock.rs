@@ -92,10 +92,11 @@ mod tests {
     use std::future::pending;
 
     use super::*;
+    use crate::tests::config;
 
     fn clock(connect: u64, idle: u64, total: u64) -> Clock {
         let [connect_timeout, idle_timeout, total_timeout] = [connect, idle, total].map(Duration::from_secs);
-        Clock::start(&TransferConfig { connect_timeout, idle_timeout, total_timeout, ..Default::default() })
+        Clock::start(&TransferConfig { connect_timeout, idle_timeout, total_timeout, ..config() })
     }
 
     #[tokio::test(start_paused = true)]

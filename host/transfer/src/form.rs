@@ -7,6 +7,7 @@ use url::Url;
 
 use super::body::{Entry, FilePart, Upload, Value, header_value};
 use super::clock::Clock;
+use super::config::MAX_FORM_PAGE;
 use super::error::{TransferError, TransferErrorKind};
 use super::html::{UploadForm, fill_form};
 use super::http::{Call, Http, Session, success};
@@ -49,7 +50,7 @@ async fn find_form(
         return Ok(None);
     }
     let found_at = response.url().clone();
-    let (html, whole) = session.read_up_to(response, session.page_limit()).await?;
+    let (html, whole) = session.read_up_to(response, MAX_FORM_PAGE).await?;
     if !whole {
         return Ok(None);
     }

@@ -13,7 +13,7 @@ use url::{Origin, Url};
 
 use super::body::{Paced, Upload, header_value};
 use super::clock::Clock;
-use super::config::TransferConfig;
+use super::config::{MAX_FORM_PAGE, TransferConfig};
 use super::error::{TransferError, TransferErrorKind, find_cause};
 use super::resolve::{ResolveError, Resolver};
 
@@ -132,11 +132,6 @@ impl<'a> Session<'a> {
         Self { http, clock, cookies: CookieStore::default(), credentials: None }
     }
 
-    /// The largest page worth parsing, in bytes.
-    pub(super) fn page_limit(&self) -> usize {
-        self.http.config.max_form_page_bytes
-    }
-
     /// Sends a request and follows its redirects. The final response may have any status but that of a redirect.
     pub(super) async fn send(&mut self, mut call: Call) -> Result<Response, TransferError> {
         for _ in 0..=self.http.config.max_redirects {
@@ -207,7 +202,7 @@ impl<'a> Session<'a> {
     /// Reads what is left of a response whose status has already decided, within bounds: some servers stop working
     /// on an upload when its client hangs up.
     pub(super) async fn drain(&self, mut response: Response) {
-        let mut left = self.page_limit();
+        let mut left = MAX_FORM_PAGE;
         let rest = async {
             while let Ok(Some(chunk)) = response.chunk().await
                 && chunk.len() <= left

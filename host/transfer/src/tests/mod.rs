@@ -21,11 +21,14 @@ use super::{Fetch, PartMark, SourceUrl, Transfer, TransferConfig, TransferError}
 pub(crate) fn config() -> TransferConfig {
     TransferConfig {
         allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
-        max_source_bytes: 1 << 20,
+        file_roots: Vec::new(),
         connect_timeout: Duration::from_secs(20),
         idle_timeout: Duration::from_secs(20),
         total_timeout: Duration::from_secs(60),
-        ..TransferConfig::default()
+        max_source_bytes: 1 << 20,
+        user_agent: "imgserve/test".to_owned(),
+        extra_ca_pem: Vec::new(),
+        max_redirects: 5,
     }
 }
 
