@@ -1,11 +1,18 @@
-//! What a server without API keys lets everyone do who reaches its port, told when it starts.
+//! What stands open and perhaps should not, told when the server starts: without API keys, what everyone may do who reaches
+//! its port; a configuration with secrets that every user of the machine can read.
+#![allow(clippy::disallowed_methods, reason = "read once, before the server serves")]
 
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use imgserve_config::{Config, Paths};
 
-/// The warning, unless there are keys or only this machine reaches `bound`.
-pub(super) fn warning(config: &Config, bound: SocketAddr) -> Option<String> {
+/// The mode bit by which others than a file's user and group can read it (stat(2)).
+const READABLE_BY_OTHERS: u32 = 0o004;
+
+/// The warning of an open port, unless there are keys or only this machine reaches `bound`.
+pub(super) fn open_port(config: &Config, bound: SocketAddr) -> Option<String> {
     let access = &config.access;
     if bound.ip().is_loopback() || !access.api_keys.is_empty() {
         return None;
@@ -33,12 +40,30 @@ pub(super) fn warning(config: &Config, bound: SocketAddr) -> Option<String> {
     ))
 }
 
+/// The warning of secrets that others can read in `file`, of which `config` was read.
+pub(super) fn readable_secrets(config: &Config, file: &Path) -> Option<String> {
+    let mode = std::fs::metadata(file).ok()?.mode();
+    if !config.has_secrets() || mode & READABLE_BY_OTHERS == 0 {
+        return None;
+    }
+    let file = file.display();
+    Some(format!(
+        "every user of this machine can read {file}, which holds secrets ([[access.url_keys]] secret, [webhooks] secret): \
+         who has one can sign URLs or webhooks; `chmod 600 {file}` keeps it to its owner"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
+    const SECRET: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
     fn told(text: &str, bound: &str) -> Option<String> {
-        warning(&Config::parse(text).unwrap(), bound.parse().unwrap())
+        open_port(&Config::parse(text).unwrap(), bound.parse().unwrap())
     }
 
     #[test]
@@ -62,12 +87,28 @@ mod tests {
         assert_eq!(told(&key, "0.0.0.0:80"), None);
         assert_eq!(told("", "127.0.0.1:80"), None);
         assert_eq!(told("", "[::1]:80"), None);
-        assert!(
-            told(
-                "[[access.url_keys]]\nname = 'a'\nsecret = 'MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY='",
-                "[::]:80"
-            )
-            .is_some()
-        );
+        assert!(told(&format!("[[access.url_keys]]\nname = 'a'\nsecret = '{SECRET}'"), "[::]:80").is_some());
+    }
+
+    #[test]
+    fn secrets_that_every_user_can_read_are_warned_of() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("imgserve.toml");
+        std::fs::write(&file, "").unwrap();
+        let told = |text: &str, mode| {
+            std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+            readable_secrets(&Config::parse(text).unwrap(), &file)
+        };
+        let url = format!("[[access.url_keys]]\nname = 'a'\nsecret = '{SECRET}'");
+        let webhook = format!("[webhooks]\nsecret = 'whsec_{SECRET}'");
+        for text in [&url, &webhook] {
+            let warning = told(text, 0o644).unwrap();
+            assert!(warning.contains(&format!("`chmod 600 {}`", file.display())), "{warning}");
+            assert!(!warning.contains(SECRET), "{warning}");
+            assert_eq!((told(text, 0o640), told(text, 0o600)), (None, None));
+        }
+        let digest =
+            format!("[[access.api_keys]]\nname = 'a'\nsha256 = '{}'\nscopes = ['jobs']", "0".repeat(64));
+        assert_eq!((told(&digest, 0o644), told("", 0o644)), (None, None));
     }
 }
