@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{Phase, Priority};
+use imgserve_base::units::MIB;
 use imgserve_journal::rank;
 use imgserve_worker::{DirectOutcome, Payload, Task, TaskOutput};
 use tokio::sync::OwnedSemaphorePermit;
@@ -34,7 +35,7 @@ pub(crate) use self::render::{Answer, Render};
 pub(super) use self::renders::Renders;
 
 /// A larger result keeps its call's place until the client has taken it, so that slow clients cannot pile them up.
-const LARGE_RESULT: usize = 1 << 20;
+const LARGE_RESULT: usize = MIB as usize;
 
 /// An image that a client sends along.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use imgserve_base::fault::{Fault, FaultKind, Retry};
+use imgserve_base::units::MIB;
 use imgserve_config::Config;
 use imgserve_transfer::{Blame, Fetch, SourceUrl, Transfer, TransferError, TransferErrorKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -17,7 +18,7 @@ const FREE: usize = 64 << 10;
 /// One permit of the shared limit stands for this many bytes.
 const UNIT: usize = 16 << 10;
 /// The most bytes that room is made for because the other end says that they will come.
-const MOST_EXPECTED: u64 = 8 << 20;
+const MOST_EXPECTED: u64 = 8 * MIB;
 
 /// How long a client's request waits for a place or for memory before it is told "busy".
 pub(super) const REPLY_PATIENCE: Duration = Duration::from_secs(20);
@@ -38,10 +39,10 @@ impl Gate {
     /// The bounds that the configuration sets; they hold until the process ends.
     pub(super) fn new(config: &Config) -> Self {
         Self {
-            memory: Arc::new(Semaphore::new(units(config.limits.source_memory_mb << 20) as usize)),
+            memory: Arc::new(Semaphore::new(units(config.limits.source_memory_mb * MIB) as usize)),
             transfers: Arc::new(Semaphore::new(config.transfer.max_transfers)),
-            all: units(config.limits.source_memory_mb << 20),
-            largest: units(config.limits.max_source_mb << 20),
+            all: units(config.limits.source_memory_mb * MIB),
+            largest: units(config.limits.max_source_mb * MIB),
         }
     }
 
@@ -58,7 +59,7 @@ impl Gate {
         let limit = u64::from(self.largest) * UNIT as u64;
         let bytes = announced.unwrap_or(limit);
         if bytes > limit {
-            let have = limit >> 20;
+            let have = limit / MIB;
             let text =
                 format!("the body has {bytes} bytes, more than [limits] max_source_mb = {have} permits");
             return Err(Fault::new(FaultKind::LimitExceeded, text));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::units::MIB;
 use imgserve_config::{Config, Webhooks};
 use imgserve_transfer::Transfer;
 
@@ -34,8 +35,8 @@ impl Settings {
     pub(super) fn new(config: &Config, transfer: Transfer, gate: &Gate) -> Self {
         Self {
             transfer,
-            gate: gate.for_sources_up_to(config.limits.max_source_mb << 20),
-            memory_limit: config.workers.memory_limit_mb << 20,
+            gate: gate.for_sources_up_to(config.limits.max_source_mb * MIB),
+            memory_limit: config.workers.memory_limit_mb * MIB,
             retry: Policy {
                 max_attempts: config.jobs.max_attempts,
                 max_pause: Duration::from_secs(config.jobs.max_retry_pause_s),
@@ -55,7 +56,7 @@ impl Settings {
     ) -> Result<u64, Fault> {
         let own_bytes = own_bytes.saturating_add(source_bytes as u64);
         if own_bytes > self.memory_limit {
-            let (need, have) = (own_bytes >> 20, self.memory_limit >> 20);
+            let (need, have) = (own_bytes / MIB, self.memory_limit / MIB);
             let text = format!("the work would take about {need} MiB ([workers] memory_limit_mb = {have})");
             return Err(Fault::new(FaultKind::LimitExceeded, text));
         }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use imgserve_base::digest::digest;
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::format::Format;
+use imgserve_base::units::MIB;
 use imgserve_transfer::{CachedFile, SourceUrl};
 use imgserve_worker::{Payload, Task};
 use sha2::{Digest as _, Sha256};
@@ -23,7 +24,7 @@ use crate::job::settings::Settings;
 use crate::metrics;
 
 /// A longer source, which takes more than a millisecond, is digested on another thread, to hold up nobody else.
-const MUCH_TO_DIGEST: usize = 8 << 20;
+const MUCH_TO_DIGEST: usize = 8 * MIB as usize;
 
 /// A call whose source is named by URL.
 #[derive(Clone, Debug)]
