@@ -160,7 +160,7 @@ error        source-unavailable: 404";
         assert_eq!(told(json!({ "state": "cancelled" })), "cancelled");
         let held = json!({ "state": "accepted", "held": "its order is of version 9", "outputs": [] });
         assert_eq!(told(held.clone()), "accepted, held: this program cannot read it");
-        let lines = lines(&read(&held).unwrap(), 0);
+        let lines = lines(&Story::read(&held).unwrap(), 0);
         assert!(lines.contains(&"held         its order is of version 9".to_owned()), "{lines:?}");
     }
 }
