@@ -7,6 +7,7 @@ mod peers;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sha2::Digest as _;
@@ -194,6 +195,36 @@ async fn an_order_of_a_later_program_waits_for_it_and_is_not_lost() {
         assert!(held(&server, &job.id).await.get("held").is_none());
         check_results(&peers, &server, job);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_that_must_wait_for_a_later_program_keep_nobody_waiting() {
+    let peers = Peers::start().await;
+    let directory = left_by_version_1(&peers);
+    let path = directory.path().join("journal.db");
+    let before = stored(&path);
+    // Far more than may be under way at once; the one that can be read is the last of all.
+    let last = before.iter().rfind(|job| job.waits() && job.story["priority"] == "low").unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let sql = "UPDATE jobs SET instructions = '{\"version\":99}', due_at_ms = 1 \
+               WHERE state IN ('accepting', 'accepted', 'running') AND id <> ?1";
+    let id: uuid::Uuid = last.id.parse().unwrap();
+    let held = connection.execute(sql, [id.into_bytes()]).unwrap();
+    assert!(held > 150, "{held}");
+    drop(connection);
+    let mut server = Server::start_in(directory, &config());
+    let began = Instant::now();
+    assert_eq!(server.ended(&last.id).await["state"], "succeeded");
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    let told = async || server.log().matches("left in the journal").count() == held;
+    until("all others are held", told).await;
+    let (_, ready) = server.get("/readyz").await;
+    assert_eq!((&ready["jobs"], &ready["running"]), (&0.into(), &0.into()), "held jobs take places: {ready}");
+    // Nothing that this program can do is left.
+    server.signal("HUP");
+    let began = Instant::now();
+    assert!(server.wait_end().success());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
 /// The program of the release before; the test of an upgrade while jobs run needs one.

@@ -32,6 +32,7 @@ use crate::store::{
     Answer, Claim, Claimed, Counts, Ending, Entry, Filter, Health, Journal, JournalError, Notice, Receipt,
     Submitted,
 };
+use crate::story;
 use change::Promise;
 use jobs::Written;
 use read::Readers;
@@ -60,7 +61,9 @@ impl Sqlite {
     /// [`JournalError::InUse`] where another server has it, [`JournalError::TooNew`], [`JournalError::Open`].
     pub(crate) fn open(path: &Path, reader: &str) -> Result<Self, JournalError> {
         let lock = file::take(path)?;
-        let connection = schema::open(path, reader)?;
+        // What one program cannot read of a story, one of the same name but another version of stories can.
+        let reader = format!("{reader}, stories up to version {}", story::VERSION);
+        let connection = schema::open(path, &reader)?;
         let writer = Writer::start(connection, path)
             .map_err(|error| JournalError::Open { path: path.to_owned(), text: chain(&error) })?;
         Ok(Self { writer, readers: Readers::new(path), reader: reader.into(), _lock: lock })
@@ -139,18 +142,22 @@ impl Journal for Sqlite {
         let taken = self.change(Promise::Process, move |db| jobs::claim(db, count, now_ms, lease_until_ms));
         Box::pin(async move {
             let (taken, next_due_ms) = taken.await?;
-            let (full, mut claims) = (taken.len() >= count, Vec::with_capacity(taken.len()));
+            let (full, mut claims, mut held) =
+                (taken.len() >= count, Vec::with_capacity(taken.len()), Vec::new());
             for (row, order) in taken {
-                let (id, attempt) = (row.id, row.attempt);
-                match row.record() {
-                    Ok(Record { held: Some(Held { why, story: true }), .. }) => {
-                        self.hold(id, attempt, why).await?
+                let (id, attempt, client) = (row.id, row.attempt, row.client());
+                let why = match row.record() {
+                    Ok(Record { held: Some(Held { why, story: true }), .. }) => why,
+                    Ok(record) => {
+                        claims.push(Claim { record, order });
+                        continue;
                     }
-                    Ok(record) => claims.push(Claim { record, order }),
-                    Err(error) => self.hold(id, attempt, error.to_string()).await?,
-                }
+                    Err(error) => error.to_string(),
+                };
+                self.hold(id, attempt, why);
+                held.push(client);
             }
-            Ok(Claimed { full, claims, next_due_ms })
+            Ok(Claimed { full, claims, held, next_due_ms })
         })
     }
 
@@ -173,10 +180,10 @@ impl Journal for Sqlite {
         self.change(Promise::Process, move |db| jobs::give_back(db, &attempts))
     }
 
-    fn hold(&self, id: JobId, attempt: u32, why: String) -> Answer<'_, ()> {
+    fn hold(&self, id: JobId, attempt: u32, why: String) {
         tracing::warn!(job = %id, "left in the journal for a program that can read it: {why}");
         let reader = Arc::clone(&self.reader);
-        self.change(Promise::Process, move |db| jobs::hold(db, (id, attempt), &reader, &why))
+        drop(self.writer.change(Promise::Silent, move |db| jobs::hold(db, (id, attempt), &reader, &why)));
     }
 
     fn cancel(&self, record: Record, notice: Option<Notice>) -> Answer<'_, bool> {

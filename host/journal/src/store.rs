@@ -130,7 +130,9 @@ pub struct Claim {
 pub struct Claimed {
     /// The best ones first.
     pub claims: Vec<Claim>,
-    /// Whether there were as many as asked for, so that more may be due.
+    /// Whose jobs were due beside these and are held, as their stories cannot be read.
+    pub held: Vec<Client>,
+    /// Whether there were as many as asked for, held ones counted, so that more may be due.
     pub full: bool,
     /// When the next one that waits for its time becomes due, in milliseconds since 1970.
     pub next_due_ms: Option<u64>,
@@ -182,7 +184,7 @@ pub struct Filter {
 pub struct Counts {
     /// By state.
     pub states: Vec<(JobState, u64)>,
-    /// Unfinished ones, by client.
+    /// Unfinished ones but for those that are held, by client.
     pub unfinished: Vec<(Client, u64)>,
     /// Webhooks that are not delivered.
     pub notices: u64,
@@ -213,7 +215,8 @@ pub trait Journal: Send + Sync + fmt::Debug {
     fn give_back(&self, attempts: Vec<(JobId, u32)>) -> Answer<'_, ()>;
     /// Gives back a claim of a job that this program cannot read, and says so in the log. It is not offered to this program
     /// again, but to the first other one that opens the journal, and its record tells `why`.
-    fn hold(&self, id: JobId, attempt: u32, why: String) -> Answer<'_, ()>;
+    /// Nobody waits for it: it is made before what is asked for next, and tried until it is.
+    fn hold(&self, id: JobId, attempt: u32, why: String);
     /// Ends a job that waits; false when it does not wait (any more).
     fn cancel(&self, record: Record, notice: Option<Notice>) -> Answer<'_, bool>;
     /// Makes a job that has failed or was cancelled claimable again, with `record` as its story; false when it is in

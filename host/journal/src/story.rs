@@ -11,7 +11,7 @@ use imgserve_base::job::{FailedAttempt, Fresh, Output, OutputState, Phase, Recor
 use serde::{Deserialize, Serialize};
 
 /// The version that is written, and the latest that is read.
-const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 2;
 
 /// Why a stored story cannot be read. It is left as it is, for a program that can.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

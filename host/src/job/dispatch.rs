@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use imgserve_base::job::{JobId, now_ms};
+use imgserve_base::job::{Client, now_ms};
 use imgserve_journal::{Claim, JournalError};
 
 use super::run::Attempt;
@@ -48,7 +48,13 @@ pub(super) async fn dispatch(service: Arc<Service>) {
                     // More may wait than there was room for: then the end of each attempt asks again.
                     service.wakeups().found(claimed.full);
                     next_due_ms = claimed.next_due_ms;
-                    claimed.claims.into_iter().for_each(|claim| start(&service, claim));
+                    let mut held = claimed.held;
+                    held.extend(claimed.claims.into_iter().filter_map(|claim| start(&service, claim)));
+                    // No attempt ends that would ask for those behind them.
+                    if !held.is_empty() {
+                        held.iter().for_each(|client| service.queue().leave(client));
+                        service.wakeups().ask();
+                    }
                 }
                 Err(error) => {
                     tracing::error!("no job can be started: {error}");
@@ -76,31 +82,25 @@ async fn lease_again(service: &Service) -> Result<(), JournalError> {
     }
 }
 
-fn start(service: &Arc<Service>, claim: Claim) {
+/// Begins an attempt. Another program's order is that program's to do: then it is held, and whose job it is is given.
+fn start(service: &Arc<Service>, claim: Claim) -> Option<Client> {
     let Claim { record, order } = claim;
-    let order = match stored::read_order(&order, record.outputs.len()) {
-        Ok(order) => order,
-        Err(error) => {
-            return hold(service, record.id, record.attempt, format!("its order cannot be read: {error}"));
-        }
-    };
-    let running = service.live().begin(record.id, record.attempt);
+    let (id, attempt) = (record.id, record.attempt);
     let none = || Warmth::none(service.generation(), service.settings());
-    let warmth = service.warm().take(record.id).unwrap_or_else(none);
-    let attempt = Attempt::new(Arc::clone(service), record, running, warmth);
-    service.lifecycle().spawn(attempt.run_to_end(order));
-}
-
-/// Another program's order is that program's to do. Where the journal cannot be told so now, the lease ends, and it is told
-/// then.
-fn hold(service: &Arc<Service>, id: JobId, attempt: u32, why: String) {
-    let service = Arc::clone(service);
-    tokio::spawn(async move {
-        if let Err(error) = service.journal().hold(id, attempt, why).await {
-            tracing::error!(job = %id, "{error}");
+    let warmth = service.warm().take(id).unwrap_or_else(none);
+    match stored::read_order(&order, record.outputs.len()) {
+        Ok(order) => {
+            let running = service.live().begin(id, attempt);
+            let attempt = Attempt::new(Arc::clone(service), record, running, warmth);
+            service.lifecycle().spawn(attempt.run_to_end(order));
+            None
         }
-        service.live().changed(id);
-    });
+        Err(error) => {
+            service.journal().hold(id, attempt, format!("its order cannot be read: {error}"));
+            service.live().changed(id);
+            Some(record.client)
+        }
+    }
 }
 
 /// Forgets what is too old: finished jobs beyond `most`, and idempotency keys.

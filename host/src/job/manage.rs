@@ -98,8 +98,10 @@ impl Service {
         loop {
             let Some(record) = self.record(id, client).await? else { return Ok(Wish::Unknown) };
             match record.state {
-                // Its story is another program's, and must not be written over.
-                _ if record.is_foreign() => return Ok(Wish::Refused(self.tell(&record))),
+                // Its story is another program's, and must not be written over; its webhook is that program's to send.
+                _ if record.is_foreign() || (record.held.is_some() && record.notify) => {
+                    return Ok(Wish::Refused(self.tell(&record)));
+                }
                 JobState::Cancelled => return Ok(Wish::Granted(self.tell(&record))),
                 JobState::Succeeded | JobState::Failed => return Ok(Wish::Refused(self.tell(&record))),
                 // Its store takes long, or the journal does: it will end as it ends.
@@ -133,6 +135,7 @@ impl Service {
     async fn cancel_waiting(self: &Arc<Self>, mut record: Record) -> Result<Option<Value>, Fault> {
         let order = self.journal().order(record.id).await.map_err(|error| self.journal_fault(&error))?;
         let order = order.and_then(|order| stored::read_order(&order, record.outputs.len()).ok());
+        let has_place = record.held.is_none();
         if record.cancel(now_ms()).is_err() {
             return Ok(None);
         }
@@ -146,7 +149,9 @@ impl Service {
             return Ok(None);
         }
         drop(self.warm().take(record.id));
-        self.queue().leave(&record.client);
+        if has_place {
+            self.queue().leave(&record.client);
+        }
         self.tally().ended(&record, 0);
         self.live().changed(record.id);
         self.wakeups().ask_to_notify();

@@ -31,6 +31,9 @@ pub fn url(bytes: &[u8]) {
 }
 
 fn check_source(source: &SourceUrl) {
+    // What a job is done again by: were it not read back, the job would wait for ever.
+    let stored = SourceUrl::try_from(String::from(source.clone()));
+    assert_eq!(stored.ok().as_ref(), Some(source), "it is not read back as it was stored");
     match source {
         SourceUrl::Http(url) => assert!(matches!(url.scheme(), "http" | "https") && url.has_host()),
         SourceUrl::Ftp(url) => {

@@ -143,7 +143,7 @@ impl From<SourceUrl> for String {
 
 /// An http or https URL that is posted to. `Debug` shows no password; it is stored whole, as text.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct HttpUrl(pub(super) Url);
 
 impl HttpUrl {
@@ -166,6 +166,20 @@ impl HttpUrl {
     }
 }
 
+impl TryFrom<String> for HttpUrl {
+    type Error = TransferError;
+
+    fn try_from(text: String) -> Result<Self, TransferError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<HttpUrl> for String {
+    fn from(url: HttpUrl) -> Self {
+        url.0.into()
+    }
+}
+
 impl fmt::Debug for HttpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HttpUrl({})", redact(self.as_str()))
@@ -179,11 +193,13 @@ pub enum Destination {
     /// An HTTP PUT to this URL.
     Put {
         /// Where to.
+        #[serde(with = "http_text")]
         url: Url,
     },
     /// An upload through the form on a page.
     Form {
         /// The page the form is on.
+        #[serde(with = "http_text")]
         page: Url,
         /// The file name to send.
         file_name: String,
@@ -226,6 +242,23 @@ impl Destination {
             SourceUrl::Ftp(url) => Self::Ftp(url),
             SourceUrl::File(url) => Self::File(url),
         })
+    }
+}
+
+/// An http or https URL as its text. What is wrong with one that is none is said without its password, which the URL's own
+/// reading would show.
+mod http_text {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use url::Url;
+
+    use super::HttpUrl;
+
+    pub(super) fn serialize<S: Serializer>(url: &Url, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(url.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
+        HttpUrl::deserialize(deserializer).map(|url| url.0)
     }
 }
 

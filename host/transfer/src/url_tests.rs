@@ -198,5 +198,15 @@ fn what_is_stored_is_read_back_whole() {
     for broken in ["{\"ftp\":\"gopher://h/x\"}", "{\"ftp\":\"file:///x\"}", "{\"file\":\"http://h/x\"}"] {
         assert!(serde_json::from_str::<Destination>(broken).is_err(), "{broken}");
     }
+    for broken in [
+        "{\"put\":{\"url\":\"http://ann:secret@h:notaport/x?t=secret\"}}",
+        "{\"form\":{\"page\":\"http://ann:secret@[h/\",\"file_name\":\"x\"}}",
+        "{\"ftp\":\"ftp://ann:secret@h:notaport/x\"}",
+    ] {
+        let error = serde_json::from_str::<Destination>(broken).unwrap_err().to_string();
+        assert!(error.contains("ann") && !error.contains("secret"), "{error}");
+    }
+    let error = serde_json::from_str::<HttpUrl>("\"ftp://ann:secret@h/x\"").unwrap_err().to_string();
+    assert!(!error.contains("secret"), "{error}");
     assert!(HttpUrl::parse("https://h/x").is_ok() && HttpUrl::parse("ftp://h/x").is_err());
 }

@@ -123,9 +123,23 @@ pub(super) fn counts(db: &Connection) -> rusqlite::Result<Counts> {
         }
         counts.states.push((state, all));
     }
+    for (client, held) in held(&transaction)? {
+        if let Some((_, sum)) = counts.unfinished.iter_mut().find(|(known, _)| *known == client) {
+            *sum = sum.saturating_sub(held);
+        }
+    }
     let notices = prepare(&transaction, "SELECT count(*) FROM notices")?.query_row([], |row| row.get(0))?;
     counts.notices = number(notices);
     Ok(counts)
+}
+
+/// How many are held, by client.
+fn held(db: &Connection) -> rusqlite::Result<Vec<(Client, u64)>> {
+    let sql =
+        "SELECT client, count(*) FROM jobs INDEXED BY jobs_held WHERE held_by IS NOT NULL GROUP BY client";
+    let mut statement = prepare(db, sql)?;
+    let row = |row: &rusqlite::Row<'_>| Ok((Client::parse(&row.get::<_, String>(0)?), number(row.get(1)?)));
+    statement.query_map([], row)?.collect()
 }
 
 fn add(unfinished: &mut Vec<(Client, u64)>, client: Client, jobs: u64) {

@@ -46,6 +46,11 @@ impl Row {
         })
     }
 
+    /// Whose job it is.
+    pub(super) fn client(&self) -> Client {
+        Client::parse(&self.client)
+    }
+
     /// The record. Of a story that cannot be read it is what the columns tell, and says so.
     ///
     /// # Errors
@@ -55,6 +60,7 @@ impl Row {
         let unreadable = |text: String| JournalError::Unreadable { text: format!("job {id}: {text}") };
         let state = JobState::parse(&self.state)
             .ok_or_else(|| unreadable(format!("its state is `{}`", self.state)))?;
+        let client = self.client();
         let priority = Priority::ALL.into_iter().find(|priority| rank(*priority) == self.priority);
         let (told, unread) = match story::read(&self.story) {
             Ok(told) => (told, None),
@@ -64,7 +70,7 @@ impl Row {
             id,
             state,
             operation: self.operation,
-            client: Client::parse(&self.client),
+            client,
             priority: priority.ok_or_else(|| unreadable(format!("its priority is {}", self.priority)))?,
             source: told.source,
             outputs: told.outputs,

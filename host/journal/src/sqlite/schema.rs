@@ -115,7 +115,8 @@ fn free_claims(connection: &Connection) -> rusqlite::Result<()> {
 
 /// What another program could not read, this one tries.
 fn offer_again(connection: &Connection, reader: &str) -> rusqlite::Result<usize> {
-    let sql = "UPDATE jobs SET held_by = NULL, held_why = NULL WHERE held_by IS NOT NULL AND held_by <> ?1";
+    let sql = "UPDATE jobs INDEXED BY jobs_held SET held_by = NULL, held_why = NULL \
+               WHERE held_by IS NOT NULL AND held_by <> ?1";
     connection.execute(sql, [reader])
 }
 

@@ -7,11 +7,13 @@ async fn a_job_that_cannot_be_read_waits_for_another_program() {
     let place = Place::new();
     let id = place.waiting(Priority::High, 10).await;
     let claim = place.claim(1).await.remove(0);
-    place.journal.hold(id, claim.record.attempt, "its order is of version 9".to_owned()).await.unwrap();
+    place.journal.hold(id, claim.record.attempt, "its order is of version 9".to_owned());
 
+    assert!(place.claim(9).await.is_empty());
     let held = place.journal.get(id).await.unwrap().unwrap();
     assert_eq!((held.state, held.attempt), (JobState::Accepted, 0), "it counts as an attempt");
     assert_eq!(held.held, Some(Held { why: "its order is of version 9".to_owned(), story: false }));
+    assert_eq!(place.journal.counts().await.unwrap().unfinished, [(Client::Anyone, 0)], "it takes a place");
     let later = place.journal.claim(9, 1_000_000, 2_000_000).await.unwrap();
     assert_eq!((later.claims.len(), later.next_due_ms), (0, None), "it comes back");
     assert!(is_stale(place.journal.save(claim.record).await), "its attempt goes on");
@@ -29,7 +31,9 @@ async fn a_held_job_can_be_cancelled_and_tried_again() {
     let place = Place::new();
     let id = place.waiting(Priority::Normal, 10).await;
     place.claim(1).await;
-    place.journal.hold(id, 1, "why".to_owned()).await.unwrap();
+    place.journal.hold(id, 1, "why".to_owned());
+    place.journal.counts().await.unwrap();
+    assert!(place.claim(1).await.is_empty());
     let held = place.journal.get(id).await.unwrap().unwrap();
     assert!(place.journal.cancel(ended(&held, JobState::Cancelled), None).await.unwrap());
     let cancelled = place.journal.get(id).await.unwrap().unwrap();
@@ -43,7 +47,7 @@ async fn only_the_current_attempt_holds_its_job() {
     let place = Place::new();
     let id = place.waiting(Priority::Normal, 10).await;
     place.claim(1).await;
-    place.journal.hold(id, 7, "stale".to_owned()).await.unwrap();
+    place.journal.hold(id, 7, "stale".to_owned());
     let record = place.journal.get(id).await.unwrap().unwrap();
     assert_eq!((record.state, record.held), (JobState::Running, None));
 }

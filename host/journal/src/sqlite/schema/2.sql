@@ -7,4 +7,4 @@ ALTER TABLE jobs ADD COLUMN held_why TEXT;
 -- However many are held, a claim does not look at them.
 DROP INDEX jobs_claimable;
 CREATE INDEX jobs_claimable ON jobs (priority, due_at_ms, id) WHERE state = 'accepted' AND held_by IS NULL;
-CREATE INDEX jobs_held ON jobs (held_by) WHERE held_by IS NOT NULL;
+CREATE INDEX jobs_held ON jobs (client) WHERE held_by IS NOT NULL;
