@@ -99,7 +99,7 @@ mod tests {
     use crate::metrics::Snapshot;
 
     #[test]
-    fn who_is_to_blame_is_counted_and_an_end_is_told_once() {
+    fn blamed_plugins_are_counted_and_ends_written_down_are_told_of_once() {
         let tally = Tally::new();
         let own = Fault::new(FaultKind::OperationFailed, "x");
         let plugins = Fault { operation: Some("thumb".to_owned()), ..own.clone() };
