@@ -93,7 +93,7 @@ fn serve(arguments: &StartOptions, config: Config, ready: impl FnOnce(SocketAddr
     let program = program()?;
     // Paths of the command line are meant from where it was typed.
     let place = Place { config: arguments.place.config.clone().map(absolute), pid: None };
-    let config_file = place.config_file();
+    let secrets = place.config_file().and_then(|file| exposure::readable_secrets(&config, &file));
     let read_config = Arc::new(move || Config::load(place.config_file().as_deref()));
     let pid_path = absolute(arguments.place.pid_file());
     if let Some(directory) = &arguments.chdir {
@@ -111,7 +111,6 @@ fn serve(arguments: &StartOptions, config: Config, ready: impl FnOnce(SocketAddr
         let listener =
             TcpListener::bind(address).await.map_err(Failure::io(format!("cannot listen on {address}")))?;
         let bound = listener.local_addr().map_err(Failure::io("cannot learn the port"))?;
-        let secrets = config_file.and_then(|file| exposure::readable_secrets(&config, &file));
         for text in exposure::open_port(&config, bound).into_iter().chain(secrets) {
             tracing::warn!("{text}");
         }
