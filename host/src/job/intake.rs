@@ -39,9 +39,11 @@ impl Gate {
     /// The bounds that the configuration sets; they hold until the process ends.
     pub(super) fn new(config: &Config) -> Self {
         Self {
-            memory: Arc::new(Semaphore::new(units(config.limits.source_memory_mb * MIB) as usize)),
+            memory: Arc::new(Semaphore::new(
+                units(config.limits.source_memory_mb.saturating_mul(MIB)) as usize
+            )),
             transfers: Arc::new(Semaphore::new(config.transfer.max_transfers)),
-            all: units(config.limits.source_memory_mb * MIB),
+            all: units(config.limits.source_memory_mb.saturating_mul(MIB)),
             largest: units(config.limits.max_source_mb * MIB),
         }
     }

@@ -21,5 +21,9 @@ pub(super) fn redact(url: &str) -> String {
         }
         _ => url.to_owned(),
     };
+    let shown = match shown.split_once('?') {
+        Some((before, _)) => format!("{before}?..."),
+        None => shown,
+    };
     shown.escape_debug().to_string()
 }
