@@ -171,7 +171,7 @@ fn the_readme_is_short_and_benches_have_their_names() {
 /// The folders of the workspace's members.
 fn members() -> Vec<String> {
     let workspace = read("Cargo.toml");
-    let list = workspace.split("members = [").nth(1).and_then(|rest| rest.split(']').next()).unwrap();
+    let list = workspace.split("\nmembers = [").nth(1).and_then(|rest| rest.split(']').next()).unwrap();
     list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
