@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::arena::Arena;
-use crate::harness::beside;
 use crate::turns;
 
 /// How long until the server has come to a point, and until a job has ended.
@@ -45,16 +44,14 @@ const POINTS_OF_SEVERAL: [(&str, &str); 6] = [
     ("journal-after-commit", THIRD),
 ];
 
-/// The program with crash points: IMGSERVE_TEST_FAILPOINTS, or where `tests/run` puts it.
+/// The program with crash points: IMGSERVE_TEST_FAILPOINTS, or the one that cargo has built for this, with its features.
 pub(crate) fn program() -> Result<PathBuf, String> {
-    let named = std::env::var_os("IMGSERVE_TEST_FAILPOINTS").map(PathBuf::from);
-    let path = named.unwrap_or_else(|| beside("../target/tools/imgserve-failpoints"));
-    match path.exists() {
-        true => Ok(path),
-        false => Err(format!(
-            "{} is not there: `tests/run` builds it (cargo build -p imgserve --features failpoints)",
-            path.display()
-        )),
+    match std::env::var_os("IMGSERVE_TEST_FAILPOINTS") {
+        Some(named) => Ok(named.into()),
+        None if cfg!(feature = "failpoints") => Ok(env!("CARGO_BIN_EXE_imgserve").into()),
+        None => {
+            Err("crash points need `--features imgserve/failpoints`; `tests/run crash` has them".to_owned())
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - [`fault`]: why a request is refused or a job fails
-//! - [`format`]: the file formats' names
+//! - [`mod@format`]: the file formats' names
 //! - [`job`]: a job's states, which may follow which, and its story
 //! - [`named`]: enums whose values have names
 //! - [`crash`]: where the crash test ends the process
