@@ -57,6 +57,11 @@ impl Peers {
         self.shelf.unwell.store(true, Ordering::Release);
     }
 
+    /// From now on every destination takes everything.
+    pub(crate) fn recover(&self) {
+        self.shelf.unwell.store(false, Ordering::Release);
+    }
+
     /// A picture of 64×48 pixels; a name that begins with `broken` has a header and little more.
     pub(crate) fn source(&self, name: &str) -> String {
         format!("http://{}/src/{name}", self.address)
