@@ -22,6 +22,7 @@ use super::store::{self, Kind};
 use super::stored;
 use super::wanted::Wanted;
 use super::warm::{Supply, Warmth};
+use crate::registry::Reading;
 
 /// The bytes of a source that planning is first tried with; four times as many each further time.
 const FIRST_LOOK: usize = 16 << 10;
@@ -93,7 +94,11 @@ impl Service {
         submission: Submission,
         key: Option<IdempotencyKey>,
     ) -> Result<Accepted, Fault> {
-        let object = request::parse(&submission.body)?;
+        let reading = match submission.api {
+            Api::Compat => Reading::ToTheLetter,
+            Api::V1 => Reading::AsMeant,
+        };
+        let object = request::parse(&submission.body, reading)?;
         let (generation, settings) = (self.generation(), self.settings());
         let wanted = match submission.api {
             Api::Compat => Wanted::compat(&object, &generation.registry)?,
@@ -301,7 +306,20 @@ impl Acceptance {
     async fn plan_all(&self, head: Bytes, complete: bool) -> Result<Option<Vec<Plan>>, Fault> {
         let mut all = Vec::with_capacity(self.wanted.requests.len());
         for request in &self.wanted.requests {
-            match self.plan(request, head.clone(), complete).await? {
+            let planned = self.plan(request, head.clone(), complete).await;
+            // What is wrong with the source itself is no output's.
+            let of_source = |fault: &Fault| {
+                matches!(
+                    fault.kind,
+                    FaultKind::UnreadableSource | FaultKind::InvalidSvg | FaultKind::SourceUnavailable
+                )
+            };
+            let planned = planned.map_err(|fault| match request.at.as_str() {
+                "" => fault,
+                _ if of_source(&fault) => fault,
+                at => fault.at(at),
+            });
+            match planned? {
                 Some(planned) => all.push(planned),
                 None => return Ok(None),
             }

@@ -10,6 +10,7 @@ use imgserve_worker::Loaded;
 use super::breaker::Breaker;
 use super::chain;
 use super::entry::Entry;
+use super::meant::Reading;
 use super::table::Registry;
 
 impl Registry {
@@ -43,7 +44,7 @@ impl Registry {
 
     /// Whether the default arguments are usable, as far as they go.
     fn check_defaults(&self, operation: &Entry) -> Result<(), Fault> {
-        match self.chain(operation, operation.default_args()) {
+        match self.chain(operation, operation.default_args(), Reading::ToTheLetter) {
             Err(fault) if fault.kind != FaultKind::MissingArgument => {
                 let text = format!("operation `{}`: default {}", operation.name, fault.text);
                 Err(Fault::new(FaultKind::OperationFailed, text))
