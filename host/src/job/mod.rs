@@ -15,9 +15,10 @@
 //!   is to look again; `warm`: jobs that have not begun; `live`: jobs under way; `locks`: what goes one after the other;
 //!   `tally`: what is counted; `lifecycle`: what a stop waits for
 //! - `order`: how a job is done; `stored`: that as the journal keeps it, of every version; `story`: a job's story as clients
-//!   are told it
+//!   are told it, with what was `asked`
 
 mod accept;
+mod asked;
 mod current;
 mod direct;
 mod dispatch;
