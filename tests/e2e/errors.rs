@@ -92,6 +92,11 @@ fn is_plain(text: &str) {
     }
     let reasons: Vec<&str> = text.split(": ").collect();
     assert!(reasons.windows(2).all(|pair| pair[0] != pair[1]), "a reason stands twice: {text}");
+    // Nor in other words before and after: four in a row are no chance.
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let rows: Vec<&[&str]> = words.windows(4).collect();
+    let twice = rows.iter().enumerate().find(|(at, row)| rows[..*at].contains(row));
+    assert!(twice.is_none(), "{twice:?} stands twice: {text}");
 }
 
 fn get(path: &str, status: u16, kind: &'static str, named: &'static str) -> Wrong<'static> {
@@ -126,7 +131,7 @@ async fn every_route_answers_errors_in_one_form() {
         get("/v1", 404, "unknown-path", "/v1 is none"),
         get("/v1/", 404, "unknown-path", "/v1/ is none"),
         get("/v1/x?y=1", 404, "unknown-path", "/v1/x is none"),
-        get("/v1/jobs/", 404, "unknown-path", "/v1/jobs/ is none"),
+        get("/v1/jobs/", 404, "unknown-path", "/v1/jobs is none"),
         get("/v1/problems/x", 404, "unknown-path", "`x`"),
         post("/v1", "{}", 404, "unknown-path", "/v1 is none"),
         post("/v1/", "{}", 404, "unknown-path", "/v1/ is none"),
@@ -224,7 +229,7 @@ async fn a_kind_leads_to_its_explanation_which_needs_no_key() {
 fn job(server: &Server, changes: &Value) -> String {
     let mut body = json!({ "operationType": "resize", "srcURL": server.file_url("a.png"), "dstURL": server.file_url("o.png"),
                            "args": { "width": 3, "height": 2 } });
-    if changes.get("outputs").is_some() {
+    if changes["outputs"].is_array() {
         body = json!({ "srcURL": body["srcURL"] });
     }
     body.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
@@ -425,7 +430,7 @@ async fn json_is_taken_as_it_is_meant_or_refused() {
             "JSON has true, false and null, in lower case",
         ),
         (right.replace('"', "'"), "not-json", "double quotes"),
-        (right.replace("\"height\":2", "\"height\":2,"), "not-json", "a comma"),
+        (right.replace("\"height\":2", "\"height\":2,"), "not-json", "a member's name"),
         (right[..30].to_owned(), "not-json", "it ends too early"),
         (format!("[{right}]"), "not-json", "an array, not an object"),
         (right.replacen('{', "{\"srcURL\":\"x\",", 1), "wrong-members", "member `srcURL` stands twice"),
@@ -465,6 +470,30 @@ async fn json_is_taken_as_it_is_meant_or_refused() {
     assert_eq!(status, 200, "{page}");
 }
 
+#[tokio::test]
+async fn what_is_wrong_with_a_source_is_said_once_and_plainly() {
+    let server = Server::start_with("[access]\nfile_roots = [\"FILES\"]");
+    server.write("words.png", "this is not an image");
+    server.write("cut.png", &samples::encoded(60, 40, ImageFormat::Png)[..20]);
+    for (source, status, kind, named) in [
+        ("http://127.0.0.1:1/a.png", 422, "source-unavailable", "allow_networks"),
+        ("https://10.0.0.1/a.png", 422, "source-unavailable", "RFC 1918"),
+        ("ftp://[::1]/a.png", 422, "source-unavailable", "allow_networks"),
+        ("http://[::1/a.png", 422, "source-unavailable", "invalid URL"),
+        ("http://h:99999/a.png", 422, "source-unavailable", "invalid URL"),
+        ("file:///etc/passwd.png", 422, "source-unavailable", "file_roots"),
+        ("file://host/a.png", 422, "source-unavailable", "localhost"),
+        ("FILES/absent.png", 422, "source-unavailable", "absent.png"),
+        ("FILES/words.png", 422, "unreadable-source", "not an image"),
+        ("FILES/cut.png", 422, "unreadable-source", "ends"),
+        ("gopher://h/a.png", 400, "source-scheme", "srcURL"),
+    ] {
+        let source = source.replace("FILES/", &server.file_url(""));
+        let body = job(&server, &json!({ "srcURL": source }));
+        check(&server, post("/v1/jobs", body, status, kind, named)).await;
+    }
+}
+
 impl<'a> Wrong<'a> {
     fn named(self, named: &'a str) -> Self {
         Wrong { named, ..self }
@@ -480,7 +509,7 @@ async fn a_request_that_is_none_is_told_so_in_the_same_form() {
         ("GET /v1/jobs HTTP/1.1\r\nbad header\r\n\r\n".to_owned(), 400, "malformed-request"),
         (format!("GET /v1/jobs HTTP/1.1\r\nhost: x\r\n{headers}\r\n"), 431, "headers-too-large"),
         (
-            format!("GET /v1/jobs HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(70_000)),
+            format!("GET /v1/jobs HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(500_000)),
             431,
             "headers-too-large",
         ),

@@ -112,7 +112,7 @@ async fn unknown_path(uri: Uri) -> Problem {
 
 /// The path as the client has it: a router that is nested does not see what it is nested at.
 fn whole(uri: &Uri) -> String {
-    format!("/v1{}", one_line(uri.path(), MAX_PATH))
+    format!("/v1{}", one_line(uri.path(), MAX_PATH).trim_end_matches('/'))
 }
 
 /// There is nothing at this path.

@@ -1,6 +1,7 @@
 //! What was asked of a job, as its order has it: its arguments as they were understood, what of them nobody knows, who is
 //! told. Without the secrets that an order holds.
 
+use imgserve_base::job::{Output, Record};
 use imgserve_transfer::redact;
 use imgserve_worker::{Step, Task};
 use serde_json::{Map, Value, json};
@@ -31,19 +32,22 @@ pub(super) struct AskedOutput {
 }
 
 impl Asked {
-    /// What this order asks for, by the operations that there are now.
-    pub(super) fn of(order: &Order, registry: &Registry) -> Self {
-        let one = |recipe: &Recipe| {
+    /// What the order of this job asks for, by the operations that there are now.
+    pub(super) fn of(order: &Order, record: &Record, registry: &Registry) -> Self {
+        let one = |(recipe, output): (&Recipe, &Output)| {
             let (task, prepared) = (&recipe.task, &recipe.prepared);
+            let operation = registry.get(&output.operation);
+            let pipeline =
+                task.steps.len() > 1 || operation.is_some_and(|operation| operation.settings.is_pipeline());
             AskedOutput {
-                args: args(task),
+                args: args(task, pipeline),
                 quality: task.format.map(|_| task.quality),
                 memory_bytes: prepared.own_bytes.saturating_add(prepared.guest_bytes),
-                unknown_arguments: unknown(task, registry),
+                unknown_arguments: unknown(task, pipeline, registry),
             }
         };
         let notify = order.notify.as_ref().map(|url| redact(url.as_str()));
-        Self { outputs: order.recipes.iter().map(one).collect(), notify }
+        Self { outputs: order.recipes.iter().zip(&record.outputs).map(one).collect(), notify }
     }
 
     /// The paths of all arguments that nobody knows.
@@ -60,9 +64,9 @@ impl Asked {
     }
 }
 
-fn args(task: &Task) -> Value {
+fn args(task: &Task, pipeline: bool) -> Value {
     match task.steps.as_slice() {
-        [only] if only.at.is_empty() => Value::Object(shown(&only.args)),
+        [only] if !pipeline => Value::Object(shown(&only.args)),
         steps => {
             let step = |step: &Step| json!({ "operationType": step.operation, "args": shown(&step.args) });
             json!({ "steps": steps.iter().map(step).collect::<Vec<_>>() })
@@ -70,11 +74,10 @@ fn args(task: &Task) -> Value {
     }
 }
 
-fn unknown(task: &Task, registry: &Registry) -> Vec<String> {
-    let single = task.steps.len() == 1;
+fn unknown(task: &Task, pipeline: bool, registry: &Registry) -> Vec<String> {
     let of = |(index, step): (usize, &Step)| {
         let at = match step.at.as_str() {
-            "" if single => String::new(),
+            "" if !pipeline => String::new(),
             "" => format!("steps[{index}].args."),
             at => format!("{at}.args."),
         };

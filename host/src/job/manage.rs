@@ -52,7 +52,7 @@ impl Service {
             false => self.journal().order(record.id).await.ok().flatten(),
         };
         let order = order.and_then(|order| stored::read_order(&order, record.outputs.len()).ok());
-        let asked = order.map(|order| Asked::of(&order, &self.generation().registry));
+        let asked = order.map(|order| Asked::of(&order, record, &self.generation().registry));
         let webhook =
             match record.notify && record.state.is_final() {
                 false => Webhook::Waiting,

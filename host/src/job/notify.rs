@@ -39,7 +39,7 @@ impl Service {
     pub(super) fn notice(&self, record: &Record, order: Option<&Order>) -> Option<Notice> {
         let url = order?.notify.as_ref()?.as_str().to_owned();
         let now = now_ms();
-        let asked = order.map(|order| Asked::of(order, &self.generation().registry));
+        let asked = order.map(|order| Asked::of(order, record, &self.generation().registry));
         let body = json!({
             "type": format!("job.{}", record.state.as_str()),
             "timestamp": rfc_3339(now),
