@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{Method, StatusCode, Uri};
-use axum::routing::get;
-use axum::{Json, Router};
 use imgserve_config::{PluginKind, Profile};
 use imgserve_sdk::Description;
 use serde::Serialize;
@@ -13,22 +12,12 @@ use serde_json::{Map, Value};
 
 use super::path::Name;
 use super::problem::Problem;
-use super::{direct, jobs};
 use crate::job::Service;
 use crate::registry::{BreakerState, Entry, Registry};
 
-pub(super) fn routes() -> Router<Arc<Service>> {
-    jobs::routes()
-        .route("/operations", get(operations))
-        .route("/operations/{name}", get(operation).post(direct::operate))
-        .route("/operations/{name}/render", get(direct::render))
-        .fallback(unknown_path)
-        .method_not_allowed_fallback(wrong_method)
-}
-
 /// An operation as clients see it.
 #[derive(Debug, Serialize)]
-struct Shown {
+pub(super) struct Shown {
     name: String,
     kind: PluginKind,
     /// The sources' file name extensions.
@@ -80,12 +69,15 @@ impl Shown {
     }
 }
 
-async fn operations(State(service): State<Arc<Service>>) -> Json<Vec<Shown>> {
+pub(super) async fn operations(State(service): State<Arc<Service>>) -> Json<Vec<Shown>> {
     let registry = &service.generation().registry;
     Json(registry.iter().map(|operation| Shown::of(registry, operation)).collect())
 }
 
-async fn operation(State(service): State<Arc<Service>>, name: Name) -> Result<Json<Shown>, Problem> {
+pub(super) async fn operation(
+    State(service): State<Arc<Service>>,
+    name: Name,
+) -> Result<Json<Shown>, Problem> {
     let name = name.map(|Path(name)| name).unwrap_or_default();
     let generation = service.generation();
     generation
@@ -100,14 +92,14 @@ async fn operation(State(service): State<Arc<Service>>, name: Name) -> Result<Js
         })
 }
 
-async fn unknown_path(uri: Uri) -> Problem {
+pub(super) async fn unknown_path(uri: Uri) -> Problem {
     let known = "/v1/jobs, /v1/jobs/{id}, /v1/jobs/{id}/events, /v1/jobs/{id}/retry, /v1/operations, \
                  /v1/operations/{name}, /v1/operations/{name}/render";
     let detail = format!("{} is none of {known}", uri.path());
     Problem::new(StatusCode::NOT_FOUND, "Unknown path", detail)
 }
 
-async fn wrong_method(method: Method, uri: Uri) -> Problem {
+pub(super) async fn wrong_method(method: Method, uri: Uri) -> Problem {
     let detail = format!("{} does not answer {method}", uri.path());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", detail)
 }
