@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::units::MIB;
-use imgserve_config::{Config, ConfigError, Paths};
-use imgserve_transfer::{Transfer, TransferConfig};
+use imgserve_config::{Config, ConfigError, NetworkRule, Paths, RuleHost};
+use imgserve_transfer::{Allowed, AllowedHost, Transfer, TransferConfig};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::descriptors;
 use crate::http;
 use crate::job::{Service, reader};
 
@@ -47,7 +48,10 @@ pub(crate) async fn serve(
     ready: impl FnOnce(),
 ) -> Result<(), Fault> {
     imgserve_base::crash::arm();
-    let Setup { config, read_config, program } = setup;
+    let Setup { mut config, read_config, program } = setup;
+    for warning in descriptors::fit(&mut config, descriptors::raise()) {
+        tracing::warn!("{warning}");
+    }
     let (config, transfer, journal) = blocking(move || {
         let transfer = transfer(&config)?;
         let journal = imgserve_journal::open(&config.journal().display().to_string(), &reader());
@@ -58,12 +62,12 @@ pub(crate) async fn serve(
     let service = Service::start(&config, program, transfer, journal).await?;
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn({
-        let (service, server) = (Arc::clone(&service), config.server.clone());
+        let (service, config) = (Arc::clone(&service), config.clone());
         async move {
             let stopped = async {
                 let _ = stopped.await;
             };
-            http::serve(listener, service, &server, stopped).await;
+            http::serve(listener, service, &config, stopped).await;
         }
     });
     ready();
@@ -136,6 +140,15 @@ fn config_fault(error: &ConfigError) -> Fault {
     Fault::of(FaultKind::OperationFailed, error)
 }
 
+/// A rule of the configuration as `transfer` has it.
+fn allowed(rule: &NetworkRule) -> Allowed {
+    let host = match &rule.host {
+        RuleHost::Network(network) => AllowedHost::Network(*network),
+        RuleHost::Name(name) => AllowedHost::Name(name.clone()),
+    };
+    Allowed { host, port: rule.port }
+}
+
 #[allow(clippy::disallowed_methods, reason = "called by `blocking` alone")]
 fn transfer(config: &Config) -> Result<Transfer, Fault> {
     let settings = &config.transfer;
@@ -153,7 +166,7 @@ fn transfer(config: &Config) -> Result<Transfer, Fault> {
         extra_ca_pem.push(pem);
     }
     Transfer::new(TransferConfig {
-        allow_networks: config.access.allow_networks.clone(),
+        allow_networks: config.access.allow_networks.iter().map(allowed).collect(),
         file_roots,
         connect_timeout: Duration::from_secs(settings.connect_timeout_s),
         idle_timeout: Duration::from_secs(settings.idle_timeout_s),

@@ -32,6 +32,14 @@ named! {
         UnreadableBody = "unreadable-body",
         /// The body did not come in time.
         BodyTooSlow = "body-too-slow",
+        /// It says for whom it is in no way that could be.
+        BadHost = "bad-host",
+        /// It is for a name that is not the server's.
+        UnknownHost = "unknown-host",
+        /// A stranger's web page has sent it.
+        ForeignPage = "foreign-page",
+        /// Its body is encoded.
+        EncodedBody = "encoded-body",
         /// It is no HTTP request.
         MalformedRequest = "malformed-request",
         /// Its URL is too long.
@@ -80,6 +88,10 @@ impl RequestKind {
             Self::BadHeader => (StatusCode::BAD_REQUEST, "Header not understood"),
             Self::UnreadableBody => (StatusCode::BAD_REQUEST, "Body not understood"),
             Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "Body too slow"),
+            Self::BadHost => (StatusCode::BAD_REQUEST, "Host not understood"),
+            Self::UnknownHost => (StatusCode::FORBIDDEN, "Host not known"),
+            Self::ForeignPage => (StatusCode::FORBIDDEN, "Another site's request"),
+            Self::EncodedBody => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Body encoded"),
             Self::MalformedRequest => (StatusCode::BAD_REQUEST, "Request not understood"),
             Self::UrlTooLong => (StatusCode::URI_TOO_LONG, "URL too long"),
             Self::HeadersTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Headers too large"),
@@ -191,6 +203,18 @@ fn request_meaning(kind: RequestKind) -> &'static str {
             "The body broke off, or is not the form or the image that its headers say. Send it again, whole."
         }
         K::BodyTooSlow => "The body did not come in time (`[server] body_timeout_s`). Send it again.",
+        K::BadHost => "`Host` is missing, stands twice or names no host (RFC 9112, section 3.2).",
+        K::UnknownHost => {
+            "The request is for a name that the server does not know as its own. Its operator lists names in `[server] \
+             allowed_hosts`."
+        }
+        K::ForeignPage => {
+            "A web page of another origin has sent this, and no API key. Send one, or have the page's origin listed in \
+             `[cors] origins`."
+        }
+        K::EncodedBody => {
+            "The body has a `Content-Encoding`. Send it as it is; `Accept-Encoding` says what is taken."
+        }
         K::MalformedRequest => "What was sent is no HTTP/1.1 request (RFC 9112). The connection is closed.",
         K::UrlTooLong => {
             "The URL is longer than 64 KiB. Send arguments in the body. The connection is closed."
