@@ -127,6 +127,13 @@ fn replayed(receipt: &Receipt, digest: &[u8; 32]) -> Result<Accepted, Fault> {
     })
 }
 
+/// The fault of an output, named by where that stands in the request. What is wrong with the source itself is no output's.
+fn placed(fault: Fault, request: &Request) -> Fault {
+    use FaultKind::{InvalidSvg, SourceUnavailable, UnreadableSource};
+    let of_source = matches!(fault.kind, UnreadableSource | InvalidSvg | SourceUnavailable);
+    if of_source || request.at.is_empty() { fault } else { fault.at(&request.at) }
+}
+
 struct Acceptance {
     service: Arc<Service>,
     generation: Arc<Generation>,
@@ -307,19 +314,7 @@ impl Acceptance {
         let mut all = Vec::with_capacity(self.wanted.requests.len());
         for request in &self.wanted.requests {
             let planned = self.plan(request, head.clone(), complete).await;
-            // What is wrong with the source itself is no output's.
-            let of_source = |fault: &Fault| {
-                matches!(
-                    fault.kind,
-                    FaultKind::UnreadableSource | FaultKind::InvalidSvg | FaultKind::SourceUnavailable
-                )
-            };
-            let planned = planned.map_err(|fault| match request.at.as_str() {
-                "" => fault,
-                _ if of_source(&fault) => fault,
-                at => fault.at(at),
-            });
-            match planned? {
+            match planned.map_err(|fault| placed(fault, request))? {
                 Some(planned) => all.push(planned),
                 None => return Ok(None),
             }
