@@ -40,7 +40,8 @@ fn within(path: &str, name: &str) -> String {
 
 /// serde's data errors have no kind of their own, only these fixed beginnings (`serde::de::Error`'s methods).
 fn kind_of(text: &str) -> ErrorKind {
-    if text.starts_with("invalid type") { ErrorKind::WrongType } else { ErrorKind::InvalidArgument }
+    let other_type = text.starts_with("invalid type") || text.starts_with("expected ");
+    if other_type { ErrorKind::WrongType } else { ErrorKind::InvalidArgument }
 }
 
 #[cfg(test)]
@@ -81,6 +82,7 @@ mod tests {
             (r#"{"width": "9"}"#, ErrorKind::WrongType, "width"),
             (r#"{"width": -9}"#, ErrorKind::InvalidArgument, "width"),
             (r#"{"width": 9, "fit": "fil"}"#, ErrorKind::InvalidArgument, "fit"),
+            (r#"{"width": 9, "fit": 7}"#, ErrorKind::WrongType, "fit"),
             (r#"{"width": 9, "region": {"x": 1}}"#, ErrorKind::MissingArgument, "region.y"),
             (r#"{"width": 9, "region": {"x": 1, "y": -1}}"#, ErrorKind::InvalidArgument, "region.y"),
             (r#"{"width": 9, "region": {"x": 1, "x": 2}}"#, ErrorKind::InvalidArgument, "region.x"),

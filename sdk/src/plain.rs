@@ -3,7 +3,7 @@
 //! were built before.
 
 /// How the library begins to say that a value does not fit.
-const BEGINNINGS: [&str; 8] = [
+const BEGINNINGS: [&str; 9] = [
     "invalid type: ",
     "invalid value: ",
     "invalid length ",
@@ -12,6 +12,8 @@ const BEGINNINGS: [&str; 8] = [
     "missing field `",
     "duplicate field `",
     "data did not match any variant",
+    // Of an enum: it has tried to read another type than is there.
+    "expected ",
 ];
 
 /// `text` in words for a person: from where one of the library's own begins, that and what follows is translated.
@@ -52,6 +54,9 @@ fn translated(text: &str) -> String {
     }
     if let Some(name) = said.strip_prefix("duplicate field `") {
         return format!("`{}` stands twice", named(name));
+    }
+    if said.starts_with("expected ") || text.starts_with("expected ") {
+        return "it is of no type that is possible".to_owned();
     }
     "it has none of the forms that are possible".to_owned()
 }
@@ -195,7 +200,8 @@ mod tests {
             (of::<Region>(r#"{"z": 1}"#), "`z` is none of x, y"),
             (of::<Region>(r#"{"x": 1, "x": 1}"#), "`x` stands twice"),
             (of::<Fit>("\"COVER\""), "\"COVER\" is none of cover, fill, inside"),
-            (of::<Fit>("7"), "7 is not a string"),
+            (of::<Fit>("7"), "it is of no type that is possible"),
+            (of::<Fit>("[]"), "it is of no type that is possible"),
             (of::<Side>("[]"), "it has none of the forms that are possible"),
         ] {
             assert_eq!(told, wanted);

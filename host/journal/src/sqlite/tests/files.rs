@@ -223,6 +223,8 @@ async fn a_job_whose_story_is_a_later_programs_waits_and_hides_no_other() {
 
     let claims = place.claim(9).await;
     assert_eq!(claims.iter().map(|claim| claim.record.id).collect::<Vec<_>>(), [known]);
+    // Holding it back is asked for and not waited for; what is asked for after it is made after it.
+    place.journal.change(Promise::Process, |_| Ok(())).await.unwrap();
     let record = place.journal.get(strange).await.unwrap().unwrap();
     assert_eq!((record.state, record.attempt, record.operation.as_str()), (JobState::Accepted, 0, "resize"));
     let held = record.held.unwrap();
