@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::units::MIB;
-use imgserve_config::{Config, ConfigError, Paths};
-use imgserve_transfer::{Transfer, TransferConfig};
+use imgserve_config::{Config, ConfigError, NetworkRule, Paths, RuleHost};
+use imgserve_transfer::{Allowed, AllowedHost, Transfer, TransferConfig};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
@@ -136,6 +136,15 @@ fn config_fault(error: &ConfigError) -> Fault {
     Fault::of(FaultKind::OperationFailed, error)
 }
 
+/// A rule of the configuration as `transfer` has it.
+fn allowed(rule: &NetworkRule) -> Allowed {
+    let host = match &rule.host {
+        RuleHost::Network(network) => AllowedHost::Network(*network),
+        RuleHost::Name(name) => AllowedHost::Name(name.clone()),
+    };
+    Allowed { host, port: rule.port }
+}
+
 #[allow(clippy::disallowed_methods, reason = "called by `blocking` alone")]
 fn transfer(config: &Config) -> Result<Transfer, Fault> {
     let settings = &config.transfer;
@@ -153,7 +162,7 @@ fn transfer(config: &Config) -> Result<Transfer, Fault> {
         extra_ca_pem.push(pem);
     }
     Transfer::new(TransferConfig {
-        allow_networks: config.access.allow_networks.clone(),
+        allow_networks: config.access.allow_networks.iter().map(allowed).collect(),
         file_roots,
         connect_timeout: Duration::from_secs(settings.connect_timeout_s),
         idle_timeout: Duration::from_secs(settings.idle_timeout_s),

@@ -7,7 +7,7 @@ use imgserve_config as config;
 
 use super::failure::Failure;
 use super::options::Place;
-use super::ui;
+use super::{exposure, ui};
 
 const HELP: &str = "\
 What it prints is a configuration file that gives the same again, except that \"…\" stands for each secret (of
@@ -27,7 +27,12 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let config = arguments.place.load()?;
     match arguments.place.config_file() {
-        Some(path) => ui::say(&format!("# from {}", path.display())),
+        Some(path) => {
+            if let Some(text) = exposure::readable_secrets(&config, &path) {
+                ui::complain(&text);
+            }
+            ui::say(&format!("# from {}", path.display()));
+        }
         None => ui::say("# built-in defaults: there is no configuration file"),
     }
     let config = if arguments.secrets { config } else { config.without_secrets() };

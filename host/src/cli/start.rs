@@ -26,7 +26,13 @@ pub(super) fn run(arguments: &StartOptions) -> Result<ExitCode, Failure> {
     }
     refuse_second(arguments)?;
     if !arguments.foreground {
-        return launch::detach(arguments);
+        let started = launch::detach(arguments)?;
+        // What the daemon says in its log is to be seen by whoever starts it, too.
+        let address = SocketAddr::new(config.server.host, config.server.port);
+        for text in exposure::warnings(&config, arguments.place.config_file().as_deref(), address) {
+            ui::complain(&text);
+        }
+        return Ok(started);
     }
     if arguments.uid.is_some() || arguments.gid.is_some() {
         return Err(launch::become_other(arguments));
@@ -93,7 +99,7 @@ fn serve(arguments: &StartOptions, config: Config, ready: impl FnOnce(SocketAddr
     let program = program()?;
     // Paths of the command line are meant from where it was typed.
     let place = Place { config: arguments.place.config.clone().map(absolute), pid: None };
-    let secrets = place.config_file().and_then(|file| exposure::readable_secrets(&config, &file));
+    let config_file = place.config_file();
     let read_config = Arc::new(move || Config::load(place.config_file().as_deref()));
     let pid_path = absolute(arguments.place.pid_file());
     if let Some(directory) = &arguments.chdir {
@@ -111,7 +117,7 @@ fn serve(arguments: &StartOptions, config: Config, ready: impl FnOnce(SocketAddr
         let listener =
             TcpListener::bind(address).await.map_err(Failure::io(format!("cannot listen on {address}")))?;
         let bound = listener.local_addr().map_err(Failure::io("cannot learn the port"))?;
-        for text in exposure::open_port(&config, bound).into_iter().chain(secrets) {
+        for text in exposure::warnings(&config, config_file.as_deref(), bound) {
             tracing::warn!("{text}");
         }
         let commands = signals().map_err(Failure::io("cannot catch signals"))?;
