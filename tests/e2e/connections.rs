@@ -59,7 +59,7 @@ async fn one_address_leaves_places_to_others() {
     let server = Server::start("[server]\nmax_connections = 16\nmax_connections_per_address = 4");
     let served = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{";
     let mut greedy = Vec::new();
-    for _ in 0..40 {
+    for _ in 0..20 {
         greedy.push(from(&server, "127.0.0.2", served).await);
     }
     let mut others = Vec::new();
@@ -159,10 +159,10 @@ async fn want_of_files_is_the_servers_trouble_and_passes() {
         }
     }
     limit_files(&server, false);
+    let (destination, args) = (server.file_url("out.png"), json!({ "width": 20, "height": 10 }));
     until("there are files again", async || {
-        let reply =
-            server.post("resize", &named, &server.file_url("out.png"), json!({ "width": 20, "height": 10 }));
-        reply.await.body.get("dstURL").is_some()
+        let reply = server.post("resize", &named, &destination, args.clone()).await;
+        reply.body.get("dstURL").is_some()
     })
     .await;
 }

@@ -16,6 +16,10 @@ use super::line::{Line, Patience};
 const LEAST: Duration = Duration::from_secs(1);
 /// What is left of the times when all places are taken.
 const LEAST_SHARE: f64 = 0.1;
+/// For how long a client is waited for before its place can go to another, unless many are: what it sends may be under way.
+const UNDER_WAY: Duration = Duration::from_millis(50);
+/// One in so many is many.
+const MANY: usize = 8;
 /// How often it is looked at most for who has been waited for too long.
 const SWEEP: Duration = Duration::from_millis(100);
 
@@ -47,6 +51,15 @@ pub(super) struct Place {
     pub(super) line: Arc<Line>,
 }
 
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// All are taken, by clients that are being served.
+    ForAll,
+    /// What is free is left to other addresses.
+    ForAddress,
+}
+
 impl Room {
     pub(super) fn new(places: usize, share: usize, patience: Patience) -> Arc<Self> {
         let taken =
@@ -61,32 +74,40 @@ impl Room {
     }
 
     /// A place for a client, if one is free or another's client has been waited for.
-    pub(super) fn place(self: &Arc<Self>, client: IpAddr) -> Option<Place> {
+    ///
+    /// # Errors
+    /// Whether there is none for anyone, or none for more of this address.
+    pub(super) fn place(self: &Arc<Self>, client: IpAddr) -> Result<Place, Full> {
         let address = whose(client);
         let mut taken = self.taken();
         let free = self.places.saturating_sub(taken.lines.len());
         let beyond = taken.has(address) >= self.share;
         let fits = if beyond { free > self.share } else { free > 0 };
         if !fits {
-            let longest = taken.longest(|other| match beyond {
+            let many = (self.places / MANY).max(1);
+            let longest = taken.longest(many, |other| match beyond {
                 true => other == address,
                 false => taken.has(other) > self.share,
             });
-            let longest = longest.or_else(|| taken.longest(|_| !beyond))?;
-            taken.remove(longest)?.close();
+            let longest = longest.or_else(|| taken.longest(many, |_| !beyond));
+            match longest.and_then(|longest| taken.remove(longest)) {
+                Some(line) => line.close(),
+                None if beyond && free > 0 => return Err(Full::ForAddress),
+                None => return Err(Full::ForAll),
+            }
         }
         self.sweep(&mut taken);
         let (number, line) = (taken.next, Line::new());
         taken.next += 1;
         taken.insert(number, Arc::clone(&line), address);
         drop(taken);
-        Some(Place { room: Arc::clone(self), number, address, line })
+        Ok(Place { room: Arc::clone(self), number, address, line })
     }
 
     /// Closes a connection that waits, to have its file descriptor.
     pub(super) fn make_room(&self) {
         let mut taken = self.taken();
-        if let Some(line) = taken.longest(|_| true).and_then(|longest| taken.remove(longest)) {
+        if let Some(line) = taken.longest(0, |_| true).and_then(|longest| taken.remove(longest)) {
             line.close();
         }
     }
@@ -126,11 +147,17 @@ impl Taken {
         self.by_address.get(&address).copied().unwrap_or_default()
     }
 
-    /// The connection whose client has been waited for longest, of those whose address fits.
-    fn longest(&self, fits: impl Fn(IpAddr) -> bool) -> Option<u64> {
+    /// The connection whose client has been waited for longest, of those whose address fits: for long enough, or beside more
+    /// than so `many` others.
+    fn longest(&self, many: usize, fits: impl Fn(IpAddr) -> bool) -> Option<u64> {
         let of_address = self.lines.iter().filter(|(_, (_, address))| fits(*address));
         let waiting = of_address.filter_map(|(number, (line, _))| Some((line.waiting_since()?, *number)));
-        waiting.min().map(|(_, number)| number)
+        let (mut longest, mut count) = (None, 0);
+        for found in waiting {
+            count += 1;
+            longest = Some(longest.map_or(found, |longest: (Instant, u64)| longest.min(found)));
+        }
+        longest.filter(|(since, _)| count > many || since.elapsed() >= UNDER_WAY).map(|(_, number)| number)
     }
 
     fn insert(&mut self, number: u64, line: Arc<Line>, address: IpAddr) {
@@ -155,8 +182,11 @@ impl Place {
     /// Resolves when the connection is to end: others need its place, or its client has had its time.
     pub(super) async fn over(&self) {
         let patience = self.room.patience;
+        let shortest = patience.header.min(patience.idle);
         loop {
-            let deadline = self.line.deadline(patience).unwrap_or_else(|| Instant::now() + patience.header);
+            // Whatever the connection goes on to wait for, it is waited for as long as this at least.
+            let next = Instant::now() + shortest;
+            let deadline = self.line.deadline(patience).map_or(next, |deadline| deadline.min(next));
             tokio::select! {
                 () = self.line.closed() => {
                     if self.line.waiting_since().is_some() {
@@ -220,21 +250,23 @@ mod tests {
         let served = places[0].line.request();
         let _fourth = room.place(client(2)).unwrap();
         assert!(is_over(&places[1]).await, "it has waited longest");
+        tokio::time::advance(UNDER_WAY).await;
         assert!(!is_over(&places[0]).await && !is_over(&places[2]).await);
         drop(served);
         let _fifth = room.place(client(2)).unwrap();
         assert!(is_over(&places[2]).await, "the one that was served has waited less");
         let _serving: Vec<_> =
             [&places[0].line, &_fourth.line, &_fifth.line].map(|line| line.request()).into();
-        assert!(room.place(client(3)).is_none(), "all are being served");
+        assert_eq!(room.place(client(3)).err(), Some(Full::ForAll), "all are being served");
         drop(places.remove(0));
-        assert!(room.place(client(3)).is_some());
+        assert!(room.place(client(3)).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_is_asked_to_go_and_sends_a_request_in_that_moment_stays() {
         let room = Room::new(1, 1, PATIENCE);
         let first = room.place(client(1)).unwrap();
+        tokio::time::advance(UNDER_WAY).await;
         let second = room.place(client(2)).unwrap();
         let _request = first.line.request();
         assert!(!is_over(&first).await);
@@ -246,18 +278,45 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_has_only_just_come_has_a_moment_for_its_request() {
+        let room = Room::new(1, 1, PATIENCE);
+        let first = room.place(client(1)).unwrap();
+        assert_eq!(room.place(client(2)).err(), Some(Full::ForAll));
+        tokio::time::advance(UNDER_WAY).await;
+        assert!(room.place(client(2)).is_ok() && is_over(&first).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_kept_connection_is_idle_no_longer_than_it_may_be() {
+        let patience = Patience { header: Duration::from_secs(60), idle: Duration::from_secs(2) };
+        let place = Room::new(1, 1, patience).place(client(1)).unwrap();
+        let began = Instant::now();
+        let answered = async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            drop(place.line.request());
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = place.over() => {}
+            () = answered => {}
+        }
+        assert_eq!(began.elapsed().as_secs(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_address_leaves_a_share_to_others() {
         let room = Room::new(12, 3, PATIENCE);
         let mut serving = Vec::new();
         let mut serve = |number: u8| {
             let place = room.place(client(number))?;
             serving.push((place.line.request(), place));
-            Some(())
+            Ok::<_, Full>(())
         };
-        let greedy = (0..12).filter(|_| serve(1).is_some()).count();
+        let greedy = (0..12).filter(|_| serve(1).is_ok()).count();
         assert_eq!(greedy, 9, "a share is left to others");
-        assert!((0..3).all(|_| serve(2).is_some()), "others get their share");
-        assert!(serve(1).is_none() && serve(2).is_none() && serve(3).is_none(), "it is full");
+        assert_eq!(serve(1), Err(Full::ForAddress));
+        assert!((0..3).all(|_| serve(2).is_ok()), "others get their share");
+        assert_eq!([serve(1), serve(2), serve(3)], [Err(Full::ForAll); 3]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -265,7 +324,11 @@ mod tests {
         let room = Room::new(8, 2, PATIENCE);
         let patient = room.place(client(2)).unwrap();
         tokio::time::advance(Duration::from_secs(1)).await;
-        let flood: Vec<Place> = (0..50).map(|_| room.place(client(1)).unwrap()).collect();
+        let mut flood = Vec::new();
+        for _ in 0..50 {
+            flood.push(room.place(client(1)).unwrap());
+            tokio::time::advance(UNDER_WAY).await;
+        }
         assert!(!is_over(&patient).await, "another address is not touched");
         let mut open = 0;
         for place in &flood {

@@ -95,13 +95,16 @@ pub(super) async fn operation(
         })
 }
 
+/// What is below `/v1` and no route.
 pub(super) async fn unknown_path(uri: Uri) -> Problem {
+    let path = one_line(uri.path(), MAX_PATH);
     let known = "/v1/jobs, /v1/jobs/{id}, /v1/jobs/{id}/events, /v1/jobs/{id}/retry, /v1/operations, \
                  /v1/operations/{name}, /v1/operations/{name}/render, /v1/problems, /v1/problems/{kind}";
-    let detail = format!("{} is none of {known}", one_line(uri.path(), MAX_PATH));
+    let detail = format!("{path} is none of {known}");
     Problem::new(RequestKind::UnknownPath, detail)
 }
 
+/// What is a route of `/v1`, with another method.
 pub(super) async fn wrong_method(method: Method, uri: Uri) -> Problem {
     let detail = format!("{} does not answer {method}", one_line(uri.path(), MAX_PATH));
     Problem::new(RequestKind::MethodNotAllowed, detail)

@@ -47,7 +47,7 @@ impl Stranger {
     pub(super) fn refusal(&self) -> Response {
         let kind = match self {
             Self::Host(_) => RequestKind::UnknownHost,
-            Self::Page(_) => RequestKind::ForeignPage,
+            Self::Page(_) => RequestKind::OtherSite,
         };
         Problem::new(kind, self.to_string()).into_response()
     }
