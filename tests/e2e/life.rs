@@ -14,7 +14,7 @@ use imgserve_peers::samples;
 use serde_json::json;
 
 use crate::cli::{Place, told};
-use crate::harness::{Server, program, signal, until};
+use crate::harness::{Server, client, program, signal, until};
 use crate::jobs::gated;
 
 /// A configuration for daemons of `place`, which may read and write its files; `more` goes on in `[server]`.
@@ -64,7 +64,7 @@ async fn twenty_restarts_under_load_never_fail() {
             let body = json!({ "operationType": "resize", "srcURL": format!("file://{}", source.display()),
                 "dstURL": format!("file://{}", destination.display()), "args": { "width": 30, "height": 20 } });
             tokio::spawn(async move {
-                let client = reqwest::Client::builder().no_proxy().build().unwrap();
+                let client = client();
                 while !over.load(Ordering::Relaxed) {
                     let posted = client.post(format!("http://127.0.0.1:{port}/")).body(body.to_string()).send().await;
                     if posted.is_ok_and(|reply| reply.headers().contains_key("x-job-id")) {
@@ -90,7 +90,7 @@ async fn twenty_restarts_under_load_never_fail() {
     for client in clients {
         client.await.unwrap();
     }
-    assert_eq!(command("stop").0, 0);
+    assert_eq!(place.run(&["stop"]).0, 0);
 }
 
 #[test]
@@ -196,6 +196,8 @@ fn a_configuration_that_would_not_start_is_found_before_anything_is_stopped() {
     );
     let (code, said) = run(&place, &["restart", "-uid", "no-such-user"], &config);
     assert!(code == 1 && said.contains("no-such-user"), "{said}");
+    let (code, said) = run(&place, &["restart", "-chdir", "/no/such/folder"], &config);
+    assert!(code == 1 && said.contains("cannot work in /no/such/folder"), "{said}");
     assert_eq!(place.pid(), pid);
 }
 
@@ -362,7 +364,7 @@ async fn commands_find_the_server_that_start_port_started_and_take_the_ids_that_
     std::fs::write(&source, "no picture").unwrap();
     std::fs::write(place.path().join("files/good.png"), samples::encoded(60, 40, ImageFormat::Png)).unwrap();
     let root = place.path().display();
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = client();
     let body = json!({ "operationType": "resize", "srcURL": format!("file://{root}/files/good.png"),
         "dstURL": format!("file://{root}/files/out-{{$width}}.png"), "args": { "width": 30, "height": 20 } });
     let posted = client.post(origin(&said)).body(body.to_string()).send().await.unwrap();

@@ -24,7 +24,7 @@ use super::{check, exposure, launch, log, pid_file, ui};
 use crate::server::{self, Command, Setup};
 
 /// How long a server that was just told to stop may take until it says so itself.
-const TOLD: Duration = Duration::from_millis(300);
+const TOLD: Duration = Duration::from_secs(1);
 /// Pause between two looks for what another server still has.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -32,6 +32,7 @@ pub(super) fn run(arguments: &StartOptions) -> Result<ExitCode, Failure> {
     // Read here as well, so that its faults are told to whoever types the command.
     let config = arguments.config()?;
     if arguments.check {
+        enter(arguments)?;
         check::run(&config, &arguments.place, true)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -145,10 +146,7 @@ fn serve(
     let secrets = config_file.as_ref().and_then(|file| exposure::readable_secrets(&config, file));
     let read_config = Arc::new(move || Config::load(place.config_file().as_deref()));
     let pid_path = absolute(arguments.place.pid_file());
-    if let Some(directory) = &arguments.chdir {
-        std::env::set_current_dir(directory)
-            .map_err(Failure::io(format!("cannot work in {}", directory.display())))?;
-    }
+    enter(arguments)?;
     let patience = patience(&config);
     let _pid_file = PidFile::take(&pid_path, patience)?;
     let teller = Arc::new(Teller::new(pid_path, log, arguments.detached));
@@ -175,6 +173,13 @@ fn serve(
     // Transfers that nobody waits for any more must not hold up the end.
     runtime.shutdown_background();
     outcome
+}
+
+/// Goes to the directory to work in.
+fn enter(arguments: &StartOptions) -> Result<(), Failure> {
+    let Some(directory) = &arguments.chdir else { return Ok(()) };
+    let entered = std::env::set_current_dir(directory);
+    entered.map_err(Failure::io(format!("cannot work in {}", directory.display())))
 }
 
 /// Takes the port; one that another process has until `deadline`, as it may be a server that is ending.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use imgserve_config::Hangup;
 use rustix::process::{Pid, Signal};
 
 use super::failure::Failure;
@@ -88,7 +89,8 @@ fn end(place: &Place, path: &Path, pid: Pid, kill: bool) -> Result<(), Failure> 
     if pid_file::is_held_by(path, pid) == Some(false) {
         return gone(path, pid);
     }
-    let quits = || Report::read(path, pid).is_some_and(|report| report.hangup_reloads);
+    let configured = || place.load().is_ok_and(|config| config.server.hangup == Hangup::Reload);
+    let quits = || Report::read(path, pid).map_or_else(configured, |report| report.hangup_reloads);
     let signal = match kill {
         true => Signal::KILL,
         false if quits() => Signal::QUIT,

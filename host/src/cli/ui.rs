@@ -119,7 +119,7 @@ mod tests {
             );
         }
         let short = fit("file:///a.png → https://bucket.example.org/a/long/folder/b.png", 40);
-        assert_eq!(short, "file:///a.png → https://buck…lder/b.png".to_owned());
+        assert_eq!(short, "file:///a.png → https://buck…older/b.png".to_owned());
         let error = fit("source-unavailable: http://pictures.example.org/a/b/c.png: 404 Not Found", 50);
         assert!(
             error.starts_with("source-unavailable: http:") && error.ends_with("404 Not Found"),
