@@ -19,8 +19,9 @@ const WIDE: usize = 100;
 const FIGURE: usize = 6;
 /// Narrowest column of operations.
 const OPERATION: usize = 9;
-/// Columns of an id's heading where there are no jobs.
+/// Columns of an id, and of a short one, where there are no jobs.
 const ID: usize = 36;
+const SHORT_ID: usize = 8;
 /// Most rows for jobs that wait, and for failures.
 const FEW: usize = 5;
 
@@ -112,7 +113,8 @@ impl Page {
         let operations = jobs.iter().map(|job| job.operation().chars().count());
         let operation = operations.max().unwrap_or_default().max(OPERATION);
         let ids = self.ids(&jobs);
-        let id = ids.iter().map(String::len).max().unwrap_or(ID);
+        let none = if self.width.is_some() { SHORT_ID } else { ID };
+        let id = ids.iter().map(String::len).max().unwrap_or(none);
         let bar = if self.width.is_some_and(|width| width < WIDE) { SMALL_BAR } else { BAR };
         let done_width = bar + FIGURE;
         let row = |[done, stage, name, attempt, age, job, gist]: [&str; 7]| {
