@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use imgserve_base::clock::steady_ms;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{Client, JobId, JobState, Phase, Record, now_ms};
 use imgserve_journal::{Entry, IdempotencyKey, JournalError, Receipt, Submitted};
@@ -206,7 +207,7 @@ impl Acceptance {
             source: source.to_string(),
             outputs,
             accepted_at_ms: now,
-            due_at_ms: now,
+            due_at_ms: steady_ms(),
             finished_at_ms: None,
             attempt: 0,
             attempts: Vec::new(),

@@ -1,5 +1,6 @@
 //! A job's story as clients are told it: by the API, by events and by webhooks.
 
+use imgserve_base::clock::wall_ms;
 use imgserve_base::job::{JobState, Output, Record};
 use serde_json::{Map, Value, json};
 
@@ -27,7 +28,7 @@ pub(crate) fn tell(record: &Record, running: Option<&Running>) -> Value {
         say("finished_at_ms", json!(finished));
     }
     if record.state == JobState::Accepted && !record.attempts.is_empty() {
-        say("next_attempt_at_ms", json!(record.due_at_ms));
+        say("next_attempt_at_ms", json!(wall_ms(record.due_at_ms)));
     }
     let progress = match record.state {
         JobState::Succeeded => 1.0,

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::breaker::Breaker;
 use super::described;
-use super::host_arguments::{HOST_ARGUMENTS, integer, quality};
+use super::host_arguments::HOST_ARGUMENTS;
 
 /// The argument of an operation that can average pixels in linear light, which is what quality wants.
 const LINEAR: &str = "linear";
@@ -59,9 +59,6 @@ impl Entry {
                 operation.argument_names().join(", ")
             )));
         }
-        let quality =
-            integer(defaults, "quality").and_then(|number| number.map(quality).transpose().map(|_| ()));
-        quality.map_err(|fault| refuse(format!("default {}", fault.text)))?;
         Ok(operation)
     }
 
@@ -140,6 +137,14 @@ impl Entry {
             Some(fault) => Err(fault),
             None => Ok(()),
         }
+    }
+
+    /// Where and why the schema does not allow a value of these arguments; that one is missing does not count.
+    pub(super) fn schema_error(&self, args: &Value) -> Option<(String, String)> {
+        // What is wrong with all of them together is that some are missing.
+        let missing = |error: &ValidationError<'_>| error.instance_path().to_string().is_empty();
+        let error = self.arguments.validator.iter_errors(args).find(|error| !missing(error))?;
+        Some((error.instance_path().to_string().trim_start_matches('/').replace('/', "."), error.to_string()))
     }
 
     /// JSON Schema takes 200.0 for an integer; 0.2 did not, and neither do the operations.

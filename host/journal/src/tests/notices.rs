@@ -37,3 +37,21 @@ async fn a_webhooks_lease_ends_with_its_time() {
     place.journal.claim_notices(9, 50, 80).await.unwrap();
     assert_eq!(place.journal.claim_notices(9, 81, 1000).await.unwrap().0[0].attempt, 2);
 }
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_before_a_start_holds_no_webhook_back_and_makes_none_older() {
+    let pauses = (Duration::from_millis(500), Duration::from_millis(700));
+    for tried in [false, true] {
+        let place = place().await;
+        if tried {
+            place.journal.claim_notices(9, 50, 80).await.unwrap();
+            place.journal.end_notice("msg".to_owned(), 1, Some(9000)).await.unwrap();
+        }
+        place.journal.bring_forward(20, pauses.0, pauses.1).await.unwrap();
+        let due = if tried { 720 } else { 20 };
+        let early = place.journal.claim_notices(9, due - 1, 9000).await.unwrap();
+        assert_eq!(early, (Vec::new(), Some(due)), "tried: {tried}");
+        let claimed = place.journal.claim_notices(9, due, 9000).await.unwrap().0.remove(0);
+        assert_eq!(claimed.created_ms, 20);
+    }
+}
