@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use crate::harness::{Server, is_placeholder, look, program, until};
 
 /// Serves `app` on loopback; gives its origin.
-async fn serve(app: Router) -> String {
+pub(crate) async fn serve(app: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, app).await });

@@ -32,7 +32,7 @@ use rusqlite::Connection;
 
 use crate::store::{
     Answer, Claim, Claimed, Counts, Ending, Entry, Filter, Health, Journal, JournalError, Notice, Receipt,
-    Submitted,
+    Submitted, Undelivered,
 };
 use crate::story;
 use change::Promise;
@@ -233,6 +233,7 @@ impl Journal for Sqlite {
             if let Some(oldest) = self.read(move |db| read::oldest_kept(db, keep)).await? {
                 self.in_portions(move |db, count| jobs::forget(db, oldest, count)).await?;
             }
+            self.in_portions(notices::forget).await?;
             self.in_portions(move |db, count| jobs::forget_keys(db, keys_before_ms, count)).await
         })
     }
@@ -249,6 +250,10 @@ impl Journal for Sqlite {
     fn end_notice(&self, id: String, attempt: u32, again_at_ms: Option<u64>) -> Answer<'_, ()> {
         // After a power cut it is sent once more, with the same id.
         self.change(Promise::Process, move |db| notices::end(db, &id, attempt, again_at_ms))
+    }
+
+    fn notice(&self, job: JobId) -> Answer<'_, Option<Undelivered>> {
+        self.read(move |db| notices::of_job(db, job))
     }
 
     fn health(&self) -> Health {

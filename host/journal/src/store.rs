@@ -165,6 +165,18 @@ pub struct Notice {
     pub attempt: u32,
 }
 
+/// A webhook that is not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Undelivered {
+    /// How often it was tried.
+    pub attempt: u32,
+    /// When it is tried next, in milliseconds since 1970; [`NEVER_MS`] when it is given up.
+    pub due_ms: u64,
+}
+
+/// When a webhook is tried again that is given up: never. It stays for as long as its job, to be told of.
+pub const NEVER_MS: u64 = i64::MAX as u64;
+
 /// Which jobs to list; the newest first.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
@@ -245,8 +257,10 @@ pub trait Journal: Send + Sync + fmt::Debug {
         now_ms: u64,
         lease_until_ms: u64,
     ) -> Answer<'_, (Vec<Notice>, Option<u64>)>;
-    /// A webhook is delivered, or given up (`None`), or to be tried again at this time.
+    /// A webhook is delivered (`None`), or to be tried again at this time, which for one that is given up is [`NEVER_MS`].
     fn end_notice(&self, id: String, attempt: u32, again_at_ms: Option<u64>) -> Answer<'_, ()>;
+    /// How far the last webhook about this job is; none when it is delivered, or there is none to send yet.
+    fn notice(&self, job: JobId) -> Answer<'_, Option<Undelivered>>;
     /// How long commits took of late, and how many changes they held.
     fn health(&self) -> Health;
 }

@@ -7,12 +7,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use imgserve_config::Scope;
 
 use super::body::{self, BodyLimit};
+use super::kind::RequestKind;
 use super::problem::Problem;
 use crate::access::{Caller, Denied, Keys};
 use crate::job::Service;
@@ -37,6 +38,8 @@ impl Need {
         let place = [(); 5].map(|()| segments.next());
         match place {
             [Some("" | "healthz" | "readyz"), None, ..] if reads => Self::Nothing,
+            // What an error means may be read by whoever is told it.
+            [Some("v1"), Some("problems"), ..] if reads => Self::Nothing,
             [Some("metrics"), None, ..] => Self::Scope(Scope::Admin),
             [Some("v1"), Some("jobs"), ..] => Self::Scope(Scope::Jobs),
             [Some("v1"), Some("operations"), Some(_), Some("render"), None] if reads => Self::Render,
@@ -102,13 +105,13 @@ pub(super) async fn discard(request: Request<Body>, limit: BodyLimit) {
 
 /// A problem document; which keys would do is said as in RFC 6750, section 3.
 fn refusal(denied: &Denied) -> Response {
-    let (status, title) = match denied {
-        Denied::NoKey => (StatusCode::UNAUTHORIZED, "API key needed"),
-        Denied::UnknownKey => (StatusCode::UNAUTHORIZED, "Unknown API key"),
-        Denied::OutOfScope { .. } => (StatusCode::FORBIDDEN, "API key without this scope"),
-        Denied::Unsigned => (StatusCode::FORBIDDEN, "URL not signed"),
-        Denied::Expired { .. } => (StatusCode::FORBIDDEN, "URL expired"),
-        _ => (StatusCode::FORBIDDEN, "URL not signed rightly"),
+    let kind = match denied {
+        Denied::NoKey => RequestKind::KeyNeeded,
+        Denied::UnknownKey => RequestKind::UnknownKey,
+        Denied::OutOfScope { .. } => RequestKind::KeyScope,
+        Denied::Unsigned => RequestKind::UrlUnsigned,
+        Denied::Expired { .. } => RequestKind::UrlExpired,
+        Denied::Malformed(_) | Denied::UnknownUrlKey | Denied::WrongSignature => RequestKind::UrlSignature,
     };
     let challenge = match denied {
         Denied::NoKey => Some("Bearer realm=\"imgserve\"".to_owned()),
@@ -119,7 +122,7 @@ fn refusal(denied: &Denied) -> Response {
         }
         _ => None,
     };
-    let mut response = Problem::new(status, title, denied.to_string()).into_response();
+    let mut response = Problem::new(kind, denied.to_string()).into_response();
     if let Some(challenge) = challenge.and_then(|challenge| HeaderValue::try_from(challenge).ok()) {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
@@ -146,6 +149,8 @@ mod tests {
             ("GET /v1/jobs", Need::Scope(Jobs)),
             ("GET /v1/jobs/x/events", Need::Scope(Jobs)),
             ("DELETE /v1/jobs/x", Need::Scope(Jobs)),
+            ("GET /v1/problems/busy", Need::Nothing),
+            ("POST /v1/problems", Need::Key),
             ("GET /v1/operations", Need::Key),
             ("GET /v1/operations/resize", Need::Key),
             ("POST /v1/operations/resize", Need::Scope(Operations)),

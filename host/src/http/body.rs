@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody as _};
-use axum::http::StatusCode;
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::units::MIB;
 
+use super::kind::RequestKind;
 use super::problem::Problem;
 
 /// What a request's body may cost.
@@ -49,12 +49,12 @@ impl Unread {
 
     /// As HTTP has it.
     pub(super) fn problem(self) -> Problem {
-        let (status, title) = match self {
-            Self::TooLong(_) => (StatusCode::PAYLOAD_TOO_LARGE, "Body too long"),
-            Self::Late => (StatusCode::REQUEST_TIMEOUT, "Body too late"),
-            Self::Broken(_) => (StatusCode::BAD_REQUEST, "Body not understood"),
-        };
-        Problem::new(status, title, self.fault().text)
+        let Fault { text, .. } = self.fault();
+        match self {
+            Self::TooLong(_) => Problem::of_body(&Fault::new(FaultKind::LimitExceeded, text)),
+            Self::Late => Problem::new(RequestKind::BodyTooSlow, text),
+            Self::Broken(_) => Problem::new(RequestKind::UnreadableBody, text),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use imgserve_base::fault::{Fault, FaultKind};
@@ -14,6 +14,7 @@ use serde_json::json;
 use super::answer::answer;
 use super::body::{self, BodyLimit};
 use super::jobs::idempotency_key;
+use super::v1;
 use crate::access::Caller;
 use crate::job::{Accepted, Api, Service, Submission};
 
@@ -49,12 +50,17 @@ pub(super) async fn post(
 /// 0.2 took a POST to any path, and answered everything else with its one line.
 pub(super) async fn fallback(
     method: Method,
+    uri: Uri,
     state: State<Arc<Service>>,
     limit: Extension<BodyLimit>,
     caller: Extension<Caller>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
+    // These are `/v1`'s, to which they are not routed.
+    if matches!(uri.path(), "/v1" | "/v1/") {
+        return v1::unknown(uri.path()).into_response();
+    }
     if method == Method::POST {
         return post(state, limit, caller, headers, body).await;
     }

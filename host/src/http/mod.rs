@@ -6,7 +6,8 @@
 //! - `auth`: who may have which route; `overload`: how many connections there may be
 //! - `compat`: `POST /` as in 0.2
 //! - `v1`: jobs and operations; `jobs`, `events`: posting and following jobs; `direct`: operations called directly
-//! - `answer`: the one function that maps a fault to HTTP's status and 0.2's code; `problem`: RFC 9457 problem documents
+//! - `answer`: the one function that maps a fault to HTTP's status and 0.2's code; `problem`: RFC 9457 problem documents;
+//!   `kind`: their kinds, explained; `malformed`: requests that hyper itself refuses
 //! - `path`, `body`, `negotiate`, `peer`: what a request's path names, its body, what its headers say, whether its client is
 //!   still there
 //! - `pages`: the front page, `/healthz`, `/readyz`; `metrics`: what Prometheus asks for
@@ -18,6 +19,8 @@ mod compat;
 mod direct;
 mod events;
 mod jobs;
+mod kind;
+mod malformed;
 mod metrics;
 mod negotiate;
 mod overload;

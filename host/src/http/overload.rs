@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Request, StatusCode, header};
+use axum::http::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
+use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::units::KIB;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -23,8 +24,6 @@ const OVERFLOW: usize = 64;
 pub(super) const OVERFLOW_TIME: Duration = Duration::from_secs(2);
 /// How much of a body that nobody wants is read, so that its client sees the reply.
 const OVERFLOW_BODY: BodyLimit = BodyLimit { bytes: 64 * KIB as usize, time: OVERFLOW_TIME };
-/// Seconds after which it is worth trying again.
-const RETRY_AFTER: u64 = 5;
 
 /// Room for connections.
 #[derive(Debug)]
@@ -82,10 +81,7 @@ pub(super) fn routes(service: Arc<Service>) -> Router {
 async fn too_many(Extension(limit): Extension<BodyLimit>, request: Request<Body>) -> Response {
     auth::discard(request, limit).await;
     let detail = "the server has as many connections as it may ([server] max_connections); try again";
-    let mut response =
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Too many connections", detail).into_response();
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER));
-    response
+    Problem::of(&Fault::new(FaultKind::Busy, detail)).into_response()
 }
 
 #[cfg(test)]

@@ -3,25 +3,32 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{Method, Uri};
 use axum::routing::get;
 use axum::{Json, Router};
+use imgserve_base::fault::one_line;
 use imgserve_config::{PluginKind, Profile};
 use imgserve_sdk::Description;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::kind::RequestKind;
 use super::path::Name;
-use super::problem::Problem;
+use super::problem::{self, Problem};
 use super::{direct, jobs};
-use crate::job::Service;
+use crate::job::{Service, unknown_operation};
 use crate::registry::{BreakerState, Entry, Registry};
+
+/// The most of a path that is told again, in bytes.
+const MAX_PATH: usize = 200;
 
 pub(super) fn routes() -> Router<Arc<Service>> {
     jobs::routes()
         .route("/operations", get(operations))
         .route("/operations/{name}", get(operation).post(direct::operate))
         .route("/operations/{name}/render", get(direct::render))
+        .route("/problems", get(problem::kinds))
+        .route("/problems/{kind}", get(problem::explain))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
 }
@@ -93,21 +100,30 @@ async fn operation(State(service): State<Arc<Service>>, name: Name) -> Result<Js
         .get(&name)
         .map(|operation| Json(Shown::of(&generation.registry, operation)))
         .ok_or_else(|| {
-            let known: Vec<&str> =
-                generation.registry.iter().map(|operation| operation.name.as_str()).collect();
-            let detail = format!("the operations are {}", known.join(", "));
-            Problem::new(StatusCode::NOT_FOUND, "Unknown operation", detail)
+            let named = format!("`{}`", name.escape_debug());
+            Problem::of(&unknown_operation(&named, &generation.registry))
         })
 }
 
+/// What is below `/v1` and no route.
 async fn unknown_path(uri: Uri) -> Problem {
+    unknown(&whole(&uri))
+}
+
+/// The path as the client has it: a router that is nested does not see what it is nested at.
+fn whole(uri: &Uri) -> String {
+    format!("/v1{}", one_line(uri.path(), MAX_PATH).trim_end_matches('/'))
+}
+
+/// There is nothing at this path.
+pub(super) fn unknown(path: &str) -> Problem {
     let known = "/v1/jobs, /v1/jobs/{id}, /v1/jobs/{id}/events, /v1/jobs/{id}/retry, /v1/operations, \
-                 /v1/operations/{name}, /v1/operations/{name}/render";
-    let detail = format!("{} is none of {known}", uri.path());
-    Problem::new(StatusCode::NOT_FOUND, "Unknown path", detail)
+                 /v1/operations/{name}, /v1/operations/{name}/render, /v1/problems, /v1/problems/{kind}";
+    let detail = format!("{path} is none of {known}");
+    Problem::new(RequestKind::UnknownPath, detail)
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    let detail = format!("{} does not answer {method}", uri.path());
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", detail)
+    let detail = format!("{} does not answer {method}", whole(&uri));
+    Problem::new(RequestKind::MethodNotAllowed, detail)
 }

@@ -23,6 +23,7 @@ use super::store::{self, Kind};
 use super::stored;
 use super::wanted::Wanted;
 use super::warm::{Supply, Warmth};
+use crate::registry::Reading;
 
 /// The bytes of a source that planning is first tried with; four times as many each further time.
 const FIRST_LOOK: usize = 16 << 10;
@@ -94,7 +95,11 @@ impl Service {
         submission: Submission,
         key: Option<IdempotencyKey>,
     ) -> Result<Accepted, Fault> {
-        let object = request::parse(&submission.body)?;
+        let reading = match submission.api {
+            Api::Compat => Reading::ToTheLetter,
+            Api::V1 => Reading::AsMeant,
+        };
+        let object = request::parse(&submission.body, reading)?;
         let (generation, settings) = (self.generation(), self.settings());
         let wanted = match submission.api {
             Api::Compat => Wanted::compat(&object, &generation.registry)?,
@@ -121,6 +126,13 @@ fn replayed(receipt: &Receipt, digest: &[u8; 32]) -> Result<Accepted, Fault> {
         let text = format!("the receipt of this Idempotency-Key is not for this program to read: {error}");
         Fault::new(FaultKind::JournalUnavailable, text)
     })
+}
+
+/// The fault of an output, named by where that stands in the request. What is wrong with the source itself is no output's.
+fn placed(fault: Fault, request: &Request) -> Fault {
+    use FaultKind::{InvalidSvg, SourceUnavailable, UnreadableSource};
+    let of_source = matches!(fault.kind, UnreadableSource | InvalidSvg | SourceUnavailable);
+    if of_source || request.at.is_empty() { fault } else { fault.at(&request.at) }
 }
 
 struct Acceptance {
@@ -302,7 +314,8 @@ impl Acceptance {
     async fn plan_all(&self, head: Bytes, complete: bool) -> Result<Option<Vec<Plan>>, Fault> {
         let mut all = Vec::with_capacity(self.wanted.requests.len());
         for request in &self.wanted.requests {
-            match self.plan(request, head.clone(), complete).await? {
+            let planned = self.plan(request, head.clone(), complete).await;
+            match planned.map_err(|fault| placed(fault, request))? {
                 Some(planned) => all.push(planned),
                 None => return Ok(None),
             }

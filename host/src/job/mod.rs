@@ -2,7 +2,7 @@
 //! codec library.
 //!
 //! # Layout
-//! - `request`: 0.2's checks 101 to 113, in their order: JSON → a `Request` that cannot be invalid; `wanted`: what a
+//! - `json`: what JSON is read; `request`: 0.2's checks 101 to 113, in their order: JSON → a `Request` that cannot be invalid; `wanted`: what a
 //!   request of either API asks for
 //! - `generation`: a registry and the workers that serve it, swapped by a reload
 //! - `intake`: a source on its way in, read once, within a memory limit
@@ -15,14 +15,16 @@
 //!   is to look again; `warm`: jobs that have not begun; `live`: jobs under way; `locks`: what goes one after the other;
 //!   `tally`: what is counted; `lifecycle`: what a stop waits for
 //! - `order`: how a job is done; `stored`: that as the journal keeps it, of every version; `story`: a job's story as clients
-//!   are told it
+//!   are told it, with what was `asked`
 
 mod accept;
+mod asked;
 mod current;
 mod direct;
 mod dispatch;
 mod generation;
 mod intake;
+mod json;
 mod lifecycle;
 mod live;
 mod locks;
@@ -51,5 +53,6 @@ pub(crate) use imgserve_base::job::{JobId, JobState};
 pub(crate) use imgserve_journal::Filter;
 pub(crate) use manage::Wish;
 pub(crate) use order::Accepted;
+pub(crate) use request::unknown_operation;
 pub(crate) use service::{Overview, Service};
 pub(crate) use stored::reader;

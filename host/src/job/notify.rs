@@ -8,12 +8,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use imgserve_base::clock::steady_ms;
 use imgserve_base::fault::chain;
 use imgserve_base::job::{Record, now_ms};
-use imgserve_journal::Notice;
+use imgserve_journal::{NEVER_MS, Notice};
 use imgserve_transfer::{HttpUrl, Transfer, TransferErrorKind};
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::asked::Asked;
 use super::order::Order;
 use super::retry::random;
 use super::service::Service;
@@ -38,10 +39,11 @@ impl Service {
     /// What is to be sent about a job that has ended.
     pub(super) fn notice(&self, record: &Record, order: Option<&Order>) -> Option<Notice> {
         let url = order?.notify.as_ref()?.as_str().to_owned();
+        let asked = order.map(|order| Asked::of(order, record, &self.generation().registry));
         let body = json!({
             "type": format!("job.{}", record.state.as_str()),
             "timestamp": rfc_3339(now_ms()),
-            "data": story::tell(record, None),
+            "data": story::tell(record, None, asked.as_ref(), story::Webhook::Waiting),
         });
         let id = format!("msg_{}", uuid::Uuid::now_v7().simple());
         Some(Notice { id, job: record.id, url, body: body.to_string(), created_ms: steady_ms(), attempt: 0 })
@@ -108,7 +110,7 @@ async fn send(service: &Service, notice: Notice) {
     let Some(pause) = pause.filter(|pause| age + *pause <= *max_age) else {
         tracing::warn!(job = %notice.job, attempt = notice.attempt, "webhook given up: {why}");
         service.tally().metrics().notified(Webhook::Failed);
-        return end(service, &notice, None).await;
+        return end(service, &notice, Some(NEVER_MS)).await;
     };
     tracing::info!(job = %notice.job, attempt = notice.attempt, "webhook to be tried again: {why}");
     end(service, &notice, Some(steady_ms() + pause.as_millis() as u64)).await;

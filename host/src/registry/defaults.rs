@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::entry::Entry;
 use super::host_arguments::{HOST_ARGUMENTS, integer, quality, text, writable};
+use super::meant::Reading;
 use super::table::Registry;
 
 /// Longest value that an error repeats, in bytes.
@@ -26,7 +27,7 @@ impl Registry {
         let own = defaults.iter().filter(|(key, _)| !HOST_ARGUMENTS.contains(&key.as_str()));
         let own: Map<String, Value> = own.map(|(key, value)| (key.clone(), value.clone())).collect();
         operation.check_values(&Value::Object(own)).map_err(refuse)?;
-        let chain = match self.chain(operation, defaults) {
+        let chain = match self.chain(operation, defaults, Reading::ToTheLetter) {
             Ok(chain) => chain,
             // The request will bring it.
             Err(fault) if fault.kind == FaultKind::MissingArgument => return Ok(()),

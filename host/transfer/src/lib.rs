@@ -48,6 +48,7 @@ pub use self::config::TransferConfig;
 pub use self::error::{Blame, TransferError, TransferErrorKind};
 pub use self::file::CachedFile;
 pub use self::mark::PartMark;
+pub use self::redact::redact;
 pub use self::tags::{Tags, substitute_tags};
 pub use self::url::{
     Destination, HttpUrl, SourceUrl, basename, destination_extension, extension, scheme_of, split_form,

@@ -11,7 +11,7 @@ use super::url::FileUrl;
 
 /// An address that may not be reached, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("address {address} is not public ({reason})")]
+#[error("{reason}")]
 pub(super) struct Denied {
     /// The address.
     pub address: IpAddr,
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn the_reason_is_told() {
         let denied = check_address("10.0.0.3".parse().unwrap(), &[]).unwrap_err();
-        assert_eq!(denied.to_string(), "address 10.0.0.3 is not public (private use, RFC 1918)");
+        assert_eq!(denied.to_string(), "private use, RFC 1918");
     }
 
     fn beneath(url: &str, roots: &[&str]) -> Option<(PathBuf, PathBuf)> {

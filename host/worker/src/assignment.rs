@@ -80,6 +80,10 @@ pub(super) async fn perform(wire: &mut Wire, mut assignment: Assignment) -> Opti
 
 /// Why a task's worker is gone: of what it did itself, or of what a plugin did in it.
 pub(super) fn death_fault(death: &Death, limit_mb: u64, culprit: Option<&str>) -> Fault {
+    if death.reading && death.way.is_crash() {
+        let text = format!("the source cannot be read: the worker died while it read it ({death})");
+        return Fault::new(FaultKind::UnreadableSource, text).retried(Retry::Worker);
+    }
     match (death.way, culprit) {
         (Way::OutOfMemory, culprit) => {
             let text =

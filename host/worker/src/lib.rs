@@ -8,7 +8,7 @@
 //!   `wire` (the socket to it)
 //! - worker's side: `serve` (its loop), `task` (planning), `run` (one source for several tasks), `chain` (one task's
 //!   operations), `stage` (one of them), `host` (what that can ask for), `sink`, `placeholder`, `fault` (what else goes
-//!   wrong), `sandbox` (how it limits itself)
+//!   wrong), `reading` (what goes wrong over a source), `sandbox` (how it limits itself)
 //! - `compile`: plugin files made ready to load, in a process of its own; both sides
 //! - [`plugin`]: the code behind an operation, and the three loaders; loaded in workers alone
 
@@ -31,6 +31,7 @@ mod pool;
 mod process;
 mod protocol;
 mod queue;
+mod reading;
 mod run;
 mod sandbox;
 mod serve;

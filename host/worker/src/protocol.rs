@@ -109,6 +109,9 @@ pub struct Step {
     /// Whether what is done for it is for time or quality.
     #[serde(default)]
     pub profile: Profile,
+    /// Where it stands in the request, such as `steps[1]`; empty for an operation by itself, or where nobody knows any more.
+    #[serde(default)]
+    pub at: String,
 }
 
 /// A placeholder to draw.

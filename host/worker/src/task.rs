@@ -18,6 +18,7 @@ use super::fault::{codec_fault, ends_early, no_steps};
 use super::host::{Link, Share, StepHost};
 use super::placeholder;
 use super::protocol::{Placeholder, Prepared, Task};
+use super::reading::reading;
 use super::stage::{LoadedOperation, Stage, within_chain};
 use crate::plugin::Deadline;
 
@@ -51,7 +52,7 @@ impl<'b> Source<'b> {
     }
 
     fn probe(&self, bounds: &codec::Bounds) -> Result<Probe, Fault> {
-        let probe = || codec::probe(self.bytes, self.complete, bounds).map_err(codec_fault);
+        let probe = || reading(|| codec::probe(self.bytes, self.complete, bounds).map_err(codec_fault));
         self.probed.get_or_init(probe).clone()
     }
 }
@@ -139,7 +140,11 @@ impl Worker {
             if let InputKind::Pixels { formats, .. } = &operation.description.input {
                 header.pixels = codec::pick_format(formats, header.pixels);
             }
-            let place = (index, task.steps.len());
+            let place = match (step.at.as_str(), task.steps.len()) {
+                ("", 0 | 1) => String::new(),
+                ("", _) => format!("steps[{index}]"),
+                (at, _) => at.to_owned(),
+            };
             let host = || -> Rc<dyn Host> {
                 let (seed, share) =
                     (task.seed.wrapping_add(index as u64), share.part(index, task.steps.len()));
@@ -147,7 +152,7 @@ impl Worker {
             };
             let args = args_json(&step.args);
             let plan = operation.plan(&args, &header, &host(), &self.link, self.limits.max_output_pixels);
-            let mut plan = plan.map_err(|fault| within_chain(fault, place))?;
+            let mut plan = plan.map_err(|fault| within_chain(fault, &place))?;
             plan.decode = decode_hint(plan.decode, step.profile);
             stages.push(Stage {
                 operation,

@@ -196,6 +196,13 @@ impl Server {
         self.send(request, headers).await
     }
 
+    /// Posts a text as it is; gives status and body.
+    pub(crate) async fn post_text(&self, path: &str, text: &str) -> (u16, Value) {
+        let request = self.client.post(format!("{}{path}", self.origin)).body(text.to_owned());
+        let (status, _, body) = self.send(request, &[]).await;
+        (status, body)
+    }
+
     pub(crate) async fn post_to(&self, path: &str) -> (u16, Value) {
         let (status, _, body) = self.send(self.client.post(format!("{}{path}", self.origin)), &[]).await;
         (status, body)

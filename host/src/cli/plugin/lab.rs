@@ -108,6 +108,7 @@ impl Lab {
                 operation: self.name.clone(),
                 args: trial.args.clone(),
                 profile: Profile::Fast,
+                at: String::new(),
             }],
             extension: trial.extension.clone(),
             format: trial.format,

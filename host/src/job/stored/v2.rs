@@ -110,7 +110,8 @@ impl From<&Recipe> for Output {
 
 impl From<&worker::Step> for Step {
     fn from(step: &worker::Step) -> Self {
-        let worker::Step { operation, args, profile } = step;
+        // Where it stood in the request is for the client's ears, while that listens.
+        let worker::Step { operation, args, profile, at: _ } = step;
         let profile = match profile {
             Profile::Fast => "fast",
             Profile::Best => "best",
@@ -162,7 +163,7 @@ impl Step {
             "best" => Profile::Best,
             other => return Err(Unreadable::Broken(format!("no profile is called `{other}`"))),
         };
-        Ok(worker::Step { operation: self.operation, args: self.args, profile })
+        Ok(worker::Step { operation: self.operation, args: self.args, profile, at: String::new() })
     }
 }
 
