@@ -8,6 +8,7 @@
 
 mod access;
 mod architecture;
+mod bombs;
 mod cli;
 mod codes;
 mod config;
