@@ -3,7 +3,8 @@
 //!
 //! # Layout
 //! - `table`: the operations by name; `build`: how they get there
-//! - `entry`: one of them, and the checks of its arguments; `host_arguments`: those that are the host's own
+//! - `entry`: one of them, and the checks of its arguments; `host_arguments`: those that are the host's own; `defaults`: those
+//!   that the configuration gives
 //! - `chain`: from a request's operation to the steps that are run
 //! - `described`: whether what a plugin says of itself is usable
 //! - `textual`: arguments that came as text, such as in a URL's query; `meant`: what is meant by values that are not quite
@@ -13,6 +14,7 @@
 mod breaker;
 mod build;
 mod chain;
+mod defaults;
 mod described;
 mod entry;
 mod host_arguments;

@@ -423,12 +423,13 @@ async fn sigterm_stops_at_once_and_the_next_start_goes_on() {
 
 #[tokio::test]
 async fn a_second_server_does_not_get_the_journal() {
-    let server = Server::start("");
+    let server = Server::start("[server]\nstart_wait_s = 0");
     let directory = server.directory.path();
     let mut second = program();
     second
         .args(["start", "--foreground", "-host", "127.0.0.1", "-port", "0", "-pid"])
         .arg(directory.join("other"));
+    second.arg("--config").arg(directory.join("imgserve.toml"));
     let output = second.arg("-journal").arg(directory.join("journal.db")).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));

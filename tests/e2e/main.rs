@@ -8,6 +8,7 @@
 
 mod access;
 mod architecture;
+mod bombs;
 mod cli;
 mod codes;
 mod config;
@@ -22,6 +23,7 @@ mod harness;
 mod hostile;
 mod jobs;
 mod jobs_cli;
+mod life;
 mod load;
 mod operations;
 mod plugins;

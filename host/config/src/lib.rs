@@ -6,6 +6,9 @@
 //! - `codec`: time or quality, and what becomes of damaged sources
 //! - `derived`: what is left open and found on the machine
 //! - `error`: why a configuration is refused
+//! - `host`: addresses to listen on, as people write them
+//! - `name`: what operations may be called
+//! - `plain`: values that no plugin can be told
 //! - `merge`: a user's file over the defaults; unknown keys refused, the nearest known one suggested
 //! - `names`: hosts and origins that are ours
 //! - `network`: what `[access] allow_networks` opens
@@ -22,11 +25,14 @@ mod access;
 mod codec;
 mod derived;
 mod error;
+mod host;
 mod merge;
+mod name;
 mod names;
 mod network;
 mod operation;
 mod paths;
+mod plain;
 mod render;
 mod secrets;
 
@@ -41,6 +47,7 @@ use error::value_error;
 pub use access::is_key_name;
 pub use codec::{Codec, Damaged, Profile};
 pub use error::ConfigError;
+pub use host::parse as parse_host;
 pub use merge::DEFAULTS;
 pub use names::EVERY;
 pub use network::{NetworkRule, RuleError, RuleHost};
@@ -83,6 +90,7 @@ pub struct Config {
 /// `[server]`; like the sections below, documented in `defaults.toml`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Server {
+    #[serde(deserialize_with = "host::deserialize")]
     pub host: IpAddr,
     pub port: u16,
     pub allowed_hosts: Vec<String>,
@@ -94,6 +102,8 @@ pub struct Server {
     pub max_connections: usize,
     pub max_connections_per_address: usize,
     pub render_max_age_s: u64,
+    pub hangup: Hangup,
+    pub start_wait_s: u64,
     pub drain_timeout_s: u64,
     pub stop_timeout_s: u64,
 }
@@ -102,6 +112,16 @@ pub struct Server {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Cors {
     pub origins: Vec<String>,
+}
+
+/// What SIGHUP does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hangup {
+    /// As in 0.2: stops when the accepted jobs are finished.
+    Stop,
+    /// As with most servers: takes in the changed configuration.
+    Reload,
 }
 
 /// `[jobs]`
@@ -282,7 +302,19 @@ impl Config {
         if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(value_error(key, "must be at least 1"));
         }
-        if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value > LARGEST) {
+        let perhaps_none = [
+            ("server.render_max_age_s", self.server.render_max_age_s),
+            ("server.start_wait_s", self.server.start_wait_s),
+            ("server.drain_timeout_s", self.server.drain_timeout_s),
+            ("server.stop_timeout_s", self.server.stop_timeout_s),
+            ("jobs.max_finished", self.jobs.max_finished as u64),
+            ("workers.memory_budget_mb", self.workers.memory_budget_mb),
+            ("limits.max_queue_per_key", self.limits.max_queue_per_key as u64),
+            ("limits.source_memory_mb", self.limits.source_memory_mb),
+            ("transfer.max_redirects", self.transfer.max_redirects as u64),
+            ("log.max_files", self.log.max_files as u64),
+        ];
+        if let Some((key, _)) = positive.into_iter().chain(perhaps_none).find(|(_, value)| *value > LARGEST) {
             return Err(value_error(key, "is absurdly large"));
         }
         if !self.transfer.ca_file.as_os_str().is_empty() && !self.transfer.ca_file.is_absolute() {

@@ -28,6 +28,18 @@ pub use store::{
 
 use sqlite::Sqlite;
 
+/// Whether this process could open the store at `address`. Nothing is made or changed; that another server has it is no error.
+/// Not for the process that has it open. Blocks.
+///
+/// # Errors
+/// As of [`open`], but for [`JournalError::InUse`].
+pub fn check(address: &str) -> Result<(), JournalError> {
+    match address.split_once("://") {
+        Some((scheme, _)) => Err(JournalError::Address { scheme: scheme.to_owned() }),
+        None => sqlite::check::check(Path::new(address)),
+    }
+}
+
 /// Opens the store at `address`, the path of a file; it is made where there is none. Blocks. What a predecessor had claimed is
 /// claimable again, and so is what a program could not read that does not call itself `reader`.
 ///

@@ -1,12 +1,13 @@
 //! The journal in an SQLite file (WAL). One thread writes, several read, and one server uses the file.
 //!
 //! # Layout
-//! - `file`: the files, their modes, the lock; `schema`: the tables and their versions
+//! - `file`: the files, their modes, the lock; `schema`: the tables and their versions; `check`: whether it could be opened
 //! - `writer`, `change`, `batch`: the thread that writes, what it is asked for, and group commit; `trouble`: what an error means; `pulse`: figures
 //! - `jobs`, `notices`: changes; `read`: questions; `rows`: jobs as rows
 
 mod batch;
 mod change;
+pub(crate) mod check;
 mod file;
 mod jobs;
 mod notices;
@@ -23,6 +24,7 @@ use std::fs::File;
 use std::future::ready;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use imgserve_base::fault::chain;
 use imgserve_base::job::{Client, Held, JobId, Record};
@@ -132,6 +134,15 @@ impl Journal for Sqlite {
 
     fn withdraw(&self, id: JobId) -> Answer<'_, ()> {
         self.change(Promise::Disk, move |db| jobs::withdraw(db, id))
+    }
+
+    fn bring_forward(&self, now_ms: u64, job_pause: Duration, notice_pause: Duration) -> Answer<'_, ()> {
+        let latest = |pause: Duration| now_ms.saturating_add(pause.as_millis() as u64);
+        let (jobs, notices) = (latest(job_pause), latest(notice_pause));
+        self.change(Promise::Process, move |db| {
+            jobs::bring_forward(db, now_ms, jobs)?;
+            notices::bring_forward(db, now_ms, notices)
+        })
     }
 
     fn release(&self, id: JobId) {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::time::Duration;
 
 use imgserve_base::job::{Client, JobId, JobState, Priority, Record};
 
@@ -210,10 +211,13 @@ pub trait Journal: Send + Sync + fmt::Debug {
     fn withdraw(&self, id: JobId) -> Answer<'_, ()>;
     /// Makes a submitted job claimable. Does not wait for the disk: after a crash the job is claimable as well.
     fn release(&self, id: JobId);
-    /// Hands out up to `count` claimable jobs that are due at `now_ms`: those of higher priority first, then those due
+    /// Hands out up to `count` claimable jobs that are due at `now_ms`, by a clock that nobody sets: those of higher priority first, then those due
     /// first. Each is in state `running`, its attempt counted up, until `lease_until_ms`; a job whose lease has ended is
     /// claimable again.
     fn claim(&self, count: usize, now_ms: u64, lease_until_ms: u64) -> Answer<'_, Claimed>;
+    /// What waits for a later time than any pause that begins at `now_ms` could end, waits so long at most; what was never
+    /// tried is due then, and no webhook is younger. For a start: another process wrote these times, and the clock may have been set since.
+    fn bring_forward(&self, now_ms: u64, job_pause: Duration, notice_pause: Duration) -> Answer<'_, ()>;
     /// Extends the leases of attempts under way.
     fn heartbeat(&self, attempts: Vec<(JobId, u32)>, lease_until_ms: u64) -> Answer<'_, ()>;
     /// Writes down a running job's story so far: an output that is stored.

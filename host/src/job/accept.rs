@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use imgserve_base::clock::steady_ms;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{Client, JobId, JobState, Phase, Record, now_ms};
 use imgserve_journal::{Entry, IdempotencyKey, JournalError, Receipt, Submitted};
 use imgserve_transfer::SourceUrl;
-use imgserve_worker::Prepared;
+use imgserve_worker::{Placeholder, Prepared};
 use sha2::{Digest as _, Sha256};
 
 use super::generation::Generation;
@@ -218,7 +219,7 @@ impl Acceptance {
             source: source.to_string(),
             outputs,
             accepted_at_ms: now,
-            due_at_ms: now,
+            due_at_ms: steady_ms(),
             finished_at_ms: None,
             attempt: 0,
             attempts: Vec::new(),
@@ -311,21 +312,44 @@ impl Acceptance {
     }
 
     async fn plan_all(&self, head: Bytes, complete: bool) -> Result<Option<Vec<Plan>>, Fault> {
-        let mut all = Vec::with_capacity(self.wanted.requests.len());
-        for request in &self.wanted.requests {
-            let planned = self.plan(request, head.clone(), complete).await;
-            match planned.map_err(|fault| placed(fault, request))? {
-                Some(planned) => all.push(planned),
-                None => return Ok(None),
+        let requests = &self.wanted.requests;
+        // One placeholder is drawn with its plan. Of several none is before it is known that they are not too much together.
+        let alone = requests.len() == 1;
+        let (mut plans, mut placeholders) = (Vec::with_capacity(requests.len()), Vec::new());
+        for request in requests {
+            let planned = self.plan(request, head.clone(), complete, alone).await;
+            let Some((plan, placeholder)) = planned.map_err(|fault| placed(fault, request))? else {
+                return Ok(None);
+            };
+            plans.push(plan);
+            placeholders.push(placeholder);
+        }
+        self.settings.check_together(&plans, head.len())?;
+        if !alone {
+            for ((request, plan), placeholder) in requests.iter().zip(&plans).zip(&mut placeholders) {
+                *placeholder = self.draw(request, plan).await?;
             }
         }
-        Ok(Some(all))
+        Ok(Some(plans.into_iter().zip(placeholders).collect()))
     }
 
-    async fn plan(&self, request: &Request, head: Bytes, complete: bool) -> Result<Option<Plan>, Fault> {
+    /// The placeholder of a plan; nothing for a result that is no image.
+    async fn draw(&self, request: &Request, plan: &Prepared) -> Result<Bytes, Fault> {
+        let Some(format) = request.task.format else { return Ok(Bytes::new()) };
+        let Prepared { width, height, .. } = *plan;
+        self.generation.pool.draw(Placeholder { width, height, format, failed: false }).await
+    }
+
+    async fn plan(
+        &self,
+        request: &Request,
+        head: Bytes,
+        complete: bool,
+        draw: bool,
+    ) -> Result<Option<Plan>, Fault> {
         let plan = async || {
             let planned =
-                self.generation.pool.prepare(request.task.clone(), head.clone(), complete, true).await;
+                self.generation.pool.prepare(request.task.clone(), head.clone(), complete, draw).await;
             planned.inspect_err(|fault| self.generation.registry.note(&request.task.steps, Err(fault)))
         };
         let planned = match plan().await {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use imgserve_base::clock::steady_ms;
 use imgserve_base::fault::Fault;
 use imgserve_base::job::{Client, JobId, JobState, OutputState, Record, now_ms};
 use imgserve_journal::Filter;
@@ -212,7 +213,7 @@ impl Service {
         let Ok(_shown) = tokio::time::timeout(CANCEL_PATIENCE, self.locks().shown(id)).await else {
             return Ok(Wish::Refused(self.tell(&record).await));
         };
-        if record.replay(now_ms()).is_err() {
+        if record.replay(steady_ms()).is_err() {
             return Ok(Wish::Refused(self.tell(&record).await));
         }
         self.queue().enter(&record.client)?;

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use imgserve_base::clock::steady_ms;
 use imgserve_base::fault::chain;
 use imgserve_base::job::{Record, now_ms};
 use imgserve_journal::{NEVER_MS, Notice};
@@ -28,7 +29,7 @@ const MOST: usize = 16;
 const LEASE: Duration = Duration::from_secs(600);
 /// The first pause is at most this long, and each further one twice as long, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
-const LAST_PAUSE: Duration = Duration::from_secs(3600);
+pub(super) const LAST_PAUSE: Duration = Duration::from_secs(3600);
 /// Longest time that nothing is looked for.
 const LOOK: Duration = Duration::from_secs(60);
 /// Pause after the journal could not be asked.
@@ -38,15 +39,14 @@ impl Service {
     /// What is to be sent about a job that has ended.
     pub(super) fn notice(&self, record: &Record, order: Option<&Order>) -> Option<Notice> {
         let url = order?.notify.as_ref()?.as_str().to_owned();
-        let now = now_ms();
         let asked = order.map(|order| Asked::of(order, record, &self.generation().registry));
         let body = json!({
             "type": format!("job.{}", record.state.as_str()),
-            "timestamp": rfc_3339(now),
+            "timestamp": rfc_3339(now_ms()),
             "data": story::tell(record, None, asked.as_ref(), story::Webhook::Waiting),
         });
         let id = format!("msg_{}", uuid::Uuid::now_v7().simple());
-        Some(Notice { id, job: record.id, url, body: body.to_string(), created_ms: now, attempt: 0 })
+        Some(Notice { id, job: record.id, url, body: body.to_string(), created_ms: steady_ms(), attempt: 0 })
     }
 }
 
@@ -55,11 +55,11 @@ pub(super) async fn deliver(service: Arc<Service>) {
     let mut trouble = false;
     let places = Arc::new(tokio::sync::Semaphore::new(MOST));
     loop {
-        let lease = now_ms() + LEASE.as_millis() as u64;
+        let lease = steady_ms() + LEASE.as_millis() as u64;
         let free = places.available_permits();
         let claimed = match free {
             0 => Ok((Vec::new(), None)),
-            free => service.journal().claim_notices(free, now_ms(), lease).await,
+            free => service.journal().claim_notices(free, steady_ms(), lease).await,
         };
         let sleep = match claimed {
             Ok((notices, next_due_ms)) => {
@@ -73,7 +73,7 @@ pub(super) async fn deliver(service: Arc<Service>) {
                         service.wakeups().ask_to_notify();
                     });
                 }
-                next_due_ms.map_or(LOOK, |due| Duration::from_millis(due.saturating_sub(now_ms())))
+                next_due_ms.map_or(LOOK, |due| Duration::from_millis(due.saturating_sub(steady_ms())))
             }
             Err(error) => {
                 if !std::mem::replace(&mut trouble, true) {
@@ -105,7 +105,7 @@ async fn send(service: &Service, notice: Notice) {
         service.tally().metrics().notified(Webhook::Delivered);
         return end(service, &notice, None).await;
     };
-    let age = Duration::from_millis(now_ms().saturating_sub(notice.created_ms));
+    let age = Duration::from_millis(steady_ms().saturating_sub(notice.created_ms));
     let pause = again.map(|asked| pause(notice.attempt, random()).max(asked.min(LAST_PAUSE)));
     let Some(pause) = pause.filter(|pause| age + *pause <= *max_age) else {
         tracing::warn!(job = %notice.job, attempt = notice.attempt, "webhook given up: {why}");
@@ -113,7 +113,7 @@ async fn send(service: &Service, notice: Notice) {
         return end(service, &notice, Some(NEVER_MS)).await;
     };
     tracing::info!(job = %notice.job, attempt = notice.attempt, "webhook to be tried again: {why}");
-    end(service, &notice, Some(now_ms() + pause.as_millis() as u64)).await;
+    end(service, &notice, Some(steady_ms() + pause.as_millis() as u64)).await;
 }
 
 /// Why a webhook was not taken, and after how long at least it may be tried again, if at all.

@@ -1,5 +1,6 @@
 //! A job's story as clients are told it: by the API, by events and by webhooks.
 
+use imgserve_base::clock::wall_ms;
 use imgserve_base::job::{JobState, Output, Record};
 use imgserve_journal::{NEVER_MS, Undelivered};
 use serde_json::{Map, Value, json};
@@ -59,7 +60,7 @@ pub(super) fn tell(
         say("finished_at_ms", json!(finished));
     }
     if record.state == JobState::Accepted && !record.attempts.is_empty() {
-        say("next_attempt_at_ms", json!(record.due_at_ms));
+        say("next_attempt_at_ms", json!(wall_ms(record.due_at_ms)));
     }
     let progress = match record.state {
         JobState::Succeeded => 1.0,
@@ -89,7 +90,7 @@ fn told_webhook(webhook: Webhook) -> Value {
             json!({ "state": "failed", "attempts": attempt })
         }
         Webhook::Undelivered(Undelivered { attempt, due_ms }) => {
-            json!({ "state": "pending", "attempts": attempt, "next_attempt_at_ms": due_ms })
+            json!({ "state": "pending", "attempts": attempt, "next_attempt_at_ms": wall_ms(due_ms) })
         }
     }
 }

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::fault::Fault;
 use imgserve_config::{Config, PluginKind};
 use imgserve_worker::Loaded;
 
 use super::breaker::Breaker;
 use super::chain;
 use super::entry::Entry;
-use super::meant::Reading;
 use super::table::Registry;
 
 impl Registry {
@@ -40,16 +39,5 @@ impl Registry {
             registry.check_defaults(operation)?;
         }
         Ok(registry)
-    }
-
-    /// Whether the default arguments are usable, as far as they go.
-    fn check_defaults(&self, operation: &Entry) -> Result<(), Fault> {
-        match self.chain(operation, operation.default_args(), Reading::ToTheLetter) {
-            Err(fault) if fault.kind != FaultKind::MissingArgument => {
-                let text = format!("operation `{}`: default {}", operation.name, fault.text);
-                Err(Fault::new(FaultKind::OperationFailed, text))
-            }
-            _ => Ok(()),
-        }
     }
 }

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::breaker::Breaker;
 use super::described;
-use super::host_arguments::{HOST_ARGUMENTS, integer, quality};
+use super::host_arguments::HOST_ARGUMENTS;
 use super::textual::{Allowed, parts};
 
 /// The most of a value and of a name that is told again, in bytes.
@@ -67,9 +67,6 @@ impl Entry {
                 operation.argument_names().join(", ")
             )));
         }
-        let quality =
-            integer(defaults, "quality").and_then(|number| number.map(quality).transpose().map(|_| ()));
-        quality.map_err(|fault| refuse(format!("default {}", fault.text)))?;
         Ok(operation)
     }
 
@@ -150,6 +147,14 @@ impl Entry {
             Some(fault) => Err(fault),
             None => Ok(()),
         }
+    }
+
+    /// Where and why the schema does not allow a value of these arguments; that one is missing does not count.
+    pub(super) fn schema_error(&self, args: &Value) -> Option<(String, String)> {
+        // What is wrong with all of them together is that some are missing.
+        let missing = |error: &ValidationError<'_>| error.instance_path().to_string().is_empty();
+        let error = self.arguments.validator.iter_errors(args).find(|error| !missing(error))?;
+        Some((error.instance_path().to_string().trim_start_matches('/').replace('/', "."), error.to_string()))
     }
 
     /// Whether arguments of this size can be checked in a moment.

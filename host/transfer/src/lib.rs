@@ -27,6 +27,7 @@ mod ftp_store;
 pub mod fuzz;
 mod html;
 mod http;
+mod length;
 mod mark;
 mod policy;
 mod redact;

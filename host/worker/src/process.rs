@@ -263,7 +263,7 @@ mod tests {
             ),
             (
                 death(abort, true, "not done after 5 ms (time_limit_ms)"),
-                (FaultKind::OperationFailed, Retry::Worker),
+                (FaultKind::LimitExceeded, Retry::Never),
                 (FaultKind::PluginTimedOut, Retry::Never),
             ),
             (

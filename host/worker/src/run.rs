@@ -12,7 +12,7 @@ use super::host::{Link, Share};
 use super::protocol::{RESULTS_TOGETHER, Task};
 use super::reading::reading;
 use super::sink::Sink;
-use super::task::{Source, Worker};
+use super::task::{Source, Worker, animates};
 
 /// What became of the tasks of a run.
 #[derive(Debug)]
@@ -71,10 +71,10 @@ impl Worker {
         let mut found = None;
         let mut planned = |task: &'a Task, share| {
             let header = self.header(task, &source)?.ok_or_else(ends_early)?;
-            let chain = Chain::new(
-                self.stages(task, &header, share)?,
-                Sink::new(task, self.limits.max_source_frames),
-            );
+            let stages = self.stages(task, &header, share)?;
+            // Of a source that was planned on its beginning all frames are known only now.
+            self.made_pixels(animates(task), &header, &stages)?;
+            let chain = Chain::new(stages, Sink::new(task, &self.limits));
             if chain.takes_pixels() && header.codec.is_none() {
                 return Err(Fault::new(FaultKind::UnreadableSource, "the source is not an image"));
             }

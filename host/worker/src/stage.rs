@@ -116,7 +116,8 @@ impl LoadedOperation {
 
     /// Says to the server that a plugin's code runs: only the server can tell of the end of this process.
     fn watched<T>(&self, link: &Link, call: impl FnOnce() -> T) -> T {
-        if self.settings.kind == PluginKind::Builtin && self.settings.time_limit_ms.is_none() {
+        // What is built in is not blamed: a stranger's drawing that takes too long must not suspend the operation for all.
+        if self.settings.kind == PluginKind::Builtin {
             return call();
         }
         link.say(&Reply::Calls(self.name.clone()));
@@ -210,11 +211,13 @@ impl Stage<'_> {
         self.link.go_on()?;
         let operation = self.operation;
         let began = Instant::now();
+        // Third-party code is ended at its limit, and hears of its task's deadline alone.
+        let own = operation.settings.time_limit().filter(|_| operation.settings.kind == PluginKind::Builtin);
+        self.link.call(own);
         let run = || operation.plugin.run(&self.args, &self.header, input, window, &self.host);
         let run = || {
-            operation
-                .watched(self.link, run)
-                .map_err(|error| within_chain(operation.fault(error), &self.place))
+            let ran = operation.watched(self.link, run);
+            ran.map_err(|error| within_chain(self.ended(error), &self.place))
         };
         let results = if operation.reads_sources() { reading(run)? } else { run()? };
         let operation_us = began.elapsed().as_secs_f64() * 1e6;
@@ -229,6 +232,27 @@ impl Stage<'_> {
             }
         }
         Ok(results)
+    }
+
+    /// The fault for a run that gave nothing. What is built in stops by itself when it is told that its time is over.
+    fn ended(&self, error: CallError) -> Fault {
+        let operation = self.operation;
+        match (&error, operation.settings.time_limit()) {
+            (CallError::Refused(told), Some(limit))
+                if told.kind() == ErrorKind::Failed
+                    && operation.settings.kind == PluginKind::Builtin
+                    && self.link.hurried() =>
+            {
+                let text = format!(
+                    "`{}` stopped: not done after nearly {} ms ([operations.{}] time_limit_ms)",
+                    operation.name,
+                    limit.as_millis(),
+                    operation.name
+                );
+                Fault::new(FaultKind::LimitExceeded, text)
+            }
+            _ => operation.fault(error),
+        }
     }
 
     /// The results of a run.

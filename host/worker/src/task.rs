@@ -10,7 +10,7 @@ use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::format::Format;
 use imgserve_base::units::{KIB, MIB};
 use imgserve_codec::{self as codec, Probe};
-use imgserve_config::{Codec, Damaged, Limits, Profile};
+use imgserve_config::{Codec, Damaged, Limits, PluginKind, Profile};
 use imgserve_sdk::{DecodeHint, Host, InputKind, PixelFormat, SourceHeader};
 use serde_json::{Map, Value};
 
@@ -24,6 +24,8 @@ use crate::plugin::Deadline;
 
 /// Bytes of the source that an operation which reads its own format gets to plan on.
 const HEAD: usize = 64 * KIB as usize;
+/// The same for one that is built in: what a drawing would cost shows only in all of it.
+const WHOLE: usize = MIB as usize;
 
 /// Everything a worker process has loaded.
 #[derive(Debug)]
@@ -73,17 +75,26 @@ impl Worker {
         source: &Source<'_>,
         draw: bool,
     ) -> Result<Option<(Prepared, Vec<u8>)>, Fault> {
-        let Some(header) = self.header(task, source)? else { return Ok(None) };
-        let stages = self.stages(task, &header, Share::WHOLE)?;
-        let (own_bytes, guest_bytes) = self.peak(&header, &stages)?;
-        let Some(Stage { plan, .. }) = stages.last() else { return Err(no_steps()) };
-        let (width, height) = (plan.width, plan.height);
+        let Some(prepared) = self.planned(task, source, animates(task))? else { return Ok(None) };
+        let Prepared { width, height, .. } = prepared;
         let placeholder = match task.format {
             Some(format) if draw => placeholder::draw(&Placeholder { width, height, format, failed: false })?,
             _ => Vec::new(),
         };
+        Ok(Some((prepared, placeholder)))
+    }
+
+    /// The plan on a source's first bytes, as far as its client has to know it; `animates`: whether more than one frame of the
+    /// result is of use.
+    fn planned(&self, task: &Task, source: &Source<'_>, animates: bool) -> Result<Option<Prepared>, Fault> {
+        let Some(header) = self.header(task, source)? else { return Ok(None) };
+        let stages = self.stages(task, &header, Share::WHOLE)?;
+        let Some(made_pixels) = self.made_pixels(animates, &header, &stages)? else { return Ok(None) };
+        let (own_bytes, guest_bytes) = self.peak(&header, &stages)?;
+        let Some(Stage { plan, .. }) = stages.last() else { return Err(no_steps()) };
+        let (width, height) = (plan.width, plan.height);
         let source_format = header.codec.map(|header| header.format);
-        Ok(Some((Prepared { width, height, own_bytes, guest_bytes, source_format }, placeholder)))
+        Ok(Some(Prepared { width, height, own_bytes, guest_bytes, source_format, made_pixels }))
     }
 
     /// The plan for a whole source, when the run would take more memory than `within`, or the result's format could not hold
@@ -95,8 +106,8 @@ impl Worker {
         within: u64,
     ) -> Result<Option<Prepared>, Fault> {
         let any_format = Task { format: None, ..task.clone() };
-        let prepared = self.prepare(&any_format, &Source::new(source, true), false)?;
-        let (prepared, _) = prepared.ok_or_else(ends_early)?;
+        let prepared = self.planned(&any_format, &Source::new(source, true), animates(task))?;
+        let prepared = prepared.ok_or_else(ends_early)?;
         let needed = [prepared.own_bytes, prepared.guest_bytes, source.len() as u64];
         let needed = needed.into_iter().fold(0, u64::saturating_add);
         let side = prepared.width.max(prepared.height);
@@ -107,7 +118,7 @@ impl Worker {
     /// Operations are told to hurry before they are ended, and ended before the server ends the worker.
     pub(super) fn begin(&self, time_ms: u64) {
         let time = Duration::from_millis(time_ms);
-        self.link.begin(time.mul_f32(0.8));
+        self.link.begin(time);
         self.deadline.begin_task(time.mul_f32(0.9));
     }
 
@@ -256,9 +267,16 @@ impl Worker {
             let text = format!("the source is {}, which `{}` does not take", header.format, operation.name);
             return Err(refuse(Fault::new(FaultKind::UnreadableSource, text)));
         }
-        let head = if taken.is_some() { bytes[..bytes.len().min(HEAD)].to_vec() } else { Vec::new() };
+        let builtin = operation.settings.kind == PluginKind::Builtin;
+        let most = if builtin && bytes.len() <= WHOLE { WHOLE } else { HEAD };
+        let head = if taken.is_some() { bytes[..bytes.len().min(most)].to_vec() } else { Vec::new() };
         Ok(Some(Header { source: header.source(head), codec: Some(header) }))
     }
+}
+
+/// Whether more than one frame of a task's result is of use.
+pub(super) fn animates(task: &Task) -> bool {
+    task.format.is_some_and(Format::can_animate)
 }
 
 /// What is decoded for an operation that asks for this. For quality its sides have twice the pixels: an average of at least

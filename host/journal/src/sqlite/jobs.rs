@@ -154,6 +154,19 @@ fn next_due(db: &Connection, now_ms: u64) -> rusqlite::Result<Option<u64>> {
     Ok(times.into_iter().flatten().min().map(number))
 }
 
+/// Jobs that wait for a later time than `latest_ms` wait for that one; those that were never tried wait for none.
+pub(super) fn bring_forward(db: &Connection, now_ms: u64, latest_ms: u64) -> Result<(), Trouble> {
+    let waits = from_states(JobState::Running, |_| true);
+    let sql = format!(
+        "UPDATE jobs INDEXED BY jobs_claimable SET due_at_ms = CASE attempt WHEN 0 THEN ?2 ELSE ?3 END \
+         WHERE {waits} AND held_by IS NULL AND priority = ?1 AND due_at_ms > ?2 AND (attempt = 0 OR due_at_ms > ?3)"
+    );
+    for priority in PRIORITIES {
+        prepare(db, &sql)?.execute(params![rank(priority), integer(now_ms), integer(latest_ms)])?;
+    }
+    Ok(())
+}
+
 /// Attempts that are not the current ones are passed over.
 pub(super) fn heartbeat(
     db: &Connection,

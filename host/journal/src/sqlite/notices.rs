@@ -44,6 +44,16 @@ pub(super) fn claim(
     Ok((taken.into_iter().map(|(_, notice)| notice).collect(), next.map(number)))
 }
 
+/// Webhooks that wait for a later time than `latest_ms` wait for that one, those that were never tried for none, and none was
+/// first due after `now_ms`.
+pub(super) fn bring_forward(db: &Connection, now_ms: u64, latest_ms: u64) -> Result<(), Trouble> {
+    let sql = "UPDATE notices SET due_at_ms = min(due_at_ms, CASE attempt WHEN 0 THEN ?1 ELSE ?2 END), created_at_ms = min(created_at_ms, ?1) \
+               WHERE due_at_ms < ?3 AND (due_at_ms > ?2 OR created_at_ms > ?1)";
+    // What was given up stays so.
+    prepare(db, sql)?.execute(params![integer(now_ms), integer(latest_ms), integer(NEVER_MS)])?;
+    Ok(())
+}
+
 fn read(row: &Row<'_>) -> rusqlite::Result<Notice> {
     Ok(Notice {
         id: row.get(0)?,

@@ -9,6 +9,7 @@ mod stories;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use imgserve_base::job::{Client, Held, JobId, JobState, Priority, Record};
 

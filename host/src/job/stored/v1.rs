@@ -74,7 +74,7 @@ impl Output {
             quality,
             seed,
         };
-        let prepared = Prepared { width, height, own_bytes, guest_bytes, source_format };
+        let prepared = Prepared { width, height, own_bytes, guest_bytes, source_format, made_pixels: 0 };
         Ok(Recipe { task, prepared, destination, field: self.field, media_type: self.media_type })
     }
 }
