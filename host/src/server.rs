@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::units::MIB;
-use imgserve_config::{Config, ConfigError, Paths};
+use imgserve_config::{Config, ConfigError, NetworkRule, Paths, RuleHost};
 use imgserve_journal::{Journal, JournalError};
-use imgserve_transfer::{Transfer, TransferConfig};
+use imgserve_transfer::{Allowed, AllowedHost, Transfer, TransferConfig};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -244,6 +244,15 @@ fn config_fault(error: &ConfigError) -> Fault {
     Fault::of(FaultKind::OperationFailed, error)
 }
 
+/// A rule of the configuration as `transfer` has it.
+fn allowed(rule: &NetworkRule) -> Allowed {
+    let host = match &rule.host {
+        RuleHost::Network(network) => AllowedHost::Network(*network),
+        RuleHost::Name(name) => AllowedHost::Name(name.clone()),
+    };
+    Allowed { host, port: rule.port }
+}
+
 #[allow(clippy::disallowed_methods, reason = "called by `blocking` alone")]
 fn transfer(config: &Config) -> Result<Transfer, Fault> {
     let settings = &config.transfer;
@@ -265,7 +274,7 @@ fn transfer(config: &Config) -> Result<Transfer, Fault> {
         extra_ca_pem.push(pem);
     }
     Transfer::new(TransferConfig {
-        allow_networks: config.access.allow_networks.clone(),
+        allow_networks: config.access.allow_networks.iter().map(allowed).collect(),
         file_roots,
         connect_timeout: Duration::from_secs(settings.connect_timeout_s),
         idle_timeout: Duration::from_secs(settings.idle_timeout_s),

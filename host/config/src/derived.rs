@@ -7,7 +7,10 @@
 
 use imgserve_base::units::{KIB, MIB};
 
-use super::Config;
+use super::{Config, Server};
+
+/// Connections that one address may have for certain, however few there may be in all: what a browser or a small pool opens.
+const LEAST_PER_ADDRESS: usize = 8;
 
 impl Config {
     /// What the estimates of all running tasks may add up to, in bytes.
@@ -40,6 +43,17 @@ impl Config {
             0 => self.limits.max_queue.div_ceil(2),
             most => most,
         }
+    }
+}
+
+impl Server {
+    /// Connections that one address may have for certain.
+    pub fn connections_per_address(&self) -> usize {
+        match self.max_connections_per_address {
+            0 => (self.max_connections / 4).max(LEAST_PER_ADDRESS),
+            most => most,
+        }
+        .min(self.max_connections)
     }
 }
 

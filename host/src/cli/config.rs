@@ -8,7 +8,7 @@ use imgserve_config as config;
 
 use super::failure::Failure;
 use super::options::Place;
-use super::{check, ui};
+use super::{check, exposure, ui};
 
 const HELP: &str = "\
 What it prints is a configuration file that gives the same again, except that \"…\" stands for each secret (of
@@ -58,7 +58,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     let config = arguments.place.load()?;
     match arguments.place.config_file() {
-        Some(path) => ui::say(&format!("# from {}", path.display())),
+        Some(path) => {
+            if let Some(text) = exposure::readable_secrets(&config, &path) {
+                ui::complain(&text);
+            }
+            ui::say(&format!("# from {}", path.display()));
+        }
         None => ui::say("# built-in defaults: there is no configuration file"),
     }
     let config = if arguments.secrets { config } else { config.without_secrets() };
@@ -70,9 +75,15 @@ impl Check {
     fn run(&self) -> Result<ExitCode, Failure> {
         let place =
             Place { config: self.file.clone().or_else(|| self.place.config.clone()), ..self.place.clone() };
-        let checked = check::run(&place.load()?, &place, false)?;
+        let config = place.load()?;
+        let checked = check::run(&config, &place, false)?;
         let whose = match place.config_file() {
-            Some(path) => path.display().to_string(),
+            Some(path) => {
+                if let Some(text) = exposure::readable_secrets(&config, &path) {
+                    ui::complain(&text);
+                }
+                path.display().to_string()
+            }
             None => "the built-in defaults".to_owned(),
         };
         ui::say(&format!("{whose}: a server would start with it, with {} operations", checked.operations));

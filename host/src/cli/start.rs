@@ -41,7 +41,13 @@ pub(super) fn run(arguments: &StartOptions) -> Result<ExitCode, Failure> {
     }
     refuse_second(arguments, &config)?;
     if !arguments.foreground {
-        return launch::detach(arguments);
+        let started = launch::detach(arguments)?;
+        // What the daemon says in its log is to be seen by whoever starts it, too.
+        let address = SocketAddr::new(config.server.host, config.server.port);
+        for text in exposure::warnings(&config, arguments.place.config_file().as_deref(), address) {
+            ui::complain(&text);
+        }
+        return Ok(started);
     }
     if arguments.uid.is_some() || arguments.gid.is_some() {
         return Err(launch::become_other(arguments));
@@ -143,7 +149,6 @@ fn serve(
     // Paths of the command line are meant from where it was typed.
     let place = Place { config: arguments.place.config.clone().map(absolute), pid: None };
     let config_file = place.config_file();
-    let secrets = config_file.as_ref().and_then(|file| exposure::readable_secrets(&config, file));
     let read_config = Arc::new(move || Config::load(place.config_file().as_deref()));
     let pid_path = absolute(arguments.place.pid_file());
     enter(arguments)?;
@@ -160,8 +165,9 @@ fn serve(
         let bound = listener.local_addr().map_err(Failure::io("cannot learn the port"))?;
         // Before the report is there by which commands send them.
         let commands = signals(config.server.hangup).map_err(Failure::io("cannot catch signals"))?;
+        let warnings = exposure::warnings(&config, config_file.as_deref(), bound);
         teller.listens(bound, config_file, &config);
-        for text in exposure::open_port(&config, bound).into_iter().chain(secrets) {
+        for text in warnings {
             tracing::warn!("{text}");
         }
         let tell = Arc::new(move |event| teller.tell(event));

@@ -49,6 +49,7 @@ pub use self::config::TransferConfig;
 pub use self::error::{Blame, TransferError, TransferErrorKind};
 pub use self::file::CachedFile;
 pub use self::mark::PartMark;
+pub use self::policy::{Allowed, AllowedHost};
 pub use self::redact::redact;
 pub use self::tags::{Tags, substitute_tags};
 pub use self::url::{

@@ -264,7 +264,7 @@ fn next_steps(directory: &Path) -> String {
     let files = files.display();
     let photo = directory.join(page::FILES).join("photo.jpg");
     format!(
-        "{program} start\nmkdir -p {files}\ncp {} {files}\n\
+        "{program} start -host 127.0.0.1\nmkdir -p {files}\ncp {} {files}\n\
          curl http://127.0.0.1:8602/ -d '{{\"operationType\": \"resize\",\n  \
          \"srcURL\": \"file://{files}/photo.jpg\",\n  \"dstURL\": \"file://{files}/small.jpg\",\n  \
          \"args\": {{\"width\": 300, \"height\": 200}}}}'\n{program} stop",
