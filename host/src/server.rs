@@ -13,6 +13,7 @@ use imgserve_transfer::{Allowed, AllowedHost, Transfer, TransferConfig};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use crate::descriptors;
 use crate::http;
 use crate::job::{Service, reader};
 
@@ -73,7 +74,10 @@ pub(crate) async fn serve(
     ready: impl FnOnce(),
 ) -> Result<(), Fault> {
     imgserve_base::crash::arm();
-    let Setup { config, read_config, program, patience, tell } = setup;
+    let Setup { mut config, read_config, program, patience, tell } = setup;
+    for warning in descriptors::fit(&mut config, descriptors::raise()) {
+        tracing::warn!("{warning}");
+    }
     let waits = Arc::clone(&tell);
     let prepared = blocking(move || {
         let transfer = transfer(&config)?;
@@ -91,12 +95,12 @@ pub(crate) async fn serve(
     let service = Service::start(&config, program, transfer, journal).await?;
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn({
-        let (service, server) = (Arc::clone(&service), config.server.clone());
+        let (service, config) = (Arc::clone(&service), config.clone());
         async move {
             let stopped = async {
                 let _ = stopped.await;
             };
-            http::serve(listener, service, &server, stopped).await;
+            http::serve(listener, service, &config, stopped).await;
         }
     });
     ready();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use imgserve_base::fault::{Fault, FaultKind};
@@ -14,7 +14,6 @@ use serde_json::json;
 use super::answer::answer;
 use super::body::{self, BodyLimit};
 use super::jobs::idempotency_key;
-use super::v1;
 use crate::access::Caller;
 use crate::job::{Accepted, Api, Service, Submission};
 
@@ -37,6 +36,9 @@ pub(super) async fn post(
     let accepted = async {
         let idempotency_key =
             idempotency_key(&headers).map_err(|text| Fault::new(FaultKind::InvalidArgument, text))?;
+        if let Some(by) = body::encoding(&headers) {
+            return Err(Fault::new(FaultKind::NotJson, body::encoded(&by)));
+        }
         let body = body::read(body, limit).await.map_err(|unread| unread.fault())?;
         let submission = Submission { client: caller.client, body, api: Api::Compat, idempotency_key };
         service.accept(submission).await
@@ -47,24 +49,9 @@ pub(super) async fn post(
     }
 }
 
-/// 0.2 took a POST to any path, and answered everything else with its one line.
-pub(super) async fn fallback(
-    method: Method,
-    uri: Uri,
-    state: State<Arc<Service>>,
-    limit: Extension<BodyLimit>,
-    caller: Extension<Caller>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    // These are `/v1`'s, to which they are not routed.
-    if matches!(uri.path(), "/v1" | "/v1/") {
-        return v1::unknown(uri.path()).into_response();
-    }
-    if method == Method::POST {
-        return post(state, limit, caller, headers, body).await;
-    }
-    (StatusCode::NOT_FOUND, "404 Not Found - imgserve 0.2\n").into_response()
+/// 0.2 answered everything but a POST with its one line.
+pub(super) async fn not_found() -> (StatusCode, &'static str) {
+    (StatusCode::NOT_FOUND, "404 Not Found - imgserve 0.2\n")
 }
 
 fn acceptance(accepted: &Accepted) -> Response {

@@ -17,7 +17,7 @@ use imgserve_base::format::Format;
 use imgserve_base::units::MIB;
 use url::form_urlencoded;
 
-use super::body::{self, BodyLimit};
+use super::body::{self, BodyLimit, Unread};
 use super::compat::{WARNING, header_value, unknown_arguments};
 use super::kind::RequestKind;
 use super::negotiate;
@@ -54,6 +54,9 @@ pub(super) async fn operate(
     Extension(peer): Extension<Peer>,
     request: Request,
 ) -> Response {
+    if let Some(refusal) = body::refuse_encoded(request.headers()) {
+        return refusal;
+    }
     let work = async {
         let mut call = call(name, request.uri(), request.headers())?;
         let sent = tokio::time::timeout(limit.time, receive(&service, &mut call, request, limit.bytes)).await;
@@ -133,16 +136,7 @@ async fn receive(
     most_args: usize,
 ) -> Result<Sent, Problem> {
     let announced = request.body().size_hint().exact();
-    let room = match service.room(announced).await {
-        Ok(room) => room,
-        Err(fault) => {
-            // A client that waits to be told to go on is told this instead.
-            if !request.headers().contains_key(header::EXPECT) {
-                body::discard(request.into_body(), usize::MAX).await;
-            }
-            return Err(Problem::of_body(&fault));
-        }
-    };
+    let room = service.room(announced).await.map_err(|fault| Problem::of_body(&fault))?;
     let media_type = text(request.headers(), header::CONTENT_TYPE);
     let is_form = media_type.as_deref().is_some_and(|name| essence(name) == "multipart/form-data");
     if is_form {
@@ -155,7 +149,7 @@ async fn receive(
     match body::whole(request.into_body(), room.limit()).await {
         Ok(Some(bytes)) => Ok(Sent { held: room.hold(bytes, media_type), name: None }),
         Ok(None) => Err(too_large(room.limit())),
-        Err(error) => Err(unreadable(&error.to_string())),
+        Err(error) => Err(body::broken(&error).problem()),
     }
 }
 
@@ -219,7 +213,10 @@ async fn bytes(mut field: Field<'_>, limit: usize) -> Result<Bytes, Problem> {
 fn broken(error: &MultipartError, limit: usize) -> Problem {
     match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => too_large(limit),
-        _ => unreadable(&error.body_text()),
+        _ => match body::broken(error) {
+            Unread::Slow(why) => Unread::Slow(why).problem(),
+            _ => unreadable(&error.body_text()),
+        },
     }
 }
 

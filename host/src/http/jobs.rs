@@ -8,15 +8,14 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
+use axum::{Extension, Json};
 use imgserve_base::fault::{Fault, one_line};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::body::{self, BodyLimit, Unread};
 use super::compat::{WARNING, unknown_arguments};
-use super::events::{self, LongAnswers};
+use super::events::LongAnswers;
 use super::kind::RequestKind;
 use super::path::{Name, job_id, unknown_job};
 use super::peer::Peer;
@@ -40,14 +39,6 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-pub(super) fn routes() -> Router<Arc<Service>> {
-    Router::new()
-        .route("/jobs", get(list).post(submit))
-        .route("/jobs/{id}", get(job).delete(cancel))
-        .route("/jobs/{id}/events", get(events::events))
-        .route("/jobs/{id}/retry", post(retry))
-}
-
 /// The idempotency key of a request, if it has one (draft-ietf-httpapi-idempotency-key-header).
 ///
 /// # Errors
@@ -64,7 +55,7 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, &'s
     }
 }
 
-async fn submit(
+pub(super) async fn submit(
     State(service): State<Arc<Service>>,
     Extension(limit): Extension<BodyLimit>,
     Extension(caller): Extension<Caller>,
@@ -73,6 +64,9 @@ async fn submit(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    if let Some(refusal) = body::refuse_encoded(&headers) {
+        return Ok(refusal);
+    }
     let idempotency_key =
         idempotency_key(&headers).map_err(|text| Problem::new(RequestKind::BadHeader, text))?;
     let body = body::read(body, limit).await.map_err(Unread::problem)?;
@@ -140,7 +134,7 @@ fn wait_of(headers: &HeaderMap) -> Option<u64> {
     Some(wait.min(MAX_WAIT_S))
 }
 
-async fn job(
+pub(super) async fn job(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
     Extension(peer): Extension<Peer>,
@@ -165,7 +159,7 @@ async fn job(
     Ok(waited(Json(story).into_response(), seconds))
 }
 
-async fn cancel(
+pub(super) async fn cancel(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
     id: Name,
@@ -174,7 +168,7 @@ async fn cancel(
     answer(done, StatusCode::OK, "the job has ended, or its last result is being stored")
 }
 
-async fn retry(
+pub(super) async fn retry(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
     id: Name,
@@ -195,7 +189,7 @@ fn answer(done: Result<Wish, Fault>, status: StatusCode, refusal: &str) -> Resul
     }
 }
 
-async fn list(
+pub(super) async fn list(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
     uri: Uri,

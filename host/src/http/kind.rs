@@ -32,6 +32,14 @@ named! {
         UnreadableBody = "unreadable-body",
         /// The body did not come in time.
         BodyTooSlow = "body-too-slow",
+        /// The body is encoded.
+        EncodedBody = "encoded-body",
+        /// The request is for no host.
+        BadHost = "bad-host",
+        /// The host is not this server's.
+        UnknownHost = "unknown-host",
+        /// A web page of another site has sent the request.
+        OtherSite = "other-site",
         /// It is no HTTP request.
         MalformedRequest = "malformed-request",
         /// Its URL is too long.
@@ -80,6 +88,10 @@ impl RequestKind {
             Self::BadHeader => (StatusCode::BAD_REQUEST, "Header not understood"),
             Self::UnreadableBody => (StatusCode::BAD_REQUEST, "Body not understood"),
             Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "Body too slow"),
+            Self::EncodedBody => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Body encoded"),
+            Self::BadHost => (StatusCode::BAD_REQUEST, "Host not understood"),
+            Self::UnknownHost => (StatusCode::FORBIDDEN, "Host not known"),
+            Self::OtherSite => (StatusCode::FORBIDDEN, "Another site's request"),
             Self::MalformedRequest => (StatusCode::BAD_REQUEST, "Request not understood"),
             Self::UrlTooLong => (StatusCode::URI_TOO_LONG, "URL too long"),
             Self::HeadersTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Headers too large"),
@@ -190,7 +202,21 @@ fn request_meaning(kind: RequestKind) -> &'static str {
         K::UnreadableBody => {
             "The body broke off, or is not the form or the image that its headers say. Send it again, whole."
         }
-        K::BodyTooSlow => "The body did not come in time (`[server] body_timeout_s`). Send it again.",
+        K::BodyTooSlow => {
+            "The body did not come in time (`[server] body_timeout_s`, `min_body_rate_kb_s`). Send it again."
+        }
+        K::EncodedBody => {
+            "The body has a `Content-Encoding`. Send it as it is: `Accept-Encoding` says what is taken."
+        }
+        K::BadHost => "The request has no `Host`, more than one, or one that is no host. HTTP/1.1 wants one.",
+        K::UnknownHost => {
+            "The `Host` is no name that the server is known by, and a web page could have it lead there. List it in \
+             `[server] allowed_hosts`, or use API keys."
+        }
+        K::OtherSite => {
+            "A browser sent this for a page of another site, which without API keys may not. List the page's origin in \
+             `[cors] origins`, or use API keys."
+        }
         K::MalformedRequest => "What was sent is no HTTP/1.1 request (RFC 9112). The connection is closed.",
         K::UrlTooLong => {
             "The URL is longer than 64 KiB. Send arguments in the body. The connection is closed."

@@ -1,13 +1,13 @@
 //! The client's end of a connection, as the connection and its handlers share it: the handlers can tell when it is gone.
 
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
 use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::net::Shutdown;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
@@ -145,7 +145,6 @@ impl AsyncWrite for Peer {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         // The socket is shared, and tokio shuts down only one that is its caller's alone.
-        let same = self.0.as_fd().try_clone_to_owned().map(std::net::TcpStream::from);
-        Poll::Ready(same.and_then(|same| same.shutdown(Shutdown::Write)))
+        Poll::Ready(rustix::net::shutdown(self.0.as_fd(), Shutdown::Write).map_err(Into::into))
     }
 }

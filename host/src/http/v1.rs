@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{Method, Uri};
-use axum::routing::get;
-use axum::{Json, Router};
 use imgserve_base::fault::one_line;
 use imgserve_config::{PluginKind, Profile};
 use imgserve_sdk::Description;
@@ -14,28 +13,16 @@ use serde_json::{Map, Value};
 
 use super::kind::RequestKind;
 use super::path::Name;
-use super::problem::{self, Problem};
-use super::{direct, jobs};
+use super::problem::Problem;
 use crate::job::{Service, unknown_operation};
 use crate::registry::{BreakerState, Entry, Registry};
 
 /// The most of a path that is told again, in bytes.
 const MAX_PATH: usize = 200;
 
-pub(super) fn routes() -> Router<Arc<Service>> {
-    jobs::routes()
-        .route("/operations", get(operations))
-        .route("/operations/{name}", get(operation).post(direct::operate))
-        .route("/operations/{name}/render", get(direct::render))
-        .route("/problems", get(problem::kinds))
-        .route("/problems/{kind}", get(problem::explain))
-        .fallback(unknown_path)
-        .method_not_allowed_fallback(wrong_method)
-}
-
 /// An operation as clients see it.
 #[derive(Debug, Serialize)]
-struct Shown {
+pub(super) struct Shown {
     name: String,
     kind: PluginKind,
     /// The sources' file name extensions.
@@ -87,12 +74,15 @@ impl Shown {
     }
 }
 
-async fn operations(State(service): State<Arc<Service>>) -> Json<Vec<Shown>> {
+pub(super) async fn operations(State(service): State<Arc<Service>>) -> Json<Vec<Shown>> {
     let registry = &service.generation().registry;
     Json(registry.iter().map(|operation| Shown::of(registry, operation)).collect())
 }
 
-async fn operation(State(service): State<Arc<Service>>, name: Name) -> Result<Json<Shown>, Problem> {
+pub(super) async fn operation(
+    State(service): State<Arc<Service>>,
+    name: Name,
+) -> Result<Json<Shown>, Problem> {
     let name = name.map(|Path(name)| name).unwrap_or_default();
     let generation = service.generation();
     generation
@@ -106,24 +96,16 @@ async fn operation(State(service): State<Arc<Service>>, name: Name) -> Result<Js
 }
 
 /// What is below `/v1` and no route.
-async fn unknown_path(uri: Uri) -> Problem {
-    unknown(&whole(&uri))
-}
-
-/// The path as the client has it: a router that is nested does not see what it is nested at.
-fn whole(uri: &Uri) -> String {
-    format!("/v1{}", one_line(uri.path(), MAX_PATH).trim_end_matches('/'))
-}
-
-/// There is nothing at this path.
-pub(super) fn unknown(path: &str) -> Problem {
+pub(super) async fn unknown_path(uri: Uri) -> Problem {
+    let path = one_line(uri.path(), MAX_PATH);
     let known = "/v1/jobs, /v1/jobs/{id}, /v1/jobs/{id}/events, /v1/jobs/{id}/retry, /v1/operations, \
                  /v1/operations/{name}, /v1/operations/{name}/render, /v1/problems, /v1/problems/{kind}";
     let detail = format!("{path} is none of {known}");
     Problem::new(RequestKind::UnknownPath, detail)
 }
 
-async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    let detail = format!("{} does not answer {method}", whole(&uri));
+/// What is a route of `/v1`, with another method.
+pub(super) async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} does not answer {method}", one_line(uri.path(), MAX_PATH));
     Problem::new(RequestKind::MethodNotAllowed, detail)
 }

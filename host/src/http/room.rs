@@ -1,0 +1,307 @@
+//! Places for connections: `[server] max_connections` of them. When none is free, the client that has been waited for
+//! longest gives its place to the one that comes; the more are taken, the shorter is what is waited for headers. One address
+//! has a share: it may have more while as many again are left to others, and past that only its own make room for it.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::line::{Line, Patience};
+
+/// Shortest time for headers, where the configuration has no shorter one.
+const LEAST: Duration = Duration::from_secs(1);
+/// What is left of the times when all places are taken.
+const LEAST_SHARE: f64 = 0.1;
+/// How often it is looked at most for who has been waited for too long.
+const SWEEP: Duration = Duration::from_millis(100);
+
+/// Places, and who has them.
+#[derive(Debug)]
+pub(super) struct Room {
+    places: usize,
+    /// How many of them one address may have for certain.
+    share: usize,
+    patience: Patience,
+    taken: Mutex<Taken>,
+    freed: Notify,
+}
+
+#[derive(Debug)]
+struct Taken {
+    lines: HashMap<u64, (Arc<Line>, IpAddr)>,
+    by_address: HashMap<IpAddr, usize>,
+    next: u64,
+    swept: Instant,
+}
+
+/// A connection's place, free again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    room: Arc<Room>,
+    number: u64,
+    address: IpAddr,
+    pub(super) line: Arc<Line>,
+}
+
+impl Room {
+    pub(super) fn new(places: usize, share: usize, patience: Patience) -> Arc<Self> {
+        let taken =
+            Taken { lines: HashMap::new(), by_address: HashMap::new(), next: 0, swept: Instant::now() };
+        let (taken, freed) = (Mutex::new(taken), Notify::new());
+        Arc::new(Self { places, share: share.min(places), patience, taken, freed })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        // What it holds is whole between any two statements.
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for a client, if one is free or another's client has been waited for.
+    pub(super) fn place(self: &Arc<Self>, client: IpAddr) -> Option<Place> {
+        let address = whose(client);
+        let mut taken = self.taken();
+        let free = self.places.saturating_sub(taken.lines.len());
+        let beyond = taken.has(address) >= self.share;
+        let fits = if beyond { free > self.share } else { free > 0 };
+        if !fits {
+            let longest = taken.longest(|other| match beyond {
+                true => other == address,
+                false => taken.has(other) > self.share,
+            });
+            let longest = longest.or_else(|| taken.longest(|_| !beyond))?;
+            taken.remove(longest)?.close();
+        }
+        self.sweep(&mut taken);
+        let (number, line) = (taken.next, Line::new());
+        taken.next += 1;
+        taken.insert(number, Arc::clone(&line), address);
+        drop(taken);
+        Some(Place { room: Arc::clone(self), number, address, line })
+    }
+
+    /// Closes a connection that waits, to have its file descriptor.
+    pub(super) fn make_room(&self) {
+        let mut taken = self.taken();
+        if let Some(line) = taken.longest(|_| true).and_then(|longest| taken.remove(longest)) {
+            line.close();
+        }
+    }
+
+    /// Resolves when a place has become free.
+    pub(super) async fn freed(&self) {
+        self.freed.notified().await;
+    }
+
+    /// How long clients are waited for while so many places are taken.
+    fn patience(&self, taken: usize) -> Patience {
+        let filled = taken as f64 / self.places as f64;
+        let left = (1.0 - (filled - 0.5).max(0.0) * 2.0 * (1.0 - LEAST_SHARE)).max(LEAST_SHARE);
+        let shorter = |time: Duration| time.mul_f64(left).max(LEAST.min(time));
+        Patience { header: shorter(self.patience.header), idle: shorter(self.patience.idle) }
+    }
+
+    /// Closes those that have been waited for longer than so full a room allows. At the full times connections end by
+    /// themselves.
+    fn sweep(&self, taken: &mut Taken) {
+        let count = taken.lines.len();
+        if count * 2 < self.places || taken.swept.elapsed() < SWEEP {
+            return;
+        }
+        taken.swept = Instant::now();
+        let patience = self.patience(count);
+        for (line, _) in taken.lines.values() {
+            if line.deadline(patience).is_some_and(|deadline| deadline <= taken.swept) {
+                line.close();
+            }
+        }
+    }
+}
+
+impl Taken {
+    fn has(&self, address: IpAddr) -> usize {
+        self.by_address.get(&address).copied().unwrap_or_default()
+    }
+
+    /// The connection whose client has been waited for longest, of those whose address fits.
+    fn longest(&self, fits: impl Fn(IpAddr) -> bool) -> Option<u64> {
+        let of_address = self.lines.iter().filter(|(_, (_, address))| fits(*address));
+        let waiting = of_address.filter_map(|(number, (line, _))| Some((line.waiting_since()?, *number)));
+        waiting.min().map(|(_, number)| number)
+    }
+
+    fn insert(&mut self, number: u64, line: Arc<Line>, address: IpAddr) {
+        if self.lines.insert(number, (line, address)).is_none() {
+            *self.by_address.entry(address).or_default() += 1;
+        }
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Arc<Line>> {
+        let (line, address) = self.lines.remove(&number)?;
+        if let Some(count) = self.by_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_address.remove(&address);
+            }
+        }
+        Some(line)
+    }
+}
+
+impl Place {
+    /// Resolves when the connection is to end: others need its place, or its client has had its time.
+    pub(super) async fn over(&self) {
+        let patience = self.room.patience;
+        loop {
+            let deadline = self.line.deadline(patience).unwrap_or_else(|| Instant::now() + patience.header);
+            tokio::select! {
+                () = self.line.closed() => {
+                    if self.line.waiting_since().is_some() {
+                        return;
+                    }
+                    // A request has come in the meantime: it is served, and the room is over its size by one.
+                    self.room.taken().insert(self.number, Arc::clone(&self.line), self.address);
+                }
+                () = tokio::time::sleep_until(deadline) => {
+                    if self.line.deadline(patience).is_some_and(|deadline| deadline <= Instant::now()) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.room.taken().remove(self.number);
+        self.room.freed.notify_one();
+    }
+}
+
+/// Whose connections are counted together: one IPv4 address, or one network of IPv6, of which anyone has 2⁶⁴ addresses.
+fn whose(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience { header: Duration::from_secs(30), idle: Duration::from_secs(60) };
+
+    fn client(number: u8) -> IpAddr {
+        [10, 0, 0, number].into()
+    }
+
+    /// Whether a connection has been asked to end.
+    async fn is_over(place: &Place) -> bool {
+        tokio::select! {
+            biased;
+            () = place.over() => true,
+            () = tokio::task::yield_now() => false,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_a_full_room_the_longest_waiting_makes_room_and_the_served_stay() {
+        let room = Room::new(3, 3, PATIENCE);
+        let mut places = Vec::new();
+        for _ in 0..3 {
+            places.push(room.place(client(1)).unwrap());
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        let served = places[0].line.request();
+        let _fourth = room.place(client(2)).unwrap();
+        assert!(is_over(&places[1]).await, "it has waited longest");
+        assert!(!is_over(&places[0]).await && !is_over(&places[2]).await);
+        drop(served);
+        let _fifth = room.place(client(2)).unwrap();
+        assert!(is_over(&places[2]).await, "the one that was served has waited less");
+        let _serving: Vec<_> =
+            [&places[0].line, &_fourth.line, &_fifth.line].map(|line| line.request()).into();
+        assert!(room.place(client(3)).is_none(), "all are being served");
+        drop(places.remove(0));
+        assert!(room.place(client(3)).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_asked_to_go_and_sends_a_request_in_that_moment_stays() {
+        let room = Room::new(1, 1, PATIENCE);
+        let first = room.place(client(1)).unwrap();
+        let second = room.place(client(2)).unwrap();
+        let _request = first.line.request();
+        assert!(!is_over(&first).await);
+        assert_eq!(room.taken().lines.len(), 2);
+        drop(first);
+        drop(second);
+        let taken = room.taken();
+        assert_eq!((taken.lines.len(), taken.by_address.len()), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_leaves_a_share_to_others() {
+        let room = Room::new(12, 3, PATIENCE);
+        let mut serving = Vec::new();
+        let mut serve = |number: u8| {
+            let place = room.place(client(number))?;
+            serving.push((place.line.request(), place));
+            Some(())
+        };
+        let greedy = (0..12).filter(|_| serve(1).is_some()).count();
+        assert_eq!(greedy, 9, "a share is left to others");
+        assert!((0..3).all(|_| serve(2).is_some()), "others get their share");
+        assert!(serve(1).is_none() && serve(2).is_none() && serve(3).is_none(), "it is full");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_floods_the_room_makes_its_own_go() {
+        let room = Room::new(8, 2, PATIENCE);
+        let patient = room.place(client(2)).unwrap();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let flood: Vec<Place> = (0..50).map(|_| room.place(client(1)).unwrap()).collect();
+        assert!(!is_over(&patient).await, "another address is not touched");
+        let mut open = 0;
+        for place in &flood {
+            open += usize::from(!is_over(place).await);
+        }
+        assert_eq!(open, 5);
+        let newcomers: Vec<Place> = (3..8).map(|number| room.place(client(number)).unwrap()).collect();
+        assert!(!is_over(&patient).await, "those who have more than their share go first");
+        drop(newcomers);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_fuller_the_room_the_shorter_it_waits() {
+        let room = Room::new(10, 10, PATIENCE);
+        let seconds = |taken| room.patience(taken).header.as_secs();
+        assert_eq!([0, 5, 10, 11].map(seconds), [30, 30, 3, 3]);
+        assert!((4..30).contains(&seconds(8)), "{}", seconds(8));
+        let early = room.place(client(1)).unwrap();
+        tokio::time::advance(Duration::from_secs(20)).await;
+        let _others: Vec<Place> = (0..8).map(|_| room.place(client(2)).unwrap()).collect();
+        tokio::time::advance(SWEEP).await;
+        let _last = room.place(client(2)).unwrap();
+        assert!(is_over(&early).await);
+        let room = Room::new(10, 10, PATIENCE);
+        let alone = room.place(client(1)).unwrap();
+        tokio::time::advance(Duration::from_secs(29)).await;
+        assert!(!is_over(&alone).await);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(is_over(&alone).await);
+    }
+
+    #[test]
+    fn addresses_that_one_client_has_are_one() {
+        let whose = |text: &str| whose(text.parse().unwrap()).to_string();
+        assert_eq!(whose("::ffff:10.0.0.1"), "10.0.0.1");
+        assert_eq!(whose("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(whose("10.0.0.1"), "10.0.0.1");
+    }
+}
