@@ -219,7 +219,10 @@ mod tests {
 
     /// The ways to write a path that might mean the same to one who reads it and another thing to another.
     fn spellings(path: &str) -> Vec<String> {
-        let path = path.replace("{id}", "01890a5d-ac96-774b-bcce-b302099a8057").replace("{name}", "resize").replace("{kind}", "busy");
+        let path = path
+            .replace("{id}", "01890a5d-ac96-774b-bcce-b302099a8057")
+            .replace("{name}", "resize")
+            .replace("{kind}", "busy");
         let encoded = |byte: u8| format!("%{byte:02x}");
         let mut found = vec![
             path.clone(),
