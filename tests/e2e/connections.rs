@@ -59,7 +59,7 @@ async fn one_address_leaves_places_to_others() {
     let server = Server::start("[server]\nmax_connections = 16\nmax_connections_per_address = 4");
     let served = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{";
     let mut greedy = Vec::new();
-    for _ in 0..40 {
+    for _ in 0..20 {
         greedy.push(from(&server, "127.0.0.2", served).await);
     }
     let mut others = Vec::new();

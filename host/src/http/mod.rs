@@ -67,7 +67,7 @@ use self::line::{Line, Patience, Watched};
 pub(crate) use self::overload::OVERFLOW;
 use self::overload::{OVERFLOW_BODY, OVERFLOW_TIME};
 use self::peer::Peer;
-use self::room::Room;
+use self::room::{Full, Room};
 use self::visit::Visits;
 use crate::job::Service;
 
@@ -107,10 +107,12 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, client)) => {
-                let (place, served) = tokio::select! {
+                let place = tokio::select! {
                     place = place(&served, &beyond, client.ip()) => place,
                     () = &mut shutdown => break,
                 };
+                // Who has no place at all is hung up on.
+                let Some((place, served)) = place else { continue };
                 let connection = graceful.watch(connection(stream, served, &place.line));
                 tokio::spawn(async move {
                     tokio::select! {
@@ -142,13 +144,23 @@ async fn visits(config: &Config, listener: &TcpListener) -> Visits {
     }
 }
 
-/// A place for a client that has come, and how it is served there; waits where there is none of either kind.
-async fn place<'a>(served: &'a Served, beyond: &'a Served, client: IpAddr) -> (room::Place, &'a Served) {
+/// A place for a client that has come, and how it is served there. Where there is none of either kind it waits, and with it
+/// all who come later, unless those could have one: then it has none.
+async fn place<'a>(
+    served: &'a Served,
+    beyond: &'a Served,
+    client: IpAddr,
+) -> Option<(room::Place, &'a Served)> {
     loop {
-        for served in [served, beyond] {
-            if let Some(place) = served.room.place(client) {
-                return (place, served);
-            }
+        let full = match served.room.place(client) {
+            Ok(place) => return Some((place, served)),
+            Err(full) => full,
+        };
+        if let Ok(place) = beyond.room.place(client) {
+            return Some((place, beyond));
+        }
+        if full == Full::ForAddress {
+            return None;
         }
         beyond.room.freed().await;
     }

@@ -47,6 +47,15 @@ pub(super) struct Place {
     pub(super) line: Arc<Line>,
 }
 
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// All are taken, by clients that are being served.
+    ForAll,
+    /// What is free is left to other addresses.
+    ForAddress,
+}
+
 impl Room {
     pub(super) fn new(places: usize, share: usize, patience: Patience) -> Arc<Self> {
         let taken =
@@ -61,7 +70,10 @@ impl Room {
     }
 
     /// A place for a client, if one is free or another's client has been waited for.
-    pub(super) fn place(self: &Arc<Self>, client: IpAddr) -> Option<Place> {
+    ///
+    /// # Errors
+    /// Whether there is none for anyone, or none for more of this address.
+    pub(super) fn place(self: &Arc<Self>, client: IpAddr) -> Result<Place, Full> {
         let address = whose(client);
         let mut taken = self.taken();
         let free = self.places.saturating_sub(taken.lines.len());
@@ -72,15 +84,19 @@ impl Room {
                 true => other == address,
                 false => taken.has(other) > self.share,
             });
-            let longest = longest.or_else(|| taken.longest(|_| !beyond))?;
-            taken.remove(longest)?.close();
+            let longest = longest.or_else(|| taken.longest(|_| !beyond));
+            match longest.and_then(|longest| taken.remove(longest)) {
+                Some(line) => line.close(),
+                None if beyond && free > 0 => return Err(Full::ForAddress),
+                None => return Err(Full::ForAll),
+            }
         }
         self.sweep(&mut taken);
         let (number, line) = (taken.next, Line::new());
         taken.next += 1;
         taken.insert(number, Arc::clone(&line), address);
         drop(taken);
-        Some(Place { room: Arc::clone(self), number, address, line })
+        Ok(Place { room: Arc::clone(self), number, address, line })
     }
 
     /// Closes a connection that waits, to have its file descriptor.
@@ -226,9 +242,9 @@ mod tests {
         assert!(is_over(&places[2]).await, "the one that was served has waited less");
         let _serving: Vec<_> =
             [&places[0].line, &_fourth.line, &_fifth.line].map(|line| line.request()).into();
-        assert!(room.place(client(3)).is_none(), "all are being served");
+        assert_eq!(room.place(client(3)).err(), Some(Full::ForAll), "all are being served");
         drop(places.remove(0));
-        assert!(room.place(client(3)).is_some());
+        assert!(room.place(client(3)).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -252,12 +268,13 @@ mod tests {
         let mut serve = |number: u8| {
             let place = room.place(client(number))?;
             serving.push((place.line.request(), place));
-            Some(())
+            Ok::<_, Full>(())
         };
-        let greedy = (0..12).filter(|_| serve(1).is_some()).count();
+        let greedy = (0..12).filter(|_| serve(1).is_ok()).count();
         assert_eq!(greedy, 9, "a share is left to others");
-        assert!((0..3).all(|_| serve(2).is_some()), "others get their share");
-        assert!(serve(1).is_none() && serve(2).is_none() && serve(3).is_none(), "it is full");
+        assert_eq!(serve(1), Err(Full::ForAddress));
+        assert!((0..3).all(|_| serve(2).is_ok()), "others get their share");
+        assert_eq!([serve(1), serve(2), serve(3)], [Err(Full::ForAll); 3]);
     }
 
     #[tokio::test(start_paused = true)]
