@@ -156,7 +156,13 @@ fn keys_are_made_to_be_appended_to_the_configuration() {
 /// A connection that has sent part of a request.
 async fn held(server: &Server) -> TcpStream {
     let mut stream = TcpStream::connect(server.origin.trim_start_matches("http://")).await.unwrap();
-    stream.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{").await.unwrap();
+    let head = "POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // Its body is asked for: it is being served.
+    let mut told = [0; 25];
+    stream.read_exact(&mut told).await.unwrap();
+    assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"{").await.unwrap();
     stream
 }
 

@@ -131,7 +131,7 @@ async fn every_route_answers_errors_in_one_form() {
         get("/v1", 404, "unknown-path", "/v1 is none"),
         get("/v1/", 404, "unknown-path", "/v1/ is none"),
         get("/v1/x?y=1", 404, "unknown-path", "/v1/x is none"),
-        get("/v1/jobs/", 404, "unknown-path", "/v1/jobs is none"),
+        get("/v1/jobs/", 404, "unknown-path", "/v1/jobs/ is none"),
         get("/v1/problems/x", 404, "unknown-path", "`x`"),
         post("/v1", "{}", 404, "unknown-path", "/v1 is none"),
         post("/v1/", "{}", 404, "unknown-path", "/v1/ is none"),

@@ -16,6 +16,8 @@ use super::line::{Line, Patience};
 const LEAST: Duration = Duration::from_secs(1);
 /// What is left of the times when all places are taken.
 const LEAST_SHARE: f64 = 0.1;
+/// For how long a client is waited for before its place can go to another: what it sends may be under way.
+const UNDER_WAY: Duration = Duration::from_millis(50);
 /// How often it is looked at most for who has been waited for too long.
 const SWEEP: Duration = Duration::from_millis(100);
 
@@ -80,11 +82,11 @@ impl Room {
         let beyond = taken.has(address) >= self.share;
         let fits = if beyond { free > self.share } else { free > 0 };
         if !fits {
-            let longest = taken.longest(|other| match beyond {
+            let longest = taken.longest(UNDER_WAY, |other| match beyond {
                 true => other == address,
                 false => taken.has(other) > self.share,
             });
-            let longest = longest.or_else(|| taken.longest(|_| !beyond));
+            let longest = longest.or_else(|| taken.longest(UNDER_WAY, |_| !beyond));
             match longest.and_then(|longest| taken.remove(longest)) {
                 Some(line) => line.close(),
                 None if beyond && free > 0 => return Err(Full::ForAddress),
@@ -102,7 +104,8 @@ impl Room {
     /// Closes a connection that waits, to have its file descriptor.
     pub(super) fn make_room(&self) {
         let mut taken = self.taken();
-        if let Some(line) = taken.longest(|_| true).and_then(|longest| taken.remove(longest)) {
+        if let Some(line) = taken.longest(Duration::ZERO, |_| true).and_then(|longest| taken.remove(longest))
+        {
             line.close();
         }
     }
@@ -142,11 +145,11 @@ impl Taken {
         self.by_address.get(&address).copied().unwrap_or_default()
     }
 
-    /// The connection whose client has been waited for longest, of those whose address fits.
-    fn longest(&self, fits: impl Fn(IpAddr) -> bool) -> Option<u64> {
+    /// The connection whose client has been waited for longest, and no shorter than that, of those whose address fits.
+    fn longest(&self, least: Duration, fits: impl Fn(IpAddr) -> bool) -> Option<u64> {
         let of_address = self.lines.iter().filter(|(_, (_, address))| fits(*address));
         let waiting = of_address.filter_map(|(number, (line, _))| Some((line.waiting_since()?, *number)));
-        waiting.min().map(|(_, number)| number)
+        waiting.min().filter(|(since, _)| since.elapsed() >= least).map(|(_, number)| number)
     }
 
     fn insert(&mut self, number: u64, line: Arc<Line>, address: IpAddr) {
@@ -171,8 +174,11 @@ impl Place {
     /// Resolves when the connection is to end: others need its place, or its client has had its time.
     pub(super) async fn over(&self) {
         let patience = self.room.patience;
+        let shortest = patience.header.min(patience.idle);
         loop {
-            let deadline = self.line.deadline(patience).unwrap_or_else(|| Instant::now() + patience.header);
+            // Whatever the connection goes on to wait for, it is waited for as long as this at least.
+            let next = Instant::now() + shortest;
+            let deadline = self.line.deadline(patience).map_or(next, |deadline| deadline.min(next));
             tokio::select! {
                 () = self.line.closed() => {
                     if self.line.waiting_since().is_some() {
@@ -236,6 +242,7 @@ mod tests {
         let served = places[0].line.request();
         let _fourth = room.place(client(2)).unwrap();
         assert!(is_over(&places[1]).await, "it has waited longest");
+        tokio::time::advance(UNDER_WAY).await;
         assert!(!is_over(&places[0]).await && !is_over(&places[2]).await);
         drop(served);
         let _fifth = room.place(client(2)).unwrap();
@@ -251,6 +258,7 @@ mod tests {
     async fn who_is_asked_to_go_and_sends_a_request_in_that_moment_stays() {
         let room = Room::new(1, 1, PATIENCE);
         let first = room.place(client(1)).unwrap();
+        tokio::time::advance(UNDER_WAY).await;
         let second = room.place(client(2)).unwrap();
         let _request = first.line.request();
         assert!(!is_over(&first).await);
@@ -259,6 +267,32 @@ mod tests {
         drop(second);
         let taken = room.taken();
         assert_eq!((taken.lines.len(), taken.by_address.len()), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_only_just_come_has_a_moment_for_its_request() {
+        let room = Room::new(1, 1, PATIENCE);
+        let first = room.place(client(1)).unwrap();
+        assert_eq!(room.place(client(2)).err(), Some(Full::ForAll));
+        tokio::time::advance(UNDER_WAY).await;
+        assert!(room.place(client(2)).is_ok() && is_over(&first).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_kept_connection_is_idle_no_longer_than_it_may_be() {
+        let patience = Patience { header: Duration::from_secs(60), idle: Duration::from_secs(2) };
+        let place = Room::new(1, 1, patience).place(client(1)).unwrap();
+        let began = Instant::now();
+        let answered = async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            drop(place.line.request());
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = place.over() => {}
+            () = answered => {}
+        }
+        assert_eq!(began.elapsed().as_secs(), 5);
     }
 
     #[tokio::test(start_paused = true)]
@@ -282,7 +316,11 @@ mod tests {
         let room = Room::new(8, 2, PATIENCE);
         let patient = room.place(client(2)).unwrap();
         tokio::time::advance(Duration::from_secs(1)).await;
-        let flood: Vec<Place> = (0..50).map(|_| room.place(client(1)).unwrap()).collect();
+        let mut flood = Vec::new();
+        for _ in 0..50 {
+            flood.push(room.place(client(1)).unwrap());
+            tokio::time::advance(UNDER_WAY).await;
+        }
         assert!(!is_over(&patient).await, "another address is not touched");
         let mut open = 0;
         for place in &flood {
