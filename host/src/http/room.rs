@@ -16,8 +16,10 @@ use super::line::{Line, Patience};
 const LEAST: Duration = Duration::from_secs(1);
 /// What is left of the times when all places are taken.
 const LEAST_SHARE: f64 = 0.1;
-/// For how long a client is waited for before its place can go to another: what it sends may be under way.
+/// For how long a client is waited for before its place can go to another, unless many are: what it sends may be under way.
 const UNDER_WAY: Duration = Duration::from_millis(50);
+/// One in so many is many.
+const MANY: usize = 8;
 /// How often it is looked at most for who has been waited for too long.
 const SWEEP: Duration = Duration::from_millis(100);
 
@@ -82,11 +84,12 @@ impl Room {
         let beyond = taken.has(address) >= self.share;
         let fits = if beyond { free > self.share } else { free > 0 };
         if !fits {
-            let longest = taken.longest(UNDER_WAY, |other| match beyond {
+            let many = (self.places / MANY).max(1);
+            let longest = taken.longest(many, |other| match beyond {
                 true => other == address,
                 false => taken.has(other) > self.share,
             });
-            let longest = longest.or_else(|| taken.longest(UNDER_WAY, |_| !beyond));
+            let longest = longest.or_else(|| taken.longest(many, |_| !beyond));
             match longest.and_then(|longest| taken.remove(longest)) {
                 Some(line) => line.close(),
                 None if beyond && free > 0 => return Err(Full::ForAddress),
@@ -104,8 +107,7 @@ impl Room {
     /// Closes a connection that waits, to have its file descriptor.
     pub(super) fn make_room(&self) {
         let mut taken = self.taken();
-        if let Some(line) = taken.longest(Duration::ZERO, |_| true).and_then(|longest| taken.remove(longest))
-        {
+        if let Some(line) = taken.longest(0, |_| true).and_then(|longest| taken.remove(longest)) {
             line.close();
         }
     }
@@ -145,11 +147,17 @@ impl Taken {
         self.by_address.get(&address).copied().unwrap_or_default()
     }
 
-    /// The connection whose client has been waited for longest, and no shorter than that, of those whose address fits.
-    fn longest(&self, least: Duration, fits: impl Fn(IpAddr) -> bool) -> Option<u64> {
+    /// The connection whose client has been waited for longest, of those whose address fits: for long enough, or beside more
+    /// than so `many` others.
+    fn longest(&self, many: usize, fits: impl Fn(IpAddr) -> bool) -> Option<u64> {
         let of_address = self.lines.iter().filter(|(_, (_, address))| fits(*address));
         let waiting = of_address.filter_map(|(number, (line, _))| Some((line.waiting_since()?, *number)));
-        waiting.min().filter(|(since, _)| since.elapsed() >= least).map(|(_, number)| number)
+        let (mut longest, mut count) = (None, 0);
+        for found in waiting {
+            count += 1;
+            longest = Some(longest.map_or(found, |longest: (Instant, u64)| longest.min(found)));
+        }
+        longest.filter(|(since, _)| count > many || since.elapsed() >= UNDER_WAY).map(|(_, number)| number)
     }
 
     fn insert(&mut self, number: u64, line: Arc<Line>, address: IpAddr) {
