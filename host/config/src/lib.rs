@@ -303,6 +303,7 @@ impl Config {
             return Err(value_error(key, "must be at least 1"));
         }
         let perhaps_none = [
+            ("server.max_connections_per_address", self.server.max_connections_per_address as u64),
             ("server.render_max_age_s", self.server.render_max_age_s),
             ("server.start_wait_s", self.server.start_wait_s),
             ("server.drain_timeout_s", self.server.drain_timeout_s),
