@@ -108,12 +108,6 @@ pub struct Server {
     pub stop_timeout_s: u64,
 }
 
-/// `[cors]`
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-pub struct Cors {
-    pub origins: Vec<String>,
-}
-
 /// What SIGHUP does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -122,6 +116,12 @@ pub enum Hangup {
     Stop,
     /// As with most servers: takes in the changed configuration.
     Reload,
+}
+
+/// `[cors]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Cors {
+    pub origins: Vec<String>,
 }
 
 /// `[jobs]`
@@ -303,6 +303,7 @@ impl Config {
             return Err(value_error(key, "must be at least 1"));
         }
         let perhaps_none = [
+            ("server.max_connections_per_address", self.server.max_connections_per_address as u64),
             ("server.render_max_age_s", self.server.render_max_age_s),
             ("server.start_wait_s", self.server.start_wait_s),
             ("server.drain_timeout_s", self.server.drain_timeout_s),

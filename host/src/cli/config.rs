@@ -75,9 +75,15 @@ impl Check {
     fn run(&self) -> Result<ExitCode, Failure> {
         let place =
             Place { config: self.file.clone().or_else(|| self.place.config.clone()), ..self.place.clone() };
-        let checked = check::run(&place.load()?, &place, false)?;
+        let config = place.load()?;
+        let checked = check::run(&config, &place, false)?;
         let whose = match place.config_file() {
-            Some(path) => path.display().to_string(),
+            Some(path) => {
+                if let Some(text) = exposure::readable_secrets(&config, &path) {
+                    ui::complain(&text);
+                }
+                path.display().to_string()
+            }
             None => "the built-in defaults".to_owned(),
         };
         ui::say(&format!("{whose}: a server would start with it, with {} operations", checked.operations));

@@ -165,8 +165,9 @@ fn serve(
         let bound = listener.local_addr().map_err(Failure::io("cannot learn the port"))?;
         // Before the report is there by which commands send them.
         let commands = signals(config.server.hangup).map_err(Failure::io("cannot catch signals"))?;
-        teller.listens(bound, config_file.clone(), &config);
-        for text in exposure::warnings(&config, config_file.as_deref(), bound) {
+        let warnings = exposure::warnings(&config, config_file.as_deref(), bound);
+        teller.listens(bound, config_file, &config);
+        for text in warnings {
             tracing::warn!("{text}");
         }
         let tell = Arc::new(move |event| teller.tell(event));

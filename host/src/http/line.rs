@@ -24,6 +24,8 @@ pub(super) struct Patience {
 
 /// Instead of a time: the client is not waited for.
 const SERVED: u64 = u64::MAX;
+/// Instead of a time: the connection is being closed, and serves nothing any more.
+const CLOSED: u64 = u64::MAX - 1;
 /// Instead of a time: nothing has come yet.
 const NOTHING: u64 = u64::MAX;
 
@@ -58,11 +60,6 @@ impl Line {
         self.began.elapsed().as_micros() as u64
     }
 
-    /// A request is there, and is worked on.
-    fn serve(&self) {
-        self.since.store(SERVED, Relaxed);
-    }
-
     /// The whole answer has been handed over; the next request is waited for.
     fn answered(&self) {
         self.begun.store(NOTHING, Relaxed);
@@ -79,7 +76,8 @@ impl Line {
     /// Since when the client is waited for, if it is.
     pub(super) fn waiting_since(&self) -> Option<Instant> {
         let since = self.since.load(Relaxed);
-        (since != SERVED && !self.blocked.load(Relaxed)).then(|| self.began + Duration::from_micros(since))
+        let waits = since < CLOSED && !self.blocked.load(Relaxed);
+        waits.then(|| self.began + Duration::from_micros(since))
     }
 
     /// Until when it is waited for, if it is.
@@ -92,20 +90,29 @@ impl Line {
         })
     }
 
-    /// Asks the connection to end, unless a request has come meanwhile.
-    pub(super) fn close(&self) {
-        self.closed.notify_one();
+    /// Closes the connection, unless a request has come in the meantime or an answer is still being taken: whether it does.
+    pub(super) fn close(&self) -> bool {
+        let since = self.since.load(Relaxed);
+        let waits = since < CLOSED && !self.blocked.load(Relaxed);
+        // Whichever of the two comes first, a close or a request, decides: no connection is both closed and served.
+        let closes = waits && self.since.compare_exchange(since, CLOSED, Relaxed, Relaxed).is_ok();
+        if closes {
+            self.closed.notify_one();
+        }
+        closes
     }
 
-    /// Resolves when the connection is asked to end.
+    /// Resolves when the connection is closed.
     pub(super) async fn closed(&self) {
         self.closed.notified().await;
     }
 
-    /// A request begins; when its answer has been handed over to the last byte, it ends.
-    pub(super) fn request(self: &Arc<Self>) -> Request {
-        self.serve();
-        Request(Arc::clone(self))
+    /// A request begins; when its answer has been handed over to the last byte, it ends. None on a connection that is being
+    /// closed.
+    pub(super) fn request(self: &Arc<Self>) -> Option<Request> {
+        let serve = |since| (since != CLOSED).then_some(SERVED);
+        self.since.fetch_update(Relaxed, Relaxed, serve).ok()?;
+        Some(Request(Arc::clone(self)))
     }
 }
 
@@ -225,8 +232,9 @@ mod tests {
         tokio::time::advance(Duration::from_secs(10)).await;
         line.heard();
         assert_eq!(left(&line), Some(20), "what trickles in gives no more time");
-        let request = line.request();
+        let request = line.request().unwrap();
         assert_eq!(left(&line), None, "it is being served");
+        assert!(!line.close(), "it is being served");
         tokio::time::advance(Duration::from_secs(100)).await;
         drop(request.answer(axum::body::Body::empty()));
         assert_eq!(left(&line), Some(5));
@@ -236,6 +244,17 @@ mod tests {
         line.heard();
         assert_eq!(left(&line), Some(29));
         assert_eq!(line.waiting_since().unwrap().elapsed(), Duration::from_secs(4));
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_closed_or_served_and_never_both() {
+        let line = Line::new();
+        let request = line.request().unwrap();
+        assert!(!line.close());
+        drop(request);
+        assert!(line.close() && line.request().is_none() && !line.close());
+        line.closed().await;
+        assert!(line.waiting_since().is_none());
     }
 
     #[tokio::test]

@@ -39,8 +39,8 @@ mod routes;
 mod v1;
 mod visit;
 
-use std::convert::Infallible;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -230,11 +230,12 @@ fn connection(
         let (app, answering) = (app.clone(), line.request());
         request.extensions_mut().insert(peer.clone());
         async move {
+            let answering = answering.ok_or(ErrorKind::ConnectionAborted)?;
             let response = match request.body().is_end_stream() {
                 true => respond(app, request.map(Body::new)).await,
                 false => respond_to_body(app, request, limit).await,
             };
-            Ok::<_, Infallible>(response.map(|body| answering.answer(body)))
+            Ok::<_, std::io::Error>(response.map(|body| answering.answer(body)))
         }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();

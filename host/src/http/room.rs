@@ -47,7 +47,6 @@ struct Taken {
 pub(super) struct Place {
     room: Arc<Room>,
     number: u64,
-    address: IpAddr,
     pub(super) line: Arc<Line>,
 }
 
@@ -85,15 +84,12 @@ impl Room {
         let fits = if beyond { free > self.share } else { free > 0 };
         if !fits {
             let many = (self.places / MANY).max(1);
-            let longest = taken.longest(many, |other| match beyond {
+            let gone = taken.close_longest(many, |taken, other| match beyond {
                 true => other == address,
                 false => taken.has(other) > self.share,
             });
-            let longest = longest.or_else(|| taken.longest(many, |_| !beyond));
-            match longest.and_then(|longest| taken.remove(longest)) {
-                Some(line) => line.close(),
-                None if beyond && free > 0 => return Err(Full::ForAddress),
-                None => return Err(Full::ForAll),
+            if !gone && !taken.close_longest(many, |_, _| !beyond) {
+                return Err(if beyond && free > 0 { Full::ForAddress } else { Full::ForAll });
             }
         }
         self.sweep(&mut taken);
@@ -101,15 +97,12 @@ impl Room {
         taken.next += 1;
         taken.insert(number, Arc::clone(&line), address);
         drop(taken);
-        Ok(Place { room: Arc::clone(self), number, address, line })
+        Ok(Place { room: Arc::clone(self), number, line })
     }
 
     /// Closes a connection that waits, to have its file descriptor.
     pub(super) fn make_room(&self) {
-        let mut taken = self.taken();
-        if let Some(line) = taken.longest(0, |_| true).and_then(|longest| taken.remove(longest)) {
-            line.close();
-        }
+        self.taken().close_longest(0, |_, _| true);
     }
 
     /// Resolves when a place has become free.
@@ -147,34 +140,40 @@ impl Taken {
         self.by_address.get(&address).copied().unwrap_or_default()
     }
 
-    /// The connection whose client has been waited for longest, of those whose address fits: for long enough, or beside more
-    /// than so `many` others.
-    fn longest(&self, many: usize, fits: impl Fn(IpAddr) -> bool) -> Option<u64> {
-        let of_address = self.lines.iter().filter(|(_, (_, address))| fits(*address));
-        let waiting = of_address.filter_map(|(number, (line, _))| Some((line.waiting_since()?, *number)));
-        let (mut longest, mut count) = (None, 0);
-        for found in waiting {
-            count += 1;
-            longest = Some(longest.map_or(found, |longest: (Instant, u64)| longest.min(found)));
+    /// Closes the connection whose client has been waited for longest, of those whose address fits: for long enough, or
+    /// beside more than so `many` others. Whether there was one.
+    fn close_longest(&mut self, many: usize, fits: impl Fn(&Self, IpAddr) -> bool) -> bool {
+        loop {
+            let of_address = self.lines.iter().filter(|(_, (_, address))| fits(self, *address));
+            let waiting = of_address.filter_map(|(number, (line, _))| Some((line.waiting_since()?, *number)));
+            let (mut longest, mut count) = (None, 0);
+            for found in waiting {
+                count += 1;
+                longest = Some(longest.map_or(found, |longest: (Instant, u64)| longest.min(found)));
+            }
+            let long = |since: Instant| count > many || since.elapsed() >= UNDER_WAY;
+            let Some((_, number)) = longest.filter(|(since, _)| long(*since)) else { return false };
+            // One whose request has come in this moment is served, and waits no more: the next one is looked for.
+            if self.lines.get(&number).is_some_and(|(line, _)| line.close()) {
+                return self.remove(number);
+            }
         }
-        longest.filter(|(since, _)| count > many || since.elapsed() >= UNDER_WAY).map(|(_, number)| number)
     }
 
     fn insert(&mut self, number: u64, line: Arc<Line>, address: IpAddr) {
-        if self.lines.insert(number, (line, address)).is_none() {
-            *self.by_address.entry(address).or_default() += 1;
-        }
+        self.lines.insert(number, (line, address));
+        *self.by_address.entry(address).or_default() += 1;
     }
 
-    fn remove(&mut self, number: u64) -> Option<Arc<Line>> {
-        let (line, address) = self.lines.remove(&number)?;
+    fn remove(&mut self, number: u64) -> bool {
+        let Some((_, address)) = self.lines.remove(&number) else { return false };
         if let Some(count) = self.by_address.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
                 self.by_address.remove(&address);
             }
         }
-        Some(line)
+        true
     }
 }
 
@@ -188,15 +187,10 @@ impl Place {
             let next = Instant::now() + shortest;
             let deadline = self.line.deadline(patience).map_or(next, |deadline| deadline.min(next));
             tokio::select! {
-                () = self.line.closed() => {
-                    if self.line.waiting_since().is_some() {
-                        return;
-                    }
-                    // A request has come in the meantime: it is served, and the room is over its size by one.
-                    self.room.taken().insert(self.number, Arc::clone(&self.line), self.address);
-                }
+                () = self.line.closed() => return,
                 () = tokio::time::sleep_until(deadline) => {
-                    if self.line.deadline(patience).is_some_and(|deadline| deadline <= Instant::now()) {
+                    let late = self.line.deadline(patience).is_some_and(|deadline| deadline <= Instant::now());
+                    if late && self.line.close() {
                         return;
                     }
                 }
@@ -247,7 +241,7 @@ mod tests {
             places.push(room.place(client(1)).unwrap());
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        let served = places[0].line.request();
+        let served = places[0].line.request().unwrap();
         let _fourth = room.place(client(2)).unwrap();
         assert!(is_over(&places[1]).await, "it has waited longest");
         tokio::time::advance(UNDER_WAY).await;
@@ -256,21 +250,23 @@ mod tests {
         let _fifth = room.place(client(2)).unwrap();
         assert!(is_over(&places[2]).await, "the one that was served has waited less");
         let _serving: Vec<_> =
-            [&places[0].line, &_fourth.line, &_fifth.line].map(|line| line.request()).into();
+            [&places[0].line, &_fourth.line, &_fifth.line].map(|line| line.request().unwrap()).into();
         assert_eq!(room.place(client(3)).err(), Some(Full::ForAll), "all are being served");
         drop(places.remove(0));
         assert!(room.place(client(3)).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_asked_to_go_and_sends_a_request_in_that_moment_stays() {
+    async fn who_has_to_go_is_not_served_and_who_is_served_stays() {
         let room = Room::new(1, 1, PATIENCE);
         let first = room.place(client(1)).unwrap();
         tokio::time::advance(UNDER_WAY).await;
         let second = room.place(client(2)).unwrap();
-        let _request = first.line.request();
-        assert!(!is_over(&first).await);
-        assert_eq!(room.taken().lines.len(), 2);
+        assert!(first.line.request().is_none() && is_over(&first).await);
+        let request = second.line.request().unwrap();
+        assert_eq!(room.place(client(3)).err(), Some(Full::ForAll));
+        assert!(!is_over(&second).await && room.taken().lines.len() == 1);
+        drop(request);
         drop(first);
         drop(second);
         let taken = room.taken();
@@ -293,7 +289,7 @@ mod tests {
         let began = Instant::now();
         let answered = async {
             tokio::time::sleep(Duration::from_secs(3)).await;
-            drop(place.line.request());
+            drop(place.line.request().unwrap());
             std::future::pending::<()>().await;
         };
         tokio::select! {
@@ -309,7 +305,7 @@ mod tests {
         let mut serving = Vec::new();
         let mut serve = |number: u8| {
             let place = room.place(client(number))?;
-            serving.push((place.line.request(), place));
+            serving.push((place.line.request().unwrap(), place));
             Ok::<_, Full>(())
         };
         let greedy = (0..12).filter(|_| serve(1).is_ok()).count();
