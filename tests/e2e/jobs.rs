@@ -254,7 +254,7 @@ async fn events_tell_the_way_of_a_job() {
         told.push_str(std::str::from_utf8(&chunk).unwrap());
         gate.add_permits(1);
     }
-    assert!(told.starts_with("event: state\ndata: {"), "{told}");
+    assert!(told.starts_with("retry: 2000\n\nid: ") && told.contains("\nevent: state\ndata: {"), "{told}");
     let last = told.trim().rsplit("data: ").next().unwrap();
     let story: Value = serde_json::from_str(last).unwrap();
     assert_eq!(story["state"], "succeeded", "{told}");
