@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(deadline.limit(own), TimeLimit { time: own, key: "time_limit_ms" });
         deadline.begin_task(Duration::from_secs(1));
         let left = deadline.limit(own);
-        assert!(left.time <= Duration::from_secs(1) && left.key.contains("task"), "{left:?}");
+        assert!(left.time <= Duration::from_secs(1) && left.key.contains("run_timeout_ms"), "{left:?}");
     }
 
     #[test]
