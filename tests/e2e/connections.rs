@@ -144,6 +144,8 @@ async fn want_of_files_is_the_servers_trouble_and_passes() {
     let file = server.write("a.png", samples::encoded(60, 40, ImageFormat::Png));
     let named = web.file("a.png").replace("127.0.0.1", "localhost");
     let mut stream = TcpStream::connect(address(&server)).await.unwrap();
+    // What is answered has been accepted.
+    assert!(exchange(&mut stream, "/", "{}").await.starts_with("http/1.1 200"));
     limit_files(&server, true);
     for source in [&web.file("a.png"), &file, &named] {
         let job = json!({ "operationType": "resize", "srcURL": source, "dstURL": server.file_url("out.png"),
@@ -157,6 +159,12 @@ async fn want_of_files_is_the_servers_trouble_and_passes() {
             );
             assert!(text.contains("\"code\":301"), "{path} {source}: {text}");
         }
+    }
+    // Who comes now has its answer as well, by the one descriptor that is kept, and who comes after it.
+    drop(stream);
+    for _ in 0..3 {
+        let text = answer(&server, "GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
     }
     limit_files(&server, false);
     let (destination, args) = (server.file_url("out.png"), json!({ "width": 20, "height": 10 }));

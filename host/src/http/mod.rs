@@ -42,6 +42,7 @@ mod visit;
 use std::future::Future;
 use std::io::ErrorKind;
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use imgserve_base::units::KIB;
 use imgserve_config::{Config, Server};
+use rustix::event::EventfdFlags;
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tower::{Service as _, ServiceExt};
@@ -98,7 +100,7 @@ pub(crate) async fn serve(
     let beyond = Served::beyond(Arc::clone(&service), &visits, &config.server);
     let served = Served::whole(service, &visits, &config.server);
     let graceful = GracefulShutdown::new();
-    let mut told = None;
+    let (mut told, mut spare) = (None, spare());
     tokio::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -107,6 +109,7 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, client)) => {
+                spare = spare.or_else(self::spare);
                 let place = tokio::select! {
                     place = place(&served, &beyond, client.ip()) => place,
                     () = &mut shutdown => break,
@@ -123,6 +126,8 @@ pub(crate) async fn serve(
                     }
                 });
             }
+            // Whoever comes when there are no file descriptors is to be told so, by the one that is kept for it.
+            Err(error) if wants_files(&error) && spare.take().is_some() => {}
             Err(error) => {
                 tokio::select! {
                     () = unaccepted(&error, &served.room, &mut told) => {}
@@ -169,17 +174,28 @@ async fn place<'a>(
 /// A connection could not be accepted: mostly there are no file descriptors. Who is waited for gives one back; and there is a
 /// pause, as the connection is still there to be accepted. Said once in a while.
 async fn unaccepted(error: &std::io::Error, room: &Arc<Room>, told: &mut Option<Instant>) {
-    match Errno::from_io_error(error) {
+    if matches!(Errno::from_io_error(error), Some(Errno::CONNABORTED | Errno::INTR)) {
         // That one has gone by itself.
-        Some(Errno::CONNABORTED | Errno::INTR) => return,
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => room.make_room(),
-        _ => {}
+        return;
+    }
+    if wants_files(error) {
+        room.make_room();
     }
     if told.is_none_or(|told| told.elapsed() > TOLD_AGAIN) {
         tracing::warn!("cannot accept connections at present: {error}");
         *told = Some(Instant::now());
     }
     tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+fn wants_files(error: &std::io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+}
+
+/// A file descriptor to be given up when there is no other.
+fn spare() -> Option<OwnedFd> {
+    rustix::event::eventfd(0, EventfdFlags::CLOEXEC).ok()
 }
 
 /// How connections are served.
