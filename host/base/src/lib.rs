@@ -4,6 +4,7 @@
 //! - [`fault`]: why a request is refused or a job fails
 //! - [`mod@format`]: the file formats' names
 //! - [`job`]: a job's states, which may follow which, and its story
+//! - [`fair`]: turns between clients
 //! - [`named`]: enums whose values have names
 //! - [`crash`]: where the crash test ends the process
 //! - [`units`]: bytes of a KiB and a MiB
@@ -14,6 +15,7 @@
 pub mod crash;
 pub mod depth;
 pub mod digest;
+pub mod fair;
 pub mod fault;
 pub mod format;
 pub mod job;
