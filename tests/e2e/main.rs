@@ -13,6 +13,7 @@ mod codes;
 mod config;
 mod direct;
 mod docs;
+mod fairness;
 mod frames;
 mod golden;
 mod guest;

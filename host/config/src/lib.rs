@@ -6,6 +6,7 @@
 //! - `codec`: time or quality, and what becomes of damaged sources
 //! - `derived`: what is left open and found on the machine
 //! - `error`: why a configuration is refused
+//! - `memory`: how much memory may be had
 //! - `merge`: a user's file over the defaults; unknown keys refused, the nearest known one suggested
 //! - `operation`: the section of an operation
 //! - `paths`: where files lie for root and for others
@@ -20,6 +21,7 @@ mod access;
 mod codec;
 mod derived;
 mod error;
+mod memory;
 mod merge;
 mod operation;
 mod paths;
@@ -157,6 +159,13 @@ pub struct ApiKey {
     pub sha256: String,
     /// What it is good for.
     pub scopes: Vec<Scope>,
+    /// How many turns it has to one of others.
+    #[serde(default = "one")]
+    pub weight: u32,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// What an API key is good for.
@@ -179,6 +188,9 @@ pub struct UrlKey {
     pub name: String,
     /// In base64.
     pub secret: String,
+    /// How many turns whoever comes with one of them has to one of others.
+    #[serde(default = "one")]
+    pub weight: u32,
 }
 
 /// `[log]`
@@ -286,7 +298,7 @@ impl Config {
         if self.workers.count > 1024 {
             return Err(value_error("workers.count", "must be at most 1024"));
         }
-        if self.limits.source_memory_mb < self.limits.max_source_mb {
+        if (1..self.limits.max_source_mb).contains(&self.limits.source_memory_mb) {
             let text = "must be at least limits.max_source_mb, or the largest sources could never be held";
             return Err(value_error("limits.source_memory_mb", text));
         }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 pub use store::{
     Answer, COMMIT_BOUNDS, Claim, Claimed, Counts, Ending, Entry, Filter, Health, IdempotencyKey, Journal,
-    JournalError, Notice, Receipt, Submitted, rank,
+    JournalError, Notice, Receipt, Room, Submitted, rank,
 };
 
 use sqlite::Sqlite;

@@ -3,10 +3,11 @@
 //! # Layout
 //! - `file`: the files, their modes, the lock; `schema`: the tables and their versions
 //! - `writer`, `change`, `batch`: the thread that writes, what it is asked for, and group commit; `trouble`: what an error means; `pulse`: figures
-//! - `jobs`, `notices`: changes; `read`: questions; `rows`: jobs as rows
+//! - `claims`: which jobs are handed out; `jobs`, `notices`: other changes; `read`: questions; `rows`: jobs as rows
 
 mod batch;
 mod change;
+mod claims;
 mod file;
 mod jobs;
 mod notices;
@@ -30,10 +31,11 @@ use rusqlite::Connection;
 
 use crate::store::{
     Answer, Claim, Claimed, Counts, Ending, Entry, Filter, Health, Journal, JournalError, Notice, Receipt,
-    Submitted,
+    Room, Submitted,
 };
 use crate::story;
 use change::Promise;
+use claims::{Found, Taken, Turns};
 use jobs::Written;
 use read::Readers;
 use rows::Row;
@@ -49,6 +51,7 @@ pub(crate) struct Sqlite {
     // Dropped in this order: whoever takes the lock next finds the file closed.
     writer: Writer,
     readers: Arc<Readers>,
+    turns: Arc<Turns>,
     /// What this program calls itself where it cannot read a job.
     reader: Arc<str>,
     _lock: File,
@@ -66,7 +69,8 @@ impl Sqlite {
         let connection = schema::open(path, &reader)?;
         let writer = Writer::start(connection, path)
             .map_err(|error| JournalError::Open { path: path.to_owned(), text: chain(&error) })?;
-        Ok(Self { writer, readers: Readers::new(path), reader: reader.into(), _lock: lock })
+        let (readers, turns) = (Readers::new(path), Arc::default());
+        Ok(Self { writer, readers, turns, reader: reader.into(), _lock: lock })
     }
 
     /// Asks for a change now, and answers when it is made.
@@ -138,18 +142,18 @@ impl Journal for Sqlite {
         drop(self.writer.change(Promise::Silent, move |db| jobs::release(db, id)));
     }
 
-    fn claim(&self, count: usize, now_ms: u64, lease_until_ms: u64) -> Answer<'_, Claimed> {
-        let taken = self.change(Promise::Process, move |db| jobs::claim(db, count, now_ms, lease_until_ms));
+    fn claim(&self, room: Room, now_ms: u64, lease_until_ms: u64) -> Answer<'_, Claimed> {
+        let turns = Arc::clone(&self.turns);
+        let found = self.change(Promise::Process, move |db| turns.claim(db, &room, now_ms, lease_until_ms));
         Box::pin(async move {
-            let (taken, next_due_ms) = taken.await?;
-            let (full, mut claims, mut held) =
-                (taken.len() >= count, Vec::with_capacity(taken.len()), Vec::new());
-            for (row, order) in taken {
+            let Found { taken, full, next_due_ms } = found.await?;
+            let (mut claims, mut held) = (Vec::with_capacity(taken.len()), Vec::new());
+            for Taken { row, order, flow, cost } in taken {
                 let (id, attempt, client) = (row.id, row.attempt, row.client());
                 let why = match row.record() {
                     Ok(Record { held: Some(Held { why, story: true }), .. }) => why,
                     Ok(record) => {
-                        claims.push(Claim { record, order });
+                        claims.push(Claim { record, order, flow, cost });
                         continue;
                     }
                     Err(error) => error.to_string(),

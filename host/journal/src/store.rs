@@ -1,9 +1,11 @@
 //! What is asked of a store of jobs: the trait, and what goes in and out.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use imgserve_base::job::{Client, JobId, JobState, Priority, Record};
 
@@ -81,6 +83,10 @@ pub struct Entry {
     pub record: Record,
     /// How to do it: `job`'s own text.
     pub order: String,
+    /// Whose turn it is in.
+    pub flow: String,
+    /// What it is planned to cost, in pixels.
+    pub cost: u64,
     /// The client's key for it, if it gave one.
     pub key: Option<IdempotencyKey>,
 }
@@ -123,16 +129,33 @@ pub struct Claim {
     pub record: Record,
     /// How to do it.
     pub order: String,
+    /// Whose turn it is in.
+    pub flow: String,
+    /// What it is planned to cost, in pixels; 0 where nobody knows.
+    pub cost: u64,
+}
+
+/// What there is room for, and who has how much of it.
+#[derive(Clone, Debug, Default)]
+pub struct Room {
+    /// Jobs that may be handed out.
+    pub free: usize,
+    /// Whether no flow may have more under way than are free: whoever comes then finds some.
+    pub shared: bool,
+    /// Jobs under way, by flow.
+    pub under_way: HashMap<Arc<str>, usize>,
+    /// How many turns a flow has to one of others, where that is not one.
+    pub weights: HashMap<Arc<str>, u32>,
 }
 
 /// Jobs handed out, and when there may be more.
 #[derive(Debug)]
 pub struct Claimed {
-    /// The best ones first.
+    /// In their turns.
     pub claims: Vec<Claim>,
     /// Whose jobs were due beside these and are held, as their stories cannot be read.
     pub held: Vec<Client>,
-    /// Whether there were as many as asked for, held ones counted, so that more may be due.
+    /// Whether there were as many as there is room for, held ones counted, so that more may be due.
     pub full: bool,
     /// When the next one that waits for its time becomes due, in milliseconds since 1970.
     pub next_due_ms: Option<u64>,
@@ -198,10 +221,10 @@ pub trait Journal: Send + Sync + fmt::Debug {
     fn withdraw(&self, id: JobId) -> Answer<'_, ()>;
     /// Makes a submitted job claimable. Does not wait for the disk: after a crash the job is claimable as well.
     fn release(&self, id: JobId);
-    /// Hands out up to `count` claimable jobs that are due at `now_ms`: those of higher priority first, then those due
-    /// first. Each is in state `running`, its attempt counted up, until `lease_until_ms`; a job whose lease has ended is
+    /// Hands out claimable jobs that are due at `now_ms`, as many as there is room for: the flows take turns by what their
+    /// jobs cost, and of each flow's jobs those of higher priority go first, then those due first. Each is in state `running`, its attempt counted up, until `lease_until_ms`; a job whose lease has ended is
     /// claimable again.
-    fn claim(&self, count: usize, now_ms: u64, lease_until_ms: u64) -> Answer<'_, Claimed>;
+    fn claim(&self, room: Room, now_ms: u64, lease_until_ms: u64) -> Answer<'_, Claimed>;
     /// Extends the leases of attempts under way.
     fn heartbeat(&self, attempts: Vec<(JobId, u32)>, lease_until_ms: u64) -> Answer<'_, ()>;
     /// Writes down a running job's story so far: an output that is stored.

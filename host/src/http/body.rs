@@ -104,7 +104,10 @@ pub(super) async fn discard(mut body: Body, most: usize) {
 }
 
 /// The next bytes of a body.
-async fn next(body: &mut Body) -> Result<Option<Bytes>, axum::Error> {
+///
+/// # Errors
+/// When the client breaks off.
+pub(super) async fn next(body: &mut Body) -> Result<Option<Bytes>, axum::Error> {
     while let Some(frame) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
         // What is no data is a trailer.
         if let Ok(data) = frame?.into_data() {

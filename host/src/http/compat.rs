@@ -14,8 +14,9 @@ use serde_json::json;
 use super::answer::answer;
 use super::body::{self, BodyLimit};
 use super::jobs::idempotency_key;
+use super::peer::Peer;
 use crate::access::Caller;
-use crate::job::{Accepted, Api, Service, Submission};
+use crate::job::{Accepted, Api, Service, Submission, flow};
 
 /// The accepted job's id, for `GET /v1/jobs/{id}`.
 const JOB_ID: HeaderName = HeaderName::from_static("x-job-id");
@@ -30,6 +31,7 @@ pub(super) async fn post(
     State(service): State<Arc<Service>>,
     Extension(limit): Extension<BodyLimit>,
     Extension(caller): Extension<Caller>,
+    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
@@ -37,7 +39,8 @@ pub(super) async fn post(
         let idempotency_key =
             idempotency_key(&headers).map_err(|text| Fault::new(FaultKind::InvalidArgument, text))?;
         let body = body::read(body, limit).await.map_err(|unread| unread.fault())?;
-        let submission = Submission { client: caller.client, body, api: Api::Compat, idempotency_key };
+        let flow = flow(&caller.client, peer.address());
+        let submission = Submission { client: caller.client, flow, body, api: Api::Compat, idempotency_key };
         service.accept(submission).await
     };
     match accepted.await {
@@ -52,11 +55,12 @@ pub(super) async fn fallback(
     state: State<Arc<Service>>,
     limit: Extension<BodyLimit>,
     caller: Extension<Caller>,
+    peer: Extension<Peer>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     if method == Method::POST {
-        return post(state, limit, caller, headers, body).await;
+        return post(state, limit, caller, peer, headers, body).await;
     }
     (StatusCode::NOT_FOUND, "404 Not Found - imgserve 0.2\n").into_response()
 }

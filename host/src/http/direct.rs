@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Extension;
-use axum::body::{Body, Bytes, HttpBody as _};
+use axum::body::{Body, HttpBody as _};
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
@@ -23,7 +23,7 @@ use super::path::Name;
 use super::peer::Peer;
 use super::problem::Problem;
 use crate::access::{Caller, RESERVED};
-use crate::job::{Answer, Call, Product, Render, Sent, Service};
+use crate::job::{Answer, Call, Product, Render, Room, Sent, Service, flow};
 
 /// How long the parts took (W3C, Server Timing).
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -47,10 +47,12 @@ pub(super) async fn operate(
     name: Name,
     Extension(limit): Extension<BodyLimit>,
     Extension(peer): Extension<Peer>,
+    Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Response {
     let work = async {
         let mut call = call(name, request.uri(), request.headers());
+        call.flow = flow(&caller.client, peer.address());
         let sent = tokio::time::timeout(limit.time, receive(&service, &mut call, request, limit.bytes)).await;
         let late = |_| {
             let detail = "the body did not come in time ([server] body_timeout_s)";
@@ -73,6 +75,7 @@ pub(super) async fn render(
 ) -> Response {
     let work = async {
         let mut call = call(name, &uri, &headers);
+        call.flow = flow(&caller.client, peer.address());
         // Nothing is kept for longer than its URL is good for.
         let seconds = left(&call.texts).map_or(seconds, |left| left.min(seconds));
         call.texts.retain(|(name, _)| !RESERVED.contains(&name.as_str()));
@@ -101,6 +104,7 @@ fn call(name: Name, uri: &Uri, headers: &HeaderMap) -> Call {
     let (json, texts): (Vec<_>, Vec<_>) = parameters.partition(|(name, _)| name == "args");
     Call {
         operation: name.map(|path| path.0).unwrap_or_default(),
+        flow: String::new(),
         json: json.into_iter().map(|(_, json)| json).collect(),
         texts,
         preferred: Format::NEGOTIATED
@@ -117,7 +121,7 @@ async fn receive(
     most_args: usize,
 ) -> Result<Sent, Problem> {
     let announced = request.body().size_hint().exact();
-    let room = match service.room(announced).await {
+    let mut room = match service.room(&call.flow, announced).await {
         Ok(room) => room,
         Err(fault) => {
             // A client that waits to be told to go on is told this instead.
@@ -130,28 +134,41 @@ async fn receive(
     let media_type = text(request.headers(), header::CONTENT_TYPE);
     let is_form = media_type.as_deref().is_some_and(|name| essence(name) == "multipart/form-data");
     if is_form {
-        let form = Form::read(request, room.limit(), most_args).await?;
+        let form = Form::read(service, request, &mut room, most_args).await?;
         call.json.splice(0..0, form.args);
-        let held = room.hold(form.image, form.media_type);
-        return Ok(Sent { held, name: form.file_name });
+        return Ok(Sent { held: room.hold(form.media_type), name: form.file_name });
     }
-    match body::whole(request.into_body(), room.limit()).await {
-        Ok(Some(bytes)) => Ok(Sent { held: room.hold(bytes, media_type), name: None }),
-        Ok(None) => Err(too_large(room.limit())),
-        Err(error) => Err(unreadable(&error.to_string())),
+    let mut body = request.into_body();
+    while let Some(bytes) = body::next(&mut body).await.map_err(|error| unreadable(&error.to_string()))? {
+        let refused = match service.take(&mut room, bytes).await {
+            Ok(true) => continue,
+            Ok(false) => too_large(room.limit()),
+            Err(fault) => Problem::of_body(&fault),
+        };
+        let limit = room.limit();
+        // Of what is thrown away nothing is held.
+        drop(room);
+        body::discard(body, limit).await;
+        return Err(refused);
     }
+    Ok(Sent { held: room.hold(media_type), name: None })
 }
 
-/// A form (RFC 7578) with an image and perhaps arguments.
+/// A form (RFC 7578) with an image, whose bytes are in the room that there is for them, and perhaps arguments.
 struct Form {
-    image: Bytes,
     file_name: Option<String>,
     media_type: Option<String>,
     args: Option<String>,
 }
 
 impl Form {
-    async fn read(mut request: Request, limit: usize, most_args: usize) -> Result<Self, Problem> {
+    async fn read(
+        service: &Service,
+        mut request: Request,
+        room: &mut Room,
+        most_args: usize,
+    ) -> Result<Self, Problem> {
+        let limit = room.limit();
         DefaultBodyLimit::max(limit).apply(&mut request);
         let form = Multipart::from_request(request, &()).await;
         let mut form = form.map_err(|error| unreadable(&error.to_string()))?;
@@ -161,15 +178,15 @@ impl Form {
                 Some("image") => {
                     let file_name = field.file_name().map(str::to_owned);
                     let media_type = field.content_type().map(str::to_owned);
-                    image = Some((bytes(field, limit).await?, file_name, media_type));
+                    bytes(service, field, room).await?;
+                    image = Some((file_name, media_type));
                 }
                 Some("args") => args = Some(arguments(field, most_args, limit).await?),
                 _ => {}
             }
         }
-        let (image, file_name, media_type) =
-            image.ok_or_else(|| unreadable("the form has no part `image`"))?;
-        Ok(Self { image, file_name, media_type, args })
+        let (file_name, media_type) = image.ok_or_else(|| unreadable("the form has no part `image`"))?;
+        Ok(Self { file_name, media_type, args })
     }
 }
 
@@ -186,12 +203,16 @@ async fn arguments(mut field: Field<'_>, most: usize, limit: usize) -> Result<St
     String::from_utf8(text).map_err(|_| unreadable("the part `args` is not UTF-8"))
 }
 
-async fn bytes(mut field: Field<'_>, limit: usize) -> Result<Bytes, Problem> {
-    let mut bytes = Vec::new();
+/// Of two parts the later one counts.
+async fn bytes(service: &Service, mut field: Field<'_>, room: &mut Room) -> Result<(), Problem> {
+    let limit = room.limit();
+    room.clear();
     while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error, limit))? {
-        bytes.extend_from_slice(&chunk);
+        if !service.take(room, chunk).await.map_err(|fault| Problem::of_body(&fault))? {
+            return Err(too_large(limit));
+        }
     }
-    Ok(bytes.into())
+    Ok(())
 }
 
 fn broken(error: &MultipartError, limit: usize) -> Problem {

@@ -20,7 +20,7 @@ use super::path::{Name, job_id, unknown_job};
 use super::peer::Peer;
 use super::problem::Problem;
 use crate::access::Caller;
-use crate::job::{Accepted, Api, Filter, JobId, JobState, Service, Submission, Wish};
+use crate::job::{Accepted, Api, Filter, JobId, JobState, Service, Submission, Wish, flow};
 
 /// Longest time in seconds that a client may ask us to wait for an outcome.
 const MAX_WAIT_S: u64 = 300;
@@ -68,7 +68,8 @@ async fn submit(
     let idempotency_key = idempotency_key(&headers)
         .map_err(|text| Problem::new(StatusCode::BAD_REQUEST, "Bad request", text))?;
     let body = body::read(body, limit).await.map_err(Unread::problem)?;
-    let submission = Submission { client: caller.client, body, api: Api::V1, idempotency_key };
+    let flow = flow(&caller.client, peer.address());
+    let submission = Submission { client: caller.client, flow, body, api: Api::V1, idempotency_key };
     let accepted = service.accept(submission).await.map_err(|fault| Problem::of(&fault))?;
     // Where too many wait already the preference is not met, as RFC 7240 lets a server do.
     let wait = wait_of(&headers).and_then(|seconds| Some((seconds, long.place()?)));

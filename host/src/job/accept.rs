@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use imgserve_base::fair::Turn;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{Client, JobId, JobState, Phase, Record, now_ms};
-use imgserve_journal::{Entry, IdempotencyKey, JournalError, Receipt, Submitted};
+use imgserve_journal::{Entry, IdempotencyKey, JournalError, Receipt, Submitted, rank};
 use imgserve_transfer::SourceUrl;
 use imgserve_worker::Prepared;
 use sha2::{Digest as _, Sha256};
 
 use super::generation::Generation;
-use super::intake::{self, Head, Held, Intake, REPLY_PATIENCE};
+use super::intake::{self, Head, Held, Intake, REPLY_PATIENCE, Wish};
 use super::order::{Accepted, Order, Planned};
 use super::request::{self, Request};
 use super::service::Service;
@@ -33,6 +34,8 @@ const WITHDRAW_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(crate) struct Submission {
     pub(crate) client: Client,
+    /// Whose turn it is in.
+    pub(crate) flow: String,
     pub(crate) body: Bytes,
     pub(crate) api: Api,
     /// As the client sent it.
@@ -101,7 +104,9 @@ impl Service {
         };
         self.queue().enter(&submission.client)?;
         let client = submission.client.clone();
-        let acceptance = Acceptance { service: Arc::clone(self), generation, settings, wanted, client };
+        let flow = self.flow(&submission.flow);
+        let turn = Turn { flow, rank: rank(wanted.priority), cost: 0 };
+        let acceptance = Acceptance { service: Arc::clone(self), generation, settings, wanted, client, turn };
         let accepted = acceptance.accept(key).await;
         if !matches!(&accepted, Ok(accepted) if !accepted.replayed) {
             self.queue().leave(&submission.client);
@@ -128,6 +133,8 @@ struct Acceptance {
     settings: Arc<Settings>,
     wanted: Wanted,
     client: Client,
+    /// Whose turn it is in; what the job costs is known once it is planned.
+    turn: Turn,
 }
 
 /// The plan of an output, and its placeholder.
@@ -143,13 +150,14 @@ impl Acceptance {
         let source = intake::understood(self.wanted.source())?;
         let (planned, supply) = self.prepare(&source).await?;
         let (prepared, placeholders): (Vec<_>, Vec<_>) = planned.into_iter().unzip();
+        let (flow, cost) = (self.turn.flow.name().to_string(), Prepared::pixels_together(&prepared));
         let (mut record, order, accepted) = self.job(source, prepared)?;
         let id = record.id;
         record.took(Phase::Plan, started.elapsed());
 
         imgserve_base::crash::point("accept-before-submit");
         let receipt = |key| IdempotencyKey { receipt: stored::receipt_text(&accepted), ..key };
-        let entry = Entry { record, order: stored::order_text(&order), key: key.map(receipt) };
+        let entry = Entry { record, order: stored::order_text(&order), flow, cost, key: key.map(receipt) };
         let digest = entry.key.as_ref().map(|key| key.digest);
         match self
             .service
@@ -172,6 +180,8 @@ impl Acceptance {
         }
         imgserve_base::crash::point("accept-after-placeholder");
         let placeholder = storing.elapsed();
+        // A job that will not begin soon holds no memory meanwhile.
+        let supply = if self.service.may_begin(&self.turn.flow) { supply } else { supply.again() };
         let warmth =
             Warmth { supply, generation: self.generation, settings: self.settings, placeholder, cold: false };
         self.service.warm().keep(id, warmth);
@@ -266,15 +276,15 @@ impl Acceptance {
     /// Plans all outputs on the source's first bytes, as few as suffice.
     async fn prepare(&self, source: &SourceUrl) -> Result<(Vec<Plan>, Supply), Fault> {
         let Settings { transfer, gate, .. } = &*self.settings;
-        let mut intake = Intake::start(transfer, source, gate, REPLY_PATIENCE).await?;
+        let mut intake = Intake::start(transfer, source, gate, &self.turn, REPLY_PATIENCE).await?;
         let mut wanted = FIRST_LOOK;
         loop {
             let (head, complete) = match intake.head(wanted).await {
                 Head::Part(head) => (head, false),
                 Head::Whole(head) => (head, true),
                 Head::Short(head) => match self.plan_all(head, false).await? {
-                    Some(planned) => return Ok((planned, Supply::Again)),
-                    None => return self.prepare_whole(source).await,
+                    Some(planned) => return Ok((planned, Supply::Coming(intake).again())),
+                    None => return self.prepare_whole(source, intake.size_hint()).await,
                 },
                 Head::Failed => {
                     intake.finish().await?;
@@ -289,9 +299,15 @@ impl Acceptance {
     }
 
     /// The source must be read whole to be planned, and memory is short: waits for its turn, though not for long.
-    async fn prepare_whole(&self, source: &SourceUrl) -> Result<(Vec<Plan>, Supply), Fault> {
+    async fn prepare_whole(
+        &self,
+        source: &SourceUrl,
+        expected: Option<u64>,
+    ) -> Result<(Vec<Plan>, Supply), Fault> {
         let Settings { transfer, gate, .. } = &*self.settings;
-        let held: Held = intake::fetch_whole(transfer, source, gate, REPLY_PATIENCE).await?;
+        let wish = Wish { turn: self.turn.clone(), expected, patience: REPLY_PATIENCE };
+        let short = || self.service.warm().cool();
+        let held: Held = intake::fetch_whole(transfer, source, gate, wish, short).await?;
         match self.plan_all(held.bytes.clone(), true).await? {
             Some(planned) => Ok((planned, Supply::Here(held))),
             None => Err(Fault::new(FaultKind::UnreadableSource, "the source ends before its dimensions")),
@@ -311,8 +327,11 @@ impl Acceptance {
 
     async fn plan(&self, request: &Request, head: Bytes, complete: bool) -> Result<Option<Plan>, Fault> {
         let plan = async || {
-            let planned =
-                self.generation.pool.prepare(request.task.clone(), head.clone(), complete, true).await;
+            let planned = self
+                .generation
+                .pool
+                .prepare(&self.turn.flow, request.task.clone(), head.clone(), complete, true)
+                .await;
             planned.inspect_err(|fault| self.generation.registry.note(&request.task.steps, Err(fault)))
         };
         let planned = match plan().await {

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use imgserve_base::fair::Turn;
 use imgserve_base::job::{Client, now_ms};
-use imgserve_journal::{Claim, JournalError};
+use imgserve_journal::{Claim, JournalError, Room, rank};
 
 use super::run::Attempt;
 use super::service::Service;
@@ -40,7 +41,7 @@ pub(super) async fn dispatch(service: Arc<Service>) {
             leased_ms = now_ms();
         }
         if free > 0 && !trouble {
-            match service.journal().claim(free, now_ms(), lease()).await {
+            match service.journal().claim(room(&service, free), now_ms(), lease()).await {
                 Ok(claimed) => {
                     if !claimed.claims.is_empty() {
                         imgserve_base::crash::point("job-after-claim");
@@ -74,6 +75,11 @@ pub(super) async fn dispatch(service: Arc<Service>) {
     }
 }
 
+/// What there is room for: no client has more under way than are free, so that whoever comes finds some.
+fn room(service: &Service, free: usize) -> Room {
+    Room { free, shared: true, under_way: service.live().by_flow(), weights: service.keys().weights() }
+}
+
 /// Extends the leases of all attempts under way.
 async fn lease_again(service: &Service) -> Result<(), JournalError> {
     match service.live().attempts() {
@@ -84,14 +90,15 @@ async fn lease_again(service: &Service) -> Result<(), JournalError> {
 
 /// Begins an attempt. Another program's order is that program's to do: then it is held, and whose job it is is given.
 fn start(service: &Arc<Service>, claim: Claim) -> Option<Client> {
-    let Claim { record, order } = claim;
+    let Claim { record, order, flow, cost } = claim;
+    let turn = Turn { flow: service.flow(&flow), rank: rank(record.priority), cost };
     let (id, attempt) = (record.id, record.attempt);
     let none = || Warmth::none(service.generation(), service.settings());
     let warmth = service.warm().take(id).unwrap_or_else(none);
     match stored::read_order(&order, record.outputs.len()) {
         Ok(order) => {
-            let running = service.live().begin(id, attempt);
-            let attempt = Attempt::new(Arc::clone(service), record, running, warmth);
+            let running = service.live().begin(id, attempt, &turn.flow);
+            let attempt = Attempt::new(Arc::clone(service), record, running, turn, warmth);
             service.lifecycle().spawn(attempt.run_to_end(order));
             None
         }

@@ -1,11 +1,12 @@
 //! A source on its way in. It is fetched once, by a task of its own, so that planning works on the first bytes while
-//! the rest arrives. The bytes of all sources share a memory limit; when that is short the rest is not kept, and the
-//! source is fetched again when its turn comes.
+//! the rest arrives. The bytes of all sources share a memory limit, which is given in turns; when that is short the rest is
+//! not kept, and the source is fetched again when its turn comes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use imgserve_base::fair::Turn;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::units::MIB;
 use imgserve_config::Config;
@@ -13,64 +14,83 @@ use imgserve_transfer::{Blame, Fetch, SourceUrl, Transfer, TransferError, Transf
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 
+use super::gathered::Gathered;
+use super::shares::{Share, Shares, Wanted};
+
 /// Bytes that every source may hold outside of the shared limit, so that any job can be planned.
 const FREE: usize = 64 << 10;
-/// One permit of the shared limit stands for this many bytes.
+/// One unit of the shared limit stands for this many bytes.
 const UNIT: usize = 16 << 10;
-/// The most bytes that room is made for because the other end says that they will come.
-const MOST_EXPECTED: u64 = 8 * MIB;
+/// What part of the memory is in reserve for small sources, and what part of that one of them has at most.
+const RESERVE: u32 = 8;
+/// The shared limit's key.
+const MEMORY: &str = "[limits] source_memory_mb";
 
 /// How long a client's request waits for a place or for memory before it is told "busy".
 pub(super) const REPLY_PATIENCE: Duration = Duration::from_secs(20);
-/// The same for a client that has not sent its image yet.
-const ROOM_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What bounds the sources that are held and the transfers under way.
 #[derive(Clone, Debug)]
 pub(super) struct Gate {
-    memory: Arc<Semaphore>,
+    memory: Shares,
     transfers: Arc<Semaphore>,
-    /// All units of the memory.
-    all: u32,
     largest: u32,
+    /// The key that says so.
+    largest_key: &'static str,
 }
 
 impl Gate {
     /// The bounds that the configuration sets; they hold until the process ends.
     pub(super) fn new(config: &Config) -> Self {
-        Self {
-            memory: Arc::new(Semaphore::new(
-                units(config.limits.source_memory_mb.saturating_mul(MIB)) as usize
-            )),
+        let all = units(config.source_memory());
+        let gate = Self {
+            memory: Shares::reserved(all, all / RESERVE, MEMORY),
             transfers: Arc::new(Semaphore::new(config.transfer.max_transfers)),
-            all: units(config.limits.source_memory_mb.saturating_mul(MIB)),
-            largest: units(config.limits.max_source_mb * MIB),
-        }
+            largest: all,
+            largest_key: MEMORY,
+        };
+        gate.for_sources_up_to(config.limits.max_source_mb * MIB)
     }
 
     /// The same bounds for sources of up to `bytes`, as far as memory for them can ever be had.
     pub(super) fn for_sources_up_to(&self, bytes: u64) -> Self {
-        Self { largest: units(bytes).min(self.all), ..self.clone() }
+        let (all, bytes) = (self.memory.total(), units(bytes));
+        let largest_key = if bytes <= all { "[limits] max_source_mb" } else { MEMORY };
+        Self { largest: bytes.min(all), largest_key, ..self.clone() }
     }
 
-    /// Room for a source of `announced` bytes, or of the most that it may have when nobody knows.
-    ///
-    /// # Errors
-    /// [`FaultKind::LimitExceeded`]; [`FaultKind::Busy`] when memory stays short.
-    pub(super) async fn room(&self, announced: Option<u64>) -> Result<Room, Fault> {
-        let limit = u64::from(self.largest) * UNIT as u64;
-        let bytes = announced.unwrap_or(limit);
-        if bytes > limit {
-            let have = limit / MIB;
-            let text =
-                format!("the body has {bytes} bytes, more than [limits] max_source_mb = {have} permits");
-            return Err(Fault::new(FaultKind::LimitExceeded, text));
+    /// The most bytes that a source may have.
+    pub(super) fn limit(&self) -> u64 {
+        u64::from(self.largest) * UNIT as u64
+    }
+
+    /// A share of the memory, of nothing yet.
+    pub(super) fn share(&self, turn: &Turn) -> Share {
+        Share::nothing(&self.memory, turn)
+    }
+
+    /// The fault of a source that is larger than it may be.
+    pub(super) fn too_large(&self, what: &str) -> Fault {
+        let (key, have) = (self.largest_key, self.limit() / MIB);
+        Fault::new(FaultKind::LimitExceeded, format!("{what}, more than {key} = {have} permits"))
+    }
+
+    /// What is wanted for a source of so many bytes, if anybody knows.
+    fn whole(&self, bytes: Option<u64>) -> Wanted {
+        match bytes {
+            Some(bytes) => Wanted::new(needed(bytes).min(self.largest), self.is_small(bytes)),
+            None => Wanted::new(self.largest, false),
         }
-        let share = match units(bytes.saturating_sub(FREE as u64)) {
-            0 => None,
-            count => Some(permit(&self.memory, count, ROOM_PATIENCE, "[limits] source_memory_mb").await?),
-        };
-        Ok(Room { share, limit: usize::try_from(limit).unwrap_or(usize::MAX) })
+    }
+
+    /// What is wanted for so many bytes of a source that has so many in all, if anybody knows.
+    pub(super) fn part(&self, bytes: u64, whole: Option<u64>) -> Wanted {
+        Wanted::new(needed(bytes), self.is_small(bytes.max(whole.unwrap_or_default())))
+    }
+
+    /// Whether there is a reserve for a source of so many bytes.
+    fn is_small(&self, bytes: u64) -> bool {
+        needed(bytes) <= self.memory.total() / RESERVE / RESERVE
     }
 
     async fn transfer(&self, patience: Duration) -> Result<OwnedSemaphorePermit, Fault> {
@@ -93,6 +113,11 @@ pub(super) async fn permit(
     }
 }
 
+/// Units for so many bytes, but for those that every source may hold.
+pub(super) fn needed(bytes: u64) -> u32 {
+    units(bytes.saturating_sub(FREE as u64))
+}
+
 fn units(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT as u64)).unwrap_or(u32::MAX)
 }
@@ -107,34 +132,22 @@ pub(crate) struct Held {
     pub(super) bytes: Bytes,
     /// What the other end says that they are; not to be relied on.
     pub(super) media_type: Option<String>,
-    _share: Option<OwnedSemaphorePermit>,
+    _share: Share,
 }
 
-/// A share of the memory limit for a source that a client sends.
-#[derive(Debug)]
-pub(crate) struct Room {
-    share: Option<OwnedSemaphorePermit>,
-    limit: usize,
-}
-
-impl Room {
-    /// The most bytes that may come.
-    pub(crate) fn limit(&self) -> usize {
-        self.limit
-    }
-
-    /// The bytes that came; what they do not need of the share is given back.
-    pub(crate) fn hold(mut self, bytes: Bytes, media_type: Option<String>) -> Held {
-        shrink(&mut self.share, bytes.len());
-        Held { bytes, media_type, _share: self.share }
+impl Held {
+    /// These bytes with their share, of which is given back what they do not need.
+    pub(super) fn new(bytes: Bytes, media_type: Option<String>, mut share: Share) -> Self {
+        share.shrink(needed(bytes.len() as u64));
+        Self { bytes, media_type, _share: share }
     }
 }
 
-/// Gives back what `bytes` do not need.
-fn shrink(share: &mut Option<OwnedSemaphorePermit>, bytes: usize) {
-    if let Some(share) = share {
-        drop(share.split(share.num_permits().saturating_sub(units(bytes as u64) as usize)));
-    }
+/// The system gives no memory.
+pub(super) fn refused() -> Fault {
+    let text = format!("the system gives no memory for the source ({MEMORY})");
+    tracing::warn!("{text}");
+    Fault::new(FaultKind::Busy, text).retried(Retry::Later)
 }
 
 /// A source being fetched. Dropped, the fetch ends.
@@ -142,6 +155,7 @@ fn shrink(share: &mut Option<OwnedSemaphorePermit>, bytes: usize) {
 pub(super) struct Intake {
     /// None when planning is done: nobody looks at the first bytes any more.
     progress: Option<watch::Receiver<Arrived>>,
+    size_hint: Option<u64>,
     task: JoinHandle<Result<Option<Held>, TransferError>>,
 }
 
@@ -187,13 +201,21 @@ impl Intake {
         transfer: &Transfer,
         source: &SourceUrl,
         gate: &Gate,
+        turn: &Turn,
         patience: Duration,
     ) -> Result<Self, Fault> {
         let permit = gate.transfer(patience).await?;
         let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
         let (sender, progress) = watch::channel(Arrived::default());
-        let task = tokio::spawn(download(fetch, Arc::clone(&gate.memory), sender, permit));
-        Ok(Self { progress: Some(progress), task })
+        let share = gate.share(turn);
+        let size_hint = fetch.size_hint;
+        let task = tokio::spawn(download(fetch, (gate.clone(), share), sender, permit));
+        Ok(Self { progress: Some(progress), size_hint, task })
+    }
+
+    /// How many bytes the source has, as far as the other end tells.
+    pub(super) fn size_hint(&self) -> Option<u64> {
+        self.size_hint
     }
 
     /// Planning is done: the first bytes need not be shown any more.
@@ -245,6 +267,17 @@ pub(super) fn understood(url: &str) -> Result<SourceUrl, Fault> {
     SourceUrl::parse(url).map_err(|error| unavailable(&error))
 }
 
+/// How a source is to be fetched.
+#[derive(Clone, Debug)]
+pub(super) struct Wish {
+    /// Whose turn it is to be.
+    pub(super) turn: Turn,
+    /// How many bytes it had when it was last asked for.
+    pub(super) expected: Option<u64>,
+    /// How long it may wait for its turn.
+    pub(super) patience: Duration,
+}
+
 /// Fetches the whole of `source`: at once while memory lasts, else when it is its turn. `short` is told when it does not.
 ///
 /// # Errors
@@ -253,55 +286,81 @@ pub(super) async fn fetch(
     transfer: &Transfer,
     source: &SourceUrl,
     gate: &Gate,
-    patience: Duration,
-    short: impl FnOnce(),
+    mut wish: Wish,
+    short: impl FnMut(),
 ) -> Result<Held, Fault> {
-    let permit = gate.transfer(patience).await?;
-    let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
-    // Nobody looks at it before it is whole.
-    let (unseen, _) = watch::channel(Arrived::default());
-    let downloaded = download(fetch, Arc::clone(&gate.memory), unseen, permit).await;
-    match downloaded.map_err(|error| unavailable(&error))? {
-        Some(held) => Ok(held),
-        None => {
-            short();
-            fetch_whole(transfer, source, gate, patience).await
+    // Whose size is known waits for nobody's place meanwhile.
+    if wish.expected.is_none() {
+        let permit = gate.transfer(wish.patience).await?;
+        let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
+        wish.expected = fetch.size_hint;
+        // Of what will not fit nothing is fetched.
+        let fits = fetch
+            .size_hint
+            .is_none_or(|bytes| gate.memory.try_take(&wish.turn, gate.whole(Some(bytes))).is_some());
+        if fits {
+            // Nobody looks at it before it is whole.
+            let (unseen, _) = watch::channel(Arrived::default());
+            let share = gate.share(&wish.turn);
+            let downloaded = download(fetch, (gate.clone(), share), unseen, permit).await;
+            if let Some(held) = downloaded.map_err(|error| unavailable(&error))? {
+                return Ok(held);
+            }
         }
     }
+    fetch_whole(transfer, source, gate, wish, short).await
 }
 
-/// Fetches the whole of `source`, after waiting until memory for it is there.
+/// Fetches the whole of `source`, after waiting until memory for it is there; `short` is told when it has to wait.
 ///
 /// # Errors
-/// [`FaultKind::SourceUnavailable`]; [`FaultKind::Busy`] when `patience` ends before there is room.
+/// [`FaultKind::SourceUnavailable`]; [`FaultKind::Busy`] when the patience ends before there is room.
 pub(super) async fn fetch_whole(
     transfer: &Transfer,
     source: &SourceUrl,
     gate: &Gate,
-    patience: Duration,
+    wish: Wish,
+    mut short: impl FnMut(),
 ) -> Result<Held, Fault> {
-    // The size is known for certain only afterwards, so room for the largest source is taken first; and before a place
-    // among the transfers, which those that have memory need.
-    let share = permit(&gate.memory, gate.largest, patience, "[limits] source_memory_mb").await?;
-    let _permit = gate.transfer(patience).await?;
-    let mut fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
-    let (mut bytes, expected) = (BytesMut::new(), fetch.size_hint);
-    while let Some(chunk) = fetch.chunk().await.map_err(|error| unavailable(&error))? {
-        gather(&mut bytes, chunk, expected);
+    let Wish { turn, mut expected, patience } = wish;
+    if let Some(bytes) = expected.filter(|bytes| needed(*bytes) > gate.largest) {
+        return Err(gate.too_large(&format!("the source has {bytes} bytes")));
     }
-    let mut share = Some(share);
-    shrink(&mut share, bytes.len());
-    Ok(Held { bytes: bytes.freeze(), media_type: fetch.media_type, _share: share })
+    loop {
+        // Room for the largest source where nobody knows; and before a place among the transfers, which those that have
+        // memory need.
+        let share = match gate.memory.try_take(&turn, gate.whole(expected)) {
+            Some(share) => share,
+            None => {
+                short();
+                gate.memory.take(&turn, gate.whole(expected), Some(patience)).await?
+            }
+        };
+        let permit = gate.transfer(patience).await?;
+        let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
+        let (unseen, _) = watch::channel(Arrived::default());
+        let downloaded = download(fetch, (gate.clone(), share), unseen, permit).await;
+        match downloaded.map_err(|error| unavailable(&error))? {
+            Some(held) => return Ok(held),
+            // It has grown since, and there is no room for more just now.
+            None if expected.take().is_some() => {}
+            None if gate.largest == gate.memory.total() => {
+                return Err(gate.too_large("the source has more MiB"));
+            }
+            None => return Err(refused()),
+        }
+    }
 }
 
+/// The whole source, or none when memory is short.
 async fn download(
     mut fetch: Fetch,
-    memory: Arc<Semaphore>,
+    (gate, mut share): (Gate, Share),
     progress: watch::Sender<Arrived>,
     _permit: OwnedSemaphorePermit,
 ) -> Result<Option<Held>, TransferError> {
-    let (mut bytes, expected) = (BytesMut::new(), fetch.size_hint);
-    let mut share: Option<OwnedSemaphorePermit> = None;
+    let expected = fetch.size_hint;
+    let mut gathered = Gathered::new(expected);
     let mut shown = 0;
     loop {
         let chunk = match fetch.chunk().await {
@@ -312,53 +371,25 @@ async fn download(
                 return Err(error);
             }
         };
-        if !grow(&mut share, &memory, bytes.len() + chunk.len()) {
+        let fits = share.try_grow(gate.part((gathered.len() + chunk.len()) as u64, expected));
+        let visible = chunk.slice(..chunk.len().min(FREE.saturating_sub(gathered.len())));
+        if !fits || gathered.add(chunk).is_err() {
             // What was read so far is shown in full: it may be all that planning needs.
-            bytes.extend_from_slice(&chunk[..chunk.len().min(FREE.saturating_sub(bytes.len()))]);
-            let _ = progress.send(Arrived { head: bytes.freeze(), end: End::Short });
+            let head = if gathered.add(visible).is_ok() { gathered.whole() } else { Bytes::new() };
+            let _ = progress.send(Arrived { head, end: End::Short });
             return Ok(None);
         }
-        gather(&mut bytes, chunk, expected);
         // Showing copies, so it is done at doubling sizes: in all no more than twice the source.
-        if progress.receiver_count() > 0 && bytes.len() >= shown * 2 {
-            shown = bytes.len().max(4096);
-            let head = Bytes::copy_from_slice(&bytes);
-            let _ = progress.send(Arrived { head, end: End::Coming });
-        }
-    }
-    let bytes = bytes.freeze();
-    let _ = progress.send(Arrived { head: bytes.clone(), end: End::Complete });
-    Ok(Some(Held { bytes, media_type: fetch.media_type, _share: share }))
-}
-
-/// Adds a chunk. One that is all of what is expected is not copied, unless somebody else holds it too.
-fn gather(bytes: &mut BytesMut, chunk: Bytes, expected: Option<u64>) {
-    let expected = expected.unwrap_or_default().min(MOST_EXPECTED) as usize;
-    if bytes.is_empty() && chunk.len() >= expected {
-        *bytes = chunk.into();
-        return;
-    }
-    bytes.reserve(expected.saturating_sub(bytes.len()).max(chunk.len()));
-    bytes.extend_from_slice(&chunk);
-}
-
-/// Makes the share large enough for `needed` bytes; false when memory is short.
-fn grow(share: &mut Option<OwnedSemaphorePermit>, memory: &Arc<Semaphore>, needed: usize) -> bool {
-    let wanted = units(needed.saturating_sub(FREE) as u64);
-    let have = share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits) as u32;
-    if wanted <= have {
-        return true;
-    }
-    match Arc::clone(memory).try_acquire_many_owned(wanted - have) {
-        Ok(more) => {
-            match share {
-                Some(share) => share.merge(more),
-                None => *share = Some(more),
+        if progress.receiver_count() > 0 && gathered.len() >= shown * 2 {
+            shown = gathered.len().max(4096);
+            if let Ok(head) = gathered.copy() {
+                let _ = progress.send(Arrived { head, end: End::Coming });
             }
-            true
         }
-        Err(_) => false,
     }
+    let bytes = gathered.whole();
+    let _ = progress.send(Arrived { head: bytes.clone(), end: End::Complete });
+    Ok(Some(Held::new(bytes, fetch.media_type, share)))
 }
 
 fn unavailable(error: &TransferError) -> Fault {

@@ -6,6 +6,7 @@ use std::hash::Hash;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use imgserve_base::fair::Flow;
 use imgserve_base::job::JobId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,8 @@ pub(super) struct Live {
 #[derive(Debug)]
 pub(super) struct Running {
     attempt: u32,
+    /// Whose turn it is in.
+    flow: Arc<str>,
     /// Bits of an `f32`, 0 to 1.
     progress: AtomicU32,
     stage: AtomicU8,
@@ -75,9 +78,10 @@ fn lock<K: Eq + Hash, V>(map: &Mutex<HashMap<K, V>>) -> MutexGuard<'_, HashMap<K
 
 impl Live {
     /// An attempt begins.
-    pub(super) fn begin(&self, id: JobId, attempt: u32) -> Arc<Running> {
+    pub(super) fn begin(&self, id: JobId, attempt: u32, flow: &Flow) -> Arc<Running> {
         let running = Arc::new(Running {
             attempt,
+            flow: Arc::clone(flow.name()),
             progress: AtomicU32::new(0),
             stage: AtomicU8::new(0),
             cancel: CancellationToken::new(),
@@ -117,6 +121,20 @@ impl Live {
         lock(&self.running).len()
     }
 
+    /// How many are under way of a flow.
+    pub(super) fn len_of(&self, flow: &str) -> usize {
+        lock(&self.running).values().filter(|running| &*running.flow == flow).count()
+    }
+
+    /// How many are under way, by flow.
+    pub(super) fn by_flow(&self) -> HashMap<Arc<str>, usize> {
+        let mut flows = HashMap::new();
+        for running in lock(&self.running).values() {
+            *flows.entry(Arc::clone(&running.flow)).or_default() += 1;
+        }
+        flows
+    }
+
     /// The attempts under way.
     pub(super) fn attempts(&self) -> Vec<(JobId, u32)> {
         lock(&self.running).iter().map(|(id, running)| (*id, running.attempt)).collect()
@@ -150,7 +168,8 @@ mod tests {
         let live = Live::default();
         let id = JobId::generate();
         let mut watcher = live.watch(id);
-        let running = live.begin(id, 1);
+        let running = live.begin(id, 1, &Flow::new("shop", 1));
+        assert_eq!((live.len_of("shop"), live.len_of(""), live.by_flow()["shop"]), (1, 0, 1));
         watcher.changed().await.unwrap();
         live.progress(id, &running, 0.5);
         live.enter(id, &running, Stage::Storing);

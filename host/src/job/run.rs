@@ -5,14 +5,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use imgserve_base::fair::Turn;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{FailedAttempt, Output, OutputState, Phase, Record, now_ms};
-use imgserve_journal::{Ending, JournalError, rank};
+use imgserve_journal::{Ending, JournalError};
 use imgserve_worker::{Prepared, Task, TaskOutput};
 
 use super::direct::damage_warning;
 use super::generation::Generation;
-use super::intake::{self, Held};
+use super::intake::{self, Held, Wish};
 use super::live::{Running, Stage};
 use super::order::Order;
 use super::retry::{Decision, MAX_LOST, SUSPECT, random};
@@ -34,6 +35,7 @@ pub(super) struct Attempt {
     settings: Arc<Settings>,
     record: Record,
     running: Arc<Running>,
+    turn: Turn,
     supply: Supply,
     began: Instant,
     stored_bytes: u64,
@@ -62,6 +64,7 @@ impl Attempt {
         service: Arc<Service>,
         mut record: Record,
         running: Arc<Running>,
+        turn: Turn,
         warmth: Warmth,
     ) -> Self {
         let Warmth { supply, generation, settings, placeholder, cold } = warmth;
@@ -69,13 +72,14 @@ impl Attempt {
             record.took(Phase::Placeholder, placeholder);
         }
         let began = Instant::now();
-        Self { service, generation, settings, record, running, supply, began, stored_bytes: 0, cold }
+        Self { service, generation, settings, record, running, turn, supply, began, stored_bytes: 0, cold }
     }
 
     /// Runs to the end and has it written down. An attempt that breaks off by a mistake of ours has failed like any other.
     pub(super) async fn run_to_end(self, order: Order) {
         let (service, record, running) =
             (Arc::clone(&self.service), self.record.clone(), Arc::clone(&self.running));
+        let turn = self.turn.clone();
         let (id, attempt, known) = (record.id, record.attempt, order.clone());
         if let Err(broken_off) = tokio::spawn(self.run(order)).await {
             let fault =
@@ -84,7 +88,7 @@ impl Attempt {
             // What it had stored and written down stays so.
             let record = service.journal().get(id).await.ok().flatten().unwrap_or(record);
             let warmth = Warmth::none(service.generation(), service.settings());
-            let again = Self::new(Arc::clone(&service), record, running, warmth);
+            let again = Self::new(Arc::clone(&service), record, running, turn, warmth);
             again.failed(fault.retried(Retry::Worker), &known).await;
         }
         service.over(id, attempt);
@@ -128,7 +132,7 @@ impl Attempt {
         // From before the run until the results are stored: no more results than turns are ever held.
         let _turn = tokio::select! {
             stop = stopped(&self.service, &self.running) => return Err(stop),
-            turn = service.turns().result() => turn,
+            turn = service.turns().result(&self.turn) => turn?,
         };
         // With what is stored already: how the source is decoded depends on all outputs, and so would the results depend
         // on when the server was killed.
@@ -156,19 +160,20 @@ impl Attempt {
     }
 
     async fn source(&mut self, order: &Order) -> Result<Held, Fault> {
-        let arrived = match std::mem::replace(&mut self.supply, Supply::Again) {
-            Supply::Here(held) => Some(held),
-            Supply::Coming(intake) => intake.finish().await?,
-            Supply::Again => None,
-        };
-        match arrived {
-            Some(held) => Ok(held),
-            None => {
-                let Settings { transfer, gate, .. } = &*self.settings;
-                let short = || self.service.warm().cool();
-                intake::fetch(transfer, &order.source, gate, TURN_PATIENCE, short).await
+        let expected = match std::mem::replace(&mut self.supply, Supply::Again(None)) {
+            Supply::Here(held) => return Ok(held),
+            Supply::Coming(intake) => {
+                let expected = intake.size_hint();
+                match intake.finish().await? {
+                    Some(held) => return Ok(held),
+                    None => expected,
+                }
             }
-        }
+            Supply::Again(expected) => expected,
+        };
+        let Settings { transfer, gate, .. } = &*self.settings;
+        let wish = Wish { turn: self.turn.clone(), expected, patience: TURN_PATIENCE };
+        intake::fetch(transfer, &order.source, gate, wish, || self.service.warm().cool()).await
     }
 
     /// Has a worker make the results of the outputs at `indexes`.
@@ -195,9 +200,8 @@ impl Attempt {
                 service.live().progress(id, &running, done);
             }
         };
-        let priority = rank(self.record.priority);
-        let work =
-            self.generation.pool.run(tasks, held.bytes.clone(), peak_bytes, priority, Arc::new(report));
+        let source = held.bytes.clone();
+        let work = self.generation.pool.run(tasks, source, peak_bytes, &self.turn, Arc::new(report));
         let ran = tokio::select! {
             biased;
             stop = stopped(&self.service, &self.running) => return Err(stop),

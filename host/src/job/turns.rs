@@ -1,13 +1,16 @@
 //! Whose turn it is: how much of each kind may be under way at once.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use imgserve_base::fair::Turn;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::intake::{REPLY_PATIENCE, permit};
+use super::intake::REPLY_PATIENCE;
+use super::shares::{Share, Shares, Wanted};
 
+/// What bounds all of them.
+const TRANSFERS: &str = "[transfer] max_transfers";
 /// How long a direct call waits for its turn.
 const CALL_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -21,21 +24,22 @@ pub(super) struct Turns {
     /// Placeholders being stored: apart from results, so that slow destinations delay no reply.
     placeholders: Semaphore,
     /// Jobs that run or whose result is being stored: what bounds the results held in memory.
-    results: Semaphore,
+    results: Shares,
     /// Direct calls.
-    calls: Arc<Semaphore>,
+    calls: Shares,
 }
 
 impl Turns {
-    /// Of each kind as many at once as there may be transfers: a call is one, seen from the client.
+    /// Of each kind as many at once for one client as there may be transfers: a call is one, seen from the client. Nobody has
+    /// more than are left, so that whoever comes finds some; there are twice as many for that.
     pub(super) fn new(transfers: usize) -> Self {
         Self {
-            // Twice: while the results of some are stored, the sources of others are fetched.
-            window: transfers.saturating_mul(2),
+            // Twice what results there may be: while those of some are stored, the sources of others are fetched.
+            window: transfers.saturating_mul(4),
             suspects: Semaphore::new(1),
             placeholders: Semaphore::new(transfers),
-            results: Semaphore::new(transfers),
-            calls: Arc::new(Semaphore::new(transfers)),
+            results: Shares::shared(twice(transfers), TRANSFERS),
+            calls: Shares::shared(twice(transfers), TRANSFERS),
         }
     }
 
@@ -57,8 +61,8 @@ impl Turns {
     }
 
     /// To make results and store them: no more results than turns are ever held.
-    pub(super) async fn result(&self) -> SemaphorePermit<'_> {
-        taken(&self.results).await
+    pub(super) async fn result(&self, turn: &Turn) -> Result<Share, Fault> {
+        self.results.take(turn, ONE, None).await
     }
 
     /// To run a job that the server may have died of.
@@ -70,9 +74,16 @@ impl Turns {
     ///
     /// # Errors
     /// [`FaultKind::Busy`] when it does not come in time.
-    pub(super) async fn call(&self) -> Result<OwnedSemaphorePermit, Fault> {
-        permit(&self.calls, 1, CALL_PATIENCE, "[transfer] max_transfers").await
+    pub(super) async fn call(&self, turn: &Turn) -> Result<Share, Fault> {
+        self.calls.take(turn, ONE, Some(CALL_PATIENCE)).await
     }
+}
+
+/// Of places nobody wants two at once.
+const ONE: Wanted = Wanted::new(1, false);
+
+fn twice(places: usize) -> u32 {
+    u32::try_from(places.saturating_mul(2)).unwrap_or(u32::MAX)
 }
 
 async fn taken(turns: &Semaphore) -> SemaphorePermit<'_> {
@@ -81,16 +92,21 @@ async fn taken(turns: &Semaphore) -> SemaphorePermit<'_> {
 
 #[cfg(test)]
 mod tests {
+    use imgserve_base::fair::Flow;
+
     use super::*;
 
     #[tokio::test]
     async fn slow_results_keep_no_placeholder_waiting() {
         let turns = Turns::new(1);
-        let result = turns.result().await;
-        assert!(tokio::time::timeout(Duration::ZERO, turns.result()).await.is_err());
-        assert!(turns.placeholder().await.is_ok() && turns.call().await.is_ok());
+        let turn = |flow| Turn { flow: Flow::new(flow, 1), ..Turn::default() };
+        let (a, b) = (turn("a"), turn("b"));
+        let result = turns.result(&a).await.unwrap();
+        assert!(tokio::time::timeout(Duration::ZERO, turns.result(&a)).await.is_err());
+        assert!(turns.placeholder().await.is_ok() && turns.call(&a).await.is_ok());
+        assert!(turns.result(&b).await.is_ok(), "another client waits for this one's results");
         drop(result);
-        assert!(tokio::time::timeout(Duration::ZERO, turns.result()).await.is_ok());
-        assert_eq!((turns.free(0), turns.free(1), turns.free(9)), (2, 1, 0));
+        assert!(turns.result(&a).await.is_ok());
+        assert_eq!((turns.free(0), turns.free(1), turns.free(9)), (4, 3, 0));
     }
 }

@@ -23,6 +23,8 @@ const SEND_BUFFER: usize = MIB as usize;
 pub(super) enum Event {
     /// How much of it is done, 0 to 1.
     Progress(f32),
+    /// A direct call is no small one.
+    Large,
     /// Which operation's plugin is being called; none when it has returned.
     Calls(Option<String>),
     /// The plugin that is being called was not done in time; the worker ends itself.
@@ -44,7 +46,7 @@ impl Blame {
         match event {
             Event::Calls(operation) => self.culprit.clone_from(operation),
             Event::Late => self.late = true,
-            Event::Progress(_) => {}
+            Event::Progress(_) | Event::Large => {}
         }
     }
 }
@@ -111,6 +113,7 @@ async fn answer(
     loop {
         match frame::receive(reader, max_payload).await? {
             (Reply::Progress(done), _) => hear(Event::Progress(done)),
+            (Reply::Large, _) => hear(Event::Large),
             (Reply::Calls(operation), _) => hear(Event::Calls(Some(operation))),
             (Reply::Returned, _) => hear(Event::Calls(None)),
             (Reply::Late, _) => hear(Event::Late),

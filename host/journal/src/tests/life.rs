@@ -14,7 +14,7 @@ async fn the_best_jobs_are_claimed_first_and_none_before_it_is_due() {
     let accepting = record();
     place.journal.submit(entry(accepting.clone())).await.unwrap();
 
-    let first = place.journal.claim(3, 100, 200).await.unwrap();
+    let first = place.journal.claim(room(3), 100, 200).await.unwrap();
     let ids = |claims: &[Claim]| claims.iter().map(|claim| claim.record.id).collect::<Vec<_>>();
     assert_eq!(ids(&first.claims), [high, early, same_time]);
     assert_eq!(first.next_due_ms, Some(170));
@@ -35,10 +35,10 @@ async fn a_lease_that_ends_makes_its_job_claimable_and_its_attempt_stale() {
     let first = place.claim(1).await.remove(0).record;
     // Extended, it is still held after its first lease.
     place.journal.heartbeat(vec![(id, 1), (JobId::generate(), 1), (id, 7)], 300).await.unwrap();
-    let none = place.journal.claim(1, 300, 400).await.unwrap();
+    let none = place.journal.claim(room(1), 300, 400).await.unwrap();
     assert_eq!((none.claims.len(), none.next_due_ms), (0, Some(301)));
 
-    let second = place.journal.claim(1, 301, 400).await.unwrap().claims.remove(0).record;
+    let second = place.journal.claim(room(1), 301, 400).await.unwrap().claims.remove(0).record;
     assert_eq!((second.id, second.attempt), (id, 2));
     assert!(is_stale(place.journal.save(first.clone()).await));
     let done = ended(&first, JobState::Succeeded);
@@ -88,9 +88,9 @@ async fn a_job_is_tried_again_when_it_is_due() {
     place.journal.end(first, Ending::Again(500)).await.unwrap();
     let waiting = place.journal.get(id).await.unwrap().unwrap();
     assert_eq!((waiting.state, waiting.due_at_ms, waiting.attempt), (JobState::Accepted, 500, 1));
-    let none = place.journal.claim(1, 499, 600).await.unwrap();
+    let none = place.journal.claim(room(1), 499, 600).await.unwrap();
     assert_eq!((none.claims.len(), none.next_due_ms), (0, Some(500)));
-    let second = place.journal.claim(1, 500, 600).await.unwrap().claims.remove(0).record;
+    let second = place.journal.claim(room(1), 500, 600).await.unwrap().claims.remove(0).record;
     assert_eq!(second.attempt, 2);
 }
 

@@ -74,7 +74,8 @@ impl Output {
             quality,
             seed,
         };
-        let prepared = Prepared { width, height, own_bytes, guest_bytes, source_format };
+        // What it costs stands in the journal beside the order.
+        let prepared = Prepared { width, height, own_bytes, guest_bytes, pixels: 0, source_format };
         Ok(Recipe { task, prepared, destination, field: self.field, media_type: self.media_type })
     }
 }

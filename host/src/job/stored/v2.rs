@@ -88,7 +88,7 @@ impl From<&Recipe> for Output {
     fn from(recipe: &Recipe) -> Self {
         let Recipe { task, prepared, destination, field, media_type } = recipe;
         let Task { steps, extension, format, quality, seed } = task;
-        let Prepared { width, height, own_bytes, guest_bytes, source_format } = prepared;
+        let Prepared { width, height, own_bytes, guest_bytes, pixels: _, source_format } = prepared;
         let name = |format: &Option<Format>| format.map(|format| format.name().to_owned());
         Self {
             steps: steps.iter().map(Step::from).collect(),
@@ -143,7 +143,8 @@ impl TryFrom<Output> for Recipe {
             seed: output.seed,
         };
         let source_format = output.source_format.as_deref().map(format).transpose()?;
-        let prepared = Prepared { width, height, own_bytes, guest_bytes, source_format };
+        // What it costs stands in the journal beside the order.
+        let prepared = Prepared { width, height, own_bytes, guest_bytes, pixels: 0, source_format };
         Ok(Self {
             task,
             prepared,
