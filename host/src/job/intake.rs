@@ -3,6 +3,7 @@
 //! not kept, and the source is fetched again when its turn comes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +20,8 @@ use super::shares::{Share, Shares, Wanted};
 
 /// Bytes that every source may hold outside of the shared limit, so that any job can be planned.
 const FREE: usize = 64 << 10;
+/// So many of the first bytes are shown before they are asked for; nearly all planning takes fewer.
+const SHOWN_UNASKED: usize = 256 << 10;
 /// One unit of the shared limit stands for this many bytes.
 const UNIT: usize = 16 << 10;
 /// What part of the memory is in reserve for small sources, and what part of that one of them has at most.
@@ -155,6 +158,8 @@ pub(super) fn refused() -> Fault {
 pub(super) struct Intake {
     /// None when planning is done: nobody looks at the first bytes any more.
     progress: Option<watch::Receiver<Arrived>>,
+    /// How many of the first bytes are wanted.
+    wanted: Arc<AtomicUsize>,
     size_hint: Option<u64>,
     task: JoinHandle<Result<Option<Held>, TransferError>>,
 }
@@ -208,9 +213,10 @@ impl Intake {
         let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
         let (sender, progress) = watch::channel(Arrived::default());
         let share = gate.share(turn);
-        let size_hint = fetch.size_hint;
-        let task = tokio::spawn(download(fetch, (gate.clone(), share), sender, permit));
-        Ok(Self { progress: Some(progress), size_hint, task })
+        let (size_hint, wanted) = (fetch.size_hint, Arc::new(AtomicUsize::new(0)));
+        let shown = (sender, Arc::clone(&wanted));
+        let task = tokio::spawn(download(fetch, (gate.clone(), share), shown, permit));
+        Ok(Self { progress: Some(progress), wanted, size_hint, task })
     }
 
     /// How many bytes the source has, as far as the other end tells.
@@ -227,6 +233,7 @@ impl Intake {
     /// The first bytes: at least `wanted` of them, unless there are fewer.
     pub(super) async fn head(&mut self, wanted: usize) -> Head {
         let enough = |arrived: &Arrived| arrived.head.len() >= wanted || arrived.end != End::Coming;
+        self.wanted.store(wanted, Ordering::Relaxed);
         let Some(progress) = &mut self.progress else { return Head::Failed };
         match progress.wait_for(enough).await {
             Ok(arrived) => match arrived.end {
@@ -300,9 +307,8 @@ pub(super) async fn fetch(
             .is_none_or(|bytes| gate.memory.try_take(&wish.turn, gate.whole(Some(bytes))).is_some());
         if fits {
             // Nobody looks at it before it is whole.
-            let (unseen, _) = watch::channel(Arrived::default());
             let share = gate.share(&wish.turn);
-            let downloaded = download(fetch, (gate.clone(), share), unseen, permit).await;
+            let downloaded = download(fetch, (gate.clone(), share), unseen(), permit).await;
             if let Some(held) = downloaded.map_err(|error| unavailable(&error))? {
                 return Ok(held);
             }
@@ -338,8 +344,7 @@ pub(super) async fn fetch_whole(
         };
         let permit = gate.transfer(patience).await?;
         let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
-        let (unseen, _) = watch::channel(Arrived::default());
-        let downloaded = download(fetch, (gate.clone(), share), unseen, permit).await;
+        let downloaded = download(fetch, (gate.clone(), share), unseen(), permit).await;
         match downloaded.map_err(|error| unavailable(&error))? {
             Some(held) => return Ok(held),
             // It has grown since, and there is no room for more just now.
@@ -352,11 +357,19 @@ pub(super) async fn fetch_whole(
     }
 }
 
+/// Where the first bytes are shown, and how many are wanted.
+type Shown = (watch::Sender<Arrived>, Arc<AtomicUsize>);
+
+/// Nobody looks at the first bytes.
+fn unseen() -> Shown {
+    (watch::channel(Arrived::default()).0, Arc::default())
+}
+
 /// The whole source, or none when memory is short.
 async fn download(
     mut fetch: Fetch,
     (gate, mut share): (Gate, Share),
-    progress: watch::Sender<Arrived>,
+    (progress, wanted): Shown,
     _permit: OwnedSemaphorePermit,
 ) -> Result<Option<Held>, TransferError> {
     let expected = fetch.size_hint;
@@ -379,8 +392,10 @@ async fn download(
             let _ = progress.send(Arrived { head, end: End::Short });
             return Ok(None);
         }
-        // Showing copies, so it is done at doubling sizes: in all no more than twice the source.
-        if progress.receiver_count() > 0 && gathered.len() >= shown * 2 {
+        // Showing copies, so it is done at doubling sizes, and of many bytes only when so many are wanted: no limit counts
+        // the copies.
+        let many = gathered.len() > SHOWN_UNASKED && wanted.load(Ordering::Relaxed) <= shown;
+        if progress.receiver_count() > 0 && gathered.len() >= shown * 2 && !many {
             shown = gathered.len().max(4096);
             if let Ok(head) = gathered.copy() {
                 let _ = progress.send(Arrived { head, end: End::Coming });
