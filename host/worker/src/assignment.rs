@@ -41,10 +41,12 @@ pub(super) enum End {
     Task(Assignment, Blame),
     /// The task was not done in time, while the plugin of this operation ran.
     Late(Assignment, Option<String>),
+    /// It went on with a task that nobody waits for any more.
+    Deaf,
 }
 
 /// Has a worker answer a request; gives why the worker has to be replaced, if it has. A request that nobody waits for any
-/// more is cancelled, and the worker free again as soon as it gives up.
+/// more is cancelled, and the worker free again as soon as it gives up, or replaced when it does not.
 pub(super) async fn perform(wire: &mut Wire, mut assignment: Assignment) -> Option<End> {
     let started = Instant::now();
     let report = |done| {
@@ -74,6 +76,7 @@ pub(super) async fn perform(wire: &mut Wire, mut assignment: Assignment) -> Opti
             Some(End::Idle(Some(Assignment { again: true, ..assignment })))
         }
         Ok(Err(Lost::Before)) => Some(End::Task(assignment, blame)),
+        Ok(Err(Lost::Deaf)) => Some(End::Deaf),
         Err(_) => Some(End::Late(assignment, blame.culprit)),
     }
 }
