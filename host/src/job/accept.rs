@@ -16,6 +16,7 @@ use super::generation::Generation;
 use super::intake::{self, Head, Held, Intake, REPLY_PATIENCE};
 use super::order::{Accepted, Order, Planned};
 use super::request::{self, Request};
+use super::retry::{AcceptPauses, random};
 use super::service::Service;
 use super::settings::Settings;
 use super::store::{self, Kind};
@@ -101,7 +102,9 @@ impl Service {
         };
         self.queue().enter(&submission.client)?;
         let client = submission.client.clone();
-        let acceptance = Acceptance { service: Arc::clone(self), generation, settings, wanted, client };
+        let began = Instant::now();
+        let acceptance =
+            Acceptance { service: Arc::clone(self), generation, settings, wanted, client, began };
         let accepted = acceptance.accept(key).await;
         if !matches!(&accepted, Ok(accepted) if !accepted.replayed) {
             self.queue().leave(&submission.client);
@@ -128,6 +131,8 @@ struct Acceptance {
     settings: Arc<Settings>,
     wanted: Wanted,
     client: Client,
+    /// When the request came.
+    began: Instant,
 }
 
 /// The plan of an output, and its placeholder.
@@ -141,7 +146,7 @@ impl Acceptance {
         }
         let started = Instant::now();
         let source = intake::understood(self.wanted.source())?;
-        let (planned, supply) = self.prepare(&source).await?;
+        let (planned, supply) = self.patient(|| self.prepare(&source)).await?;
         let (prepared, placeholders): (Vec<_>, Vec<_>) = planned.into_iter().unzip();
         let (mut record, order, accepted) = self.job(source, prepared)?;
         let id = record.id;
@@ -163,20 +168,32 @@ impl Acceptance {
         }
         imgserve_base::crash::point("accept-after-submit");
 
+        // Kept before it is needed, so that others have its memory while a destination has no place.
+        let (generation, settings) = (Arc::clone(&self.generation), Arc::clone(&self.settings));
+        let warmth = Warmth { supply, generation, settings, placeholder: Duration::ZERO, cold: false };
+        self.service.warm().keep(id, warmth);
         let storing = Instant::now();
-        if let Err(fault) = self.store_placeholders(id, &order, placeholders).await {
+        let cancelled = self.service.live().accept(id);
+        let stored = tokio::select! {
+            biased;
+            stored = self.store_placeholders(id, &order, placeholders) => stored,
+            // Whoever wants it cancelled does so as soon as it waits; its client is told where to look.
+            () = cancelled.cancelled() => Ok(()),
+        };
+        self.service.live().accepted(id);
+        if let Err(fault) = stored {
+            drop(self.service.warm().take(id));
             imgserve_base::crash::point("accept-before-withdraw");
             self.withdraw(id).await;
             imgserve_base::crash::point("accept-after-withdraw");
             return Err(fault);
         }
         imgserve_base::crash::point("accept-after-placeholder");
-        let placeholder = storing.elapsed();
-        let warmth =
-            Warmth { supply, generation: self.generation, settings: self.settings, placeholder, cold: false };
-        self.service.warm().keep(id, warmth);
+        self.service.warm().placeholder_took(id, storing.elapsed());
         self.service.journal().release(id);
-        self.service.wakeups().ask();
+        if !cancelled.is_cancelled() {
+            self.service.wakeups().ask();
+        }
         imgserve_base::crash::point("accept-after-release");
         Ok(accepted)
     }
@@ -243,10 +260,18 @@ impl Acceptance {
         order: &Order,
         placeholders: Vec<Bytes>,
     ) -> Result<(), Fault> {
-        let _turn = self.service.turns().placeholder().await?;
+        let mut patience = REPLY_PATIENCE;
         for (index, (recipe, placeholder)) in order.recipes.iter().zip(placeholders).enumerate() {
             let mark = store::mark(id, index, 0, Kind::Placeholder, false);
-            if let Err(fault) = store::store(&self.settings.transfer, recipe, placeholder, &mark).await {
+            let stored = async {
+                let waited = Instant::now();
+                let turns = self.service.turns();
+                let _turn = turns.placeholder(&recipe.destination, &self.client, patience).await?;
+                patience = patience.saturating_sub(waited.elapsed());
+                let transfer = &self.settings.transfer;
+                self.patient(|| store::store(transfer, recipe, placeholder.clone(), &mark)).await
+            };
+            if let Err(fault) = stored.await {
                 self.show_refused(id, order, index).await;
                 return Err(fault);
             }
@@ -256,17 +281,39 @@ impl Acceptance {
 
     async fn show_refused(&self, id: JobId, order: &Order, stored: usize) {
         for (index, recipe) in order.recipes.iter().enumerate().take(stored) {
-            let shown = store::failure(&self.generation, &self.settings, recipe, (id, index, 0));
+            let shown = async {
+                let turns = self.service.turns();
+                let _turn = turns.placeholder(&recipe.destination, &self.client, REPLY_PATIENCE).await?;
+                store::failure(&self.generation, &self.settings, recipe, (id, index, 0)).await
+            };
             if let Err(fault) = shown.await {
                 tracing::warn!(job = %id, "that it was refused cannot be shown: {fault}");
             }
         }
     }
 
+    /// Tries again what another server's trouble kept from being done, as long as the client is likely to wait for it.
+    async fn patient<T, F: Future<Output = Result<T, Fault>>>(
+        &self,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T, Fault> {
+        let mut pauses = AcceptPauses::default();
+        loop {
+            let fault = match attempt().await {
+                Err(fault) if fault.retry == Retry::Remote => fault,
+                done => return done,
+            };
+            let Some(pause) = pauses.next(self.began.elapsed(), &fault, random()) else { return Err(fault) };
+            self.service.tally().retried(&fault);
+            tokio::time::sleep(pause).await;
+        }
+    }
+
     /// Plans all outputs on the source's first bytes, as few as suffice.
     async fn prepare(&self, source: &SourceUrl) -> Result<(Vec<Plan>, Supply), Fault> {
         let Settings { transfer, gate, .. } = &*self.settings;
-        let mut intake = Intake::start(transfer, source, gate, REPLY_PATIENCE).await?;
+        let gate = gate.of(&self.client);
+        let mut intake = Intake::start(transfer, source, &gate, REPLY_PATIENCE).await?;
         let mut wanted = FIRST_LOOK;
         loop {
             let (head, complete) = match intake.head(wanted).await {
@@ -291,7 +338,8 @@ impl Acceptance {
     /// The source must be read whole to be planned, and memory is short: waits for its turn, though not for long.
     async fn prepare_whole(&self, source: &SourceUrl) -> Result<(Vec<Plan>, Supply), Fault> {
         let Settings { transfer, gate, .. } = &*self.settings;
-        let held: Held = intake::fetch_whole(transfer, source, gate, REPLY_PATIENCE).await?;
+        let gate = gate.of(&self.client);
+        let held: Held = intake::fetch_whole(transfer, source, &gate, REPLY_PATIENCE).await?;
         match self.plan_all(held.bytes.clone(), true).await? {
             Some(planned) => Ok((planned, Supply::Here(held))),
             None => Err(Fault::new(FaultKind::UnreadableSource, "the source ends before its dimensions")),

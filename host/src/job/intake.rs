@@ -7,11 +7,16 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use imgserve_base::fault::{Fault, FaultKind, Retry};
+use imgserve_base::job::Client;
 use imgserve_base::units::MIB;
 use imgserve_config::Config;
-use imgserve_transfer::{Blame, Fetch, SourceUrl, Transfer, TransferError, TransferErrorKind};
+use imgserve_transfer::{
+    Asks, Blame, Fetch, Place, PlaceKind, PlaceLimits, Places, Server, SourceUrl, Transfer, TransferError,
+    TransferErrorKind,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// Bytes that every source may hold outside of the shared limit, so that any job can be planned.
 const FREE: usize = 64 << 10;
@@ -29,7 +34,9 @@ const ROOM_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(super) struct Gate {
     memory: Arc<Semaphore>,
-    transfers: Arc<Semaphore>,
+    places: Places,
+    /// For whom sources are fetched.
+    client: Option<Arc<str>>,
     /// All units of the memory.
     all: u32,
     largest: u32,
@@ -42,7 +49,12 @@ impl Gate {
             memory: Arc::new(Semaphore::new(
                 units(config.limits.source_memory_mb.saturating_mul(MIB)) as usize
             )),
-            transfers: Arc::new(Semaphore::new(config.transfer.max_transfers)),
+            places: Places::new(PlaceLimits {
+                most: config.transfer.max_transfers,
+                per_server: config.transfers_per_host(),
+                per_client: config.transfers_per_client(),
+            }),
+            client: None,
             all: units(config.limits.source_memory_mb.saturating_mul(MIB)),
             largest: units(config.limits.max_source_mb * MIB),
         }
@@ -51,6 +63,16 @@ impl Gate {
     /// The same bounds for sources of up to `bytes`, as far as memory for them can ever be had.
     pub(super) fn for_sources_up_to(&self, bytes: u64) -> Self {
         Self { largest: units(bytes).min(self.all), ..self.clone() }
+    }
+
+    /// The same bounds for the sources of a client.
+    pub(super) fn of(&self, client: &Client) -> Self {
+        Self { client: share_of(client), ..self.clone() }
+    }
+
+    /// The places for transfers of all kinds.
+    pub(super) fn places(&self) -> &Places {
+        &self.places
     }
 
     /// Room for a source of `announced` bytes, or of the most that it may have when nobody knows.
@@ -73,9 +95,59 @@ impl Gate {
         Ok(Room { share, limit: usize::try_from(limit).unwrap_or(usize::MAX) })
     }
 
-    async fn transfer(&self, patience: Duration) -> Result<OwnedSemaphorePermit, Fault> {
-        permit(&self.transfers, 1, patience, "[transfer] max_transfers").await
+    /// A place to fetch `source`. Who waits for it should hold nothing that others wait for.
+    ///
+    /// # Errors
+    /// [`FaultKind::Busy`] when it does not come in time.
+    pub(super) async fn place(&self, source: &SourceUrl, patience: Duration) -> Result<Place, Fault> {
+        let asks = self.asks(source);
+        self.places.take_within(&asks, patience).await.ok_or_else(|| no_place(asks.servers.first()))
     }
+
+    fn asks(&self, source: &SourceUrl) -> Asks {
+        Asks::new(PlaceKind::Source, source.server(), self.client.clone())
+    }
+
+    /// Memory for the largest source, and a place to fetch this one: waits for each without holding the other.
+    async fn memory_and_place(
+        &self,
+        source: &SourceUrl,
+        patience: Duration,
+    ) -> Result<(OwnedSemaphorePermit, Place), Fault> {
+        let end = Instant::now() + patience;
+        let left = || end.saturating_duration_since(Instant::now());
+        loop {
+            let share = permit(&self.memory, self.largest, left(), "[limits] source_memory_mb").await?;
+            if let Some(place) = self.places.try_take(&self.asks(source)) {
+                return Ok((share, place));
+            }
+            drop(share);
+            let place = self.place(source, left()).await?;
+            if let Ok(share) = Arc::clone(&self.memory).try_acquire_many_owned(self.largest) {
+                return Ok((share, place));
+            }
+        }
+    }
+}
+
+/// Whose share of the places a client's transfers count to. Those without a key have none: what is behind one address may be
+/// one client or a proxy's thousands.
+pub(super) fn share_of(client: &Client) -> Option<Arc<str>> {
+    match client {
+        Client::Anyone => None,
+        Client::Key(_) | Client::SignedUrl(_) => Some(client.to_string().into()),
+    }
+}
+
+/// The fault of a transfer for which there is no place.
+pub(super) fn no_place(server: Option<&Server>) -> Fault {
+    let text = match server {
+        None => "too much is under way ([transfer] max_transfers)".to_owned(),
+        Some(server) => format!(
+            "too much is under way, with {server} or in all ([transfer] max_transfers_per_host, max_transfers)"
+        ),
+    };
+    Fault::new(FaultKind::Busy, text).retried(Retry::Later)
 }
 
 /// Waits for permits, though not for ever.
@@ -189,10 +261,10 @@ impl Intake {
         gate: &Gate,
         patience: Duration,
     ) -> Result<Self, Fault> {
-        let permit = gate.transfer(patience).await?;
+        let place = gate.place(source, patience).await?;
         let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
         let (sender, progress) = watch::channel(Arrived::default());
-        let task = tokio::spawn(download(fetch, Arc::clone(&gate.memory), sender, permit));
+        let task = tokio::spawn(download(fetch, Arc::clone(&gate.memory), sender, place));
         Ok(Self { progress: Some(progress), task })
     }
 
@@ -245,22 +317,22 @@ pub(super) fn understood(url: &str) -> Result<SourceUrl, Fault> {
     SourceUrl::parse(url).map_err(|error| unavailable(&error))
 }
 
-/// Fetches the whole of `source`: at once while memory lasts, else when it is its turn. `short` is told when it does not.
+/// Fetches the whole of `source`, for which it has a place: at once while memory lasts, else when it is its turn. `short` is
+/// told when it does not.
 ///
 /// # Errors
 /// As [`fetch_whole`].
 pub(super) async fn fetch(
     transfer: &Transfer,
     source: &SourceUrl,
-    gate: &Gate,
+    (gate, place): (&Gate, Place),
     patience: Duration,
     short: impl FnOnce(),
 ) -> Result<Held, Fault> {
-    let permit = gate.transfer(patience).await?;
     let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
     // Nobody looks at it before it is whole.
     let (unseen, _) = watch::channel(Arrived::default());
-    let downloaded = download(fetch, Arc::clone(&gate.memory), unseen, permit).await;
+    let downloaded = download(fetch, Arc::clone(&gate.memory), unseen, place).await;
     match downloaded.map_err(|error| unavailable(&error))? {
         Some(held) => Ok(held),
         None => {
@@ -280,10 +352,8 @@ pub(super) async fn fetch_whole(
     gate: &Gate,
     patience: Duration,
 ) -> Result<Held, Fault> {
-    // The size is known for certain only afterwards, so room for the largest source is taken first; and before a place
-    // among the transfers, which those that have memory need.
-    let share = permit(&gate.memory, gate.largest, patience, "[limits] source_memory_mb").await?;
-    let _permit = gate.transfer(patience).await?;
+    // The size is known for certain only afterwards, so room for the largest source is taken first.
+    let (share, _place) = gate.memory_and_place(source, patience).await?;
     let mut fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
     let (mut bytes, expected) = (BytesMut::new(), fetch.size_hint);
     while let Some(chunk) = fetch.chunk().await.map_err(|error| unavailable(&error))? {
@@ -298,7 +368,7 @@ async fn download(
     mut fetch: Fetch,
     memory: Arc<Semaphore>,
     progress: watch::Sender<Arrived>,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 ) -> Result<Option<Held>, TransferError> {
     let (mut bytes, expected) = (BytesMut::new(), fetch.size_hint);
     let mut share: Option<OwnedSemaphorePermit> = None;

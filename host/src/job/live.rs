@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Default)]
 pub(super) struct Live {
     running: Mutex<HashMap<JobId, Arc<Running>>>,
+    /// Jobs whose placeholders are being stored.
+    accepting: Mutex<HashMap<JobId, CancellationToken>>,
     watchers: Mutex<HashMap<JobId, watch::Sender<()>>>,
 }
 
@@ -128,6 +130,23 @@ impl Live {
         // No more than are watched: who watches a job that has ended is told of no further change.
         watchers.retain(|_, sender| sender.receiver_count() > 0);
         watchers.entry(id).or_insert_with(|| watch::channel(()).0).subscribe()
+    }
+
+    /// A job's placeholders are about to be stored: what says that somebody wants it cancelled.
+    pub(super) fn accept(&self, id: JobId) -> CancellationToken {
+        lock(&self.accepting).entry(id).or_default().clone()
+    }
+
+    /// They are stored, or will not be.
+    pub(super) fn accepted(&self, id: JobId) {
+        lock(&self.accepting).remove(&id);
+    }
+
+    /// Somebody wants a job cancelled whose placeholders are being stored.
+    pub(super) fn cancel_accepting(&self, id: JobId) {
+        if let Some(token) = lock(&self.accepting).get(&id) {
+            token.cancel();
+        }
     }
 
     /// Something of a job has changed.

@@ -15,6 +15,7 @@ use super::service::Service;
 use super::store;
 use super::stored;
 use super::story;
+use super::turns;
 
 /// How long a cancelled attempt is waited for.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
@@ -108,8 +109,11 @@ impl Service {
                 JobState::Accepting | JobState::Running if Instant::now() > end => {
                     return Ok(Wish::Refused(self.tell(&record)));
                 }
-                // Its placeholder must not come after what is shown instead of it.
-                JobState::Accepting => tokio::time::sleep(PAUSE).await,
+                // Its placeholder must not come after what is shown instead of it: storing it is given up first.
+                JobState::Accepting => {
+                    self.live().cancel_accepting(id);
+                    tokio::time::sleep(PAUSE).await;
+                }
                 JobState::Running => self.cancel_running(id).await,
                 JobState::Accepted => {
                     if let Some(story) = self.cancel_waiting(record).await? {
@@ -173,6 +177,8 @@ impl Service {
             if output.state != OutputState::Cancelled {
                 continue;
             }
+            let asks = turns::results([&recipe.destination].into_iter(), &record.client);
+            let _turn = self.turns().result(&asks).await;
             let place = (record.id, index, record.attempt + 1);
             let shown = store::failure(&generation, &settings, recipe, place);
             if let Err(fault) = shown.await {

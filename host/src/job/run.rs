@@ -8,6 +8,7 @@ use bytes::Bytes;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{FailedAttempt, Output, OutputState, Phase, Record, now_ms};
 use imgserve_journal::{Ending, JournalError, rank};
+use imgserve_transfer::Place;
 use imgserve_worker::{Prepared, Task, TaskOutput};
 
 use super::direct::damage_warning;
@@ -19,6 +20,7 @@ use super::retry::{Decision, MAX_LOST, SUSPECT, random};
 use super::service::Service;
 use super::settings::Settings;
 use super::store::{self, Kind};
+use super::turns;
 use super::warm::{Supply, Warmth};
 use crate::metrics::Direction;
 
@@ -47,6 +49,8 @@ enum Stop {
     Cancelled,
     /// The server stops: the job goes on at its next start.
     Server,
+    /// Too many wait for the same servers as it: others are to have their turn.
+    PutOff,
     /// It failed, and with it all outputs that wait.
     Fault(Fault),
 }
@@ -104,6 +108,14 @@ impl Attempt {
                 }
                 imgserve_base::crash::point("job-after-give-back");
             }
+            Stop::PutOff => {
+                let (claim, until) =
+                    (vec![(self.record.id, self.record.attempt)], self.service.turns().put_off_until_ms());
+                if let Err(error) = self.service.journal().put_off(claim, until).await {
+                    tracing::warn!(job = %self.record.id, "left until its lease is over: {error}");
+                }
+                self.service.wakeups().ask();
+            }
             Stop::Cancelled => self.cancelled(&order).await,
             Stop::Fault(fault) => self.failed(fault, &order).await,
         }
@@ -126,10 +138,7 @@ impl Attempt {
         let held = self.fetch(order).await?;
         let queued = Instant::now();
         // From before the run until the results are stored: no more results than turns are ever held.
-        let _turn = tokio::select! {
-            stop = stopped(&self.service, &self.running) => return Err(stop),
-            turn = service.turns().result() => turn,
-        };
+        let (held, _turn) = self.turn(order, held).await?;
         // With what is stored already: how the source is decoded depends on all outputs, and so would the results depend
         // on when the server was killed.
         let made = |index: &usize| {
@@ -155,7 +164,37 @@ impl Attempt {
         Ok(held)
     }
 
-    async fn source(&mut self, order: &Order) -> Result<Held, Fault> {
+    /// The turn to make results and store them. While the servers that they go to have none, the source's memory is there
+    /// for others.
+    async fn turn(&mut self, order: &Order, held: Held) -> Result<(Held, Place), Stop> {
+        let (service, running) = (Arc::clone(&self.service), Arc::clone(&self.running));
+        let waiting = self.record.outputs.iter().map(|output| output.state == OutputState::Waiting);
+        let destinations = order.recipes.iter().zip(waiting).filter(|(_, waits)| *waits);
+        let destinations = destinations.map(|(recipe, _)| &recipe.destination);
+        let asks = turns::results(destinations, &self.record.client);
+        if let Some(turn) = service.turns().try_result(&asks) {
+            return Ok((held, turn));
+        }
+        let kept = Warmth {
+            supply: Supply::Here(held),
+            ..Warmth::none(Arc::clone(&self.generation), Arc::clone(&self.settings))
+        };
+        service.warm().keep(self.record.id, kept);
+        let turn = tokio::select! {
+            stop = stopped(&service, &running) => Err(stop),
+            turn = parked(&service, service.turns().result(&asks)) => turn,
+        };
+        self.supply = service.warm().take(self.record.id).map_or(Supply::Again, |kept| kept.supply);
+        let turn = turn?;
+        // What others needed the memory of is fetched again.
+        let held = tokio::select! {
+            stop = stopped(&service, &running) => return Err(stop),
+            held = self.source(order) => held?,
+        };
+        Ok((held, turn))
+    }
+
+    async fn source(&mut self, order: &Order) -> Result<Held, Stop> {
         let arrived = match std::mem::replace(&mut self.supply, Supply::Again) {
             Supply::Here(held) => Some(held),
             Supply::Coming(intake) => intake.finish().await?,
@@ -165,8 +204,10 @@ impl Attempt {
             Some(held) => Ok(held),
             None => {
                 let Settings { transfer, gate, .. } = &*self.settings;
+                let gate = gate.of(&self.record.client);
+                let place = parked(&self.service, gate.place(&order.source, TURN_PATIENCE)).await??;
                 let short = || self.service.warm().cool();
-                intake::fetch(transfer, &order.source, gate, TURN_PATIENCE, short).await
+                Ok(intake::fetch(transfer, &order.source, (&gate, place), TURN_PATIENCE, short).await?)
             }
         }
     }
@@ -296,8 +337,13 @@ impl Attempt {
 
     /// Whoever looks at the destination after the job has failed finds the failure there.
     async fn store_failure(&self, order: &Order, index: usize) {
+        let recipe = &order.recipes[index];
+        let asks = turns::results([&recipe.destination].into_iter(), &self.record.client);
+        let parked = self.service.turns().park_all_the_same();
+        let _turn = self.service.turns().result(&asks).await;
+        drop(parked);
         let place = (self.record.id, index, self.record.attempt);
-        let shown = store::failure(&self.generation, &self.settings, &order.recipes[index], place);
+        let shown = store::failure(&self.generation, &self.settings, recipe, place);
         if let Err(fault) = shown.await {
             let destination = &self.record.outputs[index].destination;
             tracing::warn!(job = %self.record.id, destination, "the failure cannot be shown there: {fault}");
@@ -372,6 +418,21 @@ async fn stopped(service: &Service, running: &Running) -> Stop {
         () = service.lifecycle().stopping() => Stop::Server,
         () = running.cancelled() => Stop::Cancelled,
     }
+}
+
+/// Waits for a place. Who has to wait for it keeps no other attempt from beginning.
+async fn parked<T>(service: &Service, place: impl Future<Output = T>) -> Result<T, Stop> {
+    tokio::pin!(place);
+    tokio::select! {
+        biased;
+        place = &mut place => return Ok(place),
+        () = std::future::ready(()) => {}
+    }
+    let _parked = service.turns().park().ok_or(Stop::PutOff)?;
+    service.wakeups().over();
+    let place = place.await;
+    service.turns().moved();
+    Ok(place)
 }
 
 /// Has an attempt's end written down, however long that takes: as long as it is not, nobody else does the job.

@@ -135,7 +135,8 @@ impl Service {
                 return Ok(product);
             }
         }
-        let held = intake::fetch(transfer, &source, gate, REPLY_PATIENCE, || ()).await?;
+        let place = gate.place(&source, REPLY_PATIENCE).await?;
+        let held = intake::fetch(transfer, &source, (gate, place), REPLY_PATIENCE, || ()).await?;
         let timings = Timings { fetch: Some(began.elapsed()), ..Timings::default() };
         let task = checked.task(&held.bytes, Some(&render.source), held.media_type.as_deref())?;
         known(digested(&held.bytes).await?, &task);
