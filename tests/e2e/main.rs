@@ -26,6 +26,7 @@ mod plugins;
 mod profiles;
 mod sandbox;
 mod schemes;
+mod starving;
 mod upgrade;
 mod v1;
 mod workers;
