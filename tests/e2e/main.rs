@@ -20,6 +20,7 @@ mod harness;
 mod hostile;
 mod jobs;
 mod jobs_cli;
+mod later;
 mod load;
 mod operations;
 mod plugins;

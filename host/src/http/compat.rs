@@ -37,7 +37,8 @@ pub(super) async fn post(
         let idempotency_key =
             idempotency_key(&headers).map_err(|text| Fault::new(FaultKind::InvalidArgument, text))?;
         let body = body::read(body, limit).await.map_err(|unread| unread.fault())?;
-        let submission = Submission { client: caller.client, body, api: Api::Compat, idempotency_key };
+        let submission =
+            Submission { client: caller.client, body, api: Api::Compat, idempotency_key, at_once: false };
         service.accept(submission).await
     };
     match accepted.await {

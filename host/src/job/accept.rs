@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
-use imgserve_base::job::{Client, JobId, JobState, Phase, Record, now_ms};
+use imgserve_base::job::{Client, JobId, JobState, Output, Phase, Record, now_ms};
 use imgserve_journal::{Entry, IdempotencyKey, JournalError, Receipt, Submitted};
-use imgserve_transfer::SourceUrl;
+use imgserve_transfer::{Place, SourceUrl};
 use imgserve_worker::Prepared;
 use sha2::{Digest as _, Sha256};
 
 use super::generation::Generation;
 use super::intake::{self, Head, Held, Intake, REPLY_PATIENCE};
-use super::order::{Accepted, Order, Planned};
+use super::order::{Accepted, Order, Planned, Recipe};
 use super::request::{self, Request};
 use super::retry::{AcceptPauses, random};
 use super::service::Service;
@@ -38,6 +38,8 @@ pub(crate) struct Submission {
     pub(crate) api: Api,
     /// As the client sent it.
     pub(crate) idempotency_key: Option<String>,
+    /// Whether it is to be taken before anything is fetched for it, whatever the body says.
+    pub(crate) at_once: bool,
 }
 
 /// Which members a request has.
@@ -102,10 +104,13 @@ impl Service {
         };
         self.queue().enter(&submission.client)?;
         let client = submission.client.clone();
-        let began = Instant::now();
+        let (began, at_once) = (Instant::now(), submission.at_once || wanted.at_once);
         let acceptance =
             Acceptance { service: Arc::clone(self), generation, settings, wanted, client, began };
-        let accepted = acceptance.accept(key).await;
+        let accepted = match at_once {
+            true => acceptance.take(object, key).await,
+            false => acceptance.accept(key).await,
+        };
         if !matches!(&accepted, Ok(accepted) if !accepted.replayed) {
             self.queue().leave(&submission.client);
         }
@@ -125,20 +130,50 @@ fn replayed(receipt: &Receipt, digest: &[u8; 32]) -> Result<Accepted, Fault> {
     })
 }
 
-struct Acceptance {
-    service: Arc<Service>,
-    generation: Arc<Generation>,
-    settings: Arc<Settings>,
-    wanted: Wanted,
-    client: Client,
+pub(super) struct Acceptance {
+    pub(super) service: Arc<Service>,
+    pub(super) generation: Arc<Generation>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) wanted: Wanted,
+    pub(super) client: Client,
     /// When the request came.
-    began: Instant,
+    pub(super) began: Instant,
+}
+
+/// The outputs of a job: how each is made, its part of the story, and where the client is told that it goes.
+pub(super) struct Outputs {
+    pub(super) recipes: Vec<Recipe>,
+    pub(super) outputs: Vec<Output>,
+    destinations: Vec<String>,
 }
 
 /// The plan of an output, and its placeholder.
-type Plan = (Prepared, Bytes);
+pub(super) type Plan = (Prepared, Bytes);
 
 impl Acceptance {
+    /// Makes the job durable; an earlier one's answer, if the idempotency key is that one's.
+    pub(super) async fn submit(
+        &self,
+        record: Record,
+        order: &Order,
+        accepted: &Accepted,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Option<Accepted>, Fault> {
+        imgserve_base::crash::point("accept-before-submit");
+        let receipt = |key| IdempotencyKey { receipt: stored::receipt_text(accepted), ..key };
+        let entry = Entry { record, order: stored::order_text(order), key: key.map(receipt) };
+        let digest = entry.key.as_ref().map(|key| key.digest);
+        let submitted = self.service.journal().submit(entry).await;
+        match submitted.map_err(|error| self.service.journal_fault(&error))? {
+            Submitted::New => {}
+            Submitted::Known(receipt) => {
+                return replayed(&receipt, &digest.unwrap_or_default()).map(Some);
+            }
+        }
+        imgserve_base::crash::point("accept-after-submit");
+        Ok(None)
+    }
+
     async fn accept(self, key: Option<IdempotencyKey>) -> Result<Accepted, Fault> {
         // Not before there is room for it: an operation is tried again by one job, which must then come to its end.
         for request in &self.wanted.requests {
@@ -146,27 +181,18 @@ impl Acceptance {
         }
         let started = Instant::now();
         let source = intake::understood(self.wanted.source())?;
-        let (planned, supply) = self.patient(|| self.prepare(&source)).await?;
+        let (planned, supply) = self.patient(|| self.prepare_in_turn(&source)).await?;
         let (prepared, placeholders): (Vec<_>, Vec<_>) = planned.into_iter().unzip();
-        let (mut record, order, accepted) = self.job(source, prepared)?;
+        let Outputs { recipes, outputs, destinations } = self.outputs(prepared)?;
+        let order = Order { source, recipes, notify: self.wanted.notify.clone(), unplanned: None };
+        let mut record = self.record(&order.source, outputs);
         let id = record.id;
+        let accepted = self.accepted(id, destinations);
         record.took(Phase::Plan, started.elapsed());
 
-        imgserve_base::crash::point("accept-before-submit");
-        let receipt = |key| IdempotencyKey { receipt: stored::receipt_text(&accepted), ..key };
-        let entry = Entry { record, order: stored::order_text(&order), key: key.map(receipt) };
-        let digest = entry.key.as_ref().map(|key| key.digest);
-        match self
-            .service
-            .journal()
-            .submit(entry)
-            .await
-            .map_err(|error| self.service.journal_fault(&error))?
-        {
-            Submitted::New => {}
-            Submitted::Known(receipt) => return replayed(&receipt, &digest.unwrap_or_default()),
+        if let Some(replayed) = self.submit(record, &order, &accepted, key).await? {
+            return Ok(replayed);
         }
-        imgserve_base::crash::point("accept-after-submit");
 
         // Kept before it is needed, so that others have its memory while a destination has no place.
         let (generation, settings) = (Arc::clone(&self.generation), Arc::clone(&self.settings));
@@ -198,8 +224,8 @@ impl Acceptance {
         Ok(accepted)
     }
 
-    /// The job's story and order, and what the client is told of it.
-    fn job(&self, source: SourceUrl, prepared: Vec<Prepared>) -> Result<(Record, Order, Accepted), Fault> {
+    /// What the plans make of the outputs.
+    pub(super) fn outputs(&self, prepared: Vec<Prepared>) -> Result<Outputs, Fault> {
         let requests = &self.wanted.requests;
         let planned =
             requests.iter().zip(prepared).map(|(request, prepared)| Planned::new(request, prepared));
@@ -213,11 +239,21 @@ impl Acceptance {
             outputs.push(output);
             destinations.push(destination);
         }
-        let (id, now) = (JobId::generate(), now_ms());
-        let record = Record {
-            id,
+        Ok(Outputs { recipes, outputs, destinations })
+    }
+
+    /// The story of a new job.
+    pub(super) fn record(&self, source: &SourceUrl, outputs: Vec<Output>) -> Record {
+        let now = now_ms();
+        Record {
+            id: JobId::generate(),
             state: JobState::Accepting,
-            operation: requests.first().map(|request| request.operation.clone()).unwrap_or_default(),
+            operation: self
+                .wanted
+                .requests
+                .first()
+                .map(|request| request.operation.clone())
+                .unwrap_or_default(),
             client: self.client.clone(),
             priority: self.wanted.priority,
             source: source.to_string(),
@@ -231,10 +267,14 @@ impl Acceptance {
             notify: self.wanted.notify.is_some(),
             fresh: Default::default(),
             held: None,
-        };
-        let order = Order { source, recipes, notify: self.wanted.notify.clone() };
-        let unknown = requests.iter().flat_map(|request| request.unknown_arguments.clone()).collect();
-        Ok((record, order, Accepted { id, destinations, unknown_arguments: unknown, replayed: false }))
+        }
+    }
+
+    /// What the client is told of it.
+    pub(super) fn accepted(&self, id: JobId, destinations: Vec<String>) -> Accepted {
+        let requests = self.wanted.requests.iter();
+        let unknown = requests.flat_map(|request| request.unknown_arguments.clone()).collect();
+        Accepted { id, destinations, unknown_arguments: unknown, replayed: false }
     }
 
     /// Forgets the job; where the journal cannot be written just now, as soon as it can.
@@ -260,6 +300,9 @@ impl Acceptance {
         order: &Order,
         placeholders: Vec<Bytes>,
     ) -> Result<(), Fault> {
+        if !self.wanted.placeholder {
+            return Ok(());
+        }
         let mut patience = REPLY_PATIENCE;
         for (index, (recipe, placeholder)) in order.recipes.iter().zip(placeholders).enumerate() {
             let mark = store::mark(id, index, 0, Kind::Placeholder, false);
@@ -309,11 +352,19 @@ impl Acceptance {
         }
     }
 
+    async fn prepare_in_turn(&self, source: &SourceUrl) -> Result<(Vec<Plan>, Supply), Fault> {
+        let place = self.settings.gate.of(&self.client).place(source, REPLY_PATIENCE).await?;
+        self.prepare(source, place).await
+    }
+
     /// Plans all outputs on the source's first bytes, as few as suffice.
-    async fn prepare(&self, source: &SourceUrl) -> Result<(Vec<Plan>, Supply), Fault> {
+    pub(super) async fn prepare(
+        &self,
+        source: &SourceUrl,
+        place: Place,
+    ) -> Result<(Vec<Plan>, Supply), Fault> {
         let Settings { transfer, gate, .. } = &*self.settings;
-        let gate = gate.of(&self.client);
-        let mut intake = Intake::start(transfer, source, &gate, REPLY_PATIENCE).await?;
+        let mut intake = Intake::start(transfer, source, gate, place).await?;
         let mut wanted = FIRST_LOOK;
         loop {
             let (head, complete) = match intake.head(wanted).await {

@@ -251,7 +251,7 @@ pub(super) enum Head {
 }
 
 impl Intake {
-    /// Begins to fetch `source`.
+    /// Begins to fetch `source`, for which it has a place.
     ///
     /// # Errors
     /// [`FaultKind::SourceUnavailable`].
@@ -259,9 +259,8 @@ impl Intake {
         transfer: &Transfer,
         source: &SourceUrl,
         gate: &Gate,
-        patience: Duration,
+        place: Place,
     ) -> Result<Self, Fault> {
-        let place = gate.place(source, patience).await?;
         let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
         let (sender, progress) = watch::channel(Arrived::default());
         let task = tokio::spawn(download(fetch, Arc::clone(&gate.memory), sender, place));

@@ -6,7 +6,7 @@
 //!   request of either API asks for
 //! - `generation`: a registry and the workers that serve it, swapped by a reload
 //! - `intake`: a source on its way in, read once, within a memory limit
-//! - `accept`: what happens before the reply
+//! - `accept`: what happens before the reply; `later`: jobs for which nothing happens before it
 //! - `direct`: operations called directly, whose client waits for the result itself
 //! - `dispatch`: which job runs; `run`: one attempt at it; `retry`: whether there is another one; `store`: its results
 //! - `manage`: looking at jobs, cancelling them, trying them again; `notify`: webhooks
@@ -23,6 +23,7 @@ mod direct;
 mod dispatch;
 mod generation;
 mod intake;
+mod later;
 mod lifecycle;
 mod live;
 mod locks;

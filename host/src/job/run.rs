@@ -25,26 +25,26 @@ use super::warm::{Supply, Warmth};
 use crate::metrics::Direction;
 
 /// How long an accepted job waits for its turn to fetch its source again: past any queue that drains.
-const TURN_PATIENCE: Duration = Duration::from_secs(24 * 3600);
+pub(super) const TURN_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// Pause after the journal could not be written.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 
 /// An attempt at a job.
 pub(super) struct Attempt {
-    service: Arc<Service>,
-    generation: Arc<Generation>,
-    settings: Arc<Settings>,
-    record: Record,
-    running: Arc<Running>,
-    supply: Supply,
+    pub(super) service: Arc<Service>,
+    pub(super) generation: Arc<Generation>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) record: Record,
+    pub(super) running: Arc<Running>,
+    pub(super) supply: Supply,
     began: Instant,
     stored_bytes: u64,
     /// Whether leavings of an attempt of which nobody knows how it ended may be at the destinations.
-    cold: bool,
+    pub(super) cold: bool,
 }
 
 /// Why an attempt does not come to its end.
-enum Stop {
+pub(super) enum Stop {
     /// Somebody cancelled the job.
     Cancelled,
     /// The server stops: the job goes on at its next start.
@@ -94,11 +94,13 @@ impl Attempt {
         service.over(id, attempt);
     }
 
-    async fn run(mut self, order: Order) {
-        let stop = match self.work(&order).await {
-            Ok(()) => return self.end(&order).await,
-            Err(stop) => stop,
+    async fn run(mut self, mut order: Order) {
+        let planned = self.plan(&mut order).await;
+        let worked = match planned {
+            Ok(()) => self.work(&order).await,
+            Err(stop) => Err(stop),
         };
+        let Err(stop) = worked else { return self.end(&order).await };
         match stop {
             Stop::Server => {
                 let claim = vec![(self.record.id, self.record.attempt)];
@@ -327,7 +329,7 @@ impl Attempt {
     }
 
     /// Writes down that one of several outputs is stored. Not being able to costs no more than storing it again.
-    async fn save(&self) {
+    pub(super) async fn save(&self) {
         imgserve_base::crash::point("job-before-save");
         if let Err(error) = self.service.journal().save(self.record.clone()).await {
             tracing::warn!(job = %self.record.id, "{error}");
@@ -337,7 +339,8 @@ impl Attempt {
 
     /// Whoever looks at the destination after the job has failed finds the failure there.
     async fn store_failure(&self, order: &Order, index: usize) {
-        let recipe = &order.recipes[index];
+        // A job that could not even be planned has nothing to show.
+        let Some(recipe) = order.recipes.get(index) else { return };
         let asks = turns::results([&recipe.destination].into_iter(), &self.record.client);
         let parked = self.service.turns().park_all_the_same();
         let _turn = self.service.turns().result(&asks).await;
@@ -413,7 +416,7 @@ impl Attempt {
 }
 
 /// Resolves when an attempt is not to go on.
-async fn stopped(service: &Service, running: &Running) -> Stop {
+pub(super) async fn stopped(service: &Service, running: &Running) -> Stop {
     tokio::select! {
         () = service.lifecycle().stopping() => Stop::Server,
         () = running.cancelled() => Stop::Cancelled,
@@ -421,7 +424,7 @@ async fn stopped(service: &Service, running: &Running) -> Stop {
 }
 
 /// Waits for a place. Who has to wait for it keeps no other attempt from beginning.
-async fn parked<T>(service: &Service, place: impl Future<Output = T>) -> Result<T, Stop> {
+pub(super) async fn parked<T>(service: &Service, place: impl Future<Output = T>) -> Result<T, Stop> {
     tokio::pin!(place);
     tokio::select! {
         biased;
