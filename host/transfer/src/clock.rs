@@ -327,7 +327,7 @@ mod tests {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         };
-        let error = clock.exchange(trickle, taken).await.map(|()| ()).unwrap_err();
+        let error = clock.exchange(trickle, taken).await.unwrap_err();
         assert_eq!((error.kind(), began.elapsed().as_secs()), (TransferErrorKind::TooSlow, 10));
 
         let (_sent, taken) = watch::channel(0_u64);
