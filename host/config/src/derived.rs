@@ -41,6 +41,22 @@ impl Config {
         }
     }
 
+    /// Transfers at once with one server: a quarter where nothing else is said.
+    pub fn transfers_per_host(&self) -> usize {
+        match self.transfer.max_transfers_per_host {
+            0 => (self.transfer.max_transfers / 4).max(1),
+            most => most,
+        }
+    }
+
+    /// Transfers at once for one API key: half where nothing else is said.
+    pub fn transfers_per_client(&self) -> usize {
+        match self.transfer.max_transfers_per_client {
+            0 => (self.transfer.max_transfers / 2).max(1),
+            most => most,
+        }
+    }
+
     /// Jobs that one API key may have waiting.
     pub fn queue_per_key(&self) -> usize {
         match self.limits.max_queue_per_key {

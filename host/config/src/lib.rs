@@ -47,6 +47,11 @@ pub use render::render;
 /// No count, size or time is larger: sums and products of them must not overflow.
 const LARGEST: u64 = 1 << 40;
 
+/// The highest rate that may be asked of every server, in bytes a second.
+const MOST_MIN_RATE: u64 = 1 << 20;
+/// The longest time that one try of a webhook may take, in seconds: its lease ends after ten minutes.
+const MOST_WEBHOOK_TIME: u64 = 300;
+
 /// The whole configuration, valid. The fields' units and defaults are in `defaults.toml`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Config {
@@ -101,6 +106,7 @@ pub struct Jobs {
 #[derive(Clone, PartialEq, Deserialize, Serialize)]
 pub struct Webhooks {
     pub secret: String,
+    pub timeout_s: u64,
     pub max_age_h: u64,
 }
 
@@ -134,8 +140,12 @@ pub struct Transfer {
     pub connect_timeout_s: u64,
     pub idle_timeout_s: u64,
     pub total_timeout_s: u64,
+    pub min_rate_bytes_s: u64,
+    pub min_rate_window_s: u64,
     pub max_redirects: usize,
     pub max_transfers: usize,
+    pub max_transfers_per_host: usize,
+    pub max_transfers_per_client: usize,
     pub user_agent: String,
     pub ca_file: PathBuf,
 }
@@ -252,6 +262,7 @@ impl Config {
             ("server.max_connections", self.server.max_connections as u64),
             ("jobs.max_attempts", u64::from(self.jobs.max_attempts)),
             ("jobs.max_retry_pause_s", self.jobs.max_retry_pause_s),
+            ("webhooks.timeout_s", self.webhooks.timeout_s),
             ("webhooks.max_age_h", self.webhooks.max_age_h),
             ("workers.prepare_timeout_ms", self.workers.prepare_timeout_ms),
             ("workers.run_timeout_ms", self.workers.run_timeout_ms),
@@ -263,6 +274,8 @@ impl Config {
             ("transfer.connect_timeout_s", self.transfer.connect_timeout_s),
             ("transfer.idle_timeout_s", self.transfer.idle_timeout_s),
             ("transfer.total_timeout_s", self.transfer.total_timeout_s),
+            ("transfer.min_rate_bytes_s", self.transfer.min_rate_bytes_s),
+            ("transfer.min_rate_window_s", self.transfer.min_rate_window_s),
             ("transfer.max_transfers", self.transfer.max_transfers as u64),
             ("plugins.compile_timeout_s", self.plugins.compile_timeout_s),
             ("plugins.compile_memory_mb", self.plugins.compile_memory_mb),
@@ -285,6 +298,27 @@ impl Config {
         }
         if !self.jobs.journal.as_os_str().is_empty() && !self.jobs.journal.is_absolute() {
             return Err(value_error("jobs.journal", "must be an absolute path: a daemon works in /"));
+        }
+        if self.transfer.min_rate_bytes_s > MOST_MIN_RATE {
+            let text = format!(
+                "must be at most {MOST_MIN_RATE}: no server that is merely far away keeps up with more"
+            );
+            return Err(value_error("transfer.min_rate_bytes_s", &text));
+        }
+        for (key, share) in [
+            ("transfer.max_transfers_per_host", self.transfer.max_transfers_per_host),
+            ("transfer.max_transfers_per_client", self.transfer.max_transfers_per_client),
+        ] {
+            if share > self.transfer.max_transfers {
+                return Err(value_error(
+                    key,
+                    "must be at most transfer.max_transfers; 0 is the default's share",
+                ));
+            }
+        }
+        if self.webhooks.timeout_s > MOST_WEBHOOK_TIME {
+            let text = format!("must be at most {MOST_WEBHOOK_TIME}");
+            return Err(value_error("webhooks.timeout_s", &text));
         }
         if self.plugins.compile_memory_mb < 256 {
             return Err(value_error("plugins.compile_memory_mb", "must be at least 256"));

@@ -184,6 +184,10 @@ impl Journal for Sqlite {
         self.change(Promise::Process, move |db| jobs::give_back(db, &attempts))
     }
 
+    fn put_off(&self, attempts: Vec<(JobId, u32)>, due_at_ms: u64) -> Answer<'_, ()> {
+        self.change(Promise::Process, move |db| jobs::put_off(db, &attempts, due_at_ms))
+    }
+
     fn hold(&self, id: JobId, attempt: u32, why: String) {
         tracing::warn!(job = %id, "left in the journal for a program that can read it: {why}");
         let reader = Arc::clone(&self.reader);
@@ -242,6 +246,10 @@ impl Journal for Sqlite {
     fn end_notice(&self, id: String, attempt: u32, again_at_ms: Option<u64>) -> Answer<'_, ()> {
         // After a power cut it is sent once more, with the same id.
         self.change(Promise::Process, move |db| notices::end(db, &id, attempt, again_at_ms))
+    }
+
+    fn put_off_notices(&self, claims: Vec<(String, u32)>, due_at_ms: u64) -> Answer<'_, ()> {
+        self.change(Promise::Process, move |db| notices::put_off(db, &claims, due_at_ms))
     }
 
     fn health(&self) -> Health {

@@ -236,6 +236,8 @@ pub trait Journal: Send + Sync + fmt::Debug {
     fn end(&self, record: Record, ending: Ending) -> Answer<'_, ()>;
     /// Gives a claim back as if it had not been: the server stops. Several at once.
     fn give_back(&self, attempts: Vec<(JobId, u32)>) -> Answer<'_, ()>;
+    /// The same, for jobs that cannot go on just now: they are claimable again at `due_at_ms`.
+    fn put_off(&self, attempts: Vec<(JobId, u32)>, due_at_ms: u64) -> Answer<'_, ()>;
     /// Gives back a claim of a job that this program cannot read, and says so in the log. It is not offered to this program
     /// again, but to the first other one that opens the journal, and its record tells `why`.
     /// Nobody waits for it: it is made before what is asked for next, and tried until it is.
@@ -266,6 +268,8 @@ pub trait Journal: Send + Sync + fmt::Debug {
     ) -> Answer<'_, (Vec<Notice>, Option<u64>)>;
     /// A webhook is delivered, or given up (`None`), or to be tried again at this time.
     fn end_notice(&self, id: String, attempt: u32, again_at_ms: Option<u64>) -> Answer<'_, ()>;
+    /// Webhooks that were claimed (their ids and tries) are given back as if they had not been, due at this time.
+    fn put_off_notices(&self, claims: Vec<(String, u32)>, due_at_ms: u64) -> Answer<'_, ()>;
     /// How long commits took of late, and how many changes they held.
     fn health(&self) -> Health;
 }

@@ -39,8 +39,8 @@ pub(super) async fn post(
         let idempotency_key =
             idempotency_key(&headers).map_err(|text| Fault::new(FaultKind::InvalidArgument, text))?;
         let body = body::read(body, limit).await.map_err(|unread| unread.fault())?;
-        let flow = flow(&caller.client, peer.address());
-        let submission = Submission { client: caller.client, flow, body, api: Api::Compat, idempotency_key };
+        let (client, flow) = (caller.client.clone(), flow(&caller.client, peer.address()));
+        let submission = Submission { client, flow, body, api: Api::Compat, idempotency_key, at_once: false };
         service.accept(submission).await
     };
     match accepted.await {

@@ -66,6 +66,7 @@ pub(super) async fn dispatch(service: Arc<Service>) {
         service.wakeups().end_look(look, next_due_ms);
         let due = next_due_ms.map(|due| Duration::from_millis(due.saturating_sub(now_ms())));
         let sleep = due.filter(|_| free > 0).unwrap_or(LEASE).min(LEASE / 3);
+        let sleep = service.turns().look_after().map_or(sleep, |look| look.min(sleep));
         let sleep = if trouble { TROUBLE_PAUSE } else { sleep };
         tokio::select! {
             () = service.lifecycle().stopping() => return,

@@ -9,11 +9,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use imgserve_base::fair::Turn;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
+use imgserve_base::job::Client;
 use imgserve_base::units::MIB;
 use imgserve_config::Config;
-use imgserve_transfer::{Blame, Fetch, SourceUrl, Transfer, TransferError, TransferErrorKind};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use imgserve_transfer::{
+    Asks, Blame, Fetch, Place, PlaceKind, PlaceLimits, Places, Server, SourceUrl, Transfer, TransferError,
+    TransferErrorKind,
+};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::gathered::Gathered;
 use super::shares::{Share, Shares, Wanted};
@@ -29,6 +34,9 @@ const RESERVE: u32 = 8;
 /// The shared limit's key.
 const MEMORY: &str = "[limits] source_memory_mb";
 
+/// How often those that hold memory for later are asked for it, while somebody waits for it.
+const SHORT_AGAIN: Duration = Duration::from_millis(250);
+
 /// How long a client's request waits for a place or for memory before it is told "busy".
 pub(super) const REPLY_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -36,7 +44,9 @@ pub(super) const REPLY_PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug)]
 pub(super) struct Gate {
     memory: Shares,
-    transfers: Arc<Semaphore>,
+    places: Places,
+    /// For whom sources are fetched.
+    client: Option<Arc<str>>,
     largest: u32,
     /// The key that says so.
     largest_key: &'static str,
@@ -48,7 +58,12 @@ impl Gate {
         let all = units(config.source_memory());
         let gate = Self {
             memory: Shares::reserved(all, all / RESERVE, MEMORY),
-            transfers: Arc::new(Semaphore::new(config.transfer.max_transfers)),
+            places: Places::new(PlaceLimits {
+                most: config.transfer.max_transfers,
+                per_server: config.transfers_per_host(),
+                per_client: config.transfers_per_client(),
+            }),
+            client: None,
             largest: all,
             largest_key: MEMORY,
         };
@@ -60,6 +75,16 @@ impl Gate {
         let (all, bytes) = (self.memory.total(), units(bytes));
         let largest_key = if bytes <= all { "[limits] max_source_mb" } else { MEMORY };
         Self { largest: bytes.min(all), largest_key, ..self.clone() }
+    }
+
+    /// The same bounds for the sources of a client.
+    pub(super) fn of(&self, client: &Client) -> Self {
+        Self { client: share_of(client), ..self.clone() }
+    }
+
+    /// The places for transfers of all kinds.
+    pub(super) fn places(&self) -> &Places {
+        &self.places
     }
 
     /// The most bytes that a source may have.
@@ -96,24 +121,65 @@ impl Gate {
         needed(bytes) <= self.memory.total() / RESERVE / RESERVE
     }
 
-    async fn transfer(&self, patience: Duration) -> Result<OwnedSemaphorePermit, Fault> {
-        permit(&self.transfers, 1, patience, "[transfer] max_transfers").await
+    /// A place to fetch `source`. Who waits for it should hold nothing that others wait for.
+    ///
+    /// # Errors
+    /// [`FaultKind::Busy`] when it does not come in time.
+    pub(super) async fn place(&self, source: &SourceUrl, patience: Duration) -> Result<Place, Fault> {
+        let asks = self.asks(source);
+        self.places.take_within(&asks, patience).await.ok_or_else(|| no_place(asks.servers.first()))
+    }
+
+    fn asks(&self, source: &SourceUrl) -> Asks {
+        Asks::new(PlaceKind::Source, source.server(), self.client.clone())
+    }
+
+    /// Memory for a source, and a place to fetch it: waits for memory without holding the place, and for the place not at
+    /// all. None when that is gone meanwhile. Where nobody knows how large the source is, room for the largest is taken.
+    async fn memory_and_place(
+        &self,
+        source: &SourceUrl,
+        place: Place,
+        wish: &Wish,
+        mut short: impl FnMut(),
+    ) -> Result<Option<(Share, Place)>, Fault> {
+        let wanted = self.whole(wish.expected);
+        if let Some(share) = self.memory.try_take(&wish.turn, wanted) {
+            return Ok(Some((share, place)));
+        }
+        drop(place);
+        let taken = self.memory.take(&wish.turn, wanted, Some(wish.left()));
+        tokio::pin!(taken);
+        let share = loop {
+            short();
+            tokio::select! {
+                share = &mut taken => break share?,
+                // What others have put by meanwhile is to be had as well.
+                () = tokio::time::sleep(SHORT_AGAIN) => {}
+            }
+        };
+        Ok(self.places.try_take(&self.asks(source)).map(|place| (share, place)))
     }
 }
 
-/// Waits for permits, though not for ever.
-pub(super) async fn permit(
-    semaphore: &Arc<Semaphore>,
-    count: u32,
-    patience: Duration,
-    key: &str,
-) -> Result<OwnedSemaphorePermit, Fault> {
-    match tokio::time::timeout(patience, Arc::clone(semaphore).acquire_many_owned(count)).await {
-        Ok(permit) => permit.map_err(|_| stopping()),
-        Err(_) => {
-            Err(Fault::new(FaultKind::Busy, format!("too much is under way ({key})")).retried(Retry::Later))
-        }
+/// Whose share of the places a client's transfers count to. Those without a key have none: what is behind one address may be
+/// one client or a proxy's thousands.
+pub(super) fn share_of(client: &Client) -> Option<Arc<str>> {
+    match client {
+        Client::Anyone => None,
+        Client::Key(_) | Client::SignedUrl(_) => Some(client.to_string().into()),
     }
+}
+
+/// The fault of a transfer for which there is no place.
+pub(super) fn no_place(server: Option<&Server>) -> Fault {
+    let text = match server {
+        None => "too much is under way ([transfer] max_transfers)".to_owned(),
+        Some(server) => format!(
+            "too much is under way, with {server} or in all ([transfer] max_transfers_per_host, max_transfers)"
+        ),
+    };
+    Fault::new(FaultKind::Busy, text).retried(Retry::Later)
 }
 
 /// Units for so many bytes, but for those that every source may hold.
@@ -198,7 +264,7 @@ pub(super) enum Head {
 }
 
 impl Intake {
-    /// Begins to fetch `source`.
+    /// Begins to fetch `source`, for which it has a place.
     ///
     /// # Errors
     /// [`FaultKind::SourceUnavailable`].
@@ -207,15 +273,14 @@ impl Intake {
         source: &SourceUrl,
         gate: &Gate,
         turn: &Turn,
-        patience: Duration,
+        place: Place,
     ) -> Result<Self, Fault> {
-        let permit = gate.transfer(patience).await?;
         let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
         let (sender, progress) = watch::channel(Arrived::default());
         let share = gate.share(turn);
         let (size_hint, wanted) = (fetch.size_hint, Arc::new(AtomicUsize::new(0)));
         let shown = (sender, Arc::clone(&wanted));
-        let task = tokio::spawn(download(fetch, (gate.clone(), share), shown, permit));
+        let task = tokio::spawn(download(fetch, (gate.clone(), share), shown, place));
         Ok(Self { progress: Some(progress), wanted, size_hint, task })
     }
 
@@ -278,27 +343,70 @@ pub(super) fn understood(url: &str) -> Result<SourceUrl, Fault> {
 #[derive(Clone, Debug)]
 pub(super) struct Wish {
     /// Whose turn it is to be.
-    pub(super) turn: Turn,
+    turn: Turn,
     /// How many bytes it had when it was last asked for.
-    pub(super) expected: Option<u64>,
-    /// How long it may wait for its turn.
-    pub(super) patience: Duration,
+    expected: Option<u64>,
+    /// Whether it was asked for, and did not fit: memory for it is taken before it is again.
+    was_asked: bool,
+    /// When it waits for its turn no longer.
+    until: Instant,
 }
 
-/// Fetches the whole of `source`: at once while memory lasts, else when it is its turn. `short` is told when it does not.
+impl Wish {
+    /// A source of which nothing is known yet, and how long it may wait for its turn.
+    pub(super) fn new(turn: Turn, patience: Duration) -> Self {
+        Self { turn, expected: None, was_asked: false, until: Instant::now() + patience }
+    }
+
+    /// How many bytes it had when it was last asked for, if that is known.
+    pub(super) fn expecting(self, expected: Option<u64>) -> Self {
+        Self { expected, ..self }
+    }
+
+    /// It was asked for, and did not fit.
+    pub(super) fn again(self) -> Self {
+        Self { was_asked: true, ..self }
+    }
+
+    fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+}
+
+/// Fetches the whole of `source`, when there are a place and memory for it; `short` is told while memory is waited for.
+///
+/// # Errors
+/// [`FaultKind::SourceUnavailable`]; [`FaultKind::Busy`] when the patience ends before there is room.
+pub(super) async fn fetch_within(
+    transfer: &Transfer,
+    source: &SourceUrl,
+    gate: &Gate,
+    mut wish: Wish,
+    mut short: impl FnMut(),
+) -> Result<Held, Fault> {
+    loop {
+        let place = gate.place(source, wish.left()).await?;
+        if let Some(held) = fetch(transfer, source, (gate, place), &mut wish, &mut short).await? {
+            return Ok(held);
+        }
+    }
+}
+
+/// Fetches the whole of `source`, for which it has a place: at once while memory lasts, else when it is its turn. None when
+/// the place is gone, and another one is to be waited for before it is fetched again.
 ///
 /// # Errors
 /// As [`fetch_whole`].
 pub(super) async fn fetch(
     transfer: &Transfer,
     source: &SourceUrl,
-    gate: &Gate,
-    mut wish: Wish,
+    (gate, place): (&Gate, Place),
+    wish: &mut Wish,
     short: impl FnMut(),
-) -> Result<Held, Fault> {
-    // Whose size is known waits for nobody's place meanwhile.
-    if wish.expected.is_none() {
-        let permit = gate.transfer(wish.patience).await?;
+) -> Result<Option<Held>, Fault> {
+    // Whose size is known is not asked for before there is memory for it.
+    if wish.expected.is_none() && !wish.was_asked {
+        wish.was_asked = true;
         let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
         wish.expected = fetch.size_hint;
         // Of what will not fit nothing is fetched.
@@ -308,52 +416,36 @@ pub(super) async fn fetch(
         if fits {
             // Nobody looks at it before it is whole.
             let share = gate.share(&wish.turn);
-            let downloaded = download(fetch, (gate.clone(), share), unseen(), permit).await;
-            if let Some(held) = downloaded.map_err(|error| unavailable(&error))? {
-                return Ok(held);
-            }
+            let downloaded = download(fetch, (gate.clone(), share), unseen(), place).await;
+            return downloaded.map_err(|error| unavailable(&error));
         }
     }
-    fetch_whole(transfer, source, gate, wish, short).await
+    fetch_whole(transfer, source, (gate, place), wish, short).await
 }
 
-/// Fetches the whole of `source`, after waiting until memory for it is there; `short` is told when it has to wait.
-///
-/// # Errors
-/// [`FaultKind::SourceUnavailable`]; [`FaultKind::Busy`] when the patience ends before there is room.
-pub(super) async fn fetch_whole(
+/// The same, with memory for all of it taken first.
+async fn fetch_whole(
     transfer: &Transfer,
     source: &SourceUrl,
-    gate: &Gate,
-    wish: Wish,
-    mut short: impl FnMut(),
-) -> Result<Held, Fault> {
-    let Wish { turn, mut expected, patience } = wish;
-    if let Some(bytes) = expected.filter(|bytes| needed(*bytes) > gate.largest) {
+    (gate, place): (&Gate, Place),
+    wish: &mut Wish,
+    short: impl FnMut(),
+) -> Result<Option<Held>, Fault> {
+    if let Some(bytes) = wish.expected.filter(|bytes| needed(*bytes) > gate.largest) {
         return Err(gate.too_large(&format!("the source has {bytes} bytes")));
     }
-    loop {
-        // Room for the largest source where nobody knows; and before a place among the transfers, which those that have
-        // memory need.
-        let share = match gate.memory.try_take(&turn, gate.whole(expected)) {
-            Some(share) => share,
-            None => {
-                short();
-                gate.memory.take(&turn, gate.whole(expected), Some(patience)).await?
-            }
-        };
-        let permit = gate.transfer(patience).await?;
-        let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
-        let downloaded = download(fetch, (gate.clone(), share), unseen(), permit).await;
-        match downloaded.map_err(|error| unavailable(&error))? {
-            Some(held) => return Ok(held),
-            // It has grown since, and there is no room for more just now.
-            None if expected.take().is_some() => {}
-            None if gate.largest == gate.memory.total() => {
-                return Err(gate.too_large("the source has more MiB"));
-            }
-            None => return Err(refused()),
-        }
+    wish.was_asked = true;
+    let Some((share, place)) = gate.memory_and_place(source, place, wish, short).await? else {
+        return Ok(None);
+    };
+    let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
+    let downloaded = download(fetch, (gate.clone(), share), unseen(), place).await;
+    match downloaded.map_err(|error| unavailable(&error))? {
+        Some(held) => Ok(Some(held)),
+        // It has grown since, and there is no room for more just now.
+        None if wish.expected.take().is_some() => Ok(None),
+        None if gate.largest == gate.memory.total() => Err(gate.too_large("the source has more MiB")),
+        None => Err(refused()),
     }
 }
 
@@ -370,7 +462,7 @@ async fn download(
     mut fetch: Fetch,
     (gate, mut share): (Gate, Share),
     (progress, wanted): Shown,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 ) -> Result<Option<Held>, TransferError> {
     let expected = fetch.size_hint;
     let mut gathered = Gathered::new(expected);

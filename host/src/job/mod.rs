@@ -8,7 +8,7 @@
 //! - `intake`: a source on its way in, read once, within a memory limit; `gathered`: its bytes; `room`: one
 //!   that a client sends
 //! - `flow`: whose turn it is; `shares`: what is given in turns
-//! - `accept`: what happens before the reply
+//! - `accept`: what happens before the reply; `later`: jobs for which nothing happens before it
 //! - `direct`: operations called directly, whose client waits for the result itself
 //! - `dispatch`: which job runs; `run`: one attempt at it; `retry`: whether there is another one; `store`: its results
 //! - `manage`: looking at jobs, cancelling them, trying them again; `notify`: webhooks
@@ -27,6 +27,7 @@ mod flow;
 mod gathered;
 mod generation;
 mod intake;
+mod later;
 mod lifecycle;
 mod live;
 mod locks;

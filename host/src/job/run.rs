@@ -9,6 +9,7 @@ use imgserve_base::fair::Turn;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{FailedAttempt, Output, OutputState, Phase, Record, now_ms};
 use imgserve_journal::{Ending, JournalError};
+use imgserve_transfer::Place;
 use imgserve_worker::{Prepared, Task, TaskOutput};
 
 use super::direct::damage_warning;
@@ -20,35 +21,38 @@ use super::retry::{Decision, MAX_LOST, SUSPECT, random};
 use super::service::Service;
 use super::settings::Settings;
 use super::store::{self, Kind};
+use super::turns;
 use super::warm::{Supply, Warmth};
 use crate::metrics::Direction;
 
 /// How long an accepted job waits for its turn to fetch its source again: past any queue that drains.
-const TURN_PATIENCE: Duration = Duration::from_secs(24 * 3600);
+pub(super) const TURN_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// Pause after the journal could not be written.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 
 /// An attempt at a job.
 pub(super) struct Attempt {
-    service: Arc<Service>,
-    generation: Arc<Generation>,
-    settings: Arc<Settings>,
-    record: Record,
-    running: Arc<Running>,
-    turn: Turn,
-    supply: Supply,
+    pub(super) service: Arc<Service>,
+    pub(super) generation: Arc<Generation>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) record: Record,
+    pub(super) running: Arc<Running>,
+    pub(super) turn: Turn,
+    pub(super) supply: Supply,
     began: Instant,
     stored_bytes: u64,
     /// Whether leavings of an attempt of which nobody knows how it ended may be at the destinations.
-    cold: bool,
+    pub(super) cold: bool,
 }
 
 /// Why an attempt does not come to its end.
-enum Stop {
+pub(super) enum Stop {
     /// Somebody cancelled the job.
     Cancelled,
     /// The server stops: the job goes on at its next start.
     Server,
+    /// Too many wait for the same servers as it: others are to have their turn.
+    PutOff,
     /// It failed, and with it all outputs that wait.
     Fault(Fault),
 }
@@ -94,11 +98,13 @@ impl Attempt {
         service.over(id, attempt);
     }
 
-    async fn run(mut self, order: Order) {
-        let stop = match self.work(&order).await {
-            Ok(()) => return self.end(&order).await,
-            Err(stop) => stop,
+    async fn run(mut self, mut order: Order) {
+        let planned = self.plan(&mut order).await;
+        let worked = match planned {
+            Ok(()) => self.work(&order).await,
+            Err(stop) => Err(stop),
         };
+        let Err(stop) = worked else { return self.end(&order).await };
         match stop {
             Stop::Server => {
                 let claim = vec![(self.record.id, self.record.attempt)];
@@ -107,6 +113,14 @@ impl Attempt {
                     tracing::warn!(job = %self.record.id, "left to the next start: {error}");
                 }
                 imgserve_base::crash::point("job-after-give-back");
+            }
+            Stop::PutOff => {
+                let (claim, until) =
+                    (vec![(self.record.id, self.record.attempt)], self.service.turns().put_off_until_ms());
+                if let Err(error) = self.service.journal().put_off(claim, until).await {
+                    tracing::warn!(job = %self.record.id, "left until its lease is over: {error}");
+                }
+                self.service.wakeups().ask();
             }
             Stop::Cancelled => self.cancelled(&order).await,
             Stop::Fault(fault) => self.failed(fault, &order).await,
@@ -130,10 +144,7 @@ impl Attempt {
         let held = self.fetch(order).await?;
         let queued = Instant::now();
         // From before the run until the results are stored: no more results than turns are ever held.
-        let _turn = tokio::select! {
-            stop = stopped(&self.service, &self.running) => return Err(stop),
-            turn = service.turns().result(&self.turn) => turn?,
-        };
+        let (held, _place) = self.place(order, held).await?;
         // With what is stored already: how the source is decoded depends on all outputs, and so would the results depend
         // on when the server was killed.
         let made = |index: &usize| {
@@ -159,7 +170,37 @@ impl Attempt {
         Ok(held)
     }
 
-    async fn source(&mut self, order: &Order) -> Result<Held, Fault> {
+    /// The place to make results and store them. While the servers that they go to have none, the source's memory is there
+    /// for others.
+    async fn place(&mut self, order: &Order, held: Held) -> Result<(Held, Place), Stop> {
+        let (service, running) = (Arc::clone(&self.service), Arc::clone(&self.running));
+        let waiting = self.record.outputs.iter().map(|output| output.state == OutputState::Waiting);
+        let destinations = order.recipes.iter().zip(waiting).filter(|(_, waits)| *waits);
+        let destinations = destinations.map(|(recipe, _)| &recipe.destination);
+        let asks = turns::results(destinations, &self.record.client, &self.turn);
+        if let Some(place) = service.turns().try_result(&asks) {
+            return Ok((held, place));
+        }
+        let kept = Warmth {
+            supply: Supply::Here(held),
+            ..Warmth::none(Arc::clone(&self.generation), Arc::clone(&self.settings))
+        };
+        service.warm().keep(self.record.id, kept);
+        let place = tokio::select! {
+            stop = stopped(&service, &running) => Err(stop),
+            place = parked(&service, &running, service.turns().result(&asks)) => place,
+        };
+        self.supply = service.warm().take(self.record.id).map_or(Supply::Again(None), |kept| kept.supply);
+        let place = place?;
+        // What others needed the memory of is fetched again.
+        let held = tokio::select! {
+            stop = stopped(&service, &running) => return Err(stop),
+            held = self.source(order) => held?,
+        };
+        Ok((held, place))
+    }
+
+    async fn source(&mut self, order: &Order) -> Result<Held, Stop> {
         let expected = match std::mem::replace(&mut self.supply, Supply::Again(None)) {
             Supply::Here(held) => return Ok(held),
             Supply::Coming(intake) => {
@@ -171,9 +212,17 @@ impl Attempt {
             }
             Supply::Again(expected) => expected,
         };
+        let (service, source) = (Arc::clone(&self.service), &order.source);
         let Settings { transfer, gate, .. } = &*self.settings;
-        let wish = Wish { turn: self.turn.clone(), expected, patience: TURN_PATIENCE };
-        intake::fetch(transfer, &order.source, gate, wish, || self.service.warm().cool()).await
+        let gate = gate.of(&self.record.client);
+        let mut wish = Wish::new(self.turn.clone(), TURN_PATIENCE).expecting(expected);
+        loop {
+            let place = parked(&service, &self.running, gate.place(source, TURN_PATIENCE)).await??;
+            let short = || service.warm().cool();
+            if let Some(held) = intake::fetch(transfer, source, (&gate, place), &mut wish, short).await? {
+                return Ok(held);
+            }
+        }
     }
 
     /// Has a worker make the results of the outputs at `indexes`.
@@ -290,7 +339,7 @@ impl Attempt {
     }
 
     /// Writes down that one of several outputs is stored. Not being able to costs no more than storing it again.
-    async fn save(&self) {
+    pub(super) async fn save(&self) {
         imgserve_base::crash::point("job-before-save");
         if let Err(error) = self.service.journal().save(self.record.clone()).await {
             tracing::warn!(job = %self.record.id, "{error}");
@@ -300,8 +349,14 @@ impl Attempt {
 
     /// Whoever looks at the destination after the job has failed finds the failure there.
     async fn store_failure(&self, order: &Order, index: usize) {
+        // A job that could not even be planned has nothing to show.
+        let Some(recipe) = order.recipes.get(index) else { return };
+        let asks = turns::results([&recipe.destination].into_iter(), &self.record.client, &Turn::default());
+        let waits = (self.service.turns().park_all_the_same(), self.running.wait());
+        let _place = self.service.turns().result(&asks).await;
+        drop(waits);
         let place = (self.record.id, index, self.record.attempt);
-        let shown = store::failure(&self.generation, &self.settings, &order.recipes[index], place);
+        let shown = store::failure(&self.generation, &self.settings, recipe, place);
         if let Err(fault) = shown.await {
             let destination = &self.record.outputs[index].destination;
             tracing::warn!(job = %self.record.id, destination, "the failure cannot be shown there: {fault}");
@@ -371,11 +426,31 @@ impl Attempt {
 }
 
 /// Resolves when an attempt is not to go on.
-async fn stopped(service: &Service, running: &Running) -> Stop {
+pub(super) async fn stopped(service: &Service, running: &Running) -> Stop {
     tokio::select! {
         () = service.lifecycle().stopping() => Stop::Server,
         () = running.cancelled() => Stop::Cancelled,
     }
+}
+
+/// Waits for a place. Who has to wait for it keeps no other attempt from beginning, of its own client's neither.
+pub(super) async fn parked<T>(
+    service: &Service,
+    running: &Running,
+    place: impl Future<Output = T>,
+) -> Result<T, Stop> {
+    tokio::pin!(place);
+    tokio::select! {
+        biased;
+        place = &mut place => return Ok(place),
+        () = std::future::ready(()) => {}
+    }
+    let _parked = service.turns().park().ok_or(Stop::PutOff)?;
+    let _waits = running.wait();
+    service.wakeups().over();
+    let place = place.await;
+    service.turns().moved();
+    Ok(place)
 }
 
 /// Has an attempt's end written down, however long that takes: as long as it is not, nobody else does the job.

@@ -51,7 +51,9 @@ pub(crate) fn tell(record: &Record, running: Option<&Running>) -> Value {
 
 fn output(output: &Output) -> Value {
     let Output { width, height, format, bytes, .. } = output;
-    let mut told = json!({ "width": width, "height": height, "format": format, "bytes": bytes });
+    // Nothing has no width: it is not planned yet.
+    let side = |side: &u32| (*side > 0).then_some(*side);
+    let mut told = json!({ "width": side(width), "height": side(height), "format": format, "bytes": bytes });
     if !output.warnings.is_empty() {
         told["warnings"] = json!(output.warnings);
     }

@@ -78,6 +78,13 @@ impl Warm {
         }
     }
 
+    /// Storing the placeholders of a job took so long.
+    pub(super) fn placeholder_took(&self, id: JobId, placeholder: Duration) {
+        if let Some(warmth) = self.lock().get_mut(&id) {
+            warmth.placeholder = placeholder;
+        }
+    }
+
     pub(super) fn take(&self, id: JobId) -> Option<Warmth> {
         self.lock().remove(&id)
     }

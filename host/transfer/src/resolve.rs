@@ -2,16 +2,21 @@
 //! by FTP through [`Resolver::addresses`], by reqwest as its resolver.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::Semaphore;
 use url::Host;
 
 use super::config::KEY_ALLOW_NETWORKS;
 use super::error::{TransferError, TransferErrorKind};
 use super::policy::{Denied, check_address};
+
+/// Names looked up at once. A name server that does not answer holds a thread for longer than anybody waits for it, and what
+/// is read from and written to files needs threads as well (tokio has 512).
+const MOST_LOOKUPS: usize = 128;
 
 /// Why a host has no address to connect to.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -45,11 +50,12 @@ impl From<ResolveError> for TransferError {
 #[derive(Debug, Clone)]
 pub(super) struct Resolver {
     allow: Arc<[IpNet]>,
+    lookups: Arc<Semaphore>,
 }
 
 impl Resolver {
     pub(super) fn new(allow: &[IpNet]) -> Self {
-        Self { allow: allow.into() }
+        Self { allow: allow.into(), lookups: Arc::new(Semaphore::new(MOST_LOOKUPS)) }
     }
 
     /// The permitted addresses of a host; at least one.
@@ -77,8 +83,16 @@ impl Resolver {
     }
 
     async fn lookup(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ResolveError> {
-        let found = tokio::net::lookup_host((host, port))
-            .await
+        let place = Arc::clone(&self.lookups).acquire_owned().await.expect("it is never closed");
+        let name = host.to_owned();
+        let lookup = move || {
+            // Held by the thread, however long nobody waits for it any more.
+            let _place = place;
+            (name.as_str(), port).to_socket_addrs()
+        };
+        let found =
+            tokio::task::spawn_blocking(lookup).await.map_err(io::Error::other).and_then(|found| found);
+        let found = found
             .map_err(|source| ResolveError::Lookup { host: host.to_owned(), source: Arc::new(source) })?;
         self.permitted(host, found)
     }

@@ -54,11 +54,13 @@ pub(super) enum End {
     Task(Assignment, Blame),
     /// The task was not done in time, while the plugin of this operation ran.
     Late(Assignment, Option<String>),
+    /// It went on with a task that nobody waits for any more.
+    Deaf,
 }
 
 /// Has a worker answer a request; gives why the worker has to be replaced, if it has. A request that nobody waits for any
-/// more is cancelled, and the worker free again as soon as it gives up. `large` is told when the worker finds out that the
-/// task is a large one.
+/// more is cancelled, and the worker free again as soon as it gives up, or replaced when it does not. `large` is told when
+/// the worker finds out that the task is a large one.
 pub(super) async fn perform(
     wire: &mut Wire,
     mut assignment: Assignment,
@@ -93,6 +95,7 @@ pub(super) async fn perform(
             Some(End::Idle(Some(Assignment { again: true, ..assignment })))
         }
         Ok(Err(Lost::Before)) => Some(End::Task(assignment, blame)),
+        Ok(Err(Lost::Deaf)) => Some(End::Deaf),
         Err(_) => Some(End::Late(assignment, blame.culprit)),
     }
 }

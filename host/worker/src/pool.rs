@@ -387,8 +387,15 @@ async fn supervise(shared: Arc<Shared>, slot: Slot, mut ready: Option<Child>) {
         let end = serve(&shared, slot.role, &mut child, again.take()).await;
         shared.stats.alive.fetch_sub(1, Ordering::Relaxed);
         let Some((pid, end)) = end.map(|end| (child.id(), end)) else { return };
-        shared.stats.restarts.fetch_add(1, Ordering::Relaxed);
+        if !matches!(end, End::Deaf) {
+            shared.stats.restarts.fetch_add(1, Ordering::Relaxed);
+        }
         match end {
+            // Nothing is wrong with it: its client hung up, and it is told so by being killed.
+            End::Deaf => {
+                tracing::debug!(worker = pid, "killed: nobody waits any more for what it works on");
+                drop(child);
+            }
             End::Idle(assignment) => {
                 tracing::warn!("idle worker ended ({}); replacing it", child.death(false).await);
                 again = assignment;

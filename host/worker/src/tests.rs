@@ -414,3 +414,18 @@ async fn a_worker_that_ends_while_it_is_cancelled_is_lost() {
     let (end, ()) = tokio::join!(perform(&mut wire, request, || {}), ends);
     assert!(matches!(end, Some(End::Task(..))), "{end:?}");
 }
+
+#[tokio::test]
+async fn a_worker_that_does_not_give_up_what_nobody_waits_for_is_let_go_of_within_a_second() {
+    let (ours, _deaf) = std::os::unix::net::UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let mut wire = Wire::new(tokio::net::UnixStream::from_std(ours).unwrap(), MIB);
+    // Its deadline is a minute away.
+    let (request, answer) =
+        assignment(Request::Run { tasks: Vec::new(), time_ms: 60_000 }, b"source", |_| {});
+    drop(answer);
+    let began = Instant::now();
+    let end = perform(&mut wire, request, || ()).await;
+    assert!(matches!(end, Some(End::Deaf)), "{end:?}");
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+}

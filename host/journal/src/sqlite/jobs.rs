@@ -141,6 +141,21 @@ pub(super) fn give_back(db: &Connection, attempts: &[(JobId, u32)]) -> Result<()
     Ok(())
 }
 
+/// As [`give_back`], and not due before this time.
+pub(super) fn put_off(db: &Connection, attempts: &[(JobId, u32)], due_at_ms: u64) -> Result<(), Trouble> {
+    let next = JobState::Accepted;
+    let from = from_states(next, |state| state == JobState::Running);
+    let sql = format!(
+        "UPDATE jobs SET state = ?3, attempt = attempt - 1, lease_until_ms = NULL, due_at_ms = ?4 \
+         WHERE id = ?1 AND attempt = ?2 AND {from}"
+    );
+    let mut statement = prepare(db, &sql)?;
+    for (id, attempt) in attempts {
+        statement.execute(params![id.as_bytes(), attempt, next.as_str(), integer(due_at_ms)])?;
+    }
+    Ok(())
+}
+
 /// As [`give_back`], and offered to no program that calls itself `reader` again.
 pub(super) fn hold(
     db: &Connection,

@@ -196,3 +196,15 @@ async fn the_last_finished_jobs_are_kept() {
     place.journal.prune(0, 0).await.unwrap();
     assert_eq!(left().await, [waiting]);
 }
+
+#[tokio::test]
+async fn a_job_that_is_put_off_waits_for_its_time_and_was_not_tried() {
+    let place = Place::new();
+    let (off, next) = (place.waiting(Priority::Normal, 10).await, place.waiting(Priority::Normal, 20).await);
+    assert_eq!(place.claim(1).await[0].record.id, off);
+    place.journal.put_off(vec![(off, 1), (next, 1)], 150).await.unwrap();
+    let claimed = place.claim(9).await;
+    assert_eq!((claimed.len(), claimed[0].record.id), (1, next), "it keeps nobody waiting");
+    let again = place.journal.claim(room(9), 150, 200).await.unwrap().claims;
+    assert_eq!((again[0].record.id, again[0].record.attempt), (off, 1));
+}

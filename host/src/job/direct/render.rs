@@ -136,8 +136,8 @@ impl Service {
                 return Ok(product);
             }
         }
-        let wish = Wish { turn: waiting(checked.flow.clone()), expected: None, patience: REPLY_PATIENCE };
-        let held = intake::fetch(transfer, &source, gate, wish, || self.warm().cool()).await?;
+        let wish = Wish::new(waiting(checked.flow.clone()), REPLY_PATIENCE);
+        let held = intake::fetch_within(transfer, &source, gate, wish, || self.warm().cool()).await?;
         let timings = Timings { fetch: Some(began.elapsed()), ..Timings::default() };
         let task = checked.task(&held.bytes, Some(&render.source), held.media_type.as_deref())?;
         known(digested(&held.bytes).await?, &task);

@@ -1,4 +1,4 @@
-//! Version 2 of what is stored, as it is written now. Frozen once released: a change is a version 3.
+//! Version 2 of what is stored, as it is written of what is planned. Frozen once released: a change is a later version.
 
 use imgserve_base::format::Format;
 use imgserve_base::job::JobId;
@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::super::order::{self, Accepted, Recipe};
-use super::version::{Unreadable, VERSION};
+use super::version::Unreadable;
+
+/// Its number.
+const VERSION: u32 = 2;
 
 /// How a job is done.
 #[derive(Serialize, Deserialize)]
@@ -125,7 +128,7 @@ impl TryFrom<Order> for order::Order {
     fn try_from(order: Order) -> Result<Self, Unreadable> {
         let Order { version: _, source, outputs, notify } = order;
         let recipes = outputs.into_iter().map(Recipe::try_from).collect::<Result<_, _>>()?;
-        Ok(Self { source, recipes, notify })
+        Ok(Self { source, recipes, notify, unplanned: None })
     }
 }
 
