@@ -4,7 +4,7 @@
 //! # Layout
 //! Who may use whom: `cli → server → http → job → registry`, and of the other crates what their manifests name.
 //! - [`cli`]: one file per command
-//! - `server`: the parts put together; signals
+//! - `server`: the parts put together; signals; `descriptors`: how many files may be open
 //! - `http`: the HTTP JSON API
 //! - `job`: a request's way from acceptance to its result
 //! - `registry`: operation names, and what is known of the code behind them
@@ -14,6 +14,7 @@
 
 mod access;
 pub mod cli;
+mod descriptors;
 mod http;
 mod job;
 mod metrics;

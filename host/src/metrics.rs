@@ -9,13 +9,14 @@
 mod snapshot;
 
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use imgserve_base::job::{JobState, Phase};
 use imgserve_base::named;
 use prometheus_client::encoding::prometheus_text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
@@ -91,6 +92,8 @@ pub(crate) struct Metrics {
     retries: Counter,
     webhooks: Family<Label, Counter>,
     renders: Family<Label, Counter>,
+    config_successful: Gauge,
+    config_time: Gauge<f64, AtomicU64>,
 }
 
 impl Metrics {
@@ -107,9 +110,13 @@ impl Metrics {
             retries: Counter::default(),
             webhooks: Family::default(),
             renders: Family::default(),
+            config_successful: Gauge::default(),
+            config_time: Gauge::default(),
         };
         metrics.register();
         metrics.begin_at_zero();
+        // The start has taken one in.
+        metrics.configured(true);
         metrics
     }
 
@@ -129,6 +136,11 @@ impl Metrics {
         to.register("job_retries", "Attempts at jobs that ended with another one due", self.retries.clone());
         to.register("webhooks", "Webhooks ended, by outcome", self.webhooks.clone());
         to.register("renders", "Direct operations by URL, by outcome", self.renders.clone());
+        let text = "1 when the last reload took the configuration in, 0 when it was refused";
+        to.register("config_last_reload_successful", text, self.config_successful.clone());
+        let (name, text) =
+            ("config_last_reload_success_timestamp", "When a configuration was last taken in, since 1970");
+        to.register_with_unit(name, text, Unit::Seconds, self.config_time.clone());
     }
 
     /// Makes the time series whose labels are known: one that begins with its first event hides that event.
@@ -215,6 +227,15 @@ impl Metrics {
     /// A direct operation by URL was answered.
     pub(crate) fn rendered(&self, outcome: Render) {
         self.renders.get_or_create(&[("outcome", outcome.as_str())]).inc();
+    }
+
+    /// A configuration was taken in, or refused.
+    pub(crate) fn configured(&self, taken: bool) {
+        self.config_successful.set(i64::from(taken));
+        if taken {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.config_time.set(now.as_secs_f64());
+        }
     }
 
     /// Everything in Prometheus' text format, version 0.0.4.

@@ -3,18 +3,22 @@
 //!
 //! # Layout
 //! - `table`: the operations by name; `build`: how they get there
-//! - `entry`: one of them, and the checks of its arguments; `host_arguments`: those that are the host's own
+//! - `entry`: one of them, and the checks of its arguments; `host_arguments`: those that are the host's own; `defaults`: those
+//!   that the configuration gives
 //! - `chain`: from a request's operation to the steps that are run
 //! - `described`: whether what a plugin says of itself is usable
-//! - `textual`: arguments that came as text, such as in a URL's query
+//! - `textual`: arguments that came as text, such as in a URL's query; `meant`: what is meant by values that are not quite
+//!   of the wanted types
 //! - `breaker`: an operation whose plugin keeps failing is refused for a while
 
 mod breaker;
 mod build;
 mod chain;
+mod defaults;
 mod described;
 mod entry;
 mod host_arguments;
+mod meant;
 mod table;
 mod textual;
 
@@ -23,4 +27,5 @@ pub(crate) use chain::Chain;
 pub(crate) use described::check_description;
 pub(crate) use entry::Entry;
 pub(crate) use host_arguments::{integer, quality, text, writable};
+pub(crate) use meant::Reading;
 pub(crate) use table::Registry;

@@ -1,39 +1,66 @@
 //! A running server: the workers, the API on a listener, and what signals do to it. Takes the listener and the signals
 //! as arguments, so that a test can own both.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::units::MIB;
-use imgserve_config::{Config, ConfigError, Paths};
-use imgserve_transfer::{Transfer, TransferConfig};
+use imgserve_config::{Config, ConfigError, NetworkRule, Paths, RuleHost};
+use imgserve_journal::{Journal, JournalError};
+use imgserve_transfer::{Allowed, AllowedHost, Transfer, TransferConfig};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
+use crate::descriptors;
 use crate::http;
 use crate::job::{Service, reader};
 
-/// What a server can be told.
+/// Pause between two looks whether another server has let go of the journal.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What a server can be told, and by which signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     /// Stop when the accepted jobs are finished, or `[server] drain_timeout_s` is over.
-    Drain,
+    Drain(&'static str),
     /// Stop at once; results that are being stored have `[server] stop_timeout_s`.
-    Stop,
+    Stop(&'static str),
     /// Take in the changed configuration.
-    Reload,
+    Reload(&'static str),
 }
+
+/// What others than its clients want to know of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// It does not serve yet, as another process has something that it needs.
+    Waits(String),
+    /// A reload begins, of this number counted from 1: what the configuration says from now on is taken in.
+    Reloading(u64),
+    /// That reload has ended, and why nothing was taken in, if so.
+    Reloaded(u64, Option<String>),
+    /// It has been told to stop.
+    Stopping,
+}
+
+/// Hears of events; may block.
+pub(crate) type Tell = Arc<dyn Fn(Event) + Send + Sync>;
+/// Reads the configuration; blocks.
+type ReadConfig = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
 
 /// What a server is made of.
 pub(crate) struct Setup {
     /// The configuration to begin with.
     pub config: Config,
     /// Reads it again for a reload.
-    pub read_config: Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>,
+    pub read_config: ReadConfig,
     /// imgserve itself, for its worker processes.
     pub program: PathBuf,
+    /// Until when what a server that is ending still has is waited for.
+    pub patience: Instant,
+    /// Who hears of events.
+    pub tell: Tell,
 }
 
 /// Serves on `listener` until it is told to stop. `ready` is called once requests can be answered.
@@ -47,39 +74,65 @@ pub(crate) async fn serve(
     ready: impl FnOnce(),
 ) -> Result<(), Fault> {
     imgserve_base::crash::arm();
-    let Setup { config, read_config, program } = setup;
-    let (config, transfer, journal) = blocking(move || {
+    let Setup { mut config, read_config, program, patience, tell } = setup;
+    for warning in descriptors::fit(&mut config, descriptors::raise()) {
+        tracing::warn!("{warning}");
+    }
+    let waits = Arc::clone(&tell);
+    let prepared = blocking(move || {
         let transfer = transfer(&config)?;
-        let journal = imgserve_journal::open(&config.journal().display().to_string(), &reader());
-        let journal = journal.map_err(|error| Fault::of(FaultKind::JournalUnavailable, &error))?;
+        let journal = open_journal(&config, patience, &*waits)?;
         Ok((config, transfer, journal))
-    })
-    .await?;
+    });
+    let (config, transfer, journal) = tokio::select! {
+        prepared = prepared => prepared?,
+        // What is waited for may take its time.
+        signal = told_to_end(&mut commands) => {
+            tracing::info!("{signal}: stopped before it served");
+            return Ok(());
+        }
+    };
     let service = Service::start(&config, program, transfer, journal).await?;
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn({
-        let (service, server) = (Arc::clone(&service), config.server.clone());
+        let (service, config) = (Arc::clone(&service), config.clone());
         async move {
             let stopped = async {
                 let _ = stopped.await;
             };
-            http::serve(listener, service, &server, stopped).await;
+            http::serve(listener, service, &config, stopped).await;
         }
     });
     ready();
-    let drain = loop {
+    let reload = Arc::new(Notify::new());
+    // Beside the loop below, so that a reload that takes long does not keep a stop waiting.
+    let reloading =
+        tokio::spawn(reloads(Arc::clone(&service), read_config, Arc::clone(&reload), Arc::clone(&tell)));
+    let (signal, drain) = loop {
         match commands.recv().await {
-            Some(Command::Reload) => {
-                // Beside this loop, so that a reload that takes long does not keep a stop waiting.
-                tokio::spawn(reload(Arc::clone(&service), Arc::clone(&read_config)));
+            Some(Command::Reload(signal)) => {
+                tracing::info!("{signal}: reloading the configuration");
+                reload.notify_one();
             }
-            Some(Command::Drain) => break Duration::from_secs(config.server.drain_timeout_s),
-            Some(Command::Stop) | None => break Duration::ZERO,
+            Some(Command::Drain(signal)) => {
+                break (signal, Duration::from_secs(config.server.drain_timeout_s));
+            }
+            Some(Command::Stop(signal)) => break (signal, Duration::ZERO),
+            None => break ("nobody is left to say so", Duration::ZERO),
         }
     };
+    reloading.abort();
+    let stopping = Arc::clone(&tell);
+    let _ = tokio::task::spawn_blocking(move || stopping(Event::Stopping)).await;
     service.close();
     let jobs = service.overview().jobs;
-    tracing::info!(jobs, "stopping: finishing accepted jobs for up to {} s", drain.as_secs());
+    let hint =
+        if signal == "SIGHUP" { "; SIGUSR1 reloads, and [server] hangup says what SIGHUP does" } else { "" };
+    tracing::info!(
+        jobs,
+        "stopping: finishing accepted jobs for up to {} s ({signal}{hint})",
+        drain.as_secs()
+    );
     // The API goes on answering while jobs finish: they can be asked for, and new ones are told "busy".
     tokio::select! {
         _ = service.drain(drain) => {}
@@ -95,31 +148,90 @@ pub(crate) async fn serve(
     Ok(())
 }
 
+/// The signal by which a server that does not serve yet is told not to begin.
+async fn told_to_end(commands: &mut mpsc::Receiver<Command>) -> &'static str {
+    while let Some(command) = commands.recv().await {
+        match command {
+            Command::Stop(signal) | Command::Drain(signal) => return signal,
+            Command::Reload(_) => {}
+        }
+    }
+    std::future::pending().await
+}
+
 async fn told_to_stop(commands: &mut mpsc::Receiver<Command>) {
     while let Some(command) = commands.recv().await {
-        if command == Command::Stop {
-            return;
+        match command {
+            Command::Stop(signal) => return tracing::info!("{signal}: stopping at once"),
+            Command::Drain(signal) => tracing::info!("{signal}: stopping already"),
+            Command::Reload(signal) => tracing::info!("{signal}: not reloading, as this server is stopping"),
         }
     }
     // Nobody is left to say so.
     std::future::pending().await
 }
 
-async fn reload(
-    service: Arc<Service>,
-    read_config: Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>,
-) {
-    let read = move || {
-        let config = read_config().map_err(|error| config_fault(&error))?;
-        transfer(&config).map(|transfer| (config, transfer))
-    };
-    let outcome = async {
-        let (config, transfer) = blocking(read).await?;
-        service.reload(&config, transfer).await
-    };
-    match outcome.await {
-        Ok(()) => tracing::info!("configuration reloaded"),
-        Err(fault) => tracing::error!("configuration not reloaded, the old one stays: {fault}"),
+/// Reloads whenever it is asked for, one after the other: what is asked for during a reload is one more.
+async fn reloads(service: Arc<Service>, read_config: ReadConfig, asked: Arc<Notify>, tell: Tell) {
+    for number in 1.. {
+        asked.notified().await;
+        let (tell_begin, tell_end, read_config) =
+            (Arc::clone(&tell), Arc::clone(&tell), Arc::clone(&read_config));
+        // Told before the file is read: whoever has changed it before that may count on it.
+        let read = move || {
+            tell_begin(Event::Reloading(number));
+            let config = read_config().map_err(|error| config_fault(&error))?;
+            transfer(&config).map(|transfer| (config, transfer))
+        };
+        let outcome = async {
+            let (config, transfer) = blocking(read).await?;
+            service.reload(&config, transfer).await
+        };
+        let error = outcome.await.err();
+        match &error {
+            None => tracing::info!("configuration reloaded"),
+            Some(fault) => tracing::error!("configuration not reloaded, the old one stays: {fault}"),
+        }
+        let error = error.map(|fault| fault.text);
+        service.reloaded(error.as_deref());
+        let _ = tokio::task::spawn_blocking(move || tell_end(Event::Reloaded(number, error))).await;
+    }
+}
+
+/// All that [`serve`] does before it serves, and a reload before it takes anything in, for a process that is no server.
+/// Returns how many operations there would be.
+///
+/// # Errors
+/// The fault for which a server cannot start.
+pub(crate) async fn check(config: &Config, program: PathBuf) -> Result<usize, Fault> {
+    let config = config.clone();
+    let config = blocking(move || {
+        transfer(&config)?;
+        let journal = imgserve_journal::check(&config.journal().display().to_string());
+        journal.map_err(|error| Fault::of(FaultKind::JournalUnavailable, &error))?;
+        Ok(config)
+    })
+    .await?;
+    Service::check(&config, &program).await
+}
+
+/// Opens the journal; that of another server which is ending is waited for.
+fn open_journal(config: &Config, patience: Instant, tell: &dyn Fn(Event)) -> Result<Arc<dyn Journal>, Fault> {
+    let address = config.journal().display().to_string();
+    let mut said = false;
+    loop {
+        match imgserve_journal::open(&address, &reader()) {
+            Err(JournalError::InUse { .. }) if Instant::now() < patience => {
+                if !std::mem::replace(&mut said, true) {
+                    let seconds = config.server.start_wait_s;
+                    tell(Event::Waits(format!(
+                        "waiting up to {seconds} s for the journal {address}, which another imgserve uses"
+                    )));
+                }
+                std::thread::sleep(LOOK);
+            }
+            opened => return opened.map_err(|error| Fault::of(FaultKind::JournalUnavailable, &error)),
+        }
     }
 }
 
@@ -136,12 +248,25 @@ fn config_fault(error: &ConfigError) -> Fault {
     Fault::of(FaultKind::OperationFailed, error)
 }
 
+/// A rule of the configuration as `transfer` has it.
+fn allowed(rule: &NetworkRule) -> Allowed {
+    let host = match &rule.host {
+        RuleHost::Network(network) => AllowedHost::Network(*network),
+        RuleHost::Name(name) => AllowedHost::Name(name.clone()),
+    };
+    Allowed { host, port: rule.port }
+}
+
 #[allow(clippy::disallowed_methods, reason = "called by `blocking` alone")]
 fn transfer(config: &Config) -> Result<Transfer, Fault> {
     let settings = &config.transfer;
     let file_roots = match config.access.file_roots.as_slice() {
+        // Made when something is stored there.
         [] => vec![Paths::of_this_user().files],
-        roots => roots.to_vec(),
+        roots => {
+            roots.iter().try_for_each(|root| check_root(root))?;
+            roots.to_vec()
+        }
     };
     let mut extra_ca_pem = Vec::new();
     if !settings.ca_file.as_os_str().is_empty() {
@@ -153,7 +278,7 @@ fn transfer(config: &Config) -> Result<Transfer, Fault> {
         extra_ca_pem.push(pem);
     }
     Transfer::new(TransferConfig {
-        allow_networks: config.access.allow_networks.clone(),
+        allow_networks: config.access.allow_networks.iter().map(allowed).collect(),
         file_roots,
         connect_timeout: Duration::from_secs(settings.connect_timeout_s),
         idle_timeout: Duration::from_secs(settings.idle_timeout_s),
@@ -166,4 +291,16 @@ fn transfer(config: &Config) -> Result<Transfer, Fault> {
         extra_ca_pem,
     })
     .map_err(|error| Fault::of(FaultKind::OperationFailed, &error))
+}
+
+fn check_root(root: &Path) -> Result<(), Fault> {
+    let refuse = |why: &str| {
+        let text = format!("[access] file_roots: {} {why}", root.display());
+        Err(Fault::new(FaultKind::OperationFailed, text))
+    };
+    match std::fs::metadata(root) {
+        Ok(data) if data.is_dir() => Ok(()),
+        Ok(_) => refuse("is no directory"),
+        Err(error) => refuse(&format!("cannot be used: {error}")),
+    }
 }

@@ -76,6 +76,8 @@ mod export;
 pub mod guest;
 mod image;
 mod operation;
+#[doc(hidden)]
+pub mod plain;
 mod plan;
 pub mod testing;
 

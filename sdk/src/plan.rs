@@ -17,7 +17,8 @@ pub struct SourceHeader {
     pub frames: Option<u32>,
     /// The pixel format that `run` will be given: the one the source decodes to, converted as the description asks.
     pub pixels: PixelFormat,
-    /// The source's first bytes (at most 64 KiB), only for operations that take encoded bytes.
+    /// The source's first bytes, only for operations that take encoded bytes: at most 64 KiB, or all of a source of up to
+    /// 1 MiB for an operation that is built into the host.
     #[serde(skip)]
     pub head: Vec<u8>,
 }

@@ -1,5 +1,6 @@
 //! Who is let in: API keys and their scopes, signed URLs, and how many connections.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use image::ImageFormat;
@@ -12,7 +13,7 @@ use tokio::net::TcpStream;
 use crate::harness::{Server, program, until};
 
 /// A section of `[[access.api_keys]]`.
-fn api_key(name: &str, key: &str, scopes: &str) -> String {
+pub(crate) fn api_key(name: &str, key: &str, scopes: &str) -> String {
     let digest: String = sha2::Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("[[access.api_keys]]\nname = '{name}'\nsha256 = '{digest}'\nscopes = {scopes}\n")
 }
@@ -155,12 +156,18 @@ fn keys_are_made_to_be_appended_to_the_configuration() {
 /// A connection that has sent part of a request.
 async fn held(server: &Server) -> TcpStream {
     let mut stream = TcpStream::connect(server.origin.trim_start_matches("http://")).await.unwrap();
-    stream.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{").await.unwrap();
+    let head = "POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // Its body is asked for: it is being served.
+    let mut told = [0; 25];
+    stream.read_exact(&mut told).await.unwrap();
+    assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"{").await.unwrap();
     stream
 }
 
 /// What is answered on a new connection, which the server closes by itself.
-async fn answer(server: &Server, request: &str) -> String {
+pub(crate) async fn answer(server: &Server, request: &str) -> String {
     let mut stream = TcpStream::connect(server.origin.trim_start_matches("http://")).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut text = String::new();
@@ -203,4 +210,37 @@ async fn a_server_with_all_its_connections_in_use_says_so_at_once() {
         answer(&server, request).await.starts_with("HTTP/1.1 200")
     })
     .await;
+}
+
+#[test]
+fn secrets_that_all_can_read_are_told_to_whoever_starts_or_checks() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    let config = place("imgserve.toml");
+    let text = String::from_utf8(program().args(["key", "webhook"]).output().unwrap().stdout).unwrap();
+    let cache = place("cache");
+    std::fs::write(&config, format!("{text}[plugins]\ncache_dir = {cache:?}\n")).unwrap();
+    let told = |words: &[&str]| {
+        let mut command = program();
+        command.args(words).arg("--config").arg(&config);
+        if words[0] != "config" {
+            command.arg("-pid").arg(place("pid"));
+        }
+        if words[0] == "start" {
+            command.args(["-host", "127.0.0.1", "-port", "0", "-logdir"]).arg(place("log"));
+            command.arg("-journal").arg(place("journal.db"));
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for (mode, warned) in [(0o644, true), (0o600, false)] {
+        std::fs::set_permissions(&config, std::fs::Permissions::from_mode(mode)).unwrap();
+        for words in [&["config"][..], &["start"]] {
+            let text = told(words);
+            let found = text.contains("[webhooks] secret") && text.contains("chmod 600");
+            assert_eq!(found, warned, "{mode:o} {words:?}: {text}");
+        }
+        told(&["stop", "-KILL"]);
+    }
 }

@@ -8,18 +8,18 @@ use tempfile::TempDir;
 use crate::harness::{children, program, signal};
 
 /// A place for a daemon of its own; whatever runs there is killed in the end.
-struct Place(TempDir);
+pub(crate) struct Place(TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = program();
         command.args(words).arg("-pid").arg(self.path().join("pid"));
         if matches!(words[0], "start" | "restart") {
@@ -29,15 +29,15 @@ impl Place {
         command
     }
 
-    fn run(&self, words: &[&str]) -> (i32, String) {
+    pub(crate) fn run(&self, words: &[&str]) -> (i32, String) {
         told(&self.command(words).output().unwrap())
     }
 
-    fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         std::fs::read_to_string(self.path().join("pid")).unwrap().trim().parse().unwrap()
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.path().join("log/imgserve.log")).unwrap()
     }
 }
@@ -48,7 +48,7 @@ impl Drop for Place {
     }
 }
 
-fn told(output: &Output) -> (i32, String) {
+pub(crate) fn told(output: &Output) -> (i32, String) {
     let text = [&output.stdout[..], &output.stderr[..]].concat();
     (output.status.code().unwrap_or(-1), String::from_utf8(text).unwrap())
 }
@@ -100,13 +100,54 @@ fn a_crash_leaves_a_stale_file_and_nothing_else() {
 }
 
 #[test]
-fn a_living_stranger_in_the_pid_file_needs_force() {
+fn a_pid_file_that_names_another_program_is_stale_and_the_program_is_left_alone() {
     let place = Place::new();
-    std::fs::write(place.path().join("pid"), std::process::id().to_string()).unwrap();
+    let pid_file = place.path().join("pid");
+    // A number that this test has by now, and that of the first process.
+    for pid in [std::process::id(), 1] {
+        std::fs::write(&pid_file, pid.to_string()).unwrap();
+        let (code, text) = place.run(&["status"]);
+        assert!(code == 1 && text.contains("stale"), "{text}");
+        let (code, text) = place.run(&["stop"]);
+        assert!(code == 0 && text.contains("was not running") && !pid_file.exists(), "{text}");
+    }
+    std::fs::write(&pid_file, std::process::id().to_string()).unwrap();
+    let (code, text) = place.run(&["start"]);
+    assert!(code == 0 && text.contains("replacing the stale pid file"), "{text}");
+}
+
+#[test]
+fn a_killed_container_starts_again() {
+    // In a container every start has the same few numbers: the file names the very process that starts.
+    let place = Place::new();
+    let script = "echo $$ > \"$0\"; exec \"$@\"";
+    let mut first = place.command(&["start", "--foreground"]);
+    let words: Vec<_> = first.get_args().map(std::ffi::OsStr::to_owned).collect();
+    first = Command::new("sh");
+    first.args(["-c", script]).arg(place.path().join("pid")).arg(program().get_program()).args(words);
+    let mut child = first.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+    let listens = lines.map_while(Result::ok).find(|line| line.contains("listens on"));
+    assert!(listens.is_some(), "it did not start");
+    assert_eq!(place.pid(), child.id());
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_server_of_0_2_in_the_pid_file_needs_force() {
+    let place = Place::new();
+    let script = place.path().join("imgserve");
+    std::fs::write(&script, "read line").unwrap();
+    let mut old = Command::new("sh").arg(&script).stdin(std::process::Stdio::piped()).spawn().unwrap();
+    std::fs::write(place.path().join("pid"), old.id().to_string()).unwrap();
     let (code, text) = place.run(&["start"]);
     assert!(code == 1 && text.contains("-FORCE"), "{text}");
-    assert_eq!(place.run(&["stop"]).0, 1, "a stranger must not be stopped");
+    assert_eq!(place.run(&["stop"]).0, 1, "it is stopped by hand");
     assert_eq!(place.run(&["start", "-FORCE"]).0, 0);
+    assert!(old.try_wait().unwrap().is_none());
+    drop(old.stdin.take());
+    old.wait().unwrap();
 }
 
 #[test]
@@ -114,6 +155,8 @@ fn what_is_wrong_is_said_where_it_was_typed() {
     let place = Place::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
+    let impatient = place.path().join("impatient.toml");
+    std::fs::write(&impatient, "[server]\nstart_wait_s = 0\n").unwrap();
     let (code, text) = told(
         &program()
             .args(["start", "-host", "127.0.0.1", "-port", &port, "-pid"])
@@ -122,6 +165,8 @@ fn what_is_wrong_is_said_where_it_was_typed() {
             .arg(place.path().join("log"))
             .arg("-journal")
             .arg(place.path().join("journal.db"))
+            .arg("--config")
+            .arg(&impatient)
             .output()
             .unwrap(),
     );

@@ -4,7 +4,7 @@ use image::ImageFormat;
 use imgserve_peers::{Web, samples};
 use serde_json::json;
 
-use crate::harness::{Server, is_placeholder, program, until};
+use crate::harness::{Server, is_placeholder, program};
 
 fn size() -> serde_json::Value {
     json!({ "width": 20, "height": 10 })
@@ -47,12 +47,16 @@ async fn a_reload_takes_in_operations_and_access() {
         program().args(["reload", "--config"]).arg(&path).arg("-pid").arg(pid_file).output().unwrap()
     };
     assert!(reload().status.success());
-    until("the preset is there", async || server.get("/v1/operations/small").await.0 == 200).await;
+    assert_eq!(server.get("/v1/operations/small").await.0, 200, "it is over when the command is");
     server.succeed("small", &source, &destination, json!({})).await;
 
     std::fs::write(&path, format!("{old}[operations.small]\nkind = 'builtin'\nplugin = 'resise'\n")).unwrap();
-    assert!(reload().status.success());
-    until("the bad one is refused", async || server.log().contains("not reloaded")).await;
+    let refused = reload();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        refused.status.code() == Some(1) && said.contains("there is no builtin plugin `resise`"),
+        "{said}"
+    );
     assert!(server.log().contains("there is no builtin plugin `resise`"), "{}", server.log());
     server.succeed("small", &source, &destination, json!({})).await;
     std::fs::write(&path, "[sever]").unwrap();

@@ -53,7 +53,7 @@ async fn refused_with_the_right_code() {
     }
     let reply =
         server.post("rasterize", &server.file_url("bomb.svg"), &server.file_url("out.png"), size()).await;
-    assert_eq!(reply.body["code"], 204, "{reply:?}");
+    assert_eq!(reply.body["code"], 206, "{reply:?}");
     assert!(memory_kib(server.pid(), "VmHWM") < 120 << 10, "the server grew");
 }
 

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use crate::harness::{Server, is_placeholder, look, program, until};
 
 /// Serves `app` on loopback; gives its origin.
-async fn serve(app: Router) -> String {
+pub(crate) async fn serve(app: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, app).await });
@@ -254,7 +254,7 @@ async fn events_tell_the_way_of_a_job() {
         told.push_str(std::str::from_utf8(&chunk).unwrap());
         gate.add_permits(1);
     }
-    assert!(told.starts_with("event: state\ndata: {"), "{told}");
+    assert!(told.starts_with("retry: 2000\n\nid: ") && told.contains("\nevent: state\ndata: {"), "{told}");
     let last = told.trim().rsplit("data: ").next().unwrap();
     let story: Value = serde_json::from_str(last).unwrap();
     assert_eq!(story["state"], "succeeded", "{told}");
@@ -423,12 +423,13 @@ async fn sigterm_stops_at_once_and_the_next_start_goes_on() {
 
 #[tokio::test]
 async fn a_second_server_does_not_get_the_journal() {
-    let server = Server::start("");
+    let server = Server::start("[server]\nstart_wait_s = 0");
     let directory = server.directory.path();
     let mut second = program();
     second
         .args(["start", "--foreground", "-host", "127.0.0.1", "-port", "0", "-pid"])
         .arg(directory.join("other"));
+    second.arg("--config").arg(directory.join("imgserve.toml"));
     let output = second.arg("-journal").arg(directory.join("journal.db")).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));

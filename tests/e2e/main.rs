@@ -8,11 +8,14 @@
 
 mod access;
 mod architecture;
+mod bombs;
 mod cli;
 mod codes;
 mod config;
+mod connections;
 mod direct;
 mod docs;
+mod errors;
 mod fairness;
 mod frames;
 mod golden;
@@ -22,6 +25,7 @@ mod hostile;
 mod jobs;
 mod jobs_cli;
 mod later;
+mod life;
 mod load;
 mod operations;
 mod plugins;
@@ -31,4 +35,5 @@ mod schemes;
 mod starving;
 mod upgrade;
 mod v1;
+mod visits;
 mod workers;

@@ -123,7 +123,7 @@ impl Fault {
     pub fn new(kind: FaultKind, text: impl Into<String>) -> Self {
         Self {
             kind,
-            text: one_line(&text.into(), MAX_TEXT),
+            text: one_line(&once(without_numbers(text.into())), MAX_TEXT),
             operation: None,
             retry_after_s: None,
             retry: Retry::Never,
@@ -134,6 +134,23 @@ impl Fault {
     #[must_use]
     pub fn blamed_on(mut self, operation: &str) -> Self {
         self.operation = Some(operation.to_owned());
+        self
+    }
+
+    /// The same of what stands at `place` in the request, such as `outputs[1]` or `steps[0]`: an argument that the text names
+    /// is named from there, and where it names none the place is said before it.
+    #[must_use]
+    pub fn at(mut self, place: &str) -> Self {
+        const ARGUMENT: &str = "argument `";
+        self.text = match self.text.find(ARGUMENT) {
+            Some(found) => {
+                let (before, path) = self.text.split_at(found + ARGUMENT.len());
+                format!("{before}{place}.args.{path}")
+            }
+            // A step of the operation at that place.
+            None if self.text.starts_with("steps[") => format!("{place}.args.{}", self.text),
+            None => format!("{place}: {}", self.text),
+        };
         self
     }
 
@@ -155,15 +172,67 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let next = error.to_string();
-        // Libraries often repeat a cause's text in their own; say it once.
-        if !text.ends_with(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
         cause = error.source();
+        let next = error.to_string();
+        if cause.is_none() || !LAYERS.contains(&next.as_str()) {
+            add(&mut text, &next);
+        }
     }
     text
+}
+
+/// What libraries say of themselves on the way to what went wrong.
+const LAYERS: [&str; 8] = [
+    "error sending request",
+    "client error (Connect)",
+    "client error (SendRequest)",
+    "tcp connect error",
+    "connection error",
+    "request or response body error",
+    "error reading a body from connection",
+    "error decoding response body",
+];
+
+/// Adds a cause's text to an error's. Libraries often repeat the one in the other, whole or in part: it is said once.
+fn add(text: &mut String, cause: &str) {
+    if text.contains(cause) {
+        return;
+    }
+    // Its beginning may be what the error ends with.
+    let said = (1..=cause.len())
+        .rev()
+        .filter(|&end| cause.is_char_boundary(end) && cause[end..].starts_with(": "))
+        .find(|&end| text.ends_with(&cause[..end]));
+    if said.is_none() {
+        text.push_str(": ");
+    }
+    text.push_str(&cause[said.unwrap_or(0)..]);
+}
+
+/// A text without the numbers that the system's errors have beside their words.
+fn without_numbers(mut text: String) -> String {
+    const BEGIN: &str = " (os error ";
+    while let Some(begin) = text.find(BEGIN)
+        && let Some(end) = text[begin..].find(')')
+    {
+        text.replace_range(begin..=begin + end, "");
+    }
+    text
+}
+
+/// A text without a reason that stands twice in a row, as it does where two layers say the same.
+fn once(text: String) -> String {
+    let parts: Vec<&str> = text.split(": ").collect();
+    if parts.windows(2).all(|pair| pair[0] != pair[1]) {
+        return text;
+    }
+    let mut kept: Vec<&str> = Vec::with_capacity(parts.len());
+    for part in parts {
+        if kept.last() != Some(&part) {
+            kept.push(part);
+        }
+    }
+    kept.join(": ")
 }
 
 /// A stranger's text as one line of at most about `most` bytes: nothing in it can look like a line of its own.
@@ -184,7 +253,55 @@ pub fn one_line(text: &str, most: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::one_line;
+    use super::*;
+
+    #[test]
+    fn what_is_named_is_named_from_where_it_stands() {
+        let at = |text: &str, place: &str| Fault::new(FaultKind::InvalidArgument, text).at(place).text;
+        assert_eq!(
+            at("argument `region.y` is missing", "steps[0]"),
+            "argument `steps[0].args.region.y` is missing"
+        );
+        let step = at("resize 1: argument `width`: 0 is too small", "steps[1]");
+        assert_eq!(
+            at(&step, "outputs[2]"),
+            "resize 1: argument `outputs[2].args.steps[1].args.width`: 0 is too small"
+        );
+        assert_eq!(at("resize 1: too small", "outputs[2]"), "outputs[2]: resize 1: too small");
+        let step = at("resize 1: too small", "steps[1]");
+        assert_eq!(at(&step, "outputs[2]"), "outputs[2].args.steps[1]: resize 1: too small");
+    }
+
+    #[test]
+    fn a_reason_is_said_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Layer(&'static str, #[source] Option<Box<Layer>>);
+        let layers = |texts: &[&'static str]| {
+            texts.iter().rev().fold(None, |cause, text| Some(Box::new(Layer(text, cause)))).unwrap()
+        };
+        for (texts, told) in [
+            (&["a", "b"][..], "a: b"),
+            (&["a: b", "b"], "a: b"),
+            (&["a: b", "b: c", "c"], "a: b: c"),
+            (&["a: b: c", "b", "c"], "a: b: c"),
+            (
+                &["cannot connect", "connect error: refused", "refused"],
+                "cannot connect: connect error: refused",
+            ),
+        ] {
+            assert_eq!(Fault::of(FaultKind::Busy, &*layers(texts)).text, told);
+        }
+        let layers = layers(&[
+            "cannot connect",
+            "error sending request",
+            "tcp connect error",
+            "refused (os error 111)",
+        ]);
+        assert_eq!(Fault::of(FaultKind::Busy, &*layers).text, "cannot connect: refused");
+        assert_eq!(Fault::new(FaultKind::Busy, "x: x: y: y").text, "x: y");
+        assert_eq!(Fault::new(FaultKind::Busy, "x: y: x").text, "x: y: x");
+    }
 
     #[test]
     fn a_strangers_text_is_one_line_and_short() {

@@ -299,12 +299,12 @@ impl Record {
     ///
     /// # Errors
     /// The job has not ended, or all of it is stored.
-    pub fn replay(&mut self, now_ms: u64) -> Result<(), IllegalTransition> {
+    pub fn replay(&mut self, due_at_ms: u64) -> Result<(), IllegalTransition> {
         self.state.become_from(JobState::may_be_replayed, JobState::Accepted)?;
         for output in self.outputs.iter_mut().filter(|output| output.state != OutputState::Stored) {
             (output.state, output.error) = (OutputState::Waiting, None);
         }
-        (self.finished_at_ms, self.due_at_ms) = (None, now_ms);
+        (self.finished_at_ms, self.due_at_ms) = (None, due_at_ms);
         self.fresh = Fresh { attempt: self.attempt, failures: self.attempts.len() };
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! - [`fault`]: why a request is refused or a job fails
 //! - [`mod@format`]: the file formats' names
 //! - [`job`]: a job's states, which may follow which, and its story
+//! - [`clock`]: the clock that nobody sets
 //! - [`fair`]: turns between clients
 //! - [`named`]: enums whose values have names
 //! - [`crash`]: where the crash test ends the process
@@ -12,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod clock;
 pub mod crash;
 pub mod depth;
 pub mod digest;

@@ -1,11 +1,13 @@
 //! The bounds that keep a source from being too much.
 
 use crate::error::CodecError;
+use crate::header::Header;
 
 /// What a source may cost, by the configuration's `[limits]`, and whether it may be damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Most pixels (width × height) of a source, and of each of its frames: `max_source_pixels`.
+    /// Most pixels (width × height) of a source: of each of its frames, and of all that are decoded together:
+    /// `max_source_pixels`.
     pub max_pixels: u64,
     /// Most frames of an animated source: `max_source_frames`.
     pub max_frames: u32,
@@ -23,6 +25,20 @@ impl Bounds {
         if value > self.max_pixels {
             let (limit, key) = (self.max_pixels, "[limits] max_source_pixels");
             return Err(CodecError::Limit { what: "pixels", value, limit, key });
+        }
+        Ok(())
+    }
+
+    /// Refuses a source whose frames have more than `max_pixels` together, for whoever decodes all of them: neither their size
+    /// nor their number need be large for that. Of one that is not all there, those that are count.
+    ///
+    /// # Errors
+    /// [`CodecError::Limit`].
+    pub fn check_all_frames(&self, header: &Header) -> Result<(), CodecError> {
+        let value = header.so_far.pixels;
+        if value > self.max_pixels {
+            let (limit, key) = (self.max_pixels, "[limits] max_source_pixels");
+            return Err(CodecError::Limit { what: "pixels in all its frames", value, limit, key });
         }
         Ok(())
     }

@@ -3,7 +3,6 @@
 use imgserve_sdk::{Image, PixelFormat};
 
 /// RGBA with straight alpha; transparent at first.
-#[derive(Clone)]
 pub(crate) struct Canvas {
     width: usize,
     height: usize,
@@ -51,6 +50,20 @@ impl Canvas {
     /// Makes the part transparent, as browsers do, whatever background colour the file names.
     pub(crate) fn clear(&mut self, part: Area) {
         self.rows(part).for_each(|row| row.fill([0; 4]));
+    }
+
+    /// The pixels of the part as they are now.
+    pub(crate) fn copy(&mut self, part: Area) -> Vec<[u8; 4]> {
+        let (width, height) = part.size();
+        let mut copy = Vec::with_capacity(width * height);
+        self.rows(part).for_each(|row| copy.extend_from_slice(row));
+        copy
+    }
+
+    /// Makes the part what it was when `saved` was copied.
+    pub(crate) fn put_back(&mut self, part: Area, saved: &[[u8; 4]]) {
+        let rows = saved.chunks_exact(part.size().0.max(1));
+        self.rows(part).zip(rows).for_each(|(row, saved)| row.copy_from_slice(saved));
     }
 
     /// A copy of it as it is now.

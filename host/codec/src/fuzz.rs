@@ -24,8 +24,9 @@ pub fn probe(bytes: &[u8]) {
             (Ok(Probe::Header(early)), Ok(whole)) => {
                 let hint = DecodeHint::default();
                 assert!(estimate(&early, &hint) >= estimate(whole, &hint), "more memory than was admitted");
-                let Header { frames, cost, .. } = whole.clone();
-                let early = Header { frames: early.frames.or(frames), cost, ..early };
+                assert!(early.so_far.pixels <= whole.so_far.pixels, "frames that are not there");
+                let Header { frames, cost, so_far, .. } = whole.clone();
+                let early = Header { frames: early.frames.or(frames), cost, so_far, ..early };
                 assert_eq!(&early, whole, "told by {end} of {} bytes", bytes.len());
             }
             (Err(error), Ok(whole)) => panic!("{end} bytes are refused ({error}), all are {whole:?}"),

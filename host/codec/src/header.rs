@@ -19,6 +19,8 @@ pub struct Header {
     pub orientation: Orientation,
     /// How many frames it has; `None` for an animation of which not all bytes are there yet.
     pub frames: Option<u32>,
+    /// What there is to decode in the bytes so far.
+    pub so_far: SoFar,
     /// The pixel format that [`Decoder`](crate::Decoder) gives.
     pub pixels: PixelFormat,
     pub(crate) cost: Cost,
@@ -33,6 +35,28 @@ pub(crate) struct Cost {
     pub(crate) scaled: u64,
 }
 
+/// The frames that begin in the bytes that are there: all of them, once all bytes are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SoFar {
+    /// How many, at least 1.
+    pub frames: u32,
+    /// The pixels of all of them. Each counts as the whole picture at least, which is composed anew for it.
+    pub pixels: u64,
+}
+
+impl SoFar {
+    /// One picture of this size.
+    pub(crate) fn still((width, height): (u32, u32)) -> Self {
+        Self { frames: 1, pixels: u64::from(width) * u64::from(height) }
+    }
+
+    /// One more frame of that many pixels, on a picture of `canvas` pixels.
+    pub(crate) fn add(&mut self, pixels: u64, canvas: u64) {
+        self.frames = self.frames.saturating_add(1);
+        self.pixels = self.pixels.saturating_add(pixels.max(canvas));
+    }
+}
+
 impl Header {
     /// A still of this size in the file.
     pub(crate) fn still(
@@ -43,7 +67,8 @@ impl Header {
     ) -> Self {
         let (width, height) = orientation.turn_size(coded.0, coded.1);
         let cost = Cost { fixed: pixels.bytes(width, height), scaled: 0 };
-        Self { format, width, height, orientation, frames: Some(1), pixels, cost }
+        let so_far = SoFar::still((width, height));
+        Self { format, width, height, orientation, frames: Some(1), so_far, pixels, cost }
     }
 
     /// Width and height as the picture lies in the file.

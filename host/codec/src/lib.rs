@@ -46,6 +46,6 @@ pub use convert::{WHITE, convert, pick_format};
 pub use decode::{Decoder, decoded_bytes, estimate};
 pub use encode::Encoder;
 pub use error::CodecError;
-pub use header::Header;
+pub use header::{Header, SoFar};
 pub use orientation::Orientation;
 pub use probe::{Probe, probe};

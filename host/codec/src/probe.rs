@@ -36,6 +36,6 @@ pub fn probe(bytes: &[u8], complete: bool, bounds: &Bounds) -> Result<Probe, Cod
     if format.can_decode() {
         bounds.check_size(header.width, header.height)?;
     }
-    bounds.check_frames(header.frames.unwrap_or(1))?;
+    bounds.check_frames(header.so_far.frames)?;
     Ok(Probe::Header(header))
 }

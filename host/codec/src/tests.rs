@@ -40,6 +40,9 @@ fn any_beginning_of_a_file_gives_its_header_or_asks_for_more() {
                 Ok(Probe::NeedMore) => {}
                 Ok(Probe::Header(mut early)) => {
                     early.frames = early.frames.or(whole.frames);
+                    assert!((1..=whole.so_far.frames).contains(&early.so_far.frames), "{name} at {end}");
+                    assert!(early.so_far.pixels <= whole.so_far.pixels, "{name} at {end}");
+                    early.so_far = whole.so_far;
                     assert_eq!(early, whole, "{name} at {end}");
                 }
                 Err(error) => panic!("{name} at {end}: {error}"),
@@ -139,6 +142,20 @@ fn too_many_frames_are_refused_by_header_and_decoder() {
             Ok(())
         });
         assert!(matches!(result, Err(CodecError::Limit { what: "frames", .. })), "{name}");
+    }
+}
+
+#[test]
+fn frames_have_no_more_pixels_together_than_one_may_have() {
+    for (name, _, file) in all() {
+        let header = header(&file).unwrap();
+        let area = u64::from(header.width) * u64::from(header.height);
+        assert_eq!(header.so_far.pixels, area * u64::from(header.so_far.frames), "{name}");
+        let enough = Bounds { max_pixels: header.so_far.pixels, ..BOUNDS };
+        assert_eq!(enough.check_all_frames(&header), Ok(()), "{name}");
+        let short = Bounds { max_pixels: header.so_far.pixels - 1, ..BOUNDS };
+        let refused = short.check_all_frames(&header).unwrap_err();
+        assert!(refused.to_string().contains("[limits] max_source_pixels"), "{name}: {refused}");
     }
 }
 

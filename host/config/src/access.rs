@@ -48,11 +48,6 @@ impl Config {
         }
         self
     }
-
-    /// Whether who reads it can sign URLs or webhooks. Of an API key it has the digest alone, which lets nobody in.
-    pub fn has_secrets(&self) -> bool {
-        !self.webhooks.secret.is_empty() || !self.access.url_keys.is_empty()
-    }
 }
 
 impl ApiKey {

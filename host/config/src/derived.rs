@@ -2,11 +2,13 @@
 
 use imgserve_base::units::MIB;
 
-use super::Config;
 use super::memory::available;
+use super::{Config, Server};
 
 /// The most that is taken for sources unless the configuration says more, in bytes.
 const SOURCE_MEMORY: u64 = 256 * MIB;
+/// Connections that one address may have for certain, however few there may be in all: what a browser or a small pool opens.
+const LEAST_PER_ADDRESS: usize = 8;
 
 impl Config {
     /// What the estimates of all running tasks may add up to, in bytes.
@@ -63,5 +65,16 @@ impl Config {
             0 => self.limits.max_queue.div_ceil(2),
             most => most,
         }
+    }
+}
+
+impl Server {
+    /// Connections that one address may have for certain.
+    pub fn connections_per_address(&self) -> usize {
+        match self.max_connections_per_address {
+            0 => (self.max_connections / 4).max(LEAST_PER_ADDRESS),
+            most => most,
+        }
+        .min(self.max_connections)
     }
 }

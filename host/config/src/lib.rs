@@ -6,11 +6,16 @@
 //! - `codec`: time or quality, and what becomes of damaged sources
 //! - `derived`: what is left open and found on the machine
 //! - `error`: why a configuration is refused
+//! - `host`: addresses to listen on, as people write them
 //! - `memory`: how much memory may be had
+//! - `name`: what operations may be called
+//! - `plain`: values that no plugin can be told
 //! - `merge`: a user's file over the defaults; unknown keys refused, the nearest known one suggested
+//! - `names`: hosts and origins that are ours
+//! - `network`: what `[access] allow_networks` opens
 //! - `operation`: the section of an operation
 //! - `paths`: where files lie for root and for others
-//! - `render`: the configuration in force, with the defaults' comments
+//! - `render`: the configuration in force, with the defaults' comments; `secrets`: which of its keys hold one
 #![allow(
     clippy::disallowed_methods,
     reason = "read before the runtime starts, or on a thread of its own by a reload"
@@ -21,17 +26,22 @@ mod access;
 mod codec;
 mod derived;
 mod error;
+mod host;
 mod memory;
 mod merge;
+mod name;
+mod names;
+mod network;
 mod operation;
 mod paths;
+mod plain;
 mod render;
+mod secrets;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use error::value_error;
@@ -39,7 +49,10 @@ use error::value_error;
 pub use access::is_key_name;
 pub use codec::{Codec, Damaged, Profile};
 pub use error::ConfigError;
+pub use host::parse as parse_host;
 pub use merge::DEFAULTS;
+pub use names::EVERY;
+pub use network::{NetworkRule, RuleError, RuleHost};
 pub use operation::{OperationSettings, PIPELINE, PluginKind};
 pub use paths::Paths;
 pub use render::render;
@@ -57,6 +70,8 @@ const MOST_WEBHOOK_TIME: u64 = 300;
 pub struct Config {
     /// The HTTP server and its shutdown.
     pub server: Server,
+    /// Web pages that may use the API.
+    pub cors: Cors,
     /// What becomes of an accepted job.
     pub jobs: Jobs,
     /// The outcomes that clients are told of.
@@ -82,15 +97,38 @@ pub struct Config {
 /// `[server]`; like the sections below, documented in `defaults.toml`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Server {
+    #[serde(deserialize_with = "host::deserialize")]
     pub host: IpAddr,
     pub port: u16,
+    pub allowed_hosts: Vec<String>,
     pub header_timeout_s: u64,
+    pub keep_alive_idle_s: u64,
     pub body_timeout_s: u64,
+    pub min_body_rate_kb_s: usize,
     pub max_body_kb: usize,
     pub max_connections: usize,
+    pub max_connections_per_address: usize,
     pub render_max_age_s: u64,
+    pub hangup: Hangup,
+    pub start_wait_s: u64,
     pub drain_timeout_s: u64,
     pub stop_timeout_s: u64,
+}
+
+/// What SIGHUP does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hangup {
+    /// As in 0.2: stops when the accepted jobs are finished.
+    Stop,
+    /// As with most servers: takes in the changed configuration.
+    Reload,
+}
+
+/// `[cors]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Cors {
+    pub origins: Vec<String>,
 }
 
 /// `[jobs]`
@@ -153,7 +191,7 @@ pub struct Transfer {
 /// `[access]`
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Access {
-    pub allow_networks: Vec<IpNet>,
+    pub allow_networks: Vec<NetworkRule>,
     pub file_roots: Vec<PathBuf>,
     pub api_keys: Vec<ApiKey>,
     pub url_keys: Vec<UrlKey>,
@@ -257,7 +295,9 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         let positive = [
             ("server.header_timeout_s", self.server.header_timeout_s),
+            ("server.keep_alive_idle_s", self.server.keep_alive_idle_s),
             ("server.body_timeout_s", self.server.body_timeout_s),
+            ("server.min_body_rate_kb_s", self.server.min_body_rate_kb_s as u64),
             ("server.max_body_kb", self.server.max_body_kb as u64),
             ("server.max_connections", self.server.max_connections as u64),
             ("jobs.max_attempts", u64::from(self.jobs.max_attempts)),
@@ -287,7 +327,20 @@ impl Config {
         if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(value_error(key, "must be at least 1"));
         }
-        if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value > LARGEST) {
+        let perhaps_none = [
+            ("server.max_connections_per_address", self.server.max_connections_per_address as u64),
+            ("server.render_max_age_s", self.server.render_max_age_s),
+            ("server.start_wait_s", self.server.start_wait_s),
+            ("server.drain_timeout_s", self.server.drain_timeout_s),
+            ("server.stop_timeout_s", self.server.stop_timeout_s),
+            ("jobs.max_finished", self.jobs.max_finished as u64),
+            ("workers.memory_budget_mb", self.workers.memory_budget_mb),
+            ("limits.max_queue_per_key", self.limits.max_queue_per_key as u64),
+            ("limits.source_memory_mb", self.limits.source_memory_mb),
+            ("transfer.max_redirects", self.transfer.max_redirects as u64),
+            ("log.max_files", self.log.max_files as u64),
+        ];
+        if let Some((key, _)) = positive.into_iter().chain(perhaps_none).find(|(_, value)| *value > LARGEST) {
             return Err(value_error(key, "is absurdly large"));
         }
         if !self.transfer.ca_file.as_os_str().is_empty() && !self.transfer.ca_file.is_absolute() {
@@ -339,6 +392,8 @@ impl Config {
         if self.log.level.parse::<tracing::Level>().is_err() {
             return Err(value_error("log.level", "must be error, warn, info, debug or trace"));
         }
+        self.server.check_hosts()?;
+        self.cors.check()?;
         self.access.check()?;
         self.webhooks.check()
     }
@@ -416,7 +471,10 @@ mod tests {
                 "operations.x.time_limit_ms: must be at most workers.run_timeout_ms = 60000",
             ),
             ("[plugins]\ncompile_memory_mb = 99999999999999", "plugins.compile_memory_mb: is absurdly large"),
-            ("[access]\nallow_networks = ['nonsense']", "access.allow_networks[0]: "),
+            (
+                "[access]\nallow_networks = ['::1', 'non sense']",
+                "access.allow_networks[1]: `non sense` is neither",
+            ),
             ("[access]\nfile_roots = ['relative']", "access.file_roots: relative is not an absolute path"),
             ("[log]\nlevel = 'loud'", "log.level: must be"),
             ("[codec]\nprofil = 'best'", "unknown key `codec.profil`: did you mean `codec.profile`?"),

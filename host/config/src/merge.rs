@@ -4,6 +4,7 @@
 use toml::{Table, Value};
 
 use super::error::{ConfigError, value_error};
+use super::{name, plain};
 
 /// The defaults, with a comment on every key.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
@@ -27,6 +28,7 @@ const OPERATION_KEYS: [&str; 11] = [
 pub(super) fn over_defaults(text: &str) -> Result<Table, ConfigError> {
     let mut merged: Table = DEFAULTS.parse().expect("defaults.toml is TOML: a test parses it");
     let user: Table = text.parse().map_err(|error| syntax_error(text, &error))?;
+    plain::check("", &user)?;
     for (section, values) in user {
         let known: Vec<&str> = merged.keys().map(String::as_str).collect();
         if !known.contains(&section.as_str()) {
@@ -68,6 +70,8 @@ fn merge_section(section: &str, target: &mut Table, values: Table) -> Result<(),
 
 fn merge_operations(target: &mut Table, operations: Table) -> Result<(), ConfigError> {
     for (name, values) in operations {
+        // Before its name is part of a key's.
+        name::check(&name)?;
         let path = format!("operations.{name}");
         let Value::Table(values) = values else {
             return Err(value_error(&path, "is a section: write it as [operations.NAME]"));

@@ -17,8 +17,11 @@ pub const PIPELINE: &str = "pipeline";
 const MAX_MEMORY_MB: u64 = 4096;
 /// MiB that a wasm plugin may take when its section does not say.
 const DEFAULT_MEMORY_MB: u64 = 512;
-/// Milliseconds that a call of a third-party plugin may take when its section does not say.
+/// Milliseconds that a call may take when its section does not say: of a third-party plugin, and of the builtin ones in
+/// [`BOUNDED`].
 const DEFAULT_TIME_MS: u64 = 5000;
+/// Builtin plugins whose time depends on more than pixels: a drawing says itself what is to be done.
+const BOUNDED: [&str; 1] = ["rasterize"];
 
 /// One operation's section.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -131,7 +134,8 @@ impl OperationSettings {
 
     /// How long one call may take, unless `[workers] run_timeout_ms` is less; none when only the workers' deadlines bound it.
     pub fn time_limit(&self) -> Option<Duration> {
-        let default = (self.kind != PluginKind::Builtin).then_some(DEFAULT_TIME_MS);
+        let bounded = self.kind != PluginKind::Builtin || BOUNDED.contains(&self.plugin.as_str());
+        let default = bounded.then_some(DEFAULT_TIME_MS);
         self.time_limit_ms.or(default).map(Duration::from_millis)
     }
 

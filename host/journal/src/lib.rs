@@ -23,10 +23,22 @@ use std::sync::Arc;
 
 pub use store::{
     Answer, COMMIT_BOUNDS, Claim, Claimed, Counts, Ending, Entry, Filter, Health, IdempotencyKey, Journal,
-    JournalError, Notice, Receipt, Room, Submitted, rank,
+    JournalError, NEVER_MS, Notice, Receipt, Room, Submitted, Undelivered, rank,
 };
 
 use sqlite::Sqlite;
+
+/// Whether this process could open the store at `address`. Nothing is made or changed; that another server has it is no error.
+/// Not for the process that has it open. Blocks.
+///
+/// # Errors
+/// As of [`open`], but for [`JournalError::InUse`].
+pub fn check(address: &str) -> Result<(), JournalError> {
+    match address.split_once("://") {
+        Some((scheme, _)) => Err(JournalError::Address { scheme: scheme.to_owned() }),
+        None => sqlite::check::check(Path::new(address)),
+    }
+}
 
 /// Opens the store at `address`, the path of a file; it is made where there is none. Blocks. What a predecessor had claimed is
 /// claimable again, and so is what a program could not read that does not call itself `reader`.

@@ -1,12 +1,13 @@
 //! The journal in an SQLite file (WAL). One thread writes, several read, and one server uses the file.
 //!
 //! # Layout
-//! - `file`: the files, their modes, the lock; `schema`: the tables and their versions
+//! - `file`: the files, their modes, the lock; `schema`: the tables and their versions; `check`: whether it could be opened
 //! - `writer`, `change`, `batch`: the thread that writes, what it is asked for, and group commit; `trouble`: what an error means; `pulse`: figures
 //! - `claims`: which jobs are handed out; `jobs`, `notices`: other changes; `read`: questions; `rows`: jobs as rows
 
 mod batch;
 mod change;
+pub(crate) mod check;
 mod claims;
 mod file;
 mod jobs;
@@ -24,6 +25,7 @@ use std::fs::File;
 use std::future::ready;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use imgserve_base::fault::chain;
 use imgserve_base::job::{Client, Held, JobId, Record};
@@ -31,7 +33,7 @@ use rusqlite::Connection;
 
 use crate::store::{
     Answer, Claim, Claimed, Counts, Ending, Entry, Filter, Health, Journal, JournalError, Notice, Receipt,
-    Room, Submitted,
+    Room, Submitted, Undelivered,
 };
 use crate::story;
 use change::Promise;
@@ -138,6 +140,15 @@ impl Journal for Sqlite {
         self.change(Promise::Disk, move |db| jobs::withdraw(db, id))
     }
 
+    fn bring_forward(&self, now_ms: u64, job_pause: Duration, notice_pause: Duration) -> Answer<'_, ()> {
+        let latest = |pause: Duration| now_ms.saturating_add(pause.as_millis() as u64);
+        let (jobs, notices) = (latest(job_pause), latest(notice_pause));
+        self.change(Promise::Process, move |db| {
+            claims::bring_forward(db, now_ms, jobs)?;
+            notices::bring_forward(db, now_ms, notices)
+        })
+    }
+
     fn release(&self, id: JobId) {
         drop(self.writer.change(Promise::Silent, move |db| jobs::release(db, id)));
     }
@@ -230,6 +241,7 @@ impl Journal for Sqlite {
             if let Some(oldest) = self.read(move |db| read::oldest_kept(db, keep)).await? {
                 self.in_portions(move |db, count| jobs::forget(db, oldest, count)).await?;
             }
+            self.in_portions(notices::forget).await?;
             self.in_portions(move |db, count| jobs::forget_keys(db, keys_before_ms, count)).await
         })
     }
@@ -250,6 +262,10 @@ impl Journal for Sqlite {
 
     fn put_off_notices(&self, claims: Vec<(String, u32)>, due_at_ms: u64) -> Answer<'_, ()> {
         self.change(Promise::Process, move |db| notices::put_off(db, &claims, due_at_ms))
+    }
+
+    fn notice(&self, job: JobId) -> Answer<'_, Option<Undelivered>> {
+        self.read(move |db| notices::of_job(db, job))
     }
 
     fn health(&self) -> Health {

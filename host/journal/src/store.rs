@@ -6,6 +6,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use imgserve_base::job::{Client, JobId, JobState, Priority, Record};
 
@@ -187,6 +188,18 @@ pub struct Notice {
     pub attempt: u32,
 }
 
+/// A webhook that is not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Undelivered {
+    /// How often it was tried.
+    pub attempt: u32,
+    /// When it is tried next, in milliseconds since 1970; [`NEVER_MS`] when it is given up.
+    pub due_ms: u64,
+}
+
+/// When a webhook is tried again that is given up: never. It stays for as long as its job, to be told of.
+pub const NEVER_MS: u64 = i64::MAX as u64;
+
 /// Which jobs to list; the newest first.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
@@ -221,10 +234,13 @@ pub trait Journal: Send + Sync + fmt::Debug {
     fn withdraw(&self, id: JobId) -> Answer<'_, ()>;
     /// Makes a submitted job claimable. Does not wait for the disk: after a crash the job is claimable as well.
     fn release(&self, id: JobId);
-    /// Hands out claimable jobs that are due at `now_ms`, as many as there is room for: the flows take turns by what their
+    /// Hands out claimable jobs that are due at `now_ms`, by a clock that nobody sets, as many as there is room for: the flows take turns by what their
     /// jobs cost, and of each flow's jobs those of higher priority go first, then those due first. Each is in state `running`, its attempt counted up, until `lease_until_ms`; a job whose lease has ended is
     /// claimable again.
     fn claim(&self, room: Room, now_ms: u64, lease_until_ms: u64) -> Answer<'_, Claimed>;
+    /// What waits for a later time than any pause that begins at `now_ms` could end, waits so long at most; what was never
+    /// tried is due then, and no webhook is younger. For a start: another process wrote these times, and the clock may have been set since.
+    fn bring_forward(&self, now_ms: u64, job_pause: Duration, notice_pause: Duration) -> Answer<'_, ()>;
     /// Extends the leases of attempts under way.
     fn heartbeat(&self, attempts: Vec<(JobId, u32)>, lease_until_ms: u64) -> Answer<'_, ()>;
     /// Writes down a running job's story so far: an output that is stored.
@@ -266,10 +282,12 @@ pub trait Journal: Send + Sync + fmt::Debug {
         now_ms: u64,
         lease_until_ms: u64,
     ) -> Answer<'_, (Vec<Notice>, Option<u64>)>;
-    /// A webhook is delivered, or given up (`None`), or to be tried again at this time.
+    /// A webhook is delivered (`None`), or to be tried again at this time, which for one that is given up is [`NEVER_MS`].
     fn end_notice(&self, id: String, attempt: u32, again_at_ms: Option<u64>) -> Answer<'_, ()>;
     /// Webhooks that were claimed (their ids and tries) are given back as if they had not been, due at this time.
     fn put_off_notices(&self, claims: Vec<(String, u32)>, due_at_ms: u64) -> Answer<'_, ()>;
+    /// How far the last webhook about this job is; none when it is delivered, or there is none to send yet.
+    fn notice(&self, job: JobId) -> Answer<'_, Option<Undelivered>>;
     /// How long commits took of late, and how many changes they held.
     fn health(&self) -> Health;
 }

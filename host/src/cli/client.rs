@@ -13,7 +13,6 @@ use std::time::Duration;
 use clap::Args;
 use imgserve_base::fault::{chain, one_line};
 use imgserve_base::units::MIB;
-use imgserve_config::Server;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
 use rustls::{ClientConfig, RootCertStore};
@@ -23,6 +22,8 @@ use url::Url;
 
 use super::failure::Failure;
 use super::options::Place;
+use super::pid_file::{self, State};
+use super::report::Report;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,6 +48,10 @@ pub(super) struct Reach {
     /// The server's address, such as http://10.0.0.5:8602, instead of the configuration's
     #[arg(long, value_name = "URL", conflicts_with = "config", value_parser = base)]
     url: Option<String>,
+    /// The server's pid file, beside which it says where it listens (default: ~/.imgserve/imgserve.pid, as root
+    /// /var/run/imgserve.pid)
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    pid: Option<PathBuf>,
     /// File that holds an API key (default: the key in the environment variable IMGSERVE_KEY, if there is one)
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
@@ -65,13 +70,13 @@ fn base(text: &str) -> Result<String, String> {
 }
 
 /// Where a server that listens so is reached from its own machine.
-fn local(server: &Server) -> String {
-    let host = match server.host {
+fn local(address: SocketAddr) -> String {
+    let host = match address.ip() {
         IpAddr::V4(host) if host.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(host) if host.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         host => host,
     };
-    format!("http://{}", SocketAddr::new(host, server.port))
+    format!("http://{}", SocketAddr::new(host, address.port()))
 }
 
 impl Reach {
@@ -85,7 +90,7 @@ impl Reach {
     ) -> Result<T, Failure> {
         let base = match &self.url {
             Some(url) => url.clone(),
-            None => local(&Place { config: self.config.clone(), pid: None }.load()?.server),
+            None => local(self.find()?),
         };
         let client = Client { http: http(&base, self.authorization()?)?, base };
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -93,6 +98,28 @@ impl Reach {
             .build()
             .map_err(Failure::io("cannot start the runtime"))?;
         runtime.block_on(command(&client))
+    }
+
+    /// Where the server listens: what the running one says, else what the configuration does.
+    fn find(&self) -> Result<SocketAddr, Failure> {
+        let place = Place { config: self.config.clone(), pid: self.pid.clone() };
+        let path = place.pid_file();
+        let report = match pid_file::state(&path) {
+            Ok(State::Running(Some(pid))) => Report::read(&path, pid),
+            _ => None,
+        };
+        match report {
+            // A configuration that is named means the server that reads it.
+            Some(report) if self.config.as_ref().is_none_or(|file| report.reads(file)) => Ok(report.address),
+            _ if self.pid.is_some() => Err(Failure::Other(format!(
+                "no imgserve runs by the pid file {} that says where it listens; say it with --url",
+                path.display()
+            ))),
+            _ => {
+                let server = place.load()?.server;
+                Ok(SocketAddr::new(server.host, server.port))
+            }
+        }
     }
 
     fn authorization(&self) -> Result<Option<HeaderValue>, Failure> {
@@ -252,8 +279,8 @@ impl Client {
         let cause = one_line(&cause(error), MAX_TEXT);
         Failure::Other(match error {
             error if error.is_connect() => format!(
-                "no imgserve answers at {base} ({cause})\nStart one with `imgserve start`, or say with --url or --config \
-                 where it is."
+                "no imgserve answers at {base} ({cause})\nStart one with `imgserve start`, or say with --url, --pid or \
+                 --config where it is."
             ),
             error if error.is_timeout() => format!("imgserve at {base} does not answer in time"),
             _ => format!("the connection to imgserve at {base} is lost: {cause}"),
@@ -322,7 +349,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use imgserve_config::{Config, DEFAULTS};
 
     fn client() -> Client {
         let base = "http://127.0.0.1:1".to_owned();
@@ -331,15 +357,12 @@ mod tests {
 
     #[test]
     fn a_server_that_listens_everywhere_is_asked_at_loopback() {
-        let mut server = Config::parse(DEFAULTS).unwrap().server;
-        server.port = 8602;
         for (host, wanted) in [
             ("0.0.0.0", "http://127.0.0.1:8602"),
             ("::", "http://[::1]:8602"),
             ("10.1.2.3", "http://10.1.2.3:8602"),
         ] {
-            server.host = host.parse().unwrap();
-            assert_eq!(local(&server), wanted);
+            assert_eq!(local(SocketAddr::new(host.parse().unwrap(), 8602)), wanted);
         }
     }
 

@@ -6,10 +6,26 @@ use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use imgserve_config::{Config, Paths};
+use imgserve_config::{Config, EVERY, Paths};
 
 /// The mode bit by which others than a file's user and group can read it (stat(2)).
 const READABLE_BY_OTHERS: u32 = 0o004;
+
+/// All that there is to warn of in `config`, which was read of `file`, where it listens on `bound`.
+pub(super) fn warnings(config: &Config, file: Option<&Path>, bound: SocketAddr) -> Vec<String> {
+    let secrets = file.and_then(|file| readable_secrets(config, file));
+    [open_port(config, bound), every_page(config), secrets].into_iter().flatten().collect()
+}
+
+/// The warning of pages that may do everything.
+fn every_page(config: &Config) -> Option<String> {
+    let every = config.cors.origins.iter().any(|origin| origin == EVERY);
+    (every && config.access.api_keys.is_empty()).then(|| {
+        "no [[access.api_keys]], and [cors] origins = [\"*\"]: every web page that somebody opens whose browser reaches this \
+         server can have all its operations run and see all jobs; list the origins, or make a key with `imgserve key api NAME`"
+            .to_owned()
+    })
+}
 
 /// The warning of an open port, unless there are keys or only this machine reaches `bound`.
 pub(super) fn open_port(config: &Config, bound: SocketAddr) -> Option<String> {
@@ -43,13 +59,13 @@ pub(super) fn open_port(config: &Config, bound: SocketAddr) -> Option<String> {
 /// The warning of secrets that others can read in `file`, of which `config` was read.
 pub(super) fn readable_secrets(config: &Config, file: &Path) -> Option<String> {
     let mode = std::fs::metadata(file).ok()?.mode();
-    if !config.has_secrets() || mode & READABLE_BY_OTHERS == 0 {
+    let secrets = config.secrets();
+    if secrets.is_empty() || mode & READABLE_BY_OTHERS == 0 {
         return None;
     }
-    let file = file.display();
+    let (file, secrets) = (file.display(), secrets.join(", "));
     Some(format!(
-        "every user of this machine can read {file}, which holds secrets ([[access.url_keys]] secret, [webhooks] secret): \
-         who has one can sign URLs or webhooks; `chmod 600 {file}` keeps it to its owner"
+        "every user of this machine can read {file}, which holds secrets ({secrets}); `chmod 600 {file}` keeps it to its owner"
     ))
 }
 
@@ -81,6 +97,20 @@ mod tests {
     }
 
     #[test]
+    fn pages_that_may_do_everything_are_warned_of() {
+        let key =
+            format!("[[access.api_keys]]\nname = 'a'\nsha256 = '{}'\nscopes = ['jobs']\n", "0".repeat(64));
+        for (text, warned) in [
+            ("[cors]\norigins = ['*']".to_owned(), true),
+            ("[cors]\norigins = ['https://shop.example.org']".to_owned(), false),
+            (format!("{key}[cors]\norigins = ['*']"), false),
+        ] {
+            let told = warnings(&Config::parse(&text).unwrap(), None, "127.0.0.1:80".parse().unwrap());
+            assert_eq!(told.len(), usize::from(warned), "{text}: {told:?}");
+        }
+    }
+
+    #[test]
     fn keys_or_loopback_need_no_warning() {
         let key =
             format!("[[access.api_keys]]\nname = 'a'\nsha256 = '{}'\nscopes = ['jobs']", "0".repeat(64));
@@ -107,6 +137,9 @@ mod tests {
             assert!(!warning.contains(SECRET), "{warning}");
             assert_eq!((told(text, 0o640), told(text, 0o600)), (None, None));
         }
+        let token = "[operations.x]\nkind = 'wasm'\npath = '/x.wasm'\nconfig = { token = 'hush' }";
+        let warning = told(token, 0o644).unwrap();
+        assert!(warning.contains("[operations.x] config.token") && !warning.contains("hush"), "{warning}");
         let digest =
             format!("[[access.api_keys]]\nname = 'a'\nsha256 = '{}'\nscopes = ['jobs']", "0".repeat(64));
         assert_eq!((told(&digest, 0o644), told("", 0o644)), (None, None));

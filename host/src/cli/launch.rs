@@ -15,7 +15,7 @@ use rustix::fs::OFlags;
 use super::failure::Failure;
 use super::options::{StartOptions, absolute};
 use super::pid_file::make_parent;
-use super::{log, ui};
+use super::{log, report, ui};
 
 /// open(2): a link in the last place is refused, a pipe does not hold us up.
 const FILE_ITSELF: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
@@ -23,6 +23,8 @@ const DIRECTORY_ITSELF: i32 = OFlags::NOFOLLOW.union(OFlags::DIRECTORY).bits() a
 
 /// First word of what the daemon says when it serves.
 pub(super) const READY: &str = "ready";
+/// First word of what it says before that, when it has to wait for something.
+pub(super) const WAIT: &str = "wait";
 
 /// Starts the daemon and waits until it serves.
 pub(super) fn detach(arguments: &StartOptions) -> Result<ExitCode, Failure> {
@@ -40,9 +42,21 @@ pub(super) fn detach(arguments: &StartOptions) -> Result<ExitCode, Failure> {
         .spawn()
         .map_err(Failure::io("cannot start the daemon"))?;
     let mut said = String::new();
-    if let Some(stdout) = daemon.stdout.take() {
-        // The pipe ends when the daemon dies without a word.
-        let _ = BufReader::new(stdout).read_line(&mut said);
+    // The pipe ends when the daemon dies without a word.
+    for line in daemon
+        .stdout
+        .take()
+        .into_iter()
+        .flat_map(|stdout| BufReader::new(stdout).lines())
+        .map_while(Result::ok)
+    {
+        match line.strip_prefix(WAIT) {
+            Some(text) => ui::say(text.trim()),
+            None => {
+                said = line;
+                break;
+            }
+        }
     }
     match said.trim().strip_prefix(READY) {
         Some(address) => {
@@ -59,6 +73,18 @@ pub(super) fn detach(arguments: &StartOptions) -> Result<ExitCode, Failure> {
         }
         None => Err(Failure::Other(said.trim().to_owned())),
     }
+}
+
+/// Does all that the start of this server does but serve, in a process that has its rights; gives that one's exit code. What
+/// is wrong it says itself.
+pub(super) fn check(arguments: &StartOptions) -> Result<u8, Failure> {
+    let log_dir = arguments.log_dir();
+    let made = std::fs::create_dir_all(&log_dir);
+    made.map_err(Failure::io(format!("cannot make log directory {}", log_dir.display())))?;
+    append_to(&log_dir.join(log::FILE))?;
+    let checked = again(arguments, &["--check"])?.stdin(Stdio::null()).status();
+    let status = checked.map_err(Failure::io("cannot check the configuration"))?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
 /// Becomes the user of `-uid` and `-gid` in this process; returns only when that fails.
@@ -122,7 +148,8 @@ fn switch_user(arguments: &StartOptions, journal: &Path, command: &mut Command) 
     let log_dir = arguments.log_dir();
     let log_file = log_dir.join(log::FILE);
     let mut files = vec![(directory(&log_dir)?, log_dir)];
-    for path in [log_file, pid_file] {
+    let report = report::path(&pid_file);
+    for path in [log_file, pid_file, report] {
         files.push((append_to(&path)?, path));
     }
     files.extend(journal_files(journal)?);

@@ -3,12 +3,14 @@
 //! # Layout
 //! - `options`: what several commands take
 //! - `start`, `stop` (and restart), `status`, `reload`: the daemon
-//! - `config`: the configuration in force; `demo`: the whole thing shown at work
+//! - `config`: the configuration in force; `check`: whether a start would succeed; `demo`: the whole thing shown at work
 //! - `plugin`: operations of one's own
 //! - `key`, `sign`: keys for clients, URLs and webhooks, and what is signed with them
 //! - `jobs`, `top`: a running server's jobs, by `client` over HTTP and as `story` tells them
 //! - `failure`: why a command failed; `exposure`, `pid_file`, `log`, `launch`, `ui`: what the commands share
+//! - `report`: what a running server tells the commands, which `tell` writes; `process`: another process, and its end
 
+mod check;
 mod client;
 mod config;
 mod demo;
@@ -22,12 +24,15 @@ mod operations;
 mod options;
 mod pid_file;
 mod plugin;
+mod process;
 mod reload;
+mod report;
 mod sign;
 mod start;
 mod status;
 mod stop;
 mod story;
+mod tell;
 mod top;
 mod ui;
 
@@ -52,19 +57,33 @@ struct Cli {
     command: Command,
 }
 
+const START_HELP: &str = "\
+What a server that is ending still has (pid file, journal, port) is waited for, up to [server] start_wait_s.
+
+Exit codes: 0 it serves, 1 it does not (the message says why), 64 the configuration is refused.";
+
+const RESTART_HELP: &str = "\
+First does what `imgserve config check` does, as the user that the server is to run as; then stops the server, waits for its
+end, and starts it with these options.
+
+Exit codes: 0 it serves, 1 it does not, or nothing was stopped as this configuration would not start (the message says which),
+64 the configuration is refused, and nothing was stopped.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start the server, as a daemon unless --foreground
+    #[command(after_long_help = START_HELP)]
     Start(options::StartOptions),
     /// Stop the server when the jobs it accepted are finished; -KILL stops it at once
     Stop(stop::Arguments),
-    /// Stop the server if it runs, and start it
+    /// Stop the server if it runs, and start it; one that would not start leaves the running one as it is
+    #[command(after_long_help = RESTART_HELP)]
     Restart(options::StartOptions),
     /// Say whether the server runs (exit code 0: runs, 1: stale pid file, 3: does not run)
     Status(options::Place),
-    /// Let the running server take in its changed configuration
-    Reload(options::Place),
-    /// Print the configuration in force, with every key, its unit and default
+    /// Let the running server take in its changed configuration, and say how that went
+    Reload(reload::Arguments),
+    /// Print the configuration in force, with every key, its unit and default; check one
     Config(config::Arguments),
     /// Start a server on a free port, run real jobs through it and show what happens
     Demo(demo::Arguments),
@@ -97,7 +116,7 @@ enum Command {
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments.map(|argument| two_dashes(&argument))) {
         Ok(cli) => cli,
-        Err(error) => error.exit(),
+        Err(error) => return usage(&error),
     };
     let outcome = match cli.command {
         Command::Worker => return imgserve_worker::serve(),
@@ -106,7 +125,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Stop(arguments) => stop::run(&arguments),
         Command::Restart(arguments) => stop::restart(&arguments),
         Command::Status(place) => status::run(&place),
-        Command::Reload(place) => reload::run(&place),
+        Command::Reload(arguments) => reload::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Operations(arguments) => operations::run(&arguments),
@@ -120,10 +139,19 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
     };
-    outcome.unwrap_or_else(|error| {
+    ui::finish(outcome.unwrap_or_else(|error| {
         ui::complain(&chain(&error));
         error.exit_code()
-    })
+    }))
+}
+
+/// Says what is wrong with the command line, or the help or version that it asks for.
+fn usage(error: &clap::Error) -> ExitCode {
+    let printed = error.print();
+    if !error.use_stderr() {
+        ui::written(printed);
+    }
+    ui::finish(u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// 0.2 took `-port`, `-FORCE` and `-KILL`; clap takes `--port`, `--force` and `--kill`.

@@ -41,8 +41,8 @@ impl Place {
 pub(super) struct StartOptions {
     #[command(flatten)]
     pub(super) place: Place,
-    /// Address to listen on (default: [server] host)
-    #[arg(long)]
+    /// Address to listen on: 127.0.0.1, ::1, localhost, … (default: [server] host)
+    #[arg(long, value_parser = imgserve_config::parse_host)]
     pub(super) host: Option<IpAddr>,
     /// TCP port; 0 takes a free one (default: [server] port)
     #[arg(long)]
@@ -74,6 +74,9 @@ pub(super) struct StartOptions {
     /// The daemon itself: says on stdout when it serves, then closes it
     #[arg(long, hide = true)]
     pub(super) detached: bool,
+    /// Do all that a start does but serve
+    #[arg(long, hide = true)]
+    pub(super) check: bool,
 }
 
 fn octal(text: &str) -> Result<u32, String> {

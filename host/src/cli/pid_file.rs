@@ -1,19 +1,22 @@
 //! The pid file. The server holds a lock on it as long as it lives, so that a file left by a crash is never taken for a
-//! running server, whatever process has its pid now.
+//! running server, whatever process has its pid now: another program, or this one, as in a container that was killed and
+//! starts again.
 #![allow(clippy::disallowed_methods, reason = "a command: nothing else runs in its process")]
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, test_kill_process};
+use rustix::process::Pid;
 
 use super::failure::Failure;
+use super::process;
+use super::report::{self, Report};
 
-/// How often and at which pause the lock is tried for.
-const LOCK_TRIES: u32 = 15;
+/// How long and at which pause the lock is tried for at least: whoever looks at the file holds it for a moment.
+const LOCK_WAIT: Duration = Duration::from_millis(300);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a pid file says about its server.
@@ -23,7 +26,7 @@ pub(super) enum State {
     Running(Option<Pid>),
     /// The server is gone and left the file.
     Stale(Option<Pid>),
-    /// The file names a living process that does not hold it: another program, or imgserve 0.2.
+    /// The file names a living server that does not hold it: imgserve 0.2, or one whose file was removed and made anew.
     Foreign(Pid),
     /// There is no file, or an empty one that a server left behind on purpose.
     Absent,
@@ -39,25 +42,30 @@ pub(super) fn state(path: &Path) -> Result<State, Failure> {
     let mut text = String::new();
     // Whatever else is in there, a pid is within its first bytes.
     let _ = (&mut file).take(32).read_to_string(&mut text);
-    let pid = text.trim().parse().ok().and_then(Pid::from_raw);
+    let pid = text.trim().parse().ok().filter(|pid| *pid > 0).and_then(Pid::from_raw);
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => Ok(State::Running(pid)),
         Err(TryLockError::Error(error)) => {
             Err(Failure::io(format!("cannot lock pid file {}", path.display()))(error))
         }
         Ok(()) => Ok(match pid {
-            Some(pid) if lives(pid) => State::Foreign(pid),
+            Some(pid) if is_server(pid, path) => State::Foreign(pid),
             None if text.trim().is_empty() => State::Absent,
             pid => State::Stale(pid),
         }),
     }
 }
 
-/// A killed process that nobody has waited for yet (state Z, proc(5)) still has its pid and does not live.
-fn lives(pid: Pid) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
-    let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
-    test_kill_process(pid).is_ok() && !matches!(state, Some('Z' | 'X'))
+/// Whether a process that does not hold the file is a server of this file all the same.
+fn is_server(pid: Pid, path: &Path) -> bool {
+    let ourselves = pid == rustix::process::getpid();
+    !ourselves && process::lives(pid) && (process::is_script(pid) || process::has_open_removed(pid, path))
+}
+
+/// Whether the process of this number holds the file; none when that cannot be seen. In another container than this
+/// process's it has another number, which may be anybody's here.
+pub(super) fn is_held_by(path: &Path, pid: Pid) -> Option<bool> {
+    process::has_open(pid, &std::fs::metadata(path).ok()?)
 }
 
 /// A running server's hold on its pid file.
@@ -68,11 +76,12 @@ pub(super) struct PidFile {
 }
 
 impl PidFile {
-    /// Takes hold of the file and writes this process's pid into it.
-    pub(super) fn take(path: &Path) -> Result<Self, Failure> {
+    /// Takes hold of the file, until `deadline` if a server that is ending holds it, and writes this process's pid into it.
+    pub(super) fn take(path: &Path, deadline: Instant) -> Result<Self, Failure> {
         let cannot = |what: &str| Failure::io(format!("cannot {what} pid file {}", path.display()));
         make_parent(path)?;
-        let mut file = hold(path, true)?;
+        let mut file = hold(path, true, deadline)?;
+        report::remove(path);
         file.set_len(0).map_err(cannot("write"))?;
         file.rewind().map_err(cannot("write"))?;
         writeln!(file, "{}", std::process::id()).map_err(cannot("write"))?;
@@ -82,9 +91,10 @@ impl PidFile {
 
 /// Opens the file and takes its lock. Whoever only looks at the file holds the lock for a moment, and a server that
 /// ends removes the file: neither is mistaken for a running server.
-fn hold(path: &Path, create: bool) -> Result<File, Failure> {
+fn hold(path: &Path, create: bool, deadline: Instant) -> Result<File, Failure> {
     let cannot = || Failure::io(format!("cannot open pid file {}", path.display()));
-    for _ in 0..LOCK_TRIES {
+    let at_least = Instant::now() + LOCK_WAIT;
+    loop {
         let mut options = OpenOptions::new();
         let file =
             options.read(true).write(true).create(create).truncate(false).open(path).map_err(cannot())?;
@@ -92,19 +102,34 @@ fn hold(path: &Path, create: bool) -> Result<File, Failure> {
         if file.try_lock().is_ok() && std::fs::metadata(path).is_ok_and(|there| there.ino() == ours) {
             return Ok(file);
         }
+        let now = Instant::now();
+        if now > at_least && (now > deadline || !is_ending(path)) {
+            let text = format!("imgserve is already running: its pid file {} is held", path.display());
+            return Err(Failure::Other(text));
+        }
         std::thread::sleep(LOCK_PAUSE);
     }
-    Err(Failure::Other(format!("imgserve is already running: its pid file {} is held", path.display())))
+}
+
+/// Whether the file is a server's that has been told to stop, or has gone meanwhile.
+pub(super) fn is_ending(path: &Path) -> bool {
+    match state(path) {
+        Ok(State::Running(Some(pid))) => Report::read(path, pid).is_some_and(|report| report.stopping),
+        Ok(State::Running(None)) | Err(_) => false,
+        Ok(State::Stale(_) | State::Foreign(_) | State::Absent) => true,
+    }
 }
 
 /// Removes a file that no server holds.
 pub(super) fn remove(path: &Path) -> Result<(), Failure> {
-    let _held = hold(path, false)?;
+    let _held = hold(path, false, Instant::now())?;
+    report::remove(path);
     std::fs::remove_file(path).map_err(Failure::io(format!("cannot remove {}", path.display())))
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
+        report::remove(&self.path);
         // Where the directory belongs to another user (/var/run after -uid) the file can only be emptied.
         if std::fs::remove_file(&self.path).is_err() {
             let _ = self.file.set_len(0);
@@ -130,20 +155,75 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("sub/imgserve.pid");
         assert_eq!(state(&path).unwrap(), State::Absent);
-        let held = PidFile::take(&path).unwrap();
+        let held = PidFile::take(&path, Instant::now()).unwrap();
         assert!(
             matches!(state(&path).unwrap(), State::Running(Some(pid)) if pid == rustix::process::getpid())
         );
-        assert!(PidFile::take(&path).unwrap_err().to_string().contains("already running"));
+        let second = PidFile::take(&path, Instant::now() + Duration::from_secs(60)).unwrap_err();
+        assert!(
+            second.to_string().contains("already running"),
+            "nobody waits for one that goes on: {second}"
+        );
         drop(held);
         assert_eq!(state(&path).unwrap(), State::Absent);
 
-        // Above the largest pid that Linux gives out.
-        std::fs::write(&path, "4194305\n").unwrap();
+        // Above the largest pid that Linux gives out; a number that is none; nothing.
+        for (text, stale) in [("4194305\n", true), ("-1", false), ("0", false), ("nonsense", false)] {
+            std::fs::write(&path, text).unwrap();
+            assert!(matches!(state(&path).unwrap(), State::Stale(pid) if pid.is_some() == stale), "{text}");
+        }
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(state(&path).unwrap(), State::Absent);
+    }
+
+    #[test]
+    fn a_number_that_is_ours_or_another_programs_by_now_is_stale() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("imgserve.pid");
+        let mut other = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        for pid in [std::process::id(), 1, other.id()] {
+            std::fs::write(&path, format!("{pid}\n")).unwrap();
+            assert!(matches!(state(&path).unwrap(), State::Stale(Some(_))), "{pid}");
+        }
+        other.kill().unwrap();
+        other.wait().unwrap();
+        let held = PidFile::take(&path, Instant::now()).unwrap();
+        assert_eq!(is_held_by(&path, rustix::process::getpid()), Some(true));
+        drop(held);
+    }
+
+    #[test]
+    fn a_server_of_0_2_is_not_taken_for_stale() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, script) = (directory.path().join("imgserve.pid"), directory.path().join("imgserve"));
+        std::fs::write(&script, "read line").unwrap();
+        let mut old = std::process::Command::new("sh");
+        let mut old = old.arg(&script).stdin(std::process::Stdio::piped()).spawn().unwrap();
+        std::fs::write(&path, format!("{}\n", old.id())).unwrap();
+        assert_eq!(state(&path).unwrap(), State::Foreign(Pid::from_child(&old)));
+        drop(old.stdin.take());
+        old.wait().unwrap();
         assert!(matches!(state(&path).unwrap(), State::Stale(Some(_))));
-        std::fs::write(&path, format!("{}\n", std::process::id())).unwrap();
-        assert!(matches!(state(&path).unwrap(), State::Foreign(_)));
-        std::fs::write(&path, "nonsense").unwrap();
-        assert_eq!(state(&path).unwrap(), State::Stale(None));
+    }
+
+    #[test]
+    fn a_server_that_is_ending_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("imgserve.pid");
+        let held = PidFile::take(&path, Instant::now()).unwrap();
+        let mut report = Report::new("127.0.0.1:1".parse().unwrap(), None, false);
+        report.write(&path).unwrap();
+        assert!(!is_ending(&path));
+        report.stopping = true;
+        report.write(&path).unwrap();
+        assert!(is_ending(&path));
+        let late = PidFile::take(&path, Instant::now());
+        assert!(late.is_err(), "not for ever");
+        let ended = std::thread::spawn(move || {
+            std::thread::sleep(LOCK_WAIT * 2);
+            drop(held);
+        });
+        PidFile::take(&path, Instant::now() + Duration::from_secs(60)).unwrap();
+        ended.join().unwrap();
     }
 }

@@ -1,53 +1,75 @@
 //! `imgserve start`: in the foreground, or as a daemon: a second process, detached, that says over a pipe when it
 //! serves or why it cannot.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use imgserve_config::Config;
+use imgserve_config::{Config, Hangup};
+use rustix::process::Pid;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::failure::Failure;
+use super::log::LogFile;
 use super::options::{Place, StartOptions, absolute};
 use super::pid_file::{PidFile, State};
-use super::{exposure, launch, log, pid_file, ui};
+use super::process::Process;
+use super::tell::Teller;
+use super::{check, exposure, launch, log, pid_file, ui};
 use crate::server::{self, Command, Setup};
+
+/// How long a server that was just told to stop may take until it says so itself.
+const TOLD: Duration = Duration::from_secs(1);
+/// Pause between two looks for what another server still has.
+const LOOK: Duration = Duration::from_millis(20);
 
 pub(super) fn run(arguments: &StartOptions) -> Result<ExitCode, Failure> {
     // Read here as well, so that its faults are told to whoever types the command.
     let config = arguments.config()?;
+    if arguments.check {
+        enter(arguments)?;
+        check::run(&config, &arguments.place, true)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if arguments.detached {
         return Ok(daemon(arguments, config));
     }
-    refuse_second(arguments)?;
+    refuse_second(arguments, &config)?;
     if !arguments.foreground {
-        return launch::detach(arguments);
+        let started = launch::detach(arguments)?;
+        // What the daemon says in its log is to be seen by whoever starts it, too.
+        let address = SocketAddr::new(config.server.host, config.server.port);
+        for text in exposure::warnings(&config, arguments.place.config_file().as_deref(), address) {
+            ui::complain(&text);
+        }
+        return Ok(started);
     }
     if arguments.uid.is_some() || arguments.gid.is_some() {
         return Err(launch::become_other(arguments));
     }
     log::to_stderr(&config.log);
-    serve(arguments, config, |address| {
-        tracing::info!("imgserve {} listens on http://{address}", env!("CARGO_PKG_VERSION"))
-    })?;
+    serve(arguments, config, None, listening)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn refuse_second(arguments: &StartOptions) -> Result<(), Failure> {
+fn listening(address: SocketAddr) {
+    tracing::info!("imgserve {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
+}
+
+/// Until when what a server that is ending still has is waited for.
+fn patience(config: &Config) -> Instant {
+    Instant::now() + Duration::from_secs(config.server.start_wait_s)
+}
+
+fn refuse_second(arguments: &StartOptions, config: &Config) -> Result<(), Failure> {
     let path = arguments.place.pid_file();
     match pid_file::state(&path)? {
-        State::Running(pid) => {
-            let pid = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
-            let text = format!(
-                "imgserve is already running{pid}; `imgserve restart` replaces it, another -pid FILE adds one"
-            );
-            Err(Failure::Other(text))
-        }
+        State::Running(pid) => wait_for_end(&path, pid, config),
         State::Foreign(pid) if !arguments.force => {
             let text = format!(
                 "{} names process {pid}, which lives and is not this imgserve; if it is no server, start with -FORCE",
@@ -63,16 +85,44 @@ fn refuse_second(arguments: &StartOptions) -> Result<(), Failure> {
     }
 }
 
+/// Waits for a server that has been told to stop; one that goes on is not waited for.
+fn wait_for_end(path: &Path, pid: Option<Pid>, config: &Config) -> Result<(), Failure> {
+    let shown = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+    let told = Instant::now() + TOLD;
+    while !pid_file::is_ending(path) {
+        if Instant::now() > told {
+            let text = format!(
+                "imgserve is already running{shown}; `imgserve restart` replaces it, another -pid FILE adds one"
+            );
+            return Err(Failure::Other(text));
+        }
+        std::thread::sleep(LOOK);
+    }
+    let seconds = config.server.start_wait_s;
+    ui::say(&format!("waiting up to {seconds} s for the imgserve that is ending{shown}"));
+    let wait = Duration::from_secs(seconds);
+    match pid.and_then(Process::open) {
+        Some(process) if !process.ends_within(wait) => Err(Failure::Other(format!(
+            "imgserve{shown} is still ending after {seconds} s ([server] start_wait_s); `imgserve stop` waits for it, \
+             `imgserve stop -KILL` ends it"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// The detached process: tells its starter how it went, over stdout.
 fn daemon(arguments: &StartOptions, config: Config) -> ExitCode {
     let _ = rustix::process::setsid();
-    log::to_file(&config.log, &arguments.log_dir());
-    let served = serve(arguments, config, |address| {
-        tracing::info!("imgserve {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
-        let _ = writeln!(std::io::stdout(), "{} {address}", launch::READY);
-        if let Ok(null) = std::fs::OpenOptions::new().write(true).open("/dev/null") {
-            let _ = rustix::stdio::dup2_stdout(&null);
-        }
+    let directory = arguments.log_dir();
+    let cannot = Failure::io(format!("cannot open the log in {}", directory.display()));
+    let served = log::to_file(&config.log, &directory).map_err(cannot).and_then(|log| {
+        serve(arguments, config, Some(log), |address| {
+            listening(address);
+            let _ = writeln!(std::io::stdout(), "{} {address}", launch::READY);
+            if let Ok(null) = std::fs::OpenOptions::new().write(true).open("/dev/null") {
+                let _ = rustix::stdio::dup2_stdout(&null);
+            }
+        })
     });
     match served {
         Ok(()) => ExitCode::SUCCESS,
@@ -86,42 +136,76 @@ fn daemon(arguments: &StartOptions, config: Config) -> ExitCode {
 }
 
 /// Serves until a signal says otherwise.
-fn serve(arguments: &StartOptions, config: Config, ready: impl FnOnce(SocketAddr)) -> Result<(), Failure> {
+fn serve(
+    arguments: &StartOptions,
+    config: Config,
+    log: Option<LogFile>,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<(), Failure> {
     if let Some(mask) = arguments.umask {
         rustix::process::umask(rustix::fs::Mode::from_bits_truncate(mask));
     }
     let program = program()?;
     // Paths of the command line are meant from where it was typed.
     let place = Place { config: arguments.place.config.clone().map(absolute), pid: None };
-    let secrets = place.config_file().and_then(|file| exposure::readable_secrets(&config, &file));
+    let config_file = place.config_file();
     let read_config = Arc::new(move || Config::load(place.config_file().as_deref()));
     let pid_path = absolute(arguments.place.pid_file());
-    if let Some(directory) = &arguments.chdir {
-        std::env::set_current_dir(directory)
-            .map_err(Failure::io(format!("cannot work in {}", directory.display())))?;
-    }
-    let _pid_file = PidFile::take(&pid_path)?;
+    enter(arguments)?;
+    let patience = patience(&config);
+    let _pid_file = PidFile::take(&pid_path, patience)?;
+    let teller = Arc::new(Teller::new(pid_path, log, arguments.detached));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads())
         .enable_all()
         .build()
         .map_err(Failure::io("cannot start the runtime"))?;
     let outcome = runtime.block_on(async {
-        let address = SocketAddr::new(config.server.host, config.server.port);
-        let listener =
-            TcpListener::bind(address).await.map_err(Failure::io(format!("cannot listen on {address}")))?;
+        let listener = listen(&config, patience, &teller).await?;
         let bound = listener.local_addr().map_err(Failure::io("cannot learn the port"))?;
-        for text in exposure::open_port(&config, bound).into_iter().chain(secrets) {
+        // Before the report is there by which commands send them.
+        let commands = signals(config.server.hangup).map_err(Failure::io("cannot catch signals"))?;
+        let warnings = exposure::warnings(&config, config_file.as_deref(), bound);
+        teller.listens(bound, config_file, &config);
+        for text in warnings {
             tracing::warn!("{text}");
         }
-        let commands = signals().map_err(Failure::io("cannot catch signals"))?;
-        server::serve(Setup { config, read_config, program }, listener, commands, || ready(bound))
+        let tell = Arc::new(move |event| teller.tell(event));
+        let setup = Setup { config, read_config, program, patience, tell };
+        server::serve(setup, listener, commands, || ready(bound))
             .await
             .map_err(|fault| Failure::Other(fault.text))
     });
     // Transfers that nobody waits for any more must not hold up the end.
     runtime.shutdown_background();
     outcome
+}
+
+/// Goes to the directory to work in.
+fn enter(arguments: &StartOptions) -> Result<(), Failure> {
+    let Some(directory) = &arguments.chdir else { return Ok(()) };
+    let entered = std::env::set_current_dir(directory);
+    entered.map_err(Failure::io(format!("cannot work in {}", directory.display())))
+}
+
+/// Takes the port; one that another process has until `deadline`, as it may be a server that is ending.
+async fn listen(config: &Config, deadline: Instant, teller: &Teller) -> Result<TcpListener, Failure> {
+    let address = SocketAddr::new(config.server.host, config.server.port);
+    let mut said = false;
+    loop {
+        match TcpListener::bind(address).await {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
+                if !std::mem::replace(&mut said, true) {
+                    let seconds = config.server.start_wait_s;
+                    teller.waits(&format!(
+                        "waiting up to {seconds} s for {address}, which another process has"
+                    ));
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+            bound => return bound.map_err(Failure::io(format!("cannot listen on {address}"))),
+        }
+    }
 }
 
 /// The processors are the workers': what the server does for a picture is a tenth of what they do. Threads that wake each
@@ -138,13 +222,18 @@ pub(super) fn program() -> Result<PathBuf, Failure> {
         .map_err(Failure::io("cannot find imgserve's own program file"))
 }
 
-fn signals() -> std::io::Result<mpsc::Receiver<Command>> {
+fn signals(hangup: Hangup) -> std::io::Result<mpsc::Receiver<Command>> {
     let (sender, receiver) = mpsc::channel(8);
+    let hung_up = match hangup {
+        Hangup::Stop => Command::Drain("SIGHUP"),
+        Hangup::Reload => Command::Reload("SIGHUP"),
+    };
     for (kind, command) in [
-        (SignalKind::hangup(), Command::Drain),
-        (SignalKind::terminate(), Command::Stop),
-        (SignalKind::interrupt(), Command::Stop),
-        (SignalKind::user_defined1(), Command::Reload),
+        (SignalKind::hangup(), hung_up),
+        (SignalKind::quit(), Command::Drain("SIGQUIT")),
+        (SignalKind::terminate(), Command::Stop("SIGTERM")),
+        (SignalKind::interrupt(), Command::Stop("SIGINT")),
+        (SignalKind::user_defined1(), Command::Reload("SIGUSR1")),
     ] {
         tokio::spawn(forward(signal(kind)?, command, sender.clone()));
     }

@@ -6,18 +6,25 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use rustix::process::{Pid, Signal, kill_process};
+use imgserve_config::Hangup;
+use rustix::process::{Pid, Signal};
 
 use super::failure::Failure;
 use super::options::{Place, StartOptions};
 use super::pid_file::{self, State};
-use super::{start, ui};
+use super::process::Process;
+use super::report::Report;
+use super::{launch, start, ui};
 
 /// How long a killed process may take to go.
 const KILL_WAIT: Duration = Duration::from_secs(10);
 /// What a server may take beyond the time its jobs have.
 const EXTRA_WAIT: Duration = Duration::from_secs(10);
-const POLL: Duration = Duration::from_millis(50);
+/// What its pid file may still be held for after its end: by a worker that was just being started.
+const LAST_WAIT: Duration = Duration::from_secs(5);
+/// How often it is said that jobs are waited for.
+const SAY: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Options of `stop`.
 #[derive(Args, Clone, Debug)]
@@ -55,8 +62,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 pub(super) fn restart(arguments: &StartOptions) -> Result<ExitCode, Failure> {
-    // A running server is not given up for a configuration that would not start.
+    // A running server is not given up for one that would not start.
     arguments.config()?;
+    let code = launch::check(arguments)?;
+    if code != 0 {
+        ui::complain("nothing was stopped: this configuration would not start");
+        return Ok(ExitCode::from(code));
+    }
     let path = arguments.place.pid_file();
     match pid_file::state(&path)? {
         State::Running(Some(pid)) => end(&arguments.place, &path, pid, false)?,
@@ -70,11 +82,21 @@ fn no_pid(path: &Path) -> Failure {
     Failure::Other(format!("a server holds {} and has not written its pid; try again", path.display()))
 }
 
-/// Ends the server and waits until it has let go of its pid file.
+/// Ends the server, and waits until its process has ended and with it all that it held: pid file, journal, port.
 fn end(place: &Place, path: &Path, pid: Pid, kill: bool) -> Result<(), Failure> {
-    let signal = if kill { Signal::KILL } else { Signal::HUP };
-    kill_process(pid, signal)
-        .map_err(|error| Failure::io(format!("cannot stop process {pid}"))(error.into()))?;
+    let Some(process) = Process::open(pid) else { return gone(path, pid) };
+    // Held on to, the number cannot come to mean another process any more; does it mean the server?
+    if pid_file::is_held_by(path, pid) == Some(false) {
+        return gone(path, pid);
+    }
+    let configured = || place.load().is_ok_and(|config| config.server.hangup == Hangup::Reload);
+    let quits = || Report::read(path, pid).map_or_else(configured, |report| report.hangup_reloads);
+    let signal = match kill {
+        true => Signal::KILL,
+        false if quits() => Signal::QUIT,
+        false => Signal::HUP,
+    };
+    process.signal(signal).map_err(Failure::io(format!("cannot stop process {pid}")))?;
     let limit = if kill {
         KILL_WAIT
     } else {
@@ -83,22 +105,34 @@ fn end(place: &Place, path: &Path, pid: Pid, kill: bool) -> Result<(), Failure> 
         Duration::from_secs(drain) + EXTRA_WAIT
     };
     let began = Instant::now();
-    let mut said = Duration::ZERO;
-    while matches!(pid_file::state(path)?, State::Running(_)) {
-        if began.elapsed() > limit {
+    while !process.ends_within(SAY.min(limit.saturating_sub(began.elapsed()))) {
+        if began.elapsed() >= limit {
             return Err(Failure::Other(format!(
                 "imgserve (pid {pid}) is still running; `imgserve stop -KILL` ends it"
             )));
         }
-        if began.elapsed() > said + Duration::from_secs(2) {
-            said = began.elapsed();
-            ui::say(&format!("waiting for accepted jobs to finish ({} s)", said.as_secs()));
-        }
-        std::thread::sleep(POLL);
+        ui::say(&format!("waiting for accepted jobs to finish ({} s)", began.elapsed().as_secs()));
     }
+    gone(path, pid)?;
     if kill {
         // It may be gone by now, or a new server's.
         let _ = pid_file::remove(path);
+    }
+    Ok(())
+}
+
+/// The process that the file names is no more, or not the server; then its lock goes too.
+fn gone(path: &Path, pid: Pid) -> Result<(), Failure> {
+    let began = Instant::now();
+    while pid_file::state(path)? == State::Running(Some(pid)) {
+        if began.elapsed() > LAST_WAIT {
+            return Err(Failure::Other(format!(
+                "a server holds {} that is not process {pid} here: it runs where this command does not see it, such as in \
+                 another container; stop it there",
+                path.display()
+            )));
+        }
+        std::thread::sleep(LOOK);
     }
     Ok(())
 }

@@ -1,25 +1,29 @@
-//! Who may have which route: every request passes `guard` before any handler sees it, and what a route needs is said in
-//! one place, [`Need::of`]. A route that is not named there needs a key.
+//! Who may have which route: every row of the routes stands behind `guard` with the need that the row says, and no handler
+//! sees a request that it has not let in.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Request, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use imgserve_base::job::Client;
 use imgserve_config::Scope;
 
-use super::body::{self, BodyLimit};
+use super::kind::RequestKind;
 use super::problem::Problem;
+use super::visit::Visits;
+#[cfg(test)]
+use super::{cors::Origins, host::KnownHosts};
 use crate::access::{Caller, Denied, Keys};
 use crate::job::Service;
 
 /// What a request must bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Need {
+pub(super) enum Need {
     /// Nothing: it tells no more than that the server lives.
     Nothing,
     /// Some API key, if there are any.
@@ -30,49 +34,78 @@ enum Need {
     Render,
 }
 
-impl Need {
-    fn of(method: &Method, path: &str) -> Self {
-        let reads = matches!(*method, Method::GET | Method::HEAD);
-        let mut segments = path.split('/').skip(1);
-        let place = [(); 5].map(|()| segments.next());
-        match place {
-            [Some("" | "healthz" | "readyz"), None, ..] if reads => Self::Nothing,
-            [Some("metrics"), None, ..] => Self::Scope(Scope::Admin),
-            [Some("v1"), Some("jobs"), ..] => Self::Scope(Scope::Jobs),
-            [Some("v1"), Some("operations"), Some(_), Some("render"), None] if reads => Self::Render,
-            [Some("v1"), Some("operations"), ..] if !reads => Self::Scope(Scope::Operations),
-            // As in 0.2, which took a POST to any path.
-            [first, ..] if first != Some("v1") && *method == Method::POST => Self::Scope(Scope::Jobs),
-            _ => Self::Key,
+/// What the guard asks: which keys are in force; and tells: that somebody was refused, for want of a known key or not.
+#[derive(Clone)]
+pub(super) struct Guard {
+    visits: Visits,
+    keys: Arc<dyn Fn() -> Arc<Keys> + Send + Sync>,
+    denied: Arc<dyn Fn(bool) + Send + Sync>,
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").finish_non_exhaustive()
+    }
+}
+
+impl Guard {
+    /// By the keys that this service has at the time.
+    pub(super) fn of(service: &Arc<Service>, visits: Visits) -> Self {
+        let (asked, told) = (Arc::clone(service), Arc::clone(service));
+        Self {
+            visits,
+            keys: Arc::new(move || asked.keys()),
+            denied: Arc::new(move |unknown_key| told.denied(unknown_key)),
         }
+    }
+
+    /// By these keys, telling nobody.
+    #[cfg(test)]
+    pub(super) fn by(keys: Keys) -> Self {
+        let keys = Arc::new(keys);
+        let visits = Visits { hosts: KnownHosts::new(&[], ""), origins: Origins::new(&[]), local: false };
+        Self { visits, keys: Arc::new(move || Arc::clone(&keys)), denied: Arc::new(|_| ()) }
     }
 }
 
 /// Lets in whom the keys in force let in; handlers find out who it is by `Extension<Caller>`.
 pub(super) async fn guard(
-    State(service): State<Arc<Service>>,
-    Extension(limit): Extension<BodyLimit>,
+    State((guarded, need)): State<(Guard, Need)>,
     mut request: Request<Body>,
     next: Next,
 ) -> Response {
-    match admit(&service.keys(), &request) {
+    let keys = (guarded.keys)();
+    let refused = match admit(&keys, need, &request) {
+        // Nothing says who it is: a browser may be sent by anyone.
+        Ok(caller) if keys.are_none() && caller.client == Client::Anyone => {
+            match guarded.visits.stranger(&request) {
+                None => Ok(caller),
+                Some(stranger) => Err((stranger.to_string(), false, stranger.refusal())),
+            }
+        }
+        Ok(caller) => Ok(caller),
+        Err(denied) => {
+            let unknown_key = matches!(denied, Denied::NoKey | Denied::UnknownKey);
+            Err((denied.to_string(), unknown_key, refusal(&denied)))
+        }
+    };
+    match refused {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(denied) => {
-            tracing::debug!(path = request.uri().path(), "refused: {denied}");
-            discard(request, limit).await;
-            service.denied(matches!(denied, Denied::NoKey | Denied::UnknownKey));
-            refusal(&denied)
+        Err((why, unknown_key, answer)) => {
+            tracing::debug!(path = request.uri().path(), "refused: {why}");
+            (guarded.denied)(unknown_key);
+            answer
         }
     }
 }
 
-fn admit(keys: &Keys, request: &Request<Body>) -> Result<Caller, Denied> {
+fn admit(keys: &Keys, need: Need, request: &Request<Body>) -> Result<Caller, Denied> {
     let uri = request.uri();
     let bearer = bearer(request.headers());
-    match Need::of(request.method(), uri.path()) {
+    match need {
         Need::Nothing => Ok(Caller::anyone()),
         Need::Key => keys.authenticate(bearer),
         Need::Scope(scope) => keys.authenticate(bearer)?.with(scope),
@@ -91,24 +124,15 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
-/// Throws away the body of a request that is refused, within the limits of a body that is not: a client that is still
-/// sending when the connection is closed never sees the reply.
-pub(super) async fn discard(request: Request<Body>, limit: BodyLimit) {
-    // Who asks before sending (RFC 9110, section 10.1.1) has not sent it, and will not.
-    if !request.headers().contains_key(header::EXPECT) {
-        let _ = tokio::time::timeout(limit.time, body::discard(request.into_body(), limit.bytes)).await;
-    }
-}
-
 /// A problem document; which keys would do is said as in RFC 6750, section 3.
 fn refusal(denied: &Denied) -> Response {
-    let (status, title) = match denied {
-        Denied::NoKey => (StatusCode::UNAUTHORIZED, "API key needed"),
-        Denied::UnknownKey => (StatusCode::UNAUTHORIZED, "Unknown API key"),
-        Denied::OutOfScope { .. } => (StatusCode::FORBIDDEN, "API key without this scope"),
-        Denied::Unsigned => (StatusCode::FORBIDDEN, "URL not signed"),
-        Denied::Expired { .. } => (StatusCode::FORBIDDEN, "URL expired"),
-        _ => (StatusCode::FORBIDDEN, "URL not signed rightly"),
+    let kind = match denied {
+        Denied::NoKey => RequestKind::KeyNeeded,
+        Denied::UnknownKey => RequestKind::UnknownKey,
+        Denied::OutOfScope { .. } => RequestKind::KeyScope,
+        Denied::Unsigned => RequestKind::UrlUnsigned,
+        Denied::Expired { .. } => RequestKind::UrlExpired,
+        Denied::Malformed(_) | Denied::UnknownUrlKey | Denied::WrongSignature => RequestKind::UrlSignature,
     };
     let challenge = match denied {
         Denied::NoKey => Some("Bearer realm=\"imgserve\"".to_owned()),
@@ -119,7 +143,7 @@ fn refusal(denied: &Denied) -> Response {
         }
         _ => None,
     };
-    let mut response = Problem::new(status, title, denied.to_string()).into_response();
+    let mut response = Problem::new(kind, denied.to_string()).into_response();
     if let Some(challenge) = challenge.and_then(|challenge| HeaderValue::try_from(challenge).ok()) {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
@@ -129,40 +153,6 @@ fn refusal(denied: &Denied) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_route_needs_what_it_should() {
-        use imgserve_config::Scope::{Admin, Jobs, Operations};
-        for (request, need) in [
-            ("GET /", Need::Nothing),
-            ("HEAD /healthz", Need::Nothing),
-            ("GET /readyz", Need::Nothing),
-            ("POST /", Need::Scope(Jobs)),
-            ("POST /anything/at/all", Need::Scope(Jobs)),
-            ("POST //v1/jobs", Need::Scope(Jobs)),
-            ("POST /healthz", Need::Scope(Jobs)),
-            ("GET /metrics", Need::Scope(Admin)),
-            ("POST /v1/jobs", Need::Scope(Jobs)),
-            ("GET /v1/jobs", Need::Scope(Jobs)),
-            ("GET /v1/jobs/x/events", Need::Scope(Jobs)),
-            ("DELETE /v1/jobs/x", Need::Scope(Jobs)),
-            ("GET /v1/operations", Need::Key),
-            ("GET /v1/operations/resize", Need::Key),
-            ("POST /v1/operations/resize", Need::Scope(Operations)),
-            ("GET /v1/operations/resize/render", Need::Render),
-            ("HEAD /v1/operations/resize/render", Need::Render),
-            ("POST /v1/operations/resize/render", Need::Scope(Operations)),
-            ("GET /v1/operations/resize/render/x", Need::Key),
-            ("GET /v1", Need::Key),
-            ("POST /v1/x", Need::Key),
-            ("GET /x", Need::Key),
-            ("GET /healthz/x", Need::Key),
-            ("PUT /", Need::Key),
-        ] {
-            let (method, path) = request.split_once(' ').unwrap();
-            assert_eq!(Need::of(&method.parse().unwrap(), path), need, "{request}");
-        }
-    }
 
     #[test]
     fn a_bearers_token_is_found() {

@@ -1,14 +1,16 @@
-//! A request's body, read whole: within a size and a time.
+//! A request's body, read whole: within a size and a time. What is not read of it here is `arriving`'s.
 
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody as _};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
 use imgserve_base::fault::{Fault, FaultKind};
-use imgserve_base::units::MIB;
 
+use super::arriving::TooSlow;
+use super::kind::RequestKind;
 use super::problem::Problem;
 
 /// What a request's body may cost.
@@ -16,12 +18,12 @@ use super::problem::Problem;
 pub(super) struct BodyLimit {
     pub(super) bytes: usize,
     pub(super) time: Duration,
+    /// Bytes a second at least.
+    pub(super) rate: usize,
 }
 
-/// How many times as long as the longest body one may be that is read to its end, to be told that it is too long.
-const DISCARDED: usize = 32;
-/// The most that is thrown away of a body, in bytes.
-const MOST_DISCARDED: usize = 256 * MIB as usize;
+/// What a body may be encoded by: nothing.
+const ENCODINGS: HeaderValue = HeaderValue::from_static("identity");
 
 /// Why a body is not read.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub(super) enum Unread {
     TooLong(usize),
     /// It did not come in time.
     Late,
+    /// It comes more slowly than it must.
+    Slow(String),
     /// The client broke off.
     Broken(String),
 }
@@ -42,6 +46,7 @@ impl Unread {
                 format!("the body is too long ([server] max_body_kb = {})", bytes >> 10)
             }
             Self::Late => "the body did not come in time ([server] body_timeout_s)".to_owned(),
+            Self::Slow(why) => why.clone(),
             Self::Broken(why) => format!("the body cannot be read: {why}"),
         };
         Fault::new(FaultKind::NotJson, text)
@@ -49,13 +54,35 @@ impl Unread {
 
     /// As HTTP has it.
     pub(super) fn problem(self) -> Problem {
-        let (status, title) = match self {
-            Self::TooLong(_) => (StatusCode::PAYLOAD_TOO_LARGE, "Body too long"),
-            Self::Late => (StatusCode::REQUEST_TIMEOUT, "Body too late"),
-            Self::Broken(_) => (StatusCode::BAD_REQUEST, "Body not understood"),
-        };
-        Problem::new(status, title, self.fault().text)
+        let Fault { text, .. } = self.fault();
+        match self {
+            Self::TooLong(_) => Problem::of_body(&Fault::new(FaultKind::LimitExceeded, text)),
+            Self::Late | Self::Slow(_) => Problem::new(RequestKind::BodyTooSlow, text),
+            Self::Broken(_) => Problem::new(RequestKind::UnreadableBody, text),
+        }
     }
+}
+
+/// By what a body is encoded that is to be read as it is (RFC 9110, section 8.4).
+pub(super) fn encoding(headers: &HeaderMap) -> Option<String> {
+    let lines = headers.get_all(header::CONTENT_ENCODING).iter();
+    let lines = lines.map(|line| String::from_utf8_lossy(line.as_bytes()).trim().to_ascii_lowercase());
+    let codings: Vec<String> = lines.filter(|line| !line.is_empty() && line != "identity").collect();
+    (!codings.is_empty()).then(|| codings.join(", "))
+}
+
+/// What is said of such a body.
+pub(super) fn encoded(by: &str) -> String {
+    format!("the body is encoded (Content-Encoding: {}): send it as it is", by.escape_debug())
+}
+
+/// The answer to such a body, with the encodings that there are (RFC 9110, section 12.5.3).
+pub(super) fn refuse_encoded(headers: &HeaderMap) -> Option<Response> {
+    let detail = encoded(&encoding(headers)?);
+    let problem = Problem::new(RequestKind::EncodedBody, detail);
+    let mut response = problem.into_response();
+    response.headers_mut().insert(header::ACCEPT_ENCODING, ENCODINGS);
+    Some(response)
 }
 
 /// The whole body, if it comes in time and is not too long.
@@ -63,44 +90,39 @@ pub(super) async fn read(body: Body, limit: BodyLimit) -> Result<Bytes, Unread> 
     match tokio::time::timeout(limit.time, whole(body, limit.bytes)).await {
         Ok(Ok(Some(body))) => Ok(body),
         Ok(Ok(None)) => Err(Unread::TooLong(limit.bytes)),
-        Ok(Err(error)) => Err(Unread::Broken(error.to_string())),
+        Ok(Err(error)) => Err(broken(&error)),
         Err(_) => Err(Unread::Late),
     }
 }
 
-/// The body, or none when it is longer than `most`. What is too much of it is read all the same, within reason, and thrown
-/// away: a client that is still sending when the connection is closed never sees the reply.
+/// Why a body broke off.
+pub(super) fn broken(error: &(dyn std::error::Error + 'static)) -> Unread {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    match causes.find(|cause| cause.is::<TooSlow>()) {
+        Some(slow) => Unread::Slow(slow.to_string()),
+        None => Unread::Broken(error.to_string()),
+    }
+}
+
+/// The body, or none when it is longer than `most`: what says so beforehand is not begun to be read.
 ///
 /// # Errors
 /// When the client breaks off.
 pub(super) async fn whole(mut body: Body, most: usize) -> Result<Option<Bytes>, axum::Error> {
-    // The length is the client's to say: up to `most`, and no memory is taken before it is written to.
+    // The length is the client's to say: no memory is taken before it is written to.
     let announced = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
     let mut kept = Vec::new();
-    if let Some(announced) = announced.filter(|announced| *announced <= most) {
-        kept.reserve_exact(announced);
+    match announced {
+        Some(announced) if announced > most => return Ok(None),
+        announced => kept.reserve_exact(announced.unwrap_or_default()),
     }
     while let Some(data) = next(&mut body).await? {
         if kept.len() + data.len() > most {
-            drop(kept);
-            discard(body, most).await;
             return Ok(None);
         }
         kept.extend_from_slice(&data);
     }
     Ok(Some(kept.into()))
-}
-
-/// Reads on a body of which no more than `most` bytes are wanted, for the client to see the reply.
-pub(super) async fn discard(mut body: Body, most: usize) {
-    let mut left = most.saturating_mul(DISCARDED).min(MOST_DISCARDED);
-    // Whether it comes to an end is the client's affair.
-    while let Ok(Some(data)) = next(&mut body).await {
-        left = left.saturating_sub(data.len());
-        if left == 0 {
-            break;
-        }
-    }
 }
 
 /// The next bytes of a body.
@@ -115,4 +137,30 @@ pub(super) async fn next(body: &mut Body) -> Result<Option<Bytes>, axum::Error> 
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_encoded_unless_it_says_that_it_is_not() {
+        for (line, by) in [
+            (None, None),
+            (Some(""), None),
+            (Some("identity"), None),
+            (Some("Identity "), None),
+            (Some("gzip"), Some("gzip")),
+            (Some("identity, br"), Some("identity, br")),
+            (Some("x"), Some("x")),
+        ] {
+            let line = line.map(|line| (header::CONTENT_ENCODING, HeaderValue::from_static(line)));
+            let headers = HeaderMap::from_iter(line);
+            assert_eq!(encoding(&headers).as_deref(), by, "{headers:?}");
+            let refusal = refuse_encoded(&headers).map(|response| {
+                (response.status().as_u16(), response.headers()[header::ACCEPT_ENCODING].clone())
+            });
+            assert_eq!(refusal, by.map(|_| (415, HeaderValue::from_static("identity"))), "{headers:?}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use imgserve_base::fault::{Fault, FaultKind};
@@ -38,6 +38,9 @@ pub(super) async fn post(
     let accepted = async {
         let idempotency_key =
             idempotency_key(&headers).map_err(|text| Fault::new(FaultKind::InvalidArgument, text))?;
+        if let Some(by) = body::encoding(&headers) {
+            return Err(Fault::new(FaultKind::NotJson, body::encoded(&by)));
+        }
         let body = body::read(body, limit).await.map_err(|unread| unread.fault())?;
         let (client, flow) = (caller.client.clone(), flow(&caller.client, peer.address()));
         let submission = Submission { client, flow, body, api: Api::Compat, idempotency_key, at_once: false };
@@ -49,20 +52,9 @@ pub(super) async fn post(
     }
 }
 
-/// 0.2 took a POST to any path, and answered everything else with its one line.
-pub(super) async fn fallback(
-    method: Method,
-    state: State<Arc<Service>>,
-    limit: Extension<BodyLimit>,
-    caller: Extension<Caller>,
-    peer: Extension<Peer>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    if method == Method::POST {
-        return post(state, limit, caller, peer, headers, body).await;
-    }
-    (StatusCode::NOT_FOUND, "404 Not Found - imgserve 0.2\n").into_response()
+/// 0.2 answered everything but a POST with its one line.
+pub(super) async fn not_found() -> (StatusCode, &'static str) {
+    (StatusCode::NOT_FOUND, "404 Not Found - imgserve 0.2\n")
 }
 
 fn acceptance(accepted: &Accepted) -> Response {

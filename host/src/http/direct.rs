@@ -1,6 +1,7 @@
 //! `POST /v1/operations/{name}` and `GET /v1/operations/{name}/render`: operations called directly. What is understood of
 //! the request, and how the result is told; all else is `job`'s.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,13 +12,14 @@ use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::fault::{Fault, FaultKind, one_line};
 use imgserve_base::format::Format;
 use imgserve_base::units::MIB;
 use url::form_urlencoded;
 
-use super::body::{self, BodyLimit};
+use super::body::{self, BodyLimit, Unread};
 use super::compat::{WARNING, header_value, unknown_arguments};
+use super::kind::RequestKind;
 use super::negotiate;
 use super::path::Name;
 use super::peer::Peer;
@@ -27,6 +29,9 @@ use crate::job::{Answer, Call, Product, Render, Room, Sent, Service, flow};
 
 /// How long the parts took (W3C, Server Timing).
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+/// The most of a name that is told again, in bytes, and of ignored names.
+const MAX_NAME: usize = 100;
+const MAX_IGNORED: usize = 16;
 /// What a client that hung up would be told.
 const CLIENT_GONE: StatusCode = StatusCode::REQUEST_TIMEOUT;
 
@@ -50,13 +55,16 @@ pub(super) async fn operate(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Response {
+    if let Some(refusal) = body::refuse_encoded(request.headers()) {
+        return refusal;
+    }
     let work = async {
-        let mut call = call(name, request.uri(), request.headers());
+        let mut call = call(name, request.uri(), request.headers())?;
         call.flow = flow(&caller.client, peer.address());
         let sent = tokio::time::timeout(limit.time, receive(&service, &mut call, request, limit.bytes)).await;
         let late = |_| {
             let detail = "the body did not come in time ([server] body_timeout_s)";
-            Problem::new(StatusCode::REQUEST_TIMEOUT, "Body too slow", detail)
+            Problem::new(RequestKind::BodyTooSlow, detail)
         };
         Ok::<_, Problem>(product(service.operate(&call, sent.map_err(late)??).await?))
     };
@@ -74,7 +82,7 @@ pub(super) async fn render(
     headers: HeaderMap,
 ) -> Response {
     let work = async {
-        let mut call = call(name, &uri, &headers);
+        let mut call = call(name, &uri, &headers)?;
         call.flow = flow(&caller.client, peer.address());
         // Nothing is kept for longer than its URL is good for.
         let seconds = left(&call.texts).map_or(seconds, |left| left.min(seconds));
@@ -98,19 +106,30 @@ fn answered(answer: Option<Result<Response, Problem>>) -> Response {
 }
 
 /// What the path, the query and the headers ask for.
-fn call(name: Name, uri: &Uri, headers: &HeaderMap) -> Call {
+///
+/// # Errors
+/// That a parameter stands twice: nobody can tell which of the two is meant.
+fn call(name: Name, uri: &Uri, headers: &HeaderMap) -> Result<Call, Problem> {
     let query = uri.query().unwrap_or_default();
-    let parameters = form_urlencoded::parse(query.as_bytes()).into_owned();
-    let (json, texts): (Vec<_>, Vec<_>) = parameters.partition(|(name, _)| name == "args");
-    Call {
+    let parameters: Vec<_> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let mut seen = HashSet::new();
+    for (name, _) in &parameters {
+        if !seen.insert(name.as_str()) {
+            let detail = format!("`{}` stands twice in the query", one_line(name, MAX_NAME));
+            return Err(Problem::new(RequestKind::BadQuery, detail));
+        }
+    }
+    let (json, texts): (Vec<_>, Vec<_>) = parameters.into_iter().partition(|(name, _)| name == "args");
+    Ok(Call {
         operation: name.map(|path| path.0).unwrap_or_default(),
         flow: String::new(),
         json: json.into_iter().map(|(_, json)| json).collect(),
         texts,
+        ignored: Vec::new(),
         preferred: Format::NEGOTIATED
             .into_iter()
             .find(|format| negotiate::takes(headers, format.media_type())),
-    }
+    })
 }
 
 /// The image that comes as the body, or as a part of it.
@@ -121,35 +140,23 @@ async fn receive(
     most_args: usize,
 ) -> Result<Sent, Problem> {
     let announced = request.body().size_hint().exact();
-    let mut room = match service.room(&call.flow, announced).await {
-        Ok(room) => room,
-        Err(fault) => {
-            // A client that waits to be told to go on is told this instead.
-            if !request.headers().contains_key(header::EXPECT) {
-                body::discard(request.into_body(), usize::MAX).await;
-            }
-            return Err(Problem::of_body(&fault));
-        }
-    };
+    let room = service.room(&call.flow, announced).await;
+    let mut room = room.map_err(|fault| Problem::of_body(&fault))?;
     let media_type = text(request.headers(), header::CONTENT_TYPE);
     let is_form = media_type.as_deref().is_some_and(|name| essence(name) == "multipart/form-data");
     if is_form {
         let form = Form::read(service, request, &mut room, most_args).await?;
         call.json.splice(0..0, form.args);
+        call.ignored = form.ignored;
         return Ok(Sent { held: room.hold(form.media_type), name: form.file_name });
     }
     let mut body = request.into_body();
-    while let Some(bytes) = body::next(&mut body).await.map_err(|error| unreadable(&error.to_string()))? {
-        let refused = match service.take(&mut room, bytes).await {
-            Ok(true) => continue,
-            Ok(false) => too_large(room.limit()),
-            Err(fault) => Problem::of_body(&fault),
-        };
-        let limit = room.limit();
-        // Of what is thrown away nothing is held.
-        drop(room);
-        body::discard(body, limit).await;
-        return Err(refused);
+    while let Some(bytes) = body::next(&mut body).await.map_err(|error| body::broken(&error).problem())? {
+        match service.take(&mut room, bytes).await {
+            Ok(true) => {}
+            Ok(false) => return Err(too_large(room.limit())),
+            Err(fault) => return Err(Problem::of_body(&fault)),
+        }
     }
     Ok(Sent { held: room.hold(media_type), name: None })
 }
@@ -159,6 +166,8 @@ struct Form {
     file_name: Option<String>,
     media_type: Option<String>,
     args: Option<String>,
+    /// The names of its other parts.
+    ignored: Vec<String>,
 }
 
 impl Form {
@@ -172,9 +181,11 @@ impl Form {
         DefaultBodyLimit::max(limit).apply(&mut request);
         let form = Multipart::from_request(request, &()).await;
         let mut form = form.map_err(|error| unreadable(&error.to_string()))?;
-        let (mut image, mut args) = (None, None);
+        let (mut image, mut args, mut ignored) = (None, None, Vec::new());
         while let Some(field) = form.next_field().await.map_err(|error| broken(&error, limit))? {
             match field.name().map(str::to_owned).as_deref() {
+                Some("image") if image.is_some() => return Err(unreadable("the form has two parts `image`")),
+                Some("args") if args.is_some() => return Err(unreadable("the form has two parts `args`")),
                 Some("image") => {
                     let file_name = field.file_name().map(str::to_owned);
                     let media_type = field.content_type().map(str::to_owned);
@@ -182,11 +193,12 @@ impl Form {
                     image = Some((file_name, media_type));
                 }
                 Some("args") => args = Some(arguments(field, most_args, limit).await?),
+                Some(other) if ignored.len() < MAX_IGNORED => ignored.push(one_line(other, MAX_NAME)),
                 _ => {}
             }
         }
         let (file_name, media_type) = image.ok_or_else(|| unreadable("the form has no part `image`"))?;
-        Ok(Self { file_name, media_type, args })
+        Ok(Self { file_name, media_type, args, ignored })
     }
 }
 
@@ -203,10 +215,9 @@ async fn arguments(mut field: Field<'_>, most: usize, limit: usize) -> Result<St
     String::from_utf8(text).map_err(|_| unreadable("the part `args` is not UTF-8"))
 }
 
-/// Of two parts the later one counts.
+/// Takes in the image.
 async fn bytes(service: &Service, mut field: Field<'_>, room: &mut Room) -> Result<(), Problem> {
     let limit = room.limit();
-    room.clear();
     while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error, limit))? {
         if !service.take(room, chunk).await.map_err(|fault| Problem::of_body(&fault))? {
             return Err(too_large(limit));
@@ -218,7 +229,10 @@ async fn bytes(service: &Service, mut field: Field<'_>, room: &mut Room) -> Resu
 fn broken(error: &MultipartError, limit: usize) -> Problem {
     match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => too_large(limit),
-        _ => unreadable(&error.body_text()),
+        _ => match body::broken(error) {
+            Unread::Slow(why) => Unread::Slow(why).problem(),
+            _ => unreadable(&error.body_text()),
+        },
     }
 }
 
@@ -228,7 +242,7 @@ fn too_large(limit: usize) -> Problem {
 }
 
 fn unreadable(why: &str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "Body not understood", format!("the body cannot be read: {why}"))
+    Problem::new(RequestKind::UnreadableBody, format!("the body cannot be read: {why}"))
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {

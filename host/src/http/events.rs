@@ -1,5 +1,5 @@
 //! `GET /v1/jobs/{id}/events`: server-sent events (HTML Living Standard, section 9.2), one each time the job's story
-//! changes, until it has ended.
+//! changes, until it has ended. Who comes back after that, with the last event's id, is told that there are no more.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use imgserve_base::fault::{Fault, FaultKind};
 use serde_json::Value;
@@ -25,6 +25,10 @@ use crate::job::{JobId, Service};
 const PACE: Duration = Duration::from_millis(100);
 /// How often something is sent at least, so that proxies keep the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// After how many milliseconds a client comes back whose connection was lost.
+const RETRY: &str = "retry: 2000\n\n";
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Places for answers that take long, waits and events: half of all connections, so that others find one.
 #[derive(Clone, Debug)]
@@ -45,6 +49,7 @@ pub(super) async fn events(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
     Extension(long): Extension<LongAnswers>,
+    headers: HeaderMap,
     id: Name,
 ) -> Result<Response, Problem> {
     let id = job_id(id)?;
@@ -52,13 +57,18 @@ pub(super) async fn events(
     let changes = service.watch(id);
     let job = service.job(id, caller.sees_only()).await.map_err(|fault| Problem::of(&fault))?;
     let first = job.ok_or_else(unknown_job)?;
+    let seen = headers.get(LAST_EVENT_ID).is_some_and(|last| last.as_bytes() == mark(&first.0).as_bytes());
+    if seen && first.1 {
+        // Nothing more will come: a browser's EventSource, which comes back after every end, stops at this.
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let place = long.place().ok_or_else(|| {
         let text = "too many clients wait for jobs (half of [server] max_connections may)";
         Problem::of(&Fault::new(FaultKind::Busy, text))
     })?;
     let (sender, receiver) = mpsc::channel(8);
     tokio::spawn(async move {
-        follow(service, id, changes, first, sender).await;
+        follow(service, id, changes, (first, seen), sender).await;
         drop(place);
     });
     let mut response = Body::new(Stream { receiver, ended: false }).into_response();
@@ -68,16 +78,19 @@ pub(super) async fn events(
     Ok(response)
 }
 
-/// Sends the story whenever it has changed, until the job has ended or the client is gone.
+/// Sends the story whenever it has changed, until the job has ended or the client is gone. A client that comes back and has
+/// `seen` the first one is not sent it again.
 async fn follow(
     service: Arc<Service>,
     id: JobId,
     mut changes: watch::Receiver<()>,
-    first: (Value, bool),
+    ((mut story, mut ended), seen): ((Value, bool), bool),
     sender: mpsc::Sender<Bytes>,
 ) {
-    let (mut story, mut ended) = first;
-    let mut told = None;
+    let mut told = seen.then(|| story.clone());
+    if sender.send(RETRY.into()).await.is_err() {
+        return;
+    }
     loop {
         let event = match &told {
             // Nobody was told of anything new: a comment keeps the connection.
@@ -106,7 +119,16 @@ async fn follow(
 fn event(before: Option<&Value>, story: &Value) -> String {
     let changed = before.is_none_or(|before| before["state"] != story["state"]);
     let name = if changed { "state" } else { "progress" };
-    format!("event: {name}\ndata: {story}\n\n")
+    format!("id: {}\nevent: {name}\ndata: {story}\n\n", mark(story))
+}
+
+/// An event's id: how far the job was. The same for the same story, whichever connection or server tells it.
+fn mark(story: &Value) -> String {
+    let (state, attempt) = (story["state"].as_str().unwrap_or_default(), &story["attempt"]);
+    match &story["finished_at_ms"] {
+        Value::Null => format!("{state}-{attempt}-{}", story["progress"]),
+        finished => format!("{state}-{attempt}-{finished}"),
+    }
 }
 
 /// What a channel brings, as a body.
@@ -143,10 +165,10 @@ mod tests {
 
     #[test]
     fn a_change_of_state_is_told_apart_from_progress() {
-        let running = json!({ "state": "running", "progress": 0.1 });
-        let further = json!({ "state": "running", "progress": 0.2 });
-        assert!(event(None, &running).starts_with("event: state\ndata: {"));
-        assert!(event(Some(&running), &further).starts_with("event: progress\n"));
-        assert!(event(Some(&further), &json!({ "state": "succeeded" })).starts_with("event: state\n"));
+        let running = json!({ "state": "running", "attempt": 1, "progress": 0.1 });
+        let further = json!({ "state": "running", "attempt": 1, "progress": 0.2 });
+        assert!(event(None, &running).starts_with("id: running-1-0.1\nevent: state\ndata: {"));
+        assert!(event(Some(&running), &further).starts_with("id: running-1-0.2\nevent: progress\n"));
+        assert!(event(Some(&further), &json!({ "state": "succeeded" })).contains("\nevent: state\n"));
     }
 }

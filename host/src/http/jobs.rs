@@ -8,14 +8,15 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
-use imgserve_base::fault::Fault;
+use axum::{Extension, Json};
+use imgserve_base::fault::{Fault, one_line};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::body::{self, BodyLimit, Unread};
-use super::events::{self, LongAnswers};
+use super::compat::{WARNING, unknown_arguments};
+use super::events::LongAnswers;
+use super::kind::RequestKind;
 use super::path::{Name, job_id, unknown_job};
 use super::peer::Peer;
 use super::problem::Problem;
@@ -28,6 +29,8 @@ const MAX_WAIT_S: u64 = 300;
 const PAGE: usize = 50;
 /// Most jobs on a page.
 const MAX_PAGE: usize = 1000;
+/// The most of a name that is told again, in bytes.
+const MAX_NAME: usize = 100;
 /// Longest idempotency key, in bytes.
 const MAX_KEY: usize = 255;
 
@@ -36,27 +39,23 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-pub(super) fn routes() -> Router<Arc<Service>> {
-    Router::new()
-        .route("/jobs", get(list).post(submit))
-        .route("/jobs/{id}", get(job).delete(cancel))
-        .route("/jobs/{id}/events", get(events::events))
-        .route("/jobs/{id}/retry", post(retry))
-}
-
 /// The idempotency key of a request, if it has one (draft-ietf-httpapi-idempotency-key-header).
 ///
 /// # Errors
 /// A text, for one that cannot be a key.
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, &'static str> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err("Idempotency-Key stands twice");
+    }
     match value.to_str() {
         Ok(key) if (1..=MAX_KEY).contains(&key.len()) => Ok(Some(key.to_owned())),
         _ => Err("Idempotency-Key must be 1 to 255 printable ASCII characters"),
     }
 }
 
-async fn submit(
+pub(super) async fn submit(
     State(service): State<Arc<Service>>,
     Extension(limit): Extension<BodyLimit>,
     Extension(caller): Extension<Caller>,
@@ -65,8 +64,11 @@ async fn submit(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let idempotency_key = idempotency_key(&headers)
-        .map_err(|text| Problem::new(StatusCode::BAD_REQUEST, "Bad request", text))?;
+    if let Some(refusal) = body::refuse_encoded(&headers) {
+        return Ok(refusal);
+    }
+    let idempotency_key =
+        idempotency_key(&headers).map_err(|text| Problem::new(RequestKind::BadHeader, text))?;
     let body = body::read(body, limit).await.map_err(Unread::problem)?;
     let (flow, at_once) = (flow(&caller.client, peer.address()), prefers_async(&headers));
     let submission = Submission { client: caller.client, flow, body, api: Api::V1, idempotency_key, at_once };
@@ -83,11 +85,15 @@ async fn submit(
     // The job is accepted, whatever becomes of the wait; who hangs up waits no more.
     let wait = service.outcome(accepted.id, Duration::from_secs(seconds));
     let outcome = peer.while_there(wait).await.and_then(Result::ok).flatten();
-    let mut response = told(&accepted, outcome);
+    Ok(waited(told(&accepted, outcome), seconds))
+}
+
+/// The answer of which the client preferred that it wait.
+fn waited(mut response: Response, seconds: u64) -> Response {
     if let Ok(applied) = HeaderValue::from_str(&format!("wait={seconds}")) {
         response.headers_mut().insert(PREFERENCE_APPLIED, applied);
     }
-    Ok(response)
+    response
 }
 
 /// 202 with where to ask, or 200 with the outcome.
@@ -100,6 +106,9 @@ fn told(accepted: &Accepted, outcome: Option<Value>) -> Response {
     let headers = response.headers_mut();
     if let Ok(location) = HeaderValue::from_str(&path) {
         headers.insert(header::LOCATION, location);
+    }
+    if !accepted.unknown_arguments.is_empty() {
+        headers.insert(WARNING, unknown_arguments(&accepted.unknown_arguments));
     }
     if accepted.replayed {
         headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
@@ -142,16 +151,32 @@ fn wait_of(headers: &HeaderMap) -> Option<u64> {
     Some(wait.min(MAX_WAIT_S))
 }
 
-async fn job(
+pub(super) async fn job(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
+    Extension(peer): Extension<Peer>,
+    Extension(long): Extension<LongAnswers>,
+    headers: HeaderMap,
     id: Name,
-) -> Result<Json<Value>, Problem> {
-    let job = service.job(job_id(id)?, caller.sees_only()).await.map_err(|fault| Problem::of(&fault))?;
-    job.map(|(story, _)| Json(story)).ok_or_else(unknown_job)
+) -> Result<Response, Problem> {
+    let id = job_id(id)?;
+    let look = async || service.job(id, caller.sees_only()).await?.ok_or_else(unknown_job);
+    let (story, ended) = look().await?;
+    let wait = wait_of(&headers).and_then(|seconds| Some((seconds, long.place()?)));
+    let Some((seconds, _place)) = wait else { return Ok(Json(story).into_response()) };
+    if ended || seconds == 0 {
+        return Ok(waited(Json(story).into_response(), seconds));
+    }
+    let wait = service.outcome(id, Duration::from_secs(seconds));
+    let story = match peer.while_there(wait).await.transpose()?.flatten() {
+        Some(story) => story,
+        // As it is now, if it has not ended.
+        None => look().await?.0,
+    };
+    Ok(waited(Json(story).into_response(), seconds))
 }
 
-async fn cancel(
+pub(super) async fn cancel(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
     id: Name,
@@ -160,7 +185,7 @@ async fn cancel(
     answer(done, StatusCode::OK, "the job has ended, or its last result is being stored")
 }
 
-async fn retry(
+pub(super) async fn retry(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
     id: Name,
@@ -175,19 +200,18 @@ fn answer(done: Result<Wish, Fault>, status: StatusCode, refusal: &str) -> Resul
         Wish::Refused(story) => {
             let state = story["state"].as_str().unwrap_or_default();
             let detail = format!("the job is {state}: {refusal}");
-            Err(Problem::new(StatusCode::CONFLICT, "Not possible in this state", detail))
+            Err(Problem::new(RequestKind::WrongState, detail))
         }
         Wish::Unknown => Err(unknown_job()),
     }
 }
 
-async fn list(
+pub(super) async fn list(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
-    let query: HashMap<String, String> = query.into_owned().collect();
+    let query = parameters(uri.query().unwrap_or_default())?;
     let filter = Filter { client: caller.sees_only().cloned(), ..filter(&query)? };
     let limit = filter.limit;
     let jobs = service.jobs(filter).await.map_err(|fault| Problem::of(&fault))?;
@@ -199,6 +223,25 @@ async fn list(
         response.headers_mut().insert(header::LINK, link);
     }
     Ok(response)
+}
+
+/// The query's parameters. Of states there may be several, one after the other or in one; of all others one each, as
+/// nobody can tell which of two is meant.
+fn parameters(query: &str) -> Result<HashMap<String, String>, Problem> {
+    let mut found: HashMap<String, String> = HashMap::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()).into_owned() {
+        match found.get_mut(&name) {
+            None => drop(found.insert(name, value)),
+            Some(states) if name == "state" => {
+                states.push(',');
+                states.push_str(&value);
+            }
+            Some(_) => {
+                return Err(bad_query(&format!("`{}` stands twice in the query", one_line(&name, MAX_NAME))));
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn next_page(query: &HashMap<String, String>, last: &str) -> String {
@@ -214,12 +257,13 @@ fn next_page(query: &HashMap<String, String>, last: &str) -> String {
 fn filter(query: &HashMap<String, String>) -> Result<Filter, Problem> {
     let known = ["state", "operation", "limit", "before"];
     if let Some(key) = query.keys().find(|key| !known.contains(&key.as_str())) {
-        return Err(bad_query(&format!("`{}` is none of {}", key.escape_debug(), known.join(", "))));
+        let key = one_line(key, MAX_NAME);
+        return Err(bad_query(&format!("the parameter `{key}` is none of {}", known.join(", "))));
     }
     let state = |name: &str| {
         let all = JobState::ALL.map(JobState::as_str).join(", ");
         JobState::parse(name)
-            .ok_or_else(|| bad_query(&format!("state `{}` is none of {all}", name.escape_debug())))
+            .ok_or_else(|| bad_query(&format!("state `{}` is none of {all}", one_line(name, MAX_NAME))))
     };
     let names = query.get("state").into_iter().flat_map(|names| names.split(','));
     let states = names.filter(|name| !name.is_empty()).map(state).collect::<Result<_, _>>()?;
@@ -234,7 +278,7 @@ fn filter(query: &HashMap<String, String>) -> Result<Filter, Problem> {
 }
 
 fn bad_query(text: &str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "Bad query", text)
+    Problem::new(RequestKind::BadQuery, text)
 }
 
 #[cfg(test)]
@@ -265,7 +309,9 @@ mod tests {
         let query = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
         };
-        let asked: HashMap<String, String> = query(&[("state", "failed,cancelled"), ("limit", "7")]);
+        let asked = parameters("state=failed&limit=7&state=cancelled").unwrap();
+        assert_eq!(asked, query(&[("state", "failed,cancelled"), ("limit", "7")]));
+        assert!(parameters("limit=7&limit=7").is_err() && parameters("state=a&sate=b&sate=b").is_err());
         let filter = filter(&asked).unwrap();
         assert_eq!((filter.states.len(), filter.limit), (2, 7));
         assert_eq!(next_page(&asked, "x"), "/v1/jobs?state=failed%2Ccancelled&limit=7&before=x");

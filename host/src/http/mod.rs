@@ -2,22 +2,31 @@
 //! `imgserve demo` brings along as a peer.
 //!
 //! # Layout
-//! - this file: the listener's loop, limits of a connection, the routes
-//! - `auth`: who may have which route; `overload`: how many connections there may be
+//! - this file: the listener's loop, limits of a connection
+//! - `host`, `visit`, `cors`: whom a request is for, which of a browser's are refused, which web pages may read answers
+//! - `room`, `line`: places for connections and who has one, what a connection is doing; `overload`: who has none
+//! - `routes`: every route with what it needs; `auth`: the guard of each
 //! - `compat`: `POST /` as in 0.2
 //! - `v1`: jobs and operations; `jobs`, `events`: posting and following jobs; `direct`: operations called directly
-//! - `answer`: the one function that maps a fault to HTTP's status and 0.2's code; `problem`: RFC 9457 problem documents
-//! - `path`, `body`, `negotiate`, `peer`: what a request's path names, its body, what its headers say, whether its client is
-//!   still there
+//! - `answer`: the one function that maps a fault to HTTP's status and 0.2's code; `problem`: RFC 9457 problem documents;
+//!   `kind`: their kinds, explained; `malformed`: requests that hyper itself refuses
+//! - `path`, `arriving`, `body`, `negotiate`, `peer`: what a request's path names, its body on its way and as a whole, what
+//!   its headers say, whether its client is still there
 //! - `pages`: the front page, `/healthz`, `/readyz`; `metrics`: what Prometheus asks for
 
 mod answer;
+mod arriving;
 mod auth;
 mod body;
 mod compat;
+mod cors;
 mod direct;
 mod events;
+mod host;
 mod jobs;
+mod kind;
+mod line;
+mod malformed;
 mod metrics;
 mod negotiate;
 mod overload;
@@ -25,137 +34,233 @@ mod pages;
 mod path;
 mod peer;
 mod problem;
+mod room;
+mod routes;
 mod v1;
+mod visit;
 
-use std::convert::Infallible;
 use std::future::Future;
+use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
 use axum::{Extension, Router};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use imgserve_base::units::KIB;
-use imgserve_config::Server;
+use imgserve_config::{Config, Server};
+use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tower::{Service as _, ServiceExt};
 
+use self::auth::Guard;
 use self::body::BodyLimit;
+use self::cors::Origins;
 use self::direct::RenderAge;
 use self::events::LongAnswers;
-use self::overload::{OVERFLOW_TIME, Place, Room};
+use self::host::KnownHosts;
+use self::line::{Line, Patience, Watched};
+pub(crate) use self::overload::OVERFLOW;
+use self::overload::{OVERFLOW_BODY, OVERFLOW_TIME};
 use self::peer::Peer;
+use self::room::{Full, Room};
+use self::visit::Visits;
 use crate::job::Service;
 
 /// How long open connections may take to finish their requests when the server stops: nothing is done for them any more,
 /// and SIGTERM takes this beside `[server] stop_timeout_s`.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
-/// Pause after an accept that failed for lack of file descriptors.
+/// Pause after an accept that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long nothing further is said of such.
+const TOLD_AGAIN: Duration = Duration::from_secs(10);
 
-fn routes(service: Arc<Service>, config: &Server) -> Router {
-    let body = BodyLimit {
-        bytes: config.max_body_kb * KIB as usize,
-        time: Duration::from_secs(config.body_timeout_s),
-    };
-    Router::new()
-        .route("/", get(pages::front).post(compat::post).fallback(compat::fallback))
-        .route("/healthz", get(pages::healthz).fallback(compat::fallback))
-        .route("/readyz", get(pages::readyz).fallback(compat::fallback))
-        .route("/metrics", get(metrics::metrics).fallback(compat::fallback))
-        .nest("/v1", v1::routes())
-        .fallback(compat::fallback)
-        .layer(from_fn_with_state(Arc::clone(&service), auth::guard))
+fn app(service: Arc<Service>, config: &Server, body: BodyLimit, visits: &Visits) -> Router {
+    routes::router(routes::table(), &Guard::of(&service, visits.clone()), service)
+        .layer(from_fn_with_state(visits.clone(), visit::receive))
         .layer(Extension(body))
         .layer(Extension(LongAnswers::new(config.max_connections)))
         .layer(Extension(RenderAge(config.render_max_age_s)))
-        .with_state(service)
 }
 
 /// Serves the API on `listener` until `shutdown` resolves; then open requests may finish.
 pub(crate) async fn serve(
     listener: TcpListener,
     service: Arc<Service>,
-    config: &Server,
+    config: &Config,
     shutdown: impl Future<Output = ()>,
 ) {
-    let time = Duration::from_secs(config.header_timeout_s);
-    let beyond = Served {
-        app: overload::routes(Arc::clone(&service)),
-        header_time: time.min(OVERFLOW_TIME),
-        keep_alive: false,
-    };
-    let served = Served { app: routes(service, config), header_time: time, keep_alive: true };
-    let room = Room::new(config.max_connections);
+    let visits = visits(config, &listener).await;
+    let beyond = Served::beyond(Arc::clone(&service), &visits, &config.server);
+    let served = Served::whole(service, &visits, &config.server);
     let graceful = GracefulShutdown::new();
+    let mut told = None;
     tokio::pin!(shutdown);
     loop {
-        let place = tokio::select! {
-            place = room.place() => place,
-            () = &mut shutdown => break,
-        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = &mut shutdown => break,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let place = room.best(place);
-                let served = if matches!(place, Place::Regular { .. }) { &served } else { &beyond };
-                let connection = graceful.watch(connection(stream, served));
+            Ok((stream, client)) => {
+                let place = tokio::select! {
+                    place = place(&served, &beyond, client.ip()) => place,
+                    () = &mut shutdown => break,
+                };
+                // Who has no place at all is hung up on.
+                let Some((place, served)) = place else { continue };
+                let connection = graceful.watch(connection(stream, served, &place.line));
                 tokio::spawn(async move {
-                    // A client that hangs up or sends nonsense is its own affair.
-                    let _ = connection.await;
-                    drop(place);
+                    tokio::select! {
+                        biased;
+                        // A client that hangs up or sends nonsense is its own affair.
+                        _ = connection => {}
+                        () = place.over() => {}
+                    }
                 });
             }
             Err(error) => {
-                tracing::warn!("cannot accept a connection: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                tokio::select! {
+                    () = unaccepted(&error, &served.room, &mut told) => {}
+                    () = &mut shutdown => break,
+                }
             }
         }
     }
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, graceful.shutdown()).await;
 }
 
-/// How a connection is served.
+/// What there is to know of those who come from a browser.
+async fn visits(config: &Config, listener: &TcpListener) -> Visits {
+    let own = tokio::fs::read_to_string("/proc/sys/kernel/hostname").await.unwrap_or_default();
+    Visits {
+        hosts: KnownHosts::new(&config.server.allowed_hosts, &own),
+        origins: Origins::new(&config.cors.origins),
+        local: listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback()),
+    }
+}
+
+/// A place for a client that has come, and how it is served there. Where there is none of either kind it waits, and with it
+/// all who come later, unless those could have one: then it has none.
+async fn place<'a>(
+    served: &'a Served,
+    beyond: &'a Served,
+    client: IpAddr,
+) -> Option<(room::Place, &'a Served)> {
+    loop {
+        let full = match served.room.place(client) {
+            Ok(place) => return Some((place, served)),
+            Err(full) => full,
+        };
+        if let Ok(place) = beyond.room.place(client) {
+            return Some((place, beyond));
+        }
+        if full == Full::ForAddress {
+            return None;
+        }
+        beyond.room.freed().await;
+    }
+}
+
+/// A connection could not be accepted: mostly there are no file descriptors. Who is waited for gives one back; and there is a
+/// pause, as the connection is still there to be accepted. Said once in a while.
+async fn unaccepted(error: &std::io::Error, room: &Arc<Room>, told: &mut Option<Instant>) {
+    match Errno::from_io_error(error) {
+        // That one has gone by itself.
+        Some(Errno::CONNABORTED | Errno::INTR) => return,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => room.make_room(),
+        _ => {}
+    }
+    if told.is_none_or(|told| told.elapsed() > TOLD_AGAIN) {
+        tracing::warn!("cannot accept connections at present: {error}");
+        *told = Some(Instant::now());
+    }
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+/// How connections are served.
 struct Served {
     app: Router,
-    /// For a request's headers, also when idle.
-    header_time: Duration,
+    room: Arc<Room>,
+    body: BodyLimit,
     /// Whether a further request may follow.
     keep_alive: bool,
+}
+
+impl Served {
+    fn whole(service: Arc<Service>, visits: &Visits, config: &Server) -> Self {
+        let body = BodyLimit {
+            bytes: config.max_body_kb * KIB as usize,
+            time: Duration::from_secs(config.body_timeout_s),
+            rate: config.min_body_rate_kb_s * KIB as usize,
+        };
+        let patience = Patience {
+            header: Duration::from_secs(config.header_timeout_s),
+            idle: Duration::from_secs(config.keep_alive_idle_s),
+        };
+        let room = Room::new(config.max_connections, config.connections_per_address(), patience);
+        Self { app: app(service, config, body, visits), room, body, keep_alive: true }
+    }
+
+    fn beyond(service: Arc<Service>, visits: &Visits, config: &Server) -> Self {
+        let time = Duration::from_secs(config.header_timeout_s).min(OVERFLOW_TIME);
+        // A server that has few places has few beyond them: either is a file descriptor.
+        let places = OVERFLOW.min(config.max_connections.max(4));
+        let room = Room::new(places, places, Patience { header: time, idle: time });
+        let app = overload::routes(service, visits.clone());
+        Self { app, room, body: OVERFLOW_BODY, keep_alive: false }
+    }
 }
 
 fn connection(
     stream: TcpStream,
     served: &Served,
+    line: &Arc<Line>,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + use<> {
     // Replies are small and complete: waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
     let peer = Peer::new(stream);
-    let connection = TokioIo::new(peer.clone());
-    let app = served.app.clone();
+    let connection = TokioIo::new(Watched { stream: peer.clone(), line: Arc::clone(line) });
+    let (app, limit, line) = (served.app.clone(), served.body, Arc::clone(line));
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
-        let app = app.clone();
+        let (app, answering) = (app.clone(), line.request());
         request.extensions_mut().insert(peer.clone());
-        async move { Ok::<_, Infallible>(respond(app, request.map(Body::new)).await) }
+        async move {
+            let answering = answering.ok_or(ErrorKind::ConnectionAborted)?;
+            let response = match request.body().is_end_stream() {
+                true => respond(app, request.map(Body::new)).await,
+                false => respond_to_body(app, request, limit).await,
+            };
+            Ok::<_, std::io::Error>(response.map(|body| answering.answer(body)))
+        }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
-        // Runs from the end of the last response as well, and so bounds idle connections too.
-        .header_read_timeout(served.header_time)
+        // The room has times for both, shorter ones when it fills.
+        .header_read_timeout(None)
         .keep_alive(served.keep_alive)
         // A client that has sent its request and closed its side is still to be served.
         .half_close(true)
         .max_headers(64)
         .max_buf_size(64 * KIB as usize);
     builder.serve_connection(connection, service)
+}
+
+/// Answers a request with a body; whatever of that is not wanted is read before the answer goes out.
+async fn respond_to_body(
+    app: Router,
+    request: hyper::Request<Incoming>,
+    limit: BodyLimit,
+) -> hyper::Response<Body> {
+    let (parts, body) = request.into_parts();
+    let (body, unread) = arriving::arriving(body, &parts.headers, limit);
+    let response = respond(app, hyper::Request::from_parts(parts, Body::new(body))).await;
+    unread.read_on().await;
+    response
 }
 
 async fn respond(mut app: Router, request: hyper::Request<Body>) -> hyper::Response<Body> {

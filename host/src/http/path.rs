@@ -2,8 +2,8 @@
 
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::http::StatusCode;
 
+use super::kind::RequestKind;
 use super::problem::Problem;
 use crate::job::JobId;
 
@@ -21,5 +21,5 @@ pub(super) fn job_id(name: Name) -> Result<JobId, Problem> {
 /// There is no such job, or none that the client may see.
 pub(super) fn unknown_job() -> Problem {
     let detail = "no job of yours has this id, or it finished too long ago ([jobs] max_finished)";
-    Problem::new(StatusCode::NOT_FOUND, "Unknown job", detail)
+    Problem::new(RequestKind::UnknownJob, detail)
 }

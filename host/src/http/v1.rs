@@ -2,33 +2,27 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{Method, StatusCode, Uri};
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::http::{Method, Uri};
+use imgserve_base::fault::one_line;
 use imgserve_config::{PluginKind, Profile};
 use imgserve_sdk::Description;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::kind::RequestKind;
 use super::path::Name;
 use super::problem::Problem;
-use super::{direct, jobs};
-use crate::job::Service;
+use crate::job::{Service, unknown_operation};
 use crate::registry::{BreakerState, Entry, Registry};
 
-pub(super) fn routes() -> Router<Arc<Service>> {
-    jobs::routes()
-        .route("/operations", get(operations))
-        .route("/operations/{name}", get(operation).post(direct::operate))
-        .route("/operations/{name}/render", get(direct::render))
-        .fallback(unknown_path)
-        .method_not_allowed_fallback(wrong_method)
-}
+/// The most of a path that is told again, in bytes.
+const MAX_PATH: usize = 200;
 
 /// An operation as clients see it.
 #[derive(Debug, Serialize)]
-struct Shown {
+pub(super) struct Shown {
     name: String,
     kind: PluginKind,
     /// The sources' file name extensions.
@@ -80,12 +74,15 @@ impl Shown {
     }
 }
 
-async fn operations(State(service): State<Arc<Service>>) -> Json<Vec<Shown>> {
+pub(super) async fn operations(State(service): State<Arc<Service>>) -> Json<Vec<Shown>> {
     let registry = &service.generation().registry;
     Json(registry.iter().map(|operation| Shown::of(registry, operation)).collect())
 }
 
-async fn operation(State(service): State<Arc<Service>>, name: Name) -> Result<Json<Shown>, Problem> {
+pub(super) async fn operation(
+    State(service): State<Arc<Service>>,
+    name: Name,
+) -> Result<Json<Shown>, Problem> {
     let name = name.map(|Path(name)| name).unwrap_or_default();
     let generation = service.generation();
     generation
@@ -93,21 +90,22 @@ async fn operation(State(service): State<Arc<Service>>, name: Name) -> Result<Js
         .get(&name)
         .map(|operation| Json(Shown::of(&generation.registry, operation)))
         .ok_or_else(|| {
-            let known: Vec<&str> =
-                generation.registry.iter().map(|operation| operation.name.as_str()).collect();
-            let detail = format!("the operations are {}", known.join(", "));
-            Problem::new(StatusCode::NOT_FOUND, "Unknown operation", detail)
+            let named = format!("`{}`", name.escape_debug());
+            Problem::of(&unknown_operation(&named, &generation.registry))
         })
 }
 
-async fn unknown_path(uri: Uri) -> Problem {
+/// What is below `/v1` and no route.
+pub(super) async fn unknown_path(uri: Uri) -> Problem {
+    let path = one_line(uri.path(), MAX_PATH);
     let known = "/v1/jobs, /v1/jobs/{id}, /v1/jobs/{id}/events, /v1/jobs/{id}/retry, /v1/operations, \
-                 /v1/operations/{name}, /v1/operations/{name}/render";
-    let detail = format!("{} is none of {known}", uri.path());
-    Problem::new(StatusCode::NOT_FOUND, "Unknown path", detail)
+                 /v1/operations/{name}, /v1/operations/{name}/render, /v1/problems, /v1/problems/{kind}";
+    let detail = format!("{path} is none of {known}");
+    Problem::new(RequestKind::UnknownPath, detail)
 }
 
-async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    let detail = format!("{} does not answer {method}", uri.path());
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", detail)
+/// What is a route of `/v1`, with another method.
+pub(super) async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} does not answer {method}", one_line(uri.path(), MAX_PATH));
+    Problem::new(RequestKind::MethodNotAllowed, detail)
 }

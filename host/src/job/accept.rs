@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use imgserve_base::clock::steady_ms;
 use imgserve_base::fair::Turn;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{Client, JobId, JobState, Output, Phase, Record, now_ms};
 use imgserve_journal::{Entry, IdempotencyKey, JournalError, Receipt, Submitted, rank};
 use imgserve_transfer::{Place, SourceUrl};
-use imgserve_worker::Prepared;
+use imgserve_worker::{Placeholder, Prepared};
 use sha2::{Digest as _, Sha256};
 
 use super::generation::Generation;
@@ -24,6 +25,7 @@ use super::store::{self, Kind};
 use super::stored;
 use super::wanted::Wanted;
 use super::warm::{Supply, Warmth};
+use crate::registry::Reading;
 
 /// The bytes of a source that planning is first tried with; four times as many each further time.
 const FIRST_LOOK: usize = 16 << 10;
@@ -99,7 +101,11 @@ impl Service {
         submission: Submission,
         key: Option<IdempotencyKey>,
     ) -> Result<Accepted, Fault> {
-        let object = request::parse(&submission.body)?;
+        let reading = match submission.api {
+            Api::Compat => Reading::ToTheLetter,
+            Api::V1 => Reading::AsMeant,
+        };
+        let object = request::parse(&submission.body, reading)?;
         let (generation, settings) = (self.generation(), self.settings());
         let wanted = match submission.api {
             Api::Compat => Wanted::compat(&object, &generation.registry)?,
@@ -133,6 +139,13 @@ fn replayed(receipt: &Receipt, digest: &[u8; 32]) -> Result<Accepted, Fault> {
         let text = format!("the receipt of this Idempotency-Key is not for this program to read: {error}");
         Fault::new(FaultKind::JournalUnavailable, text)
     })
+}
+
+/// The fault of an output, named by where that stands in the request. What is wrong with the source itself is no output's.
+fn placed(fault: Fault, request: &Request) -> Fault {
+    use FaultKind::{InvalidSvg, SourceUnavailable, UnreadableSource};
+    let of_source = matches!(fault.kind, UnreadableSource | InvalidSvg | SourceUnavailable);
+    if of_source || request.at.is_empty() { fault } else { fault.at(&request.at) }
 }
 
 pub(super) struct Acceptance {
@@ -270,7 +283,7 @@ impl Acceptance {
             source: source.to_string(),
             outputs,
             accepted_at_ms: now,
-            due_at_ms: now,
+            due_at_ms: steady_ms(),
             finished_at_ms: None,
             attempt: 0,
             attempts: Vec::new(),
@@ -414,22 +427,46 @@ impl Acceptance {
     }
 
     async fn plan_all(&self, head: Bytes, complete: bool) -> Result<Option<Vec<Plan>>, Fault> {
-        let mut all = Vec::with_capacity(self.wanted.requests.len());
-        for request in &self.wanted.requests {
-            match self.plan(request, head.clone(), complete).await? {
-                Some(planned) => all.push(planned),
-                None => return Ok(None),
+        let requests = &self.wanted.requests;
+        // One placeholder is drawn with its plan. Of several none is before it is known that they are not too much together.
+        let alone = requests.len() == 1;
+        let (mut plans, mut placeholders) = (Vec::with_capacity(requests.len()), Vec::new());
+        for request in requests {
+            let planned = self.plan(request, head.clone(), complete, alone).await;
+            let Some((plan, placeholder)) = planned.map_err(|fault| placed(fault, request))? else {
+                return Ok(None);
+            };
+            plans.push(plan);
+            placeholders.push(placeholder);
+        }
+        self.settings.check_together(&plans, head.len())?;
+        if !alone {
+            for ((request, plan), placeholder) in requests.iter().zip(&plans).zip(&mut placeholders) {
+                *placeholder = self.draw(request, plan).await?;
             }
         }
-        Ok(Some(all))
+        Ok(Some(plans.into_iter().zip(placeholders).collect()))
     }
 
-    async fn plan(&self, request: &Request, head: Bytes, complete: bool) -> Result<Option<Plan>, Fault> {
+    /// The placeholder of a plan; nothing for a result that is no image.
+    async fn draw(&self, request: &Request, plan: &Prepared) -> Result<Bytes, Fault> {
+        let Some(format) = request.task.format else { return Ok(Bytes::new()) };
+        let Prepared { width, height, .. } = *plan;
+        self.generation.pool.draw(&self.turn.flow, Placeholder { width, height, format, failed: false }).await
+    }
+
+    async fn plan(
+        &self,
+        request: &Request,
+        head: Bytes,
+        complete: bool,
+        draw: bool,
+    ) -> Result<Option<Plan>, Fault> {
         let plan = async || {
             let planned = self
                 .generation
                 .pool
-                .prepare(&self.turn.flow, request.task.clone(), head.clone(), complete, true)
+                .prepare(&self.turn.flow, request.task.clone(), head.clone(), complete, draw)
                 .await;
             planned.inspect_err(|fault| self.generation.registry.note(&request.task.steps, Err(fault)))
         };

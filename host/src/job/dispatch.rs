@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use imgserve_base::clock::steady_ms;
 use imgserve_base::fair::Turn;
 use imgserve_base::job::{Client, now_ms};
 use imgserve_journal::{Claim, JournalError, Room, rank};
@@ -22,26 +23,25 @@ const PRUNE_INTERVAL: Duration = Duration::from_secs(5);
 /// How long idempotency keys are remembered.
 const KEY_AGE: Duration = Duration::from_secs(24 * 3600);
 
-/// Lease of a claim made now, in milliseconds since 1970.
+/// Lease of a claim made now, by the steady clock.
 fn lease() -> u64 {
-    now_ms() + LEASE.as_millis() as u64
+    steady_ms() + LEASE.as_millis() as u64
 }
 
 /// Claims and starts jobs until the server stops, and extends the leases of attempts under way.
 pub(super) async fn dispatch(service: Arc<Service>) {
-    let (mut next_due_ms, mut trouble, mut leased_ms) = (None, false, now_ms());
+    let (mut next_due_ms, mut trouble, mut leased_ms) = (None, false, steady_ms());
     loop {
         // Before the room is looked at: an attempt that ends meanwhile asks again.
         let look = service.wakeups().begin_look();
         let free = service.turns().free(service.live().len());
-        // Leases first, also after a time in which the journal could not be written, the machine slept or its clock was
-        // set: an attempt under way must not be claimed once more.
-        if trouble || now_ms().abs_diff(leased_ms) > LEASE.as_millis() as u64 / 3 {
+        // Leases first, also after a time in which the journal could not be written or the machine slept: an attempt under way must not be claimed once more.
+        if trouble || steady_ms().saturating_sub(leased_ms) > LEASE.as_millis() as u64 / 3 {
             trouble = lease_again(&service).await.is_err();
-            leased_ms = now_ms();
+            leased_ms = steady_ms();
         }
         if free > 0 && !trouble {
-            match service.journal().claim(room(&service, free), now_ms(), lease()).await {
+            match service.journal().claim(room(&service, free), steady_ms(), lease()).await {
                 Ok(claimed) => {
                     if !claimed.claims.is_empty() {
                         imgserve_base::crash::point("job-after-claim");
@@ -64,7 +64,7 @@ pub(super) async fn dispatch(service: Arc<Service>) {
             }
         }
         service.wakeups().end_look(look, next_due_ms);
-        let due = next_due_ms.map(|due| Duration::from_millis(due.saturating_sub(now_ms())));
+        let due = next_due_ms.map(|due| Duration::from_millis(due.saturating_sub(steady_ms())));
         let sleep = due.filter(|_| free > 0).unwrap_or(LEASE).min(LEASE / 3);
         let sleep = service.turns().look_after().map_or(sleep, |look| look.min(sleep));
         let sleep = if trouble { TROUBLE_PAUSE } else { sleep };

@@ -506,6 +506,11 @@ fn unavailable(error: &TransferError) -> Fault {
 /// A failed transfer as a fault of `kind`, unless it exceeded a limit. Only what is wrong with this machine is logged as
 /// an error: callers and remote servers fail all the time.
 pub(super) fn transfer_fault(kind: FaultKind, error: &TransferError) -> Fault {
+    if error.kind() == TransferErrorKind::Exhausted {
+        // Neither the request nor the other server is to blame, and it passes.
+        tracing::warn!("{}", imgserve_base::fault::chain(error));
+        return Fault::of(FaultKind::Busy, error).retried(Retry::Later);
+    }
     let kind = if error.kind() == TransferErrorKind::TooLarge { FaultKind::LimitExceeded } else { kind };
     let mut fault = Fault::of(kind, error);
     if error.is_transient() {

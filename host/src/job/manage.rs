@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use imgserve_base::clock::steady_ms;
 use imgserve_base::fair::Turn;
 use imgserve_base::fault::Fault;
 use imgserve_base::job::{Client, JobId, JobState, OutputState, Record, now_ms};
@@ -11,11 +12,12 @@ use imgserve_journal::Filter;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use super::asked::Asked;
 use super::order::Order;
 use super::service::Service;
 use super::store;
 use super::stored;
-use super::story;
+use super::story::{self, Webhook};
 use super::turns;
 
 /// How long a cancelled attempt is waited for.
@@ -46,8 +48,23 @@ impl Service {
         Ok(record.filter(|record| client.is_none_or(|client| *client == record.client)))
     }
 
-    fn tell(&self, record: &Record) -> Value {
-        story::tell(record, self.live().get(record.id).as_deref())
+    /// A job's story with all that there is to tell.
+    async fn tell(&self, record: &Record) -> Value {
+        let order = match record.is_foreign() {
+            true => None,
+            false => self.journal().order(record.id).await.ok().flatten(),
+        };
+        let order = order.and_then(|order| stored::read_order(&order, record.outputs.len()).ok());
+        let asked = order.map(|order| Asked::of(&order, record, &self.generation().registry));
+        let webhook =
+            match record.notify && record.state.is_final() {
+                false => Webhook::Waiting,
+                // What cannot be asked just now is told as not known yet.
+                true => self.journal().notice(record.id).await.map_or(Webhook::Waiting, |notice| {
+                    notice.map_or(Webhook::Delivered, Webhook::Undelivered)
+                }),
+            };
+        story::tell(record, self.live().get(record.id).as_deref(), asked.as_ref(), webhook)
     }
 
     /// A job's story and whether it has ended; only of `client`, if one is named.
@@ -57,13 +74,19 @@ impl Service {
         client: Option<&Client>,
     ) -> Result<Option<(Value, bool)>, Fault> {
         let record = self.record(id, client).await?;
-        Ok(record.map(|record| (self.tell(&record), record.state.is_final())))
+        match record {
+            Some(record) => Ok(Some((self.tell(&record).await, record.state.is_final()))),
+            None => Ok(None),
+        }
     }
 
     /// Stories, the newest first.
     pub(crate) async fn jobs(&self, filter: Filter) -> Result<Vec<Value>, Fault> {
         let records = self.journal().list(filter).await.map_err(|error| self.journal_fault(&error))?;
-        Ok(records.iter().map(|record| self.tell(record)).collect())
+        let tell = |record: &Record| {
+            story::tell(record, self.live().get(record.id).as_deref(), None, Webhook::Waiting)
+        };
+        Ok(records.iter().map(tell).collect())
     }
 
     /// Tells of every change of a job.
@@ -76,8 +99,8 @@ impl Service {
         let mut changes = self.watch(id);
         let ended = async {
             loop {
-                match self.job(id, None).await? {
-                    Some((story, true)) => return Ok(Some(story)),
+                match self.record(id, None).await? {
+                    Some(record) if record.state.is_final() => return Ok(Some(self.tell(&record).await)),
                     Some(_) => {
                         let _ = tokio::time::timeout(LOOK, changes.changed()).await;
                         // Progress is told often, and the journal is asked each time.
@@ -102,13 +125,13 @@ impl Service {
             match record.state {
                 // Its story is another program's, and must not be written over; its webhook is that program's to send.
                 _ if record.is_foreign() || (record.held.is_some() && record.notify) => {
-                    return Ok(Wish::Refused(self.tell(&record)));
+                    return Ok(Wish::Refused(self.tell(&record).await));
                 }
-                JobState::Cancelled => return Ok(Wish::Granted(self.tell(&record))),
-                JobState::Succeeded | JobState::Failed => return Ok(Wish::Refused(self.tell(&record))),
+                JobState::Cancelled => return Ok(Wish::Granted(self.tell(&record).await)),
+                JobState::Succeeded | JobState::Failed => return Ok(Wish::Refused(self.tell(&record).await)),
                 // Its store takes long, or the journal does: it will end as it ends.
                 JobState::Accepting | JobState::Running if Instant::now() > end => {
-                    return Ok(Wish::Refused(self.tell(&record)));
+                    return Ok(Wish::Refused(self.tell(&record).await));
                 }
                 // Its placeholder must not come after what is shown instead of it: storing it is given up first.
                 JobState::Accepting => {
@@ -160,7 +183,7 @@ impl Service {
         self.tally().ended(&record, 0);
         self.live().changed(record.id);
         self.wakeups().ask_to_notify();
-        let story = self.tell(&record);
+        let story = self.tell(&record).await;
         if let Some(order) = order {
             let service = Arc::clone(self);
             self.lifecycle().spawn(async move {
@@ -192,13 +215,13 @@ impl Service {
     pub(crate) async fn retry(&self, id: JobId, client: Option<&Client>) -> Result<Wish, Fault> {
         let Some(mut record) = self.record(id, client).await? else { return Ok(Wish::Unknown) };
         if record.is_foreign() || !record.state.may_be_replayed() {
-            return Ok(Wish::Refused(self.tell(&record)));
+            return Ok(Wish::Refused(self.tell(&record).await));
         }
         let Ok(_shown) = tokio::time::timeout(CANCEL_PATIENCE, self.locks().shown(id)).await else {
-            return Ok(Wish::Refused(self.tell(&record)));
+            return Ok(Wish::Refused(self.tell(&record).await));
         };
-        if record.replay(now_ms()).is_err() {
-            return Ok(Wish::Refused(self.tell(&record)));
+        if record.replay(steady_ms()).is_err() {
+            return Ok(Wish::Refused(self.tell(&record).await));
         }
         self.queue().enter(&record.client)?;
         imgserve_base::crash::point("job-before-replay");
@@ -208,11 +231,11 @@ impl Service {
             self.queue().leave(&record.client);
         }
         if !replayed.map_err(|error| self.journal_fault(&error))? {
-            return Ok(Wish::Refused(self.tell(&record)));
+            return Ok(Wish::Refused(self.tell(&record).await));
         }
         tracing::info!(job = %id, "tried again, as it was asked for");
         self.live().changed(id);
         self.wakeups().ask();
-        Ok(Wish::Granted(self.tell(&record)))
+        Ok(Wish::Granted(self.tell(&record).await))
     }
 }

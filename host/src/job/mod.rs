@@ -2,7 +2,7 @@
 //! codec library.
 //!
 //! # Layout
-//! - `request`: 0.2's checks 101 to 113, in their order: JSON → a `Request` that cannot be invalid; `wanted`: what a
+//! - `json`: what JSON is read; `request`: 0.2's checks 101 to 113, in their order: JSON → a `Request` that cannot be invalid; `wanted`: what a
 //!   request of either API asks for
 //! - `generation`: a registry and the workers that serve it, swapped by a reload
 //! - `intake`: a source on its way in, read once, within a memory limit; `gathered`: its bytes; `room`: one
@@ -17,9 +17,10 @@
 //!   is to look again; `warm`: jobs that have not begun; `live`: jobs under way; `locks`: what goes one after the other;
 //!   `tally`: what is counted; `lifecycle`: what a stop waits for
 //! - `order`: how a job is done; `stored`: that as the journal keeps it, of every version; `story`: a job's story as clients
-//!   are told it
+//!   are told it, with what was `asked`
 
 mod accept;
+mod asked;
 mod current;
 mod direct;
 mod dispatch;
@@ -27,6 +28,7 @@ mod flow;
 mod gathered;
 mod generation;
 mod intake;
+mod json;
 mod later;
 mod lifecycle;
 mod live;
@@ -59,6 +61,7 @@ pub(crate) use imgserve_base::job::{JobId, JobState};
 pub(crate) use imgserve_journal::Filter;
 pub(crate) use manage::Wish;
 pub(crate) use order::Accepted;
+pub(crate) use request::unknown_operation;
 pub(crate) use room::Room;
 pub(crate) use service::{Overview, Service};
 pub(crate) use stored::reader;

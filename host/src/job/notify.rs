@@ -11,9 +11,10 @@ mod receivers;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use imgserve_base::clock::steady_ms;
 use imgserve_base::fault::chain;
 use imgserve_base::job::{Record, now_ms};
-use imgserve_journal::{JournalError, Notice};
+use imgserve_journal::{JournalError, NEVER_MS, Notice};
 use imgserve_transfer::{HttpUrl, Transfer, TransferErrorKind};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -21,6 +22,7 @@ use time::format_description::well_known::Rfc3339;
 use tokio::sync::mpsc;
 
 use self::receivers::{Receiver, Receivers, Tried};
+use super::asked::Asked;
 use super::order::Order;
 use super::retry::random;
 use super::service::Service;
@@ -33,7 +35,7 @@ use crate::metrics::Webhook;
 const LEASE: Duration = Duration::from_secs(600);
 /// The first pause is at most this long, and each further one twice as long, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
-const LAST_PAUSE: Duration = Duration::from_secs(3600);
+pub(super) const LAST_PAUSE: Duration = Duration::from_secs(3600);
 /// Those that wait for a receiver that is busy or does not answer are put off for at most this long.
 const LAST_DELAY: Duration = Duration::from_secs(60);
 /// Longest time that nothing is looked for.
@@ -45,14 +47,14 @@ impl Service {
     /// What is to be sent about a job that has ended.
     pub(super) fn notice(&self, record: &Record, order: Option<&Order>) -> Option<Notice> {
         let url = order?.notify.as_ref()?.as_str().to_owned();
-        let now = now_ms();
+        let asked = order.map(|order| Asked::of(order, record, &self.generation().registry));
         let body = json!({
             "type": format!("job.{}", record.state.as_str()),
-            "timestamp": rfc_3339(now),
-            "data": story::tell(record, None),
+            "timestamp": rfc_3339(now_ms()),
+            "data": story::tell(record, None, asked.as_ref(), story::Webhook::Waiting),
         });
         let id = format!("msg_{}", uuid::Uuid::now_v7().simple());
-        Some(Notice { id, job: record.id, url, body: body.to_string(), created_ms: now, attempt: 0 })
+        Some(Notice { id, job: record.id, url, body: body.to_string(), created_ms: steady_ms(), attempt: 0 })
     }
 }
 
@@ -97,8 +99,8 @@ async fn claim(service: &Service, receivers: &mut Receivers) -> Result<Duration,
     if room == 0 {
         return Ok(LOOK);
     }
-    let lease = now_ms() + LEASE.as_millis() as u64;
-    let (notices, next_due_ms) = service.journal().claim_notices(room, now_ms(), lease).await?;
+    let lease = steady_ms() + LEASE.as_millis() as u64;
+    let (notices, next_due_ms) = service.journal().claim_notices(room, steady_ms(), lease).await?;
     let (full, now) = (notices.len() >= room, Instant::now());
     let offer = |notice: Notice| {
         let to = HttpUrl::parse(&notice.url).ok().and_then(|url| url.server());
@@ -108,7 +110,7 @@ async fn claim(service: &Service, receivers: &mut Receivers) -> Result<Duration,
     // Those behind them may be others'.
     let again = full && !too_many.is_empty();
     let put_off = put_off(service, too_many, 3).await;
-    let due = next_due_ms.map_or(LOOK, |due| Duration::from_millis(due.saturating_sub(now_ms())));
+    let due = next_due_ms.map_or(LOOK, |due| Duration::from_millis(due.saturating_sub(steady_ms())));
     Ok(if again { Duration::ZERO } else { due.min(put_off).min(LOOK) })
 }
 
@@ -125,7 +127,7 @@ async fn put_off(service: &Service, notices: Vec<Notice>, failures: u32) -> Dura
     }
     let delay = pause(failures, 0.5 + random() / 2.0).min(LAST_DELAY);
     let claims = notices.into_iter().map(|notice| (notice.id, notice.attempt)).collect();
-    let due_ms = now_ms() + delay.as_millis() as u64;
+    let due_ms = steady_ms() + delay.as_millis() as u64;
     if let Err(error) = service.journal().put_off_notices(claims, due_ms).await {
         // They are claimed again when their lease is over.
         tracing::warn!("webhooks are not put off: {error}");
@@ -148,16 +150,16 @@ async fn send(service: &Service, notice: Notice) -> Tried {
         end(service, &notice, None).await;
         return Tried::Taken;
     };
-    let age = Duration::from_millis(now_ms().saturating_sub(notice.created_ms));
+    let age = Duration::from_millis(steady_ms().saturating_sub(notice.created_ms));
     let pause = again.map(|asked| pause(notice.attempt, random()).max(asked.min(LAST_PAUSE)));
     let Some(pause) = pause.filter(|pause| age + *pause <= *max_age) else {
         tracing::warn!(job = %notice.job, attempt = notice.attempt, "webhook given up: {why}");
         service.tally().metrics().notified(Webhook::Failed);
-        end(service, &notice, None).await;
+        end(service, &notice, Some(NEVER_MS)).await;
         return tried;
     };
     tracing::info!(job = %notice.job, attempt = notice.attempt, "webhook to be tried again: {why}");
-    end(service, &notice, Some(now_ms() + pause.as_millis() as u64)).await;
+    end(service, &notice, Some(steady_ms() + pause.as_millis() as u64)).await;
     tried
 }
 

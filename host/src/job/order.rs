@@ -70,7 +70,9 @@ impl Planned {
     pub(super) fn new(request: &Request, prepared: Prepared) -> Result<Self, Fault> {
         let (width, height) = (prepared.width, prepared.height);
         let tags = Tags { width: Some(width), height: Some(height), ..source_tags(&request.source) };
-        let (text, destination) = Destination::from_template(&request.destination, &tags)
+        let understood = Destination::from_template(&request.destination, &tags);
+        let (text, destination) = understood
+            .and_then(|(text, destination)| destination.check_length(&text).map(|()| (text, destination)))
             .map_err(|error| Fault::of(FaultKind::DestinationUnavailable, &error))?;
         let output = Output {
             operation: request.operation.clone(),

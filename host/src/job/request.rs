@@ -1,8 +1,7 @@
 //! 0.2's checks 101 to 113, in their order: from a request's body to an [`Request`] that cannot be invalid. Pure:
 //! nothing is fetched here.
 
-use imgserve_base::depth::{MAX_DEPTH, depth};
-use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::fault::{Fault, FaultKind, one_line};
 use imgserve_base::format::Format;
 use imgserve_sdk::OutputKind;
 use imgserve_transfer::{
@@ -12,8 +11,11 @@ use imgserve_worker::{Step, Task};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use crate::registry::{self, Chain, Entry, Registry, writable};
+use super::json::{self, NotRead};
+use crate::registry::{self, Chain, Entry, Reading, Registry, writable};
 
+/// The most of a value that is told again, in bytes.
+const MAX_VALUE: usize = 100;
 /// Encoding quality when the request names none.
 const DEFAULT_QUALITY: u8 = 80;
 
@@ -34,6 +36,8 @@ pub(super) struct Request {
     pub(super) media_type: String,
     /// Arguments that nobody knows; 0.2 ignored them, so the request is not refused for them.
     pub(super) unknown_arguments: Vec<String>,
+    /// Where it stands in the request, such as `outputs[1]`; empty for the request itself.
+    pub(super) at: String,
 }
 
 impl Request {
@@ -51,24 +55,27 @@ pub(super) fn source_tags(source: &str) -> Tags<'_> {
     Tags { width: None, height: None, basename: Some(basename(source)), extension: extension(source) }
 }
 
+/// One output of a source, as the request has it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) operation: &'a Value,
+    pub(super) source: &'a Value,
+    pub(super) destination: &'a Value,
+    pub(super) args: &'a Value,
+    /// Where it stands in the request, such as `outputs[1]`; empty for the request itself.
+    pub(super) at: &'a str,
+    pub(super) reading: Reading,
+}
+
 /// Parses a request's body.
 ///
 /// # Errors
-/// [`FaultKind::NotJson`].
-pub(super) fn parse(body: &[u8]) -> Result<Map<String, Value>, Fault> {
-    object(body, "the body").map_err(|text| Fault::new(FaultKind::NotJson, text))
-}
-
-/// Parses a JSON object, called `what` in the text that says why it is none.
-pub(super) fn object(json: &[u8], what: &str) -> Result<Map<String, Value>, String> {
-    match serde_json::from_slice(json) {
-        Ok(value) if depth(&value) > MAX_DEPTH => {
-            Err(format!("{what} is nested more than {MAX_DEPTH} levels deep"))
-        }
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(other) => Err(format!("{what} is {}, not an object", type_name(&other))),
-        Err(error) => Err(format!("{what} is not JSON: {error}")),
-    }
+/// [`FaultKind::NotJson`]; [`FaultKind::WrongMembers`] where a member stands twice.
+pub(super) fn parse(body: &[u8], reading: Reading) -> Result<Map<String, Value>, Fault> {
+    json::object(body, "the body", reading).map_err(|not_read| match not_read {
+        NotRead::NotObject(text) => Fault::new(FaultKind::NotJson, text),
+        NotRead::Twice(path) => Fault::new(FaultKind::WrongMembers, format!("member `{path}` stands twice")),
+    })
 }
 
 /// Checks a request against the registry.
@@ -77,38 +84,38 @@ pub(super) fn object(json: &[u8], what: &str) -> Result<Map<String, Value>, Stri
 /// The first check that fails, as IMGSERVE-0.2's table orders them.
 pub(super) fn check(object: &Map<String, Value>, registry: &Registry) -> Result<Request, Fault> {
     let [operation, source, destination, args] = members(object)?;
-    check_values(operation, source, destination, args, registry)
+    let reading = Reading::ToTheLetter;
+    check_values(&Asked { operation, source, destination, args, at: "", reading }, registry)
 }
 
 /// The checks that follow that of the members: one output of one source.
 ///
 /// # Errors
 /// As [`check`].
-pub(super) fn check_values(
-    operation: &Value,
-    source: &Value,
-    destination: &Value,
-    args: &Value,
-    registry: &Registry,
-) -> Result<Request, Fault> {
-    let operation = known_operation(operation, registry)?;
-    let request_args = args.as_object().ok_or_else(|| {
-        Fault::new(FaultKind::ArgsNotObject, format!("args is {}, not an object", type_name(args)))
+pub(super) fn check_values(asked: &Asked<'_>, registry: &Registry) -> Result<Request, Fault> {
+    let at = asked.at;
+    let within = |fault: Fault| if at.is_empty() { fault } else { fault.at(at) };
+    let member = |name: &str| if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
+    let operation = known_operation(asked.operation, &member("operationType"), registry)?;
+    let request_args = asked.args.as_object().ok_or_else(|| {
+        let text = format!("{} is {}, not an object", member("args"), type_name(asked.args));
+        Fault::new(FaultKind::ArgsNotObject, text)
     })?;
-    let source = url(source, "srcURL", FaultKind::EmptySource)?;
-    let destination = url(destination, "dstURL", FaultKind::EmptyDestination)?;
+    let source = url(asked.source, "srcURL", FaultKind::EmptySource)?;
+    let destination = url(asked.destination, &member("dstURL"), FaultKind::EmptyDestination)?;
 
-    let chain = chain(registry, operation, request_args.clone())?;
+    let chain = chain(registry, operation, request_args.clone(), asked.reading).map_err(within)?;
     let args = &chain.host_args;
-    let encoding = Encoding::of(args)?;
+    let encoding = Encoding::of(args).map_err(within)?;
 
-    let source_extension = source_extension(source, chain.first())?;
+    let source_extension = source_extension(source, chain.first()).map_err(within)?;
     scheme(source, "srcURL", FaultKind::SourceScheme)?;
-    scheme(destination, "dstURL", FaultKind::DestinationScheme)?;
-    let field = form_field(destination, args)?;
-    let requested = encoding.format_name.map(|name| chain.format(name)).transpose()?;
-    let quality = encoding.quality()?;
-    let (format, media_type) = output(chain.output(), &source_extension, requested, destination, source)?;
+    scheme(destination, &member("dstURL"), FaultKind::DestinationScheme)?;
+    let field = form_field(destination, args).map_err(within)?;
+    let requested = encoding.format_name.map(|name| chain.format(name)).transpose().map_err(within)?;
+    let quality = encoding.quality().map_err(within)?;
+    let (format, media_type) =
+        output(chain.output(), &source_extension, requested, destination, source).map_err(within)?;
     registry.check_suspended(&chain.steps)?;
     let seed = seed(source, &chain.steps);
     Ok(Request {
@@ -118,8 +125,14 @@ pub(super) fn check_values(
         destination: destination.to_owned(),
         field,
         media_type,
-        unknown_arguments: chain.unknown,
+        unknown_arguments: chain.unknown.into_iter().map(|path| argument(at, &path)).collect(),
+        at: at.to_owned(),
     })
+}
+
+/// The path of an argument in the request.
+fn argument(at: &str, path: &str) -> String {
+    if at.is_empty() { path.to_owned() } else { format!("{at}.args.{path}") }
 }
 
 /// The steps of an operation: what the request says goes over the operation's default arguments.
@@ -127,10 +140,11 @@ pub(super) fn chain<'r>(
     registry: &'r Registry,
     operation: &'r Entry,
     request_args: Map<String, Value>,
+    reading: Reading,
 ) -> Result<Chain<'r>, Fault> {
     let mut args = operation.default_args();
-    args.extend(request_args);
-    registry.chain(operation, args)
+    args.extend(operation.meant(request_args, reading));
+    registry.chain(operation, args, reading)
 }
 
 /// How the result is to be written, as the host's own arguments say it. Their types are right; nothing else is checked.
@@ -173,13 +187,18 @@ fn members(object: &Map<String, Value>) -> Result<[&Value; 4], Fault> {
     Ok([get(MEMBERS[0])?, get(MEMBERS[1])?, get(MEMBERS[2])?, get(MEMBERS[3])?])
 }
 
-fn known_operation<'a>(name: &Value, registry: &'a Registry) -> Result<&'a Entry, Fault> {
+fn known_operation<'a>(name: &Value, member: &str, registry: &'a Registry) -> Result<&'a Entry, Fault> {
     let found = name.as_str().and_then(|name| registry.get(name));
-    found.ok_or_else(|| unknown_operation(&format!("operationType {name}"), registry))
+    found.ok_or_else(|| unknown_operation(&format!("{member} {}", told(name)), registry))
+}
+
+/// A value of a stranger's, told again in short.
+fn told(value: &Value) -> String {
+    one_line(&value.to_string(), MAX_VALUE)
 }
 
 /// The fault of `what`, which should have named an operation.
-pub(super) fn unknown_operation(what: &str, registry: &Registry) -> Fault {
+pub(crate) fn unknown_operation(what: &str, registry: &Registry) -> Fault {
     let known: Vec<&str> = registry.iter().map(|operation| operation.name.as_str()).collect();
     Fault::new(FaultKind::UnknownOperation, format!("{what} is none of {}", known.join(", ")))
 }
@@ -222,13 +241,13 @@ fn form_field(destination: &str, args: &Map<String, Value>) -> Result<Option<Str
     }
     match args.get("field_name").or_else(|| args.get("field_file")) {
         None => {
-            let text = "an upload through a form needs args.field_name, the name of the form's file field";
+            let text = "an upload through a form needs the argument `field_name`: the form's file field";
             Err(Fault::new(FaultKind::MissingFieldName, text))
         }
         Some(Value::String(name)) => Ok(Some(name.clone())),
         Some(other) => Err(Fault::new(
             FaultKind::FieldNameType,
-            format!("args.field_name is {}, not a string", type_name(other)),
+            format!("argument `field_name`: {} is not a string", told(other)),
         )),
     }
 }
@@ -263,7 +282,7 @@ fn output(
     };
     if !found.as_deref().is_some_and(|found| wanted.contains(&found)) {
         let found = found.map_or("no extension".to_owned(), |found| format!(".{found}"));
-        let hint = if requested.is_none() { "; args.format asks for another format" } else { "" };
+        let hint = if requested.is_none() { "; the argument `format` asks for another one" } else { "" };
         return Err(mismatch(format!(
             "the destination has {found} and must end in .{}{hint}",
             wanted.join(" or .")
@@ -272,8 +291,8 @@ fn output(
     match format {
         Some(format) if format.can_encode() => Ok((Some(format), format.media_type().to_owned())),
         _ => Err(mismatch(format!(
-            "{source_extension} can be read and not written: name one of {} in args.format",
-            writable().join(", ")
+            "{source_extension} can be read and not written: give {} as `format`",
+            writable().join(" or ")
         ))),
     }
 }

@@ -86,12 +86,6 @@ impl Room {
         self.gate.part((bytes as u64).next_multiple_of(STEP).min(most), self.announced)
     }
 
-    /// Nothing of what came is wanted.
-    pub(crate) fn clear(&mut self) {
-        self.gathered = Gathered::new(None);
-        self.share.shrink(0);
-    }
-
     /// The bytes that came; what they do not need of the share is given back.
     pub(crate) fn hold(mut self, media_type: Option<String>) -> Held {
         Held::new(self.gathered.whole(), media_type, self.share)

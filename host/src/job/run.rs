@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use imgserve_base::clock::steady_ms;
 use imgserve_base::fair::Turn;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{FailedAttempt, Output, OutputState, Phase, Record, now_ms};
@@ -388,7 +389,7 @@ impl Attempt {
                 tracing::info!(job = %id, attempt = number, %kind, "trying again in {ms} ms: {fault}");
                 self.service.tally().retried(&fault);
                 imgserve_base::crash::point("job-before-again");
-                write_down(&self.service, self.record, Ending::Again(ended_at_ms + ms)).await;
+                write_down(&self.service, self.record, Ending::Again(steady_ms() + ms)).await;
                 imgserve_base::crash::point("job-after-again");
                 self.service.wakeups().ask();
             }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
+use imgserve_base::clock::steady_ms;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
-use imgserve_base::job::{JobId, now_ms};
+use imgserve_base::job::JobId;
 use imgserve_config::Config;
 use imgserve_journal::{Journal, JournalError};
 use imgserve_transfer::Transfer;
@@ -42,6 +44,8 @@ pub(crate) struct Service {
     locks: Locks,
     tally: Tally,
     lifecycle: Lifecycle,
+    /// Why the last reload took nothing in, if so.
+    refused_config: ArcSwapOption<String>,
 }
 
 /// How the server is doing.
@@ -74,6 +78,9 @@ pub(crate) struct Overview {
     /// Why the journal takes nothing, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) journal_error: Option<String>,
+    /// Why the last reload took nothing in, if so: what is in force is older than the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) config_error: Option<String>,
 }
 
 impl Service {
@@ -94,6 +101,7 @@ impl Service {
             locks: Locks::default(),
             tally,
             lifecycle: Lifecycle::new(),
+            refused_config: ArcSwapOption::empty(),
         }
     }
 
@@ -106,6 +114,12 @@ impl Service {
     pub(crate) async fn reload(&self, config: &Config, transfer: Transfer) -> Result<(), Fault> {
         let announce = |generation: &Generation| self.tally.metrics().operations(generation.registry.names());
         self.current.reload(config, transfer, announce).await
+    }
+
+    /// Notes how a reload went: why the configuration was refused, if it was.
+    pub(crate) fn reloaded(&self, error: Option<&str>) {
+        self.tally.metrics().configured(error.is_none());
+        self.refused_config.store(error.map(|text| Arc::new(text.to_owned())));
     }
 
     /// The generation that new jobs begin with.
@@ -189,6 +203,7 @@ impl Service {
             transfers_waiting: transfers.iter().map(|(_, now)| now.waiting).sum(),
             accepting: self.lifecycle.is_open() && !self.queue.is_full() && journal_error.is_none(),
             journal_error,
+            config_error: self.refused_config.load().as_deref().cloned(),
         }
     }
 
@@ -247,7 +262,7 @@ impl Service {
 
     /// Waits until no accepted job is left that could end within `limit`; false when that takes longer.
     pub(crate) async fn drain(&self, limit: Duration) -> bool {
-        let end_ms = now_ms() + limit.as_millis() as u64;
+        let end_ms = steady_ms() + limit.as_millis() as u64;
         let done = || {
             // In this order: a job is claimed first and under way then.
             let nothing = self.wakeups.nothing_until(end_ms);

@@ -6,6 +6,7 @@ use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::units::MIB;
 use imgserve_config::{Config, Webhooks};
 use imgserve_transfer::Transfer;
+use imgserve_worker::Prepared;
 
 use super::intake::Gate;
 use super::retry::Policy;
@@ -17,6 +18,7 @@ pub(super) struct Settings {
     pub(super) gate: Gate,
     /// What one worker may take, in bytes.
     memory_limit: u64,
+    max_output_pixels: u64,
     pub(super) retry: Policy,
     pub(super) webhooks: WebhookSettings,
 }
@@ -39,12 +41,24 @@ impl Settings {
             transfer,
             gate: gate.for_sources_up_to(config.limits.max_source_mb * MIB),
             memory_limit: config.workers.memory_limit_mb * MIB,
+            max_output_pixels: config.limits.max_output_pixels,
             retry: Policy {
                 max_attempts: config.jobs.max_attempts,
                 max_pause: Duration::from_secs(config.jobs.max_retry_pause_s),
             },
             webhooks: WebhookSettings::new(&config.webhooks),
         }
+    }
+
+    /// Refuses outputs that are within the limits one by one, and together are not: in pixels, and in the memory that they
+    /// take with the `source_bytes` that are there so far.
+    ///
+    /// # Errors
+    /// [`FaultKind::LimitExceeded`], with the key.
+    pub(super) fn check_together(&self, outputs: &[Prepared], source_bytes: usize) -> Result<(), Fault> {
+        let made = outputs.iter().map(|output| output.made_pixels).fold(0, u64::saturating_add);
+        imgserve_worker::check_made(made, self.max_output_pixels, "the outputs")?;
+        self.peak_bytes(Prepared::together(outputs), source_bytes).map(|_| ())
     }
 
     /// What a planned run may take in all, in bytes, its source included: of the worker's own and of its plugins' memory.

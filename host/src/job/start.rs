@@ -1,16 +1,20 @@
 //! Puts the service together, takes up what the journal holds, and sets going what runs by itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use imgserve_base::clock::steady_ms;
 use imgserve_base::fault::Fault;
 use imgserve_config::Config;
 use imgserve_journal::Journal;
 use imgserve_transfer::Transfer;
+use imgserve_worker::{Budget, Stats};
 
 use super::current::Current;
 use super::dispatch;
-use super::notify;
+use super::generation::Generation;
+use super::notify::{self, LAST_PAUSE};
 use super::service::Service;
 
 impl Service {
@@ -27,15 +31,30 @@ impl Service {
     ) -> Result<Arc<Self>, Fault> {
         let current = Current::start(config, program, transfer).await?;
         let service = Arc::new(Self::new(config, current, journal));
-        service.take_up().await?;
+        service.take_up(Duration::from_secs(config.jobs.max_retry_pause_s)).await?;
         tokio::spawn(dispatch::dispatch(Arc::clone(&service)));
         tokio::spawn(dispatch::keep_house(Arc::clone(&service), config.jobs.max_finished));
         tokio::spawn(notify::deliver(Arc::clone(&service)));
         Ok(service)
     }
 
+    /// Sets up the operations as a start and a reload do, with one worker, and lets go of them. Returns how many there are.
+    ///
+    /// # Errors
+    /// The fault for which an operation cannot be set up.
+    pub(crate) async fn check(config: &Config, program: &Path) -> Result<usize, Fault> {
+        let mut config = config.clone();
+        config.workers.count = 1;
+        let budget = Budget::new(config.memory_budget());
+        let generation = Generation::start(&config, program, budget, Arc::new(Stats::default())).await?;
+        Ok(generation.registry.iter().count())
+    }
+
     /// Counts in what the journal holds.
-    async fn take_up(&self) -> Result<(), Fault> {
+    async fn take_up(&self, max_pause: Duration) -> Result<(), Fault> {
+        // Written by another process, perhaps before the machine's clock was set back.
+        let forward = self.journal().bring_forward(steady_ms(), max_pause, LAST_PAUSE);
+        forward.await.map_err(|error| self.journal_fault(&error))?;
         let counts = self.journal().counts().await.map_err(|error| self.journal_fault(&error))?;
         for (client, jobs) in &counts.unfinished {
             self.queue().restore(client, *jobs as usize);

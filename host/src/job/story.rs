@@ -1,33 +1,66 @@
 //! A job's story as clients are told it: by the API, by events and by webhooks.
 
+use imgserve_base::clock::wall_ms;
 use imgserve_base::job::{JobState, Output, Record};
+use imgserve_journal::{NEVER_MS, Undelivered};
 use serde_json::{Map, Value, json};
 
+use super::asked::{Asked, AskedOutput};
 use super::live::Running;
 
-/// The story of `record`; `running` is its attempt under way, if there is one.
-pub(crate) fn tell(record: &Record, running: Option<&Running>) -> Value {
+/// How far a job's webhook is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Webhook {
+    /// The job has not ended, or nobody has looked.
+    Waiting,
+    /// It is not delivered.
+    Undelivered(Undelivered),
+    /// It is delivered.
+    Delivered,
+}
+
+/// The story of `record`; `running` is its attempt under way, if there is one. A list of stories tells no more than the
+/// records have: not what was `asked`.
+pub(super) fn tell(
+    record: &Record,
+    running: Option<&Running>,
+    asked: Option<&Asked>,
+    webhook: Webhook,
+) -> Value {
     let mut story = Map::new();
     let mut say = |key: &str, value: Value| {
         story.insert(key.to_owned(), value);
     };
     say("id", json!(record.id));
     say("state", json!(record.state));
+    let asked_of = |index: usize| asked.and_then(|asked| asked.outputs.get(index));
     if let [only] = record.outputs.as_slice() {
         say("operationType", json!(only.operation));
         say("dstURL", json!(only.destination));
-        say("output", output(only));
+        if let Some(asked) = asked_of(0) {
+            say("args", asked.args.clone());
+        }
+        say("output", output(only, asked_of(0)));
     } else {
-        say("outputs", record.outputs.iter().map(one_of_several).collect());
+        let outputs = record.outputs.iter().enumerate();
+        say("outputs", outputs.map(|(index, output)| one_of_several(output, asked_of(index))).collect());
+    }
+    let unknown = asked.map(Asked::unknown_arguments).unwrap_or_default();
+    if !unknown.is_empty() {
+        say("unknownArguments", json!(unknown));
     }
     say("srcURL", json!(record.source));
+    if let Some(url) = asked.and_then(|asked| asked.notify.as_ref()) {
+        say("notifyURL", json!(url));
+        say("webhook", told_webhook(webhook));
+    }
     say("priority", json!(record.priority));
     say("accepted_at_ms", json!(record.accepted_at_ms));
     if let Some(finished) = record.finished_at_ms {
         say("finished_at_ms", json!(finished));
     }
     if record.state == JobState::Accepted && !record.attempts.is_empty() {
-        say("next_attempt_at_ms", json!(record.due_at_ms));
+        say("next_attempt_at_ms", json!(wall_ms(record.due_at_ms)));
     }
     let progress = match record.state {
         JobState::Succeeded => 1.0,
@@ -49,24 +82,46 @@ pub(crate) fn tell(record: &Record, running: Option<&Running>) -> Value {
     Value::Object(story)
 }
 
-fn output(output: &Output) -> Value {
+fn told_webhook(webhook: Webhook) -> Value {
+    match webhook {
+        Webhook::Waiting => json!({ "state": "waiting" }),
+        Webhook::Delivered => json!({ "state": "delivered" }),
+        Webhook::Undelivered(Undelivered { attempt, due_ms: NEVER_MS }) => {
+            json!({ "state": "failed", "attempts": attempt })
+        }
+        Webhook::Undelivered(Undelivered { attempt, due_ms }) => {
+            json!({ "state": "pending", "attempts": attempt, "next_attempt_at_ms": wall_ms(due_ms) })
+        }
+    }
+}
+
+fn output(output: &Output, asked: Option<&AskedOutput>) -> Value {
     let Output { width, height, format, bytes, .. } = output;
     // Nothing has no width: it is not planned yet.
     let side = |side: &u32| (*side > 0).then_some(*side);
     let mut told = json!({ "width": side(width), "height": side(height), "format": format, "bytes": bytes });
+    if let Some(asked) = asked {
+        told["planned_memory_bytes"] = json!(asked.memory_bytes);
+    }
+    if let Some(quality) = asked.and_then(|asked| asked.quality) {
+        told["quality"] = json!(quality);
+    }
     if !output.warnings.is_empty() {
         told["warnings"] = json!(output.warnings);
     }
     told
 }
 
-fn one_of_several(output: &Output) -> Value {
+fn one_of_several(output: &Output, asked: Option<&AskedOutput>) -> Value {
     let mut told = json!({
         "operationType": output.operation,
         "dstURL": output.destination,
         "state": output.state,
-        "output": self::output(output),
+        "output": self::output(output, asked),
     });
+    if let Some(asked) = asked {
+        told["args"] = asked.args.clone();
+    }
     if let Some(error) = &output.error {
         told["error"] = json!(error);
     }

@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use imgserve_base::clock::steady_ms;
 use imgserve_base::fair::Turn;
 use imgserve_base::fault::Fault;
-use imgserve_base::job::{Client, now_ms};
+use imgserve_base::job::Client;
 use imgserve_transfer::{Asks, Destination, Place, PlaceKind, Places};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -31,9 +32,9 @@ pub(super) struct Turns {
     window: usize,
     /// Those.
     parked: AtomicUsize,
-    /// When the last of them got its place, in milliseconds since 1970.
+    /// When the last of them got its place, by the steady clock.
     moved_ms: AtomicU64,
-    /// Until when the last job was put off, in milliseconds since 1970.
+    /// Until when the last job was put off, by the steady clock.
     put_off_ms: AtomicU64,
     /// Jobs during which the server has ended again and again run one at a time.
     suspects: Semaphore,
@@ -77,7 +78,7 @@ impl Turns {
     }
 
     fn is_stuck(&self) -> bool {
-        now_ms().abs_diff(self.moved_ms.load(Ordering::Acquire)) > STUCK_MS
+        steady_ms().abs_diff(self.moved_ms.load(Ordering::Acquire)) > STUCK_MS
     }
 
     /// How long it takes at most until [`Self::free`] may change by time alone; none when it does not.
@@ -100,13 +101,13 @@ impl Turns {
 
     /// An attempt that waited has got its place.
     pub(super) fn moved(&self) {
-        self.moved_ms.store(now_ms(), Ordering::Release);
+        self.moved_ms.store(steady_ms(), Ordering::Release);
     }
 
-    /// Until when a job is put off, in milliseconds since 1970. Not all come back at once.
+    /// Until when a job is put off, by the steady clock. Not all come back at once.
     pub(super) fn put_off_until_ms(&self) -> u64 {
         let (least, step, most) = PUT_OFF_MS;
-        let now = now_ms();
+        let now = steady_ms();
         let next = |last: u64| (last + step).clamp(now + least, now + most);
         let last = self.put_off_ms.fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| Some(next(last)));
         next(last.unwrap_or_else(|last| last))
@@ -242,10 +243,10 @@ mod tests {
     fn jobs_that_are_put_off_do_not_all_come_back_at_once() {
         let turns = turns(4);
         let (least, step, most) = PUT_OFF_MS;
-        let before = now_ms();
+        let before = steady_ms();
         let times: Vec<u64> = (0..20_000).map(|_| turns.put_off_until_ms()).collect();
         assert!(times[0] >= before + least && times[1] >= times[0] + step);
-        assert!(*times.last().unwrap() <= now_ms() + most && times.is_sorted());
+        assert!(*times.last().unwrap() <= steady_ms() + most && times.is_sorted());
     }
 
     #[test]

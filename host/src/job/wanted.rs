@@ -1,13 +1,13 @@
 //! What a client asks for, by either API: one source and its outputs. 0.2's four members are one output; the members of
 //! `POST /v1/jobs` are read here. Pure: nothing is fetched.
 
-use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::fault::{Fault, FaultKind, chain};
 use imgserve_base::job::Priority;
 use imgserve_transfer::HttpUrl;
 use serde_json::{Map, Value};
 
-use super::request::{self, Request, type_name};
-use crate::registry::Registry;
+use super::request::{self, Asked, Request, type_name};
+use crate::registry::{Reading, Registry};
 
 /// Most outputs of one job.
 const MAX_OUTPUTS: usize = 16;
@@ -63,6 +63,7 @@ impl Wanted {
         can_notify: bool,
     ) -> Result<Self, Fault> {
         only(object, &MEMBERS, "")?;
+        let object = &given(object);
         let source = required(object, "srcURL", "")?;
         let requests = match object.get("outputs") {
             None => vec![output(object, source, registry, "")?],
@@ -97,12 +98,11 @@ fn many(
         return Err(wrong(format!("outputs has {} items: 1 to {MAX_OUTPUTS} are possible", outputs.len())));
     }
     let one = |(index, value): (usize, &Value)| {
-        let at = format!("outputs[{index}].");
-        let object = value
-            .as_object()
-            .ok_or_else(|| wrong(format!("outputs[{index}] is {}, not an object", type_name(value))))?;
+        let at = format!("outputs[{index}]");
+        let object =
+            value.as_object().ok_or_else(|| wrong(format!("{at} is {}, not an object", type_name(value))))?;
         only(object, &OUTPUT_MEMBERS, &at)?;
-        output(object, source, registry, &at)
+        output(&given(object), source, registry, &at)
     };
     outputs.iter().enumerate().map(one).collect()
 }
@@ -119,19 +119,20 @@ fn output(
         None => Map::new(),
         Some(Value::Object(args)) => args.clone(),
         Some(other) => {
-            let text = format!("{at}args is {}, not an object", type_name(other));
+            let text = format!("{} is {}, not an object", member(at, "args"), type_name(other));
             return Err(Fault::new(FaultKind::ArgsNotObject, text));
         }
     };
-    let args = with_output(args, object.get("output"), at)?;
-    request::check_values(operation, source, destination, &Value::Object(args), registry).map_err(
-        |mut fault| {
-            if !at.is_empty() {
-                fault.text = format!("{}: {}", at.trim_end_matches('.'), fault.text);
-            }
-            fault
-        },
-    )
+    let args = &Value::Object(with_output(args, object.get("output"), at)?);
+    let reading = Reading::AsMeant;
+    request::check_values(&Asked { operation, source, destination, args, at, reading }, registry)
+}
+
+/// The members that are given: null is as good as leaving out what may be left out. What may not says so itself.
+fn given(object: &Map<String, Value>) -> Map<String, Value> {
+    const REQUIRED: [&str; 3] = ["operationType", "srcURL", "dstURL"];
+    let given = |(name, value): &(&String, &Value)| !value.is_null() || REQUIRED.contains(&name.as_str());
+    object.iter().filter(given).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// `output {format, quality}` says the same as the arguments of these names.
@@ -143,11 +144,12 @@ fn with_output(
     let Some(output) = output else { return Ok(args) };
     let object = output
         .as_object()
-        .ok_or_else(|| wrong(format!("{at}output is {}, not an object", type_name(output))))?;
-    only(object, &["format", "quality"], &format!("{at}output."))?;
-    for (key, value) in object {
+        .ok_or_else(|| wrong(format!("{} is {}, not an object", member(at, "output"), type_name(output))))?;
+    let (output, own) = (member(at, "output"), member(at, "args"));
+    only(object, &["format", "quality"], &output)?;
+    for (key, value) in object.iter().filter(|(_, value)| !value.is_null()) {
         if args.insert(key.clone(), value.clone()).is_some_and(|before| before != *value) {
-            let text = format!("{at}output.{key} and {at}args.{key} contradict each other");
+            let text = format!("{output}.{key} and {own}.{key} contradict each other");
             return Err(Fault::new(FaultKind::InvalidArgument, text));
         }
     }
@@ -155,22 +157,24 @@ fn with_output(
 }
 
 fn notify_url(url: &Value, can_notify: bool) -> Result<HttpUrl, Fault> {
-    let invalid = |text: &str| Err(Fault::new(FaultKind::InvalidArgument, text));
+    let invalid = |text: String| Err(Fault::new(FaultKind::InvalidArgument, text));
     match url.as_str().map(HttpUrl::parse) {
         Some(Ok(url)) if can_notify => Ok(url),
         Some(Ok(_)) => invalid(
-            "notifyURL: this server has no [webhooks] secret to sign with; `imgserve key webhook` makes one",
+            "notifyURL: this server has no [webhooks] secret to sign with; `imgserve key webhook` makes one"
+                .to_owned(),
         ),
-        _ => invalid("notifyURL must be an http or https URL"),
+        Some(Err(error)) => invalid(format!("notifyURL must be an http or https URL: {}", chain(&error))),
+        None => {
+            invalid(format!("notifyURL is {}, not a string: it must be an http or https URL", type_name(url)))
+        }
     }
 }
 
 fn priority(value: &Value) -> Result<Priority, Fault> {
-    serde_json::from_value(value.clone()).map_err(|_| {
-        Fault::new(
-            FaultKind::InvalidArgument,
-            format!("priority {value} is none of \"low\", \"normal\", \"high\""),
-        )
+    value.as_str().and_then(Priority::parse).ok_or_else(|| {
+        let text = format!("priority {value} is none of \"low\", \"normal\", \"high\"");
+        Fault::new(FaultKind::InvalidArgument, text)
     })
 }
 
@@ -194,14 +198,20 @@ fn placeholder(value: &Value) -> Result<bool, Fault> {
 fn only(object: &Map<String, Value>, known: &[&str], at: &str) -> Result<(), Fault> {
     match object.keys().find(|key| !known.contains(&key.as_str())) {
         Some(key) => {
-            Err(wrong(format!("member `{at}{}` is none of {}", key.escape_debug(), known.join(", "))))
+            let key = member(at, &key.escape_debug().to_string());
+            Err(wrong(format!("member `{key}` is none of {}", known.join(", "))))
         }
         None => Ok(()),
     }
 }
 
 fn required<'o>(object: &'o Map<String, Value>, name: &str, at: &str) -> Result<&'o Value, Fault> {
-    object.get(name).ok_or_else(|| wrong(format!("member `{at}{name}` is missing")))
+    object.get(name).ok_or_else(|| wrong(format!("member `{}` is missing", member(at, name))))
+}
+
+/// The path of a member of what stands at `at`.
+fn member(at: &str, name: &str) -> String {
+    if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") }
 }
 
 fn wrong(text: String) -> Fault {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::fault::Fault;
 use imgserve_config::{Config, PluginKind};
 use imgserve_worker::Loaded;
 
@@ -39,16 +39,5 @@ impl Registry {
             registry.check_defaults(operation)?;
         }
         Ok(registry)
-    }
-
-    /// Whether the default arguments are usable, as far as they go.
-    fn check_defaults(&self, operation: &Entry) -> Result<(), Fault> {
-        match self.chain(operation, operation.default_args()) {
-            Err(fault) if fault.kind != FaultKind::MissingArgument => {
-                let text = format!("operation `{}`: default {}", operation.name, fault.text);
-                Err(Fault::new(FaultKind::OperationFailed, text))
-            }
-            _ => Ok(()),
-        }
     }
 }

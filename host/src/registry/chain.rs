@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::entry::Entry;
 use super::host_arguments::{HOST_ARGUMENTS, writable};
+use super::meant::{Reading, meant_of_host};
 use super::table::Registry;
 
 /// Most steps of a pipeline, those of pipelines in it included.
@@ -25,6 +26,7 @@ pub(crate) struct Chain<'r> {
     operations: Vec<&'r Entry>,
     /// The host's own arguments: the request's over the last step's defaults.
     pub host_args: Map<String, Value>,
+    reading: Reading,
 }
 
 impl Registry {
@@ -36,9 +38,12 @@ impl Registry {
         &'r self,
         operation: &'r Entry,
         args: Map<String, Value>,
+        reading: Reading,
     ) -> Result<Chain<'r>, Fault> {
-        let (host_args, own) = split(args);
-        let mut chain = Chain { steps: vec![], unknown: vec![], operations: vec![], host_args: Map::new() };
+        let (mut host_args, own) = split(args);
+        meant_of_host(&mut host_args, reading);
+        let (steps, unknown, operations, host) = (vec![], vec![], vec![], Map::new());
+        let mut chain = Chain { steps, unknown, operations, host_args: host, reading };
         self.add(&mut chain, operation, operation.profile, own, "")?;
         let last = chain.operations.last().map(|last| split(last.settings.args.clone()).0);
         chain.host_args = last.unwrap_or_default();
@@ -62,7 +67,8 @@ impl Registry {
         chain.unknown.extend(unknown.map(|key| format!("{at}{key}")));
         if !operation.settings.is_pipeline() {
             chain.operations.push(operation);
-            chain.steps.push(Step { operation: operation.name.clone(), args: own, profile });
+            let at = at.trim_end_matches(".args.").to_owned();
+            chain.steps.push(Step { operation: operation.name.clone(), args: own, profile, at });
             if chain.steps.len() > MAX_STEPS {
                 let text = format!(
                     "argument `steps`: more than {MAX_STEPS} steps, those of pipelines in it included"
@@ -111,7 +117,7 @@ impl Registry {
         // A pipeline's profile is its steps', unless their own sections say otherwise.
         let profile = operation.settings.profile.unwrap_or(profile);
         let mut args = split(operation.default_args_for(profile)).1;
-        args.extend(given.clone());
+        args.extend(operation.meant(given.clone(), chain.reading));
         self.add(chain, operation, profile, args, &format!("{at}args."))
     }
 }
@@ -147,21 +153,18 @@ impl<'r> Chain<'r> {
 
     /// Whether each operation can take what the one before it gives.
     fn check_order(&self) -> Result<(), Fault> {
-        for (index, pair) in self.operations.windows(2).enumerate() {
-            let [before, after] = pair else { continue };
+        for (pair, steps) in self.operations.windows(2).zip(self.steps.windows(2)) {
+            let ([before, after], [first, second]) = (pair, steps) else { continue };
             if let OutputKind::Encoded { media_type, .. } = &before.description.output {
-                let text =
-                    format!("step {index}, `{}`, gives {media_type}: it can only be the last", before.name);
-                return Err(invalid(format!("argument `steps`: {text}")));
+                let (at, name) = (&first.at, &before.name);
+                let text = format!("argument `{at}`: `{name}` gives {media_type}: it can only be the last");
+                return Err(invalid(text));
             }
             if let InputKind::Encoded { formats } = &after.description.input {
-                let formats = formats.join(", ");
-                let text = format!(
-                    "step {}, `{}`, takes {formats} files: it can only be the first",
-                    index + 1,
-                    after.name
-                );
-                return Err(invalid(format!("argument `steps`: {text}")));
+                let (at, name, formats) = (&second.at, &after.name, formats.join(", "));
+                let text =
+                    format!("argument `{at}`: `{name}` takes {formats} files: it can only be the first");
+                return Err(invalid(text));
             }
         }
         Ok(())

@@ -2,18 +2,26 @@
 
 use std::mem;
 
-use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::fault::{Fault, FaultKind, one_line};
 use imgserve_base::format::Format;
 use imgserve_config::{self as config, PluginKind, Profile};
 use imgserve_sdk::{Description, InputKind};
 use imgserve_worker::plugin::Artifact;
 use jsonschema::ValidationError;
-use jsonschema::error::{TypeKind, ValidationErrorKind};
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::paths::LocationSegment;
 use serde_json::{Map, Value};
 
 use super::breaker::Breaker;
 use super::described;
-use super::host_arguments::{HOST_ARGUMENTS, integer, quality};
+use super::host_arguments::HOST_ARGUMENTS;
+use super::textual::{Allowed, parts};
+
+/// The most of a value and of a name that is told again, in bytes.
+const MAX_VALUE: usize = 100;
+const MAX_NAME: usize = 100;
+/// The schema of what no schema is there for.
+static NOTHING: Value = Value::Null;
 
 /// The argument of an operation that can average pixels in linear light, which is what quality wants.
 const LINEAR: &str = "linear";
@@ -59,9 +67,6 @@ impl Entry {
                 operation.argument_names().join(", ")
             )));
         }
-        let quality =
-            integer(defaults, "quality").and_then(|number| number.map(quality).transpose().map(|_| ()));
-        quality.map_err(|fault| refuse(format!("default {}", fault.text)))?;
         Ok(operation)
     }
 
@@ -123,15 +128,17 @@ impl Entry {
             return Err(Fault::new(FaultKind::InvalidArgument, text));
         }
         let mut wrong_type = None;
+        let root = &self.description.arguments;
         for error in self.arguments.validator.iter_errors(args) {
             match error.kind() {
                 ValidationErrorKind::Required { property } => {
-                    let name = property.as_str().unwrap_or_default();
-                    let text = format!("argument `{}` is missing", path(&error, name));
+                    let name = LocationSegment::from(property.as_str().unwrap_or_default());
+                    let place = error.instance_path().segments().chain([name]);
+                    let text = format!("argument `{}` is missing", path(place));
                     return Err(Fault::new(FaultKind::MissingArgument, text));
                 }
                 _ if has_wrong_type(&error) => {
-                    wrong_type.get_or_insert_with(|| type_fault(&error));
+                    wrong_type.get_or_insert_with(|| type_fault(&error, root));
                 }
                 _ => {}
             }
@@ -140,6 +147,19 @@ impl Entry {
             Some(fault) => Err(fault),
             None => Ok(()),
         }
+    }
+
+    /// Where and why the schema does not allow a value of these arguments; that one is missing does not count.
+    pub(super) fn schema_error(&self, args: &Value) -> Option<(String, String)> {
+        // What is wrong with all of them together is that some are missing.
+        let missing = |error: &ValidationError<'_>| error.instance_path().to_string().is_empty();
+        let error = self.arguments.validator.iter_errors(args).find(|error| !missing(error))?;
+        Some((error.instance_path().to_string().trim_start_matches('/').replace('/', "."), error.to_string()))
+    }
+
+    /// Whether arguments of this size can be checked in a moment.
+    pub(super) fn can_check(&self, args: &Value) -> bool {
+        self.arguments.can_check(args)
     }
 
     /// JSON Schema takes 200.0 for an integer; 0.2 did not, and neither do the operations.
@@ -159,10 +179,21 @@ impl Entry {
     }
 }
 
-fn path(error: &ValidationError<'_>, property: &str) -> String {
-    let parent = error.instance_path().to_string();
-    let parent = parent.trim_start_matches('/').replace('/', ".");
-    if parent.is_empty() { property.to_owned() } else { format!("{parent}.{property}") }
+/// Where in the arguments something is, as texts have it: `region.y`, `steps[0].args`.
+fn path<'s>(segments: impl Iterator<Item = LocationSegment<'s>>) -> String {
+    let mut path = String::new();
+    for segment in segments {
+        match segment {
+            LocationSegment::Property(name) => {
+                if !path.is_empty() {
+                    path.push('.');
+                }
+                path.push_str(&one_line(&name, MAX_NAME));
+            }
+            LocationSegment::Index(index) => path.push_str(&format!("[{index}]")),
+        }
+    }
+    path
 }
 
 /// Whether a value is of another JSON type than the schema allows, rather than of the right type and impossible. The
@@ -183,13 +214,26 @@ fn has_wrong_type(error: &ValidationError<'_>) -> bool {
     }
 }
 
-fn type_fault(error: &ValidationError<'_>) -> Fault {
-    let name = error.instance_path().to_string().trim_start_matches('/').replace('/', ".");
-    let wanted = match error.kind() {
-        ValidationErrorKind::Type { kind: TypeKind::Single(kind) } => format!("of type {kind}"),
-        _ => "of a type that the schema of this argument has".to_owned(),
-    };
-    Fault::new(FaultKind::WrongType, format!("argument `{name}`: {} is not {wanted}", error.instance()))
+fn type_fault(error: &ValidationError<'_>, root: &Value) -> Fault {
+    let place = error.instance_path();
+    let wanted = Allowed::of(root, schema_at(root, place.segments())).told();
+    let value = one_line(&error.instance().to_string(), MAX_VALUE);
+    let text = format!("argument `{}`: {value} is not {wanted}", path(place.segments()));
+    Fault::new(FaultKind::WrongType, text)
+}
+
+/// The part of a schema that a value at this place is under; nothing where none is.
+fn schema_at<'s>(root: &'s Value, place: impl Iterator<Item = LocationSegment<'s>>) -> &'s Value {
+    place.fold(root, |schema, segment| {
+        let parts = parts(root, schema);
+        let found = match &segment {
+            LocationSegment::Property(name) => {
+                parts.iter().find_map(|part| part["properties"].get(name.as_ref()))
+            }
+            LocationSegment::Index(_) => parts.iter().find_map(|part| part.get("items")),
+        };
+        found.unwrap_or(&NOTHING)
+    })
 }
 
 #[cfg(test)]
@@ -207,6 +251,33 @@ mod tests {
             ..config::OperationSettings::of_file(kind, "".into())
         };
         Entry::new("test", settings, description, None, Breaker::new(0, Duration::ZERO)).unwrap()
+    }
+
+    #[test]
+    fn an_argument_is_named_by_its_whole_path() {
+        let side = json!({ "type": "integer" });
+        let region =
+            json!({ "type": "object", "required": ["x", "y"], "properties": { "x": side, "y": side } });
+        let arguments = json!({ "type": "object", "properties": {
+            "region": region,
+            "regions": { "type": "array", "items": { "$ref": "#/$defs/Region" } },
+            "fit": { "oneOf": [{ "const": "cover", "type": "string" }, { "const": "fill", "type": "string" }] },
+        }, "$defs": { "Region": region } });
+        let description = Description { arguments, ..imgserve_resize::Resize::describe() };
+        let operation = operation(PluginKind::Wasm, &json!({}), description);
+        for (args, text) in [
+            (json!({ "region": { "x": 1 } }), "argument `region.y` is missing"),
+            (json!({ "region": { "x": 1, "y": "2" } }), "argument `region.y`: \"2\" is not an integer"),
+            (json!({ "region": 7 }), "argument `region`: 7 is not an object"),
+            (json!({ "regions": [{ "x": 1, "y": 2 }, { "x": 1 }] }), "argument `regions[1].y` is missing"),
+            (
+                json!({ "regions": [{ "x": 1, "y": true }] }),
+                "argument `regions[0].y`: true is not an integer",
+            ),
+            (json!({ "fit": 5 }), "argument `fit`: 5 is not \"cover\" or \"fill\""),
+        ] {
+            assert_eq!(operation.check(&args).unwrap_err().text, text, "{args}");
+        }
     }
 
     #[test]

@@ -6,10 +6,10 @@ use serde_json::{Map, Number, Value, json};
 use super::entry::Entry;
 
 /// Deepest chain of references and alternatives that is followed; a usable schema's is no deeper.
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 
 impl Entry {
-    /// The JSON values of arguments that came as text; of two with the same name the last one holds.
+    /// The JSON values of arguments that came as text.
     pub(crate) fn read_texts(&self, texts: &[(String, String)]) -> Map<String, Value> {
         let read = |(name, text): &(String, String)| (name.clone(), self.read_text(name, text));
         texts.iter().map(read).collect()
@@ -30,35 +30,74 @@ impl Entry {
 
 /// The value that a text means under a schema, a part of `root`.
 fn value(root: &Value, schema: &Value, text: &str) -> Value {
-    let mut allowed = Allowed::default();
-    allowed.gather(root, schema, 0);
-    allowed.read(text).unwrap_or_else(|| Value::from(text))
+    Allowed::of(root, schema).read(text).unwrap_or_else(|| Value::from(text))
 }
 
 /// The types and the single values that a schema allows, all its alternatives together.
 #[derive(Default)]
-struct Allowed<'s> {
+pub(super) struct Allowed<'s> {
     types: Vec<&'s str>,
     values: Vec<&'s Value>,
 }
 
+/// A schema, what it refers to, and its alternatives.
+pub(super) fn parts<'s>(root: &'s Value, schema: &'s Value) -> Vec<&'s Value> {
+    let mut found = Vec::new();
+    gather(root, schema, 0, &mut found);
+    found
+}
+
+fn gather<'s>(root: &'s Value, schema: &'s Value, depth: usize, found: &mut Vec<&'s Value>) {
+    if depth > MAX_DEPTH {
+        return;
+    }
+    found.push(schema);
+    let reference = schema["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
+    let referred = reference.and_then(|pointer| root.pointer(pointer));
+    let branches = ["anyOf", "oneOf", "allOf"].into_iter().filter_map(|key| schema[key].as_array());
+    for part in referred.into_iter().chain(branches.flatten()) {
+        gather(root, part, depth + 1, found);
+    }
+}
+
 impl<'s> Allowed<'s> {
-    fn gather(&mut self, root: &'s Value, schema: &'s Value, depth: usize) {
-        if depth > MAX_DEPTH {
-            return;
+    pub(super) fn of(root: &'s Value, schema: &'s Value) -> Self {
+        let mut allowed = Self::default();
+        for part in parts(root, schema) {
+            match &part["type"] {
+                Value::String(name) => allowed.types.push(name),
+                Value::Array(names) => allowed.types.extend(names.iter().filter_map(Value::as_str)),
+                _ => {}
+            }
+            allowed.values.extend(part.get("const"));
+            allowed.values.extend(part["enum"].as_array().into_iter().flatten());
         }
-        match &schema["type"] {
-            Value::String(name) => self.types.push(name),
-            Value::Array(names) => self.types.extend(names.iter().filter_map(Value::as_str)),
-            _ => {}
-        }
-        self.values.extend(schema.get("const"));
-        self.values.extend(schema["enum"].as_array().into_iter().flatten());
-        let reference = schema["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
-        let referred = reference.and_then(|pointer| root.pointer(pointer));
-        let branches = ["anyOf", "oneOf", "allOf"].into_iter().filter_map(|key| schema[key].as_array());
-        for part in referred.into_iter().chain(branches.flatten()) {
-            self.gather(root, part, depth + 1);
+        allowed
+    }
+
+    /// Whether values of this type are allowed.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.types.contains(&name)
+    }
+
+    /// Whether null is; it is where nothing is said.
+    pub(super) fn takes_null(&self) -> bool {
+        self.has("null")
+            || self.values.contains(&&Value::Null)
+            || (self.types.is_empty() && self.values.is_empty())
+    }
+
+    /// The names of the types and the values that are allowed, for a person.
+    pub(super) fn told(&self) -> String {
+        let values: Vec<String> = self.values.iter().map(|value| value.to_string()).collect();
+        let types = self.types.iter().filter(|name| self.values.is_empty() || **name != "string");
+        let mut all: Vec<&str> = types.map(|name| with_article(name)).collect();
+        all.dedup();
+        all.extend(values.iter().map(String::as_str));
+        match all.as_slice() {
+            [] => "what the operation's schema says".to_owned(),
+            [only] => (*only).to_owned(),
+            [first @ .., last] => format!("{} or {last}", first.join(", ")),
         }
     }
 
@@ -70,6 +109,19 @@ impl<'s> Allowed<'s> {
         let json: Value = serde_json::from_str(text).ok()?;
         let meant = self.values.contains(&&json) || self.types.iter().any(|name| is_of(&json, name));
         meant.then_some(json)
+    }
+}
+
+/// A type of JSON Schema in words.
+fn with_article(name: &str) -> &str {
+    match name {
+        "integer" => "an integer",
+        "number" => "a number",
+        "string" => "a string",
+        "boolean" => "true or false",
+        "array" => "an array",
+        "object" => "an object",
+        other => other,
     }
 }
 
@@ -87,9 +139,9 @@ fn is_of(value: &Value, name: &str) -> bool {
     }
 }
 
-/// Whether it is an integer, or too large for anybody to tell, which is a fault of its own.
+/// Whether it has no fraction: written as 200.0, it is the integer 200.
 fn whole(number: &Number) -> bool {
-    number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|number| number.abs() >= 1e18)
+    number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|number| number.fract() == 0.0)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use super::policy::Allowed;
 
 /// The key that opens networks.
 pub(super) const KEY_ALLOW_NETWORKS: &str = "[access] allow_networks";
@@ -28,8 +28,8 @@ pub(super) const MAX_FORM_PAGE: usize = 1 << 20;
 /// Limits and permissions of all transfers.
 #[derive(Debug, Clone)]
 pub struct TransferConfig {
-    /// Networks that may be reached although they are not public.
-    pub allow_networks: Vec<IpNet>,
+    /// What may be reached although it is not public.
+    pub allow_networks: Vec<Allowed>,
     /// Absolute directories that `file` URLs may reach; created when first written to.
     pub file_roots: Vec<PathBuf>,
     /// For resolving, connecting and the TLS handshake, together.

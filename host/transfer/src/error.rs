@@ -3,7 +3,10 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustix::io::Errno;
 
 use super::redact::redact;
 
@@ -39,6 +42,8 @@ pub enum TransferErrorKind {
     Protocol,
     /// The local file system failed.
     Io,
+    /// This machine has no file descriptor or memory for it at present.
+    Exhausted,
     /// The TLS handshake failed, by an untrusted certificate for example.
     Tls,
     /// The configuration cannot be used; only [`super::Transfer::new`] says this.
@@ -90,8 +95,16 @@ impl TransferError {
         }))
     }
 
+    /// Whatever failed for want of a file descriptor is this machine's trouble, whoever else seemed to be to blame.
     pub(super) fn with_source(mut self, source: impl Into<Cause>) -> Self {
-        self.0.source = Some(source.into());
+        let source = source.into();
+        if is_exhaustion(source.as_ref()) {
+            self.0.kind = TransferErrorKind::Exhausted;
+            self.0.transient = true;
+            self.0.message =
+                "the server has no file descriptor or memory left for it (ulimit -n): try again".to_owned();
+        }
+        self.0.source = Some(source);
         self
     }
 
@@ -124,7 +137,7 @@ impl TransferError {
             NotFound | Refused | Login | Dns | Connect | Timeout | TooSlow | Status(_) | Protocol | Tls => {
                 Blame::Remote
             }
-            Io | Config => Blame::Us,
+            Io | Exhausted | Config => Blame::Us,
         }
     }
 
@@ -167,18 +180,37 @@ impl StdError for TransferError {
     }
 }
 
-/// Finds an error of type `T` in a chain, also where an `io::Error` wraps it (whose `source()` skips what it wraps).
+/// Whether an error comes of too many open files, of this process or of the machine, or of no memory for one more.
+fn is_exhaustion(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let shared = error.downcast_ref::<Arc<std::io::Error>>().map(Arc::as_ref);
+        let io = error.downcast_ref::<std::io::Error>().or(shared);
+        if let Some(errno) = io.and_then(Errno::from_io_error).or(error.downcast_ref::<Errno>().copied()) {
+            return matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM);
+        }
+        next = cause(error);
+    }
+    false
+}
+
+/// What is behind an error, also where an `io::Error` wraps it (whose `source()` skips what it wraps).
+fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    match wrapped {
+        Some(inner) => Some(inner as _),
+        None => error.source(),
+    }
+}
+
+/// Finds an error of type `T` in a chain.
 pub(super) fn find_cause<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<T>() {
             return Some(found);
         }
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        next = match wrapped {
-            Some(inner) => Some(inner as _),
-            None => error.source(),
-        };
+        next = cause(error);
     }
     None
 }
@@ -215,6 +247,26 @@ mod tests {
         assert_eq!(of(TransferErrorKind::NotAllowed).blame(), Blame::Caller);
         assert_eq!(of(TransferErrorKind::Login).blame(), Blame::Remote);
         assert_eq!(of(TransferErrorKind::Io).blame(), Blame::Us);
+    }
+
+    #[test]
+    fn want_of_descriptors_is_nobody_elses_fault() {
+        let error = |errno: i32| std::io::Error::from_raw_os_error(errno);
+        for wrapped in [false, true] {
+            for (name, errno, ours) in
+                [("EMFILE", 24, true), ("ENFILE", 23, true), ("ECONNREFUSED", 111, false)]
+            {
+                let source = match wrapped {
+                    false => error(errno),
+                    true => std::io::Error::other(
+                        TransferError::new(TransferErrorKind::Dns, "x").with_source(error(errno)),
+                    ),
+                };
+                let failed = TransferError::new(TransferErrorKind::Refused, "cannot").with_source(source);
+                let exhausted = failed.kind() == TransferErrorKind::Exhausted;
+                assert_eq!((exhausted, failed.is_transient()), (ours, ours), "{name} {wrapped}: {failed:?}");
+            }
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use rustix::io::{Errno, ReadWriteFlags};
 use super::clock::Clock;
 use super::config::KEY_FILE_ROOTS;
 use super::error::{TransferError, TransferErrorKind};
+use super::length::check_folders;
 use super::mark::{PartMark, temporary_name};
 use super::policy::{Beneath, check_path};
 use super::url::FileUrl;
@@ -189,6 +190,7 @@ fn write(
 ) -> Result<(), TransferError> {
     std::fs::create_dir_all(beneath.root).map_err(|error| local(error, "cannot create the file root"))?;
     let (directories, name) = beneath.split();
+    check_folders(beneath.relative.iter().count().saturating_sub(1))?;
     let mut directory = open_root(beneath.root)?;
     for name in directories {
         directory = enter(&directory, name)?;

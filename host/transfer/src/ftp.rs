@@ -64,7 +64,8 @@ impl Ftp {
     }
 }
 
-/// A passive reply may name any address (the "FTP bounce"); only its port counts.
+/// A passive reply may name any address (the "FTP bounce"); only its port counts. That is the server's to choose anew for each
+/// file, so it is permitted by the rule that permits the control connection, whichever port that names.
 async fn connect_data(peer: IpAddr, told: SocketAddr) -> Result<TcpStream, FtpError> {
     TcpStream::connect(SocketAddr::new(peer, told.port())).await.map_err(FtpError::ConnectionError)
 }

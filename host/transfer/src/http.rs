@@ -1,6 +1,7 @@
 //! HTTP and HTTPS: requests whose every hop passes the address policy, and on them fetch and PUT. Redirects are
 //! followed by hand; credentials stay with the origin they were given for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -15,12 +16,14 @@ use super::body::{Paced, Upload, header_value};
 use super::clock::Clock;
 use super::config::{MAX_FORM_PAGE, TransferConfig};
 use super::error::{TransferError, TransferErrorKind, find_cause};
-use super::resolve::{ResolveError, Resolver};
+use super::resolve::{ResolveError, Resolver, ResolverAt};
 
 /// The HTTP client; keeps connections alive between transfers.
 #[derive(Debug)]
 pub(super) struct Http {
     client: reqwest::Client,
+    /// Those for the ports that rules of the policy name.
+    at_port: BTreeMap<u16, reqwest::Client>,
     resolver: Resolver,
     pub(super) config: Arc<TransferConfig>,
 }
@@ -31,22 +34,17 @@ impl Http {
         resolver: Resolver,
         tls: ClientConfig,
     ) -> Result<Self, TransferError> {
-        let client = reqwest::Client::builder()
-            .user_agent(&config.user_agent)
-            .connect_timeout(config.connect_timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            // A proxy would resolve names itself, past the policy.
-            .no_proxy()
-            .http1_only()
-            .dns_resolver(Arc::new(resolver.clone()))
-            .tls_backend_preconfigured(tls)
-            .build()
-            .map_err(|error| {
-                TransferError::new(TransferErrorKind::Config, "the HTTP client cannot be built")
-                    .with_source(error)
-            })?;
-        Ok(Self { client, resolver, config })
+        let client = |port| {
+            let resolver = ResolverAt { resolver: resolver.clone(), port };
+            client(&config, resolver, tls.clone())
+        };
+        let at_port = resolver.ports().into_iter().map(|port| Ok((port, client(Some(port))?)));
+        let at_port = at_port.collect::<Result<_, TransferError>>()?;
+        Ok(Self { client: client(None)?, at_port, resolver, config })
+    }
+
+    fn client(&self, port: u16) -> &reqwest::Client {
+        self.at_port.get(&port).unwrap_or(&self.client)
     }
 
     /// Starts a fetch: the response to a GET, its body still to be read.
@@ -84,6 +82,28 @@ impl Http {
         session.drain(response).await;
         Ok(())
     }
+}
+
+fn client(
+    config: &TransferConfig,
+    resolver: ResolverAt,
+    tls: ClientConfig,
+) -> Result<reqwest::Client, TransferError> {
+    reqwest::Client::builder()
+        .user_agent(&config.user_agent)
+        .connect_timeout(config.connect_timeout)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        // A proxy would resolve names itself, past the policy.
+        .no_proxy()
+        .http1_only()
+        .dns_resolver(Arc::new(resolver))
+        .tls_backend_preconfigured(tls)
+        .build()
+        .map_err(|error| {
+            TransferError::new(TransferErrorKind::Config, "the HTTP client cannot be built")
+                .with_source(error)
+        })
 }
 
 /// One request, which redirects may change.
@@ -180,9 +200,10 @@ impl<'a> Session<'a> {
         let host = host.ok_or_else(|| {
             TransferError::new(TransferErrorKind::NotAllowed, "only http and https URLs are followed")
         })?;
-        self.http.resolver.check_literal(&host)?;
-        let mut request =
-            self.http.client.request(call.method.clone(), call.url.clone()).headers(call.headers.clone());
+        let port = call.url.port_or_known_default().unwrap_or_default();
+        self.http.resolver.check_literal(&host, port)?;
+        let client = self.http.client(port);
+        let mut request = client.request(call.method.clone(), call.url.clone()).headers(call.headers.clone());
         if let Some(cookies) = self.cookies(&call.url) {
             request = request.header(COOKIE, cookies);
         }

@@ -28,6 +28,7 @@ mod ftp_store;
 pub mod fuzz;
 mod html;
 mod http;
+mod length;
 mod mark;
 mod peer;
 mod places;
@@ -54,6 +55,8 @@ pub use self::file::CachedFile;
 pub use self::mark::PartMark;
 pub use self::peer::Server;
 pub use self::places::{Asks, Place, PlaceKind, PlaceLimits, Places, PlacesNow};
+pub use self::policy::{Allowed, AllowedHost};
+pub use self::redact::redact;
 pub use self::tags::{Tags, substitute_tags};
 pub use self::url::{
     Destination, HttpUrl, SourceUrl, basename, destination_extension, extension, scheme_of, split_form,

@@ -9,14 +9,65 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::url::FileUrl;
 
+/// What may be reached although it is not public.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allowed {
+    /// Where.
+    pub host: AllowedHost,
+    /// The one port of it; none: every port.
+    pub port: Option<u16>,
+}
+
+/// Where an [`Allowed`] leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AllowedHost {
+    /// These addresses, however they came about.
+    Network(IpNet),
+    /// Whatever this host of a URL resolves to; in lower case, without a dot at its end.
+    Name(String),
+}
+
+impl From<IpNet> for Allowed {
+    fn from(network: IpNet) -> Self {
+        Self { host: AllowedHost::Network(network), port: None }
+    }
+}
+
+/// To whom a connection is to be made, as the URL says it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// The host, if it is a name.
+    pub name: Option<&'a str>,
+    /// The port; none for one that is not known, which no rule names.
+    pub port: Option<u16>,
+}
+
+impl Allowed {
+    /// Whether it is about this address, at whatever port.
+    fn is_of(&self, address: IpAddr, asked: Asked) -> bool {
+        match &self.host {
+            AllowedHost::Network(network) => network.contains(&address),
+            AllowedHost::Name(name) => {
+                asked.name.is_some_and(|asked| asked.trim_end_matches('.').eq_ignore_ascii_case(name))
+            }
+        }
+    }
+
+    fn has_port(&self, asked: Asked) -> bool {
+        self.port.is_none_or(|port| asked.port == Some(port))
+    }
+}
+
 /// An address that may not be reached, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("address {address} is not public ({reason})")]
+#[error("{reason}")]
 pub(super) struct Denied {
     /// The address.
     pub address: IpAddr,
     /// The entry of the IANA registry that makes it special.
     pub reason: &'static str,
+    /// Whether other ports of it may be reached.
+    pub other_ports: bool,
 }
 
 const fn v4(a: u8, b: u8, c: u8, d: u8, length: u8) -> Ipv4Net {
@@ -66,23 +117,27 @@ const V6_SPECIAL: [(Ipv6Net, &str); 11] = [
 
 const GLOBAL_UNICAST: Ipv6Net = v6(0x2000, 0, 0, 0, 3);
 
-/// Decides whether `address` may be connected to: yes if a network of `allow` holds it, else only if it is public.
-/// An IPv6 address that stands for an IPv4 one is judged as that one too.
+/// Decides whether `address` may be connected to for what was asked: yes if a rule of `allow` opens it, else only if it is
+/// public. An IPv6 address that stands for an IPv4 one is judged as that one too.
 ///
 /// # Errors
 ///
 /// [`Denied`], naming `address` and why it is not public.
-pub(super) fn check_address(address: IpAddr, allow: &[IpNet]) -> Result<(), Denied> {
-    let listed = |address: IpAddr| allow.iter().any(|network| network.contains(&address));
+pub(super) fn check_address(address: IpAddr, asked: Asked, allow: &[Allowed]) -> Result<(), Denied> {
     let embedded = match address {
         IpAddr::V4(_) => None,
         IpAddr::V6(v6) => embedded_v4(v6).map(IpAddr::V4),
     };
-    if listed(address) || embedded.is_some_and(listed) {
+    let is_of = |rule: &Allowed| {
+        rule.is_of(address, asked) || embedded.is_some_and(|address| rule.is_of(address, asked))
+    };
+    let mut listed = allow.iter().filter(|rule| is_of(rule)).peekable();
+    let other_ports = listed.peek().is_some();
+    if listed.any(|rule| rule.has_port(asked)) {
         return Ok(());
     }
     match special(embedded.unwrap_or(address)) {
-        Some(reason) => Err(Denied { address, reason }),
+        Some(reason) => Err(Denied { address, reason, other_ports }),
         None => Ok(()),
     }
 }
@@ -154,9 +209,59 @@ mod tests {
     use super::*;
     use crate::SourceUrl;
 
+    const ANY: Asked = Asked { name: None, port: Some(80) };
+
     fn allowed(address: &str, allow: &[&str]) -> bool {
-        let allow: Vec<IpNet> = allow.iter().map(|network| network.parse().unwrap()).collect();
-        check_address(address.parse().unwrap(), &allow).is_ok()
+        let allow: Vec<Allowed> =
+            allow.iter().map(|network| network.parse::<IpNet>().unwrap().into()).collect();
+        check_address(address.parse().unwrap(), ANY, &allow).is_ok()
+    }
+
+    #[test]
+    fn a_rule_with_a_port_opens_that_port_alone() {
+        let network = |text: &str, port| Allowed { port, ..text.parse::<IpNet>().unwrap().into() };
+        let rules = [
+            network("127.0.0.1/32", Some(9000)),
+            network("10.0.0.0/8", Some(8080)),
+            network("::1/128", None),
+        ];
+        for (address, port, open) in [
+            ("127.0.0.1", Some(9000), true),
+            ("::ffff:127.0.0.1", Some(9000), true),
+            ("127.0.0.1", Some(9001), false),
+            ("127.0.0.1", None, false),
+            ("127.0.0.2", Some(9000), false),
+            ("10.1.2.3", Some(8080), true),
+            ("10.1.2.3", Some(9000), false),
+            ("::1", Some(1), true),
+            ("::1", None, true),
+            ("8.8.8.8", Some(1), true),
+            ("8.8.8.8", None, true),
+        ] {
+            let asked = Asked { name: None, port };
+            let answer = check_address(address.parse().unwrap(), asked, &rules);
+            assert_eq!(answer.is_ok(), open, "{address} {port:?}");
+            let other = address.ends_with("127.0.0.1") || address == "10.1.2.3";
+            assert_eq!(answer.is_err_and(|denied| denied.other_ports), other && !open, "{address} {port:?}");
+        }
+    }
+
+    #[test]
+    fn a_rule_with_a_name_opens_what_that_name_resolves_to() {
+        let rules = [Allowed { host: AllowedHost::Name("media.internal".to_owned()), port: Some(443) }];
+        for (name, port, open) in [
+            (Some("media.internal"), Some(443), true),
+            (Some("MEDIA.internal."), Some(443), true),
+            (Some("media.internal"), Some(80), false),
+            (Some("media.internal"), None, false),
+            (Some("x.media.internal"), Some(443), false),
+            (Some("media.internal.evil.example"), Some(443), false),
+            (Some("evil.example"), Some(443), false),
+            (None, Some(443), false),
+        ] {
+            let answer = check_address("10.0.0.3".parse().unwrap(), Asked { name, port }, &rules);
+            assert_eq!(answer.is_ok(), open, "{name:?} {port:?}");
+        }
     }
 
     /// First and last address of every IPv4 entry of the registry, and its public neighbours.
@@ -245,8 +350,8 @@ mod tests {
 
     #[test]
     fn the_reason_is_told() {
-        let denied = check_address("10.0.0.3".parse().unwrap(), &[]).unwrap_err();
-        assert_eq!(denied.to_string(), "address 10.0.0.3 is not public (private use, RFC 1918)");
+        let denied = check_address("10.0.0.3".parse().unwrap(), ANY, &[]).unwrap_err();
+        assert_eq!(denied.to_string(), "private use, RFC 1918");
     }
 
     fn beneath(url: &str, roots: &[&str]) -> Option<(PathBuf, PathBuf)> {
@@ -272,15 +377,15 @@ mod tests {
         #[test]
         fn dressing_up_changes_nothing(bits in any::<u32>()) {
             let plain = Ipv4Addr::from(bits);
-            let verdict = check_address(plain.into(), &[]).is_ok();
+            let verdict = check_address(plain.into(), ANY, &[]).is_ok();
             let [high, low] = [(bits >> 16) as u16, bits as u16];
-            prop_assert_eq!(check_address(plain.to_ipv6_mapped().into(), &[]).is_ok(), verdict);
+            prop_assert_eq!(check_address(plain.to_ipv6_mapped().into(), ANY, &[]).is_ok(), verdict);
             for dressed in [
                 Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, high, low),
                 Ipv6Addr::new(0x2002, high, low, 0, 0, 0, 0, 1),
                 Ipv6Addr::new(0x2001, 0, 1, 2, 3, 4, !high, !low),
             ] {
-                prop_assert_eq!(check_address(dressed.into(), &[]).is_ok(), verdict);
+                prop_assert_eq!(check_address(dressed.into(), ANY, &[]).is_ok(), verdict);
             }
         }
     }

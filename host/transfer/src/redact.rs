@@ -4,7 +4,7 @@ use url::Url;
 
 /// The URL as it may be shown and logged: without its password, and without its query, which is where signed URLs and
 /// tokens keep theirs. Text that is no URL loses whatever could be one.
-pub(super) fn redact(url: &str) -> String {
+pub fn redact(url: &str) -> String {
     if let Ok(mut parsed) = Url::parse(url)
         && parsed.set_password(None).is_ok()
     {

@@ -1,6 +1,11 @@
 //! The `{$...}` tags of `dstURL`. Pure text substitution; the caller keeps the original and always substitutes that,
 //! so that a source name holding a tag or a colon is never substituted twice.
 
+use super::length::MAX_TEXT;
+
+/// `{$extension}`.
+const LONGEST_TAG: usize = 12;
+
 /// What the tags of a `dstURL` stand for; a tag whose value is not known yet is left in place.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tags<'a> {
@@ -27,15 +32,21 @@ impl Tags<'_> {
 }
 
 /// Substitutes the tags after the last `:` of `destination`, as imgserve 0.2 did: everything after the scheme for
-/// `file:///a/b`, only the file name in the form-upload syntax. Values are never searched for tags themselves.
+/// `file:///a/b`, only the file name in the form-upload syntax. Values are never searched for tags themselves. In what is
+/// longer than a destination may be already, no further tags are substituted.
 pub fn substitute_tags(destination: &str, tags: &Tags<'_>) -> String {
     let start = destination.rfind(':').map_or(0, |colon| colon + 1);
     let (kept, mut rest) = destination.split_at(start);
     let mut out = kept.to_owned();
     while let Some(open) = rest.find("{$") {
+        // Many tags of a long name: it is too long already, and refused for that.
+        if out.len() > MAX_TEXT {
+            break;
+        }
         let (before, tagged) = rest.split_at(open);
         out.push_str(before);
-        let known = tagged.find('}').and_then(|close| Some((tags.value(&tagged[2..close])?, close + 1)));
+        let close = tagged.bytes().take(LONGEST_TAG).position(|byte| byte == b'}');
+        let known = close.and_then(|close| Some((tags.value(&tagged[2..close])?, close + 1)));
         // An unknown tag gives up only its `{$`, so that `{${$width}` still finds the inner one.
         let length = match known {
             Some((value, length)) => {
@@ -60,6 +71,19 @@ mod tests {
 
     const ALL: Tags<'_> =
         Tags { width: Some(80), height: Some(60), basename: Some("cat"), extension: Some("png") };
+
+    #[test]
+    fn many_tags_of_a_long_name_are_not_multiplied() {
+        let name = "n".repeat(100_000);
+        let tags = Tags { basename: Some(&name), ..ALL };
+        let substituted = substitute_tags(&format!("file:///{}", "{$basename}".repeat(10_000)), &tags);
+        assert!((MAX_TEXT..300_000).contains(&substituted.len()), "{}", substituted.len());
+        // Tags that do not end are not looked through again and again.
+        let open = format!("file:///{}", "{$".repeat(200_000));
+        let began = std::time::Instant::now();
+        assert!(substitute_tags(&open, &ALL).len() > MAX_TEXT);
+        assert!(began.elapsed().as_millis() < 500, "{:?}", began.elapsed());
+    }
 
     #[test]
     fn all_tags_after_the_last_colon() {

@@ -102,6 +102,10 @@ pub(super) async fn perform(
 
 /// Why a task's worker is gone: of what it did itself, or of what a plugin did in it.
 pub(super) fn death_fault(death: &Death, limit_mb: u64, culprit: Option<&str>) -> Fault {
+    if death.reading && death.way.is_crash() {
+        let text = format!("the source cannot be read: the worker died while it read it ({death})");
+        return Fault::new(FaultKind::UnreadableSource, text).retried(Retry::Worker);
+    }
     match (death.way, culprit) {
         (Way::OutOfMemory, culprit) => {
             let text =
@@ -111,6 +115,11 @@ pub(super) fn death_fault(death: &Death, limit_mb: u64, culprit: Option<&str>) -
         }
         (Way::PluginLate, Some(operation)) => {
             ended_by(operation, FaultKind::PluginTimedOut, death).retried(Retry::Never)
+        }
+        // Only what is built in has a time limit and no culprit: what it was given is to blame.
+        (Way::PluginLate, None) => {
+            let text = format!("the work was not done in time, and its worker was ended ({death})");
+            Fault::new(FaultKind::LimitExceeded, text)
         }
         (Way::Aborted | Way::Signal(_) | Way::Exit(_) | Way::Killed | Way::Unknown, Some(operation)) => {
             ended_by(operation, FaultKind::PluginTrapped, death).retried(Retry::Worker)

@@ -16,6 +16,8 @@ const SIGABRT: i32 = 6;
 #[derive(Debug)]
 pub(super) struct Death {
     pub(super) way: Way,
+    /// Whether it came while the process read a source.
+    pub(super) reading: bool,
     /// The last line of its stderr; empty when there was none.
     words: String,
 }
@@ -50,18 +52,31 @@ impl Death {
             (None, Some(code)) => Way::Exit(code),
             (None, None) => Way::Unknown,
         };
-        Self { way, words }
+        Self { way, reading: false, words }
+    }
+
+    /// The same of a process that was reading a source, if it was.
+    pub(super) fn over(self, reading: bool) -> Self {
+        Self { reading, ..self }
     }
 
     /// The end of a process that the server had to kill.
     pub(super) fn killed(words: String) -> Self {
-        Self { way: Way::Killed, words }
+        Self { way: Way::Killed, reading: false, words }
     }
 
     /// The end of a process that cannot be waited for.
     pub(super) fn unknown(error: &std::io::Error, words: &str) -> Self {
         let words = if words.is_empty() { error.to_string() } else { format!("{error}: {words}") };
-        Self { way: Way::Unknown, words }
+        Self { way: Way::Unknown, reading: false, words }
+    }
+}
+
+impl Way {
+    /// Whether the process did something that nothing can go on after, rather than that somebody ended it.
+    pub(super) fn is_crash(self) -> bool {
+        // signal(7): SIGILL, SIGBUS, SIGFPE, SIGSEGV, SIGSYS.
+        matches!(self, Self::Aborted | Self::Signal(4 | 7 | 8 | 11 | 31))
     }
 }
 

@@ -15,12 +15,12 @@ pub(super) fn codec_fault(error: CodecError) -> Fault {
     Fault::of(kind, &error)
 }
 
-/// A decoder or encoder that panics on a hostile image costs its task, not the worker.
+/// What panics costs its task, not the worker. Who reads a source has a fault of its own, `reading`.
 pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
-        Err(Fault::new(FaultKind::OperationFailed, format!("panicked: {text}")))
+    // What it said on its way is in the log, and nothing that its client could use.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let text = "the worker's own code failed; the server's log says where";
+        Err(Fault::new(FaultKind::OperationFailed, text))
     })
 }
 

@@ -37,6 +37,12 @@ pub(super) struct Link {
     lines: Cell<u32>,
     /// When operations are told to come to an end.
     hurries: Cell<Instant>,
+    /// When the one that is called is told to, by its own time limit.
+    call_hurries: Cell<Option<Instant>>,
+    /// Whether the one that is called was told to.
+    hurried: Cell<bool>,
+    /// When the task is given up, and its time in milliseconds.
+    ends: Cell<(Instant, u64)>,
 }
 
 impl Link {
@@ -50,10 +56,14 @@ impl Link {
             cancelled: Cell::new(false),
             lines: Cell::new(0),
             hurries: Cell::new(now + FOREVER),
+            call_hurries: Cell::new(None),
+            hurried: Cell::new(false),
+            ends: Cell::new((now + FOREVER, 0)),
         })
     }
 
-    /// A task begins, which may take this long.
+    /// A task begins, which may take this long. Operations are told to hurry before it is given up here, and that is before
+    /// the server ends the worker.
     pub(super) fn begin(&self, time: Duration) {
         let now = Instant::now();
         self.reported.set(now);
@@ -61,7 +71,27 @@ impl Link {
         self.looked.set(now);
         self.cancelled.set(false);
         self.lines.set(0);
-        self.hurries.set(now + time);
+        self.hurries.set(now + time.mul_f32(0.8));
+        self.ends.set((now + time.mul_f32(0.9), u64::try_from(time.as_millis()).unwrap_or(u64::MAX)));
+        self.call_hurries.set(None);
+    }
+
+    /// An operation is called that may take this long; `None`: as long as its task.
+    pub(super) fn call(&self, limit: Option<Duration>) {
+        self.hurried.set(false);
+        self.call_hurries.set(limit.map(|limit| Instant::now() + limit.mul_f32(0.8)));
+    }
+
+    /// Whether the operation that is called, or was the last one, was told that its time is over.
+    pub(super) fn hurried(&self) -> bool {
+        self.hurried.get()
+    }
+
+    fn hurries(&self) -> bool {
+        let now = Instant::now();
+        let over = now >= self.hurries.get() || self.call_hurries.get().is_some_and(|at| now >= at);
+        self.hurried.set(self.hurried.get() || over);
+        over
     }
 
     /// Says something before the task is done.
@@ -102,11 +132,16 @@ impl Link {
         self.cancelled.get()
     }
 
-    /// Gives up what nobody waits for.
+    /// Gives up what nobody waits for, and what is not done in time.
     ///
     /// # Errors
-    /// A fault that nobody will read.
+    /// A fault that nobody will read, or [`FaultKind::LimitExceeded`].
     pub(super) fn go_on(&self) -> Result<(), Fault> {
+        let (ends, ms) = self.ends.get();
+        if Instant::now() >= ends {
+            let text = format!("not done after {ms} ms ([workers] run_timeout_ms), and given up");
+            return Err(Fault::new(FaultKind::LimitExceeded, text));
+        }
         match self.cancelled() {
             true => Err(Fault::new(FaultKind::OperationFailed, "cancelled: nobody waits for the result")),
             false => Ok(()),
@@ -186,8 +221,7 @@ impl Host for StepHost {
 
     fn progress(&self, done: f32) -> Flow {
         self.link.progress(self.share.at(done));
-        let hurries = Instant::now() >= self.link.hurries.get();
-        if hurries || self.link.cancelled() { Flow::Cancelled } else { Flow::Continue }
+        if self.link.hurries() || self.link.cancelled() { Flow::Cancelled } else { Flow::Continue }
     }
 
     /// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014, figure 15).

@@ -6,9 +6,9 @@
 //! - server's side: `pool` (supervises the children), `queue` (who goes next), `budget` (whether it fits memory),
 //!   `assignment` (one request of a worker), `output` (its results), `child` (one worker), `process` (its process), `death` (how that ended),
 //!   `wire` (the socket to it)
-//! - worker's side: `serve` (its loop), `task` (planning), `run` (one source for several tasks), `chain` (one task's
+//! - worker's side: `serve` (its loop), `task` (planning), `extent` (how many pixels that comes to), `run` (one source for several tasks), `chain` (one task's
 //!   operations), `stage` (one of them), `host` (what that can ask for), `sink`, `placeholder`, `fault` (what else goes
-//!   wrong), `sandbox` (how it limits itself)
+//!   wrong), `reading` (what goes wrong over a source), `sandbox` (how it limits itself)
 //! - `compile`: plugin files made ready to load, in a process of its own; both sides
 //! - [`plugin`]: the code behind an operation, and the three loaders; loaded in workers alone
 
@@ -18,6 +18,7 @@ mod chain;
 mod child;
 mod compile;
 mod death;
+mod extent;
 mod fault;
 mod frame;
 #[cfg(any(test, fuzzing))]
@@ -32,6 +33,7 @@ mod pool;
 mod process;
 mod protocol;
 mod queue;
+mod reading;
 mod run;
 mod sandbox;
 mod serve;
@@ -44,6 +46,7 @@ mod wire;
 
 pub use budget::Budget;
 pub use compile::serve as compile;
+pub use extent::check_made;
 pub use output::TaskOutput;
 pub use payload::Payload;
 pub use pool::{DirectOutcome, Pool, PoolConfig, Stats};

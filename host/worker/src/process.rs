@@ -10,6 +10,7 @@ use tokio::process::Command;
 use tokio::task::JoinHandle;
 
 use super::death::Death;
+use super::reading::was_reading;
 
 /// How long a process whose socket is closed may take to end.
 const ENDS_WITHIN: Duration = Duration::from_secs(1);
@@ -60,6 +61,8 @@ impl Process {
 
     /// Makes sure that it is gone and says how it ended; `late` is whether it had said that a plugin's time was over.
     pub(super) async fn death(mut self, late: bool) -> Death {
+        // Once it is waited for its name is gone. It keeps that to its end: its socket is closed, it does nothing more.
+        let reading = self.process.id().is_some_and(was_reading);
         let (status, killed) = match tokio::time::timeout(ENDS_WITHIN, self.process.wait()).await {
             Ok(status) => (status, false),
             Err(_) => {
@@ -74,7 +77,7 @@ impl Process {
         let words = std::mem::take(&mut *self.last_line.lock().unwrap_or_else(PoisonError::into_inner));
         match status {
             Ok(_) if killed => Death::killed(words),
-            Ok(status) => Death::of(status, late, words),
+            Ok(status) => Death::of(status, late, words).over(reading),
             Err(error) => Death::unknown(&error, &words),
         }
     }
@@ -180,6 +183,30 @@ mod tests {
         }
     }
 
+    /// What runs the tests has threads, of which only the first gives the process its name: so `sh` stands for a worker.
+    #[allow(clippy::disallowed_methods, reason = "what the kernel makes up does not block")]
+    #[tokio::test]
+    async fn a_worker_that_dies_of_a_source_is_told_apart() {
+        for (name, signal, kind) in [
+            ("imgserve:reads", "SEGV", FaultKind::UnreadableSource),
+            ("imgserve:reads", "ABRT", FaultKind::UnreadableSource),
+            ("imgserve:reads", "KILL", FaultKind::OperationFailed),
+            ("imgserve", "SEGV", FaultKind::OperationFailed),
+        ] {
+            let mut command = Command::new("sh");
+            let script = format!("ulimit -c 0; printf %s {name} > /proc/$$/comm; kill -{signal} $$");
+            command.args(["-c", &script]).stderr(Stdio::piped());
+            let process = Process::start(command).unwrap();
+            // As when a worker's socket is closed: it has ended, and nobody has waited for it.
+            let state = format!("/proc/{}/stat", process.id().unwrap());
+            while !std::fs::read_to_string(&state).unwrap().contains(") Z ") {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let fault = death_fault(&process.death(false).await, 160, None);
+            assert_eq!((fault.kind, fault.retry), (kind, Retry::Worker), "{name} {signal}: {fault}");
+        }
+    }
+
     #[tokio::test]
     async fn a_signal_has_its_name() {
         for (signal, text) in [(9, "SIGKILL"), (11, "SIGSEGV"), (31, "SIGSYS"), (10, "signal 10")] {
@@ -237,7 +264,7 @@ mod tests {
             ),
             (
                 death(abort, true, "not done after 5 ms (time_limit_ms)"),
-                (FaultKind::OperationFailed, Retry::Worker),
+                (FaultKind::LimitExceeded, Retry::Never),
                 (FaultKind::PluginTimedOut, Retry::Never),
             ),
             (

@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::plugin::{Artifact, Usage};
 
-/// How many of the largest result the results of one run may take together.
+/// How many of the largest result the results of one run may take together: in bytes, and in the pixels that are made for
+/// them.
 pub(super) const RESULTS_TOGETHER: u64 = 4;
 
 /// Server to worker.
@@ -111,6 +112,9 @@ pub struct Step {
     /// Whether what is done for it is for time or quality.
     #[serde(default)]
     pub profile: Profile,
+    /// Where it stands in the request, such as `steps[1]`; empty for an operation by itself, or where nobody knows any more.
+    #[serde(default)]
+    pub at: String,
 }
 
 /// A placeholder to draw.
@@ -238,6 +242,9 @@ pub struct Prepared {
     pub pixels: u64,
     /// The source's file format; none for one that only a plugin reads.
     pub source_format: Option<imgserve_base::format::Format>,
+    /// Pixels that all operations make, of all frames; 0 for a plan of an earlier program, which did not count them.
+    #[serde(default)]
+    pub made_pixels: u64,
 }
 
 impl Prepared {
@@ -276,6 +283,7 @@ mod tests {
             guest_bytes,
             pixels: 0,
             source_format: None,
+            made_pixels: 0,
         };
         assert_eq!(Prepared::together(&[plan(10, 5000, 7)]), (5000, 7), "one alone as it is");
         let (own, guests) = Prepared::together(&[plan(10, 5000, 7), plan(20, 9000, 0), plan(1, 3000, 9)]);

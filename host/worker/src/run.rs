@@ -10,8 +10,9 @@ use super::chain::{Chain, Done, Held};
 use super::fault::{caught, codec_fault, ends_early};
 use super::host::{Link, Share};
 use super::protocol::{RESULTS_TOGETHER, Task};
+use super::reading::reading;
 use super::sink::Sink;
-use super::task::{Source, Worker};
+use super::task::{Source, Worker, animates};
 
 /// What became of the tasks of a run.
 #[derive(Debug)]
@@ -70,10 +71,10 @@ impl Worker {
         let mut found = None;
         let mut planned = |task: &'a Task, share| {
             let header = self.header(task, &source)?.ok_or_else(ends_early)?;
-            let chain = Chain::new(
-                self.stages(task, &header, share)?,
-                Sink::new(task, self.limits.max_source_frames),
-            );
+            let stages = self.stages(task, &header, share)?;
+            // Of a source that was planned on its beginning all frames are known only now.
+            self.made_pixels(animates(task), &header, &stages)?;
+            let chain = Chain::new(stages, Sink::new(task, &self.limits));
             if chain.takes_pixels() && header.codec.is_none() {
                 return Err(Fault::new(FaultKind::UnreadableSource, "the source is not an image"));
             }
@@ -102,13 +103,14 @@ impl Worker {
     ) -> Result<(), Fault> {
         let mut takers: Vec<&mut Lane<'_>> = lanes.iter_mut().filter(|lane| lane.takes_pixels()).collect();
         let hint = joint_hint(takers.iter().filter_map(|lane| lane.first_plan()));
-        let mut decoder = Decoder::new(source, header, &hint, &self.codec_bounds()).map_err(codec_fault)?;
+        let new = || Decoder::new(source, header, &hint, &self.codec_bounds()).map_err(codec_fault);
+        let mut decoder = reading(new)?;
         for chain in takers.iter_mut().filter_map(|lane| lane.chain()) {
             chain.sink.loops = decoder.loops();
             chain.window = decoder.window();
         }
         while !takers.is_empty()
-            && let Some(frame) = decoder.next_frame().map_err(codec_fault)?
+            && let Some(frame) = reading(|| decoder.next_frame().map_err(codec_fault))?
         {
             *decoded += 1;
             if let Some(damage) = decoder.damage() {

@@ -3,12 +3,13 @@
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::format::Format;
 use imgserve_codec::{EncodeOptions, Encoder, Loops};
-use imgserve_config::Profile;
+use imgserve_config::{Limits, Profile};
 use imgserve_sdk::ImageRef;
 use imgserve_sdk::abi::Product;
 
 use super::fault::codec_fault;
 use super::protocol::Task;
+use super::task::animates;
 
 /// The result in the making.
 pub(super) struct Sink<'a> {
@@ -16,18 +17,20 @@ pub(super) struct Sink<'a> {
     /// How often the source's animation is played.
     pub(super) loops: Loops,
     frames_left: u32,
+    pixels_left: u64,
     encoder: Option<Encoder>,
     encoded: Option<Vec<u8>>,
 }
 
 impl<'a> Sink<'a> {
-    pub(super) fn new(task: &'a Task, max_frames: u32) -> Self {
-        Self { task, loops: Loops::Times(1), frames_left: max_frames, encoder: None, encoded: None }
+    pub(super) fn new(task: &'a Task, limits: &Limits) -> Self {
+        let Limits { max_source_frames: frames_left, max_output_pixels: pixels_left, .. } = *limits;
+        Self { task, loops: Loops::Times(1), frames_left, pixels_left, encoder: None, encoded: None }
     }
 
     /// Whether more than one frame is of use.
     pub(super) fn animates(&self) -> bool {
-        self.task.format.is_some_and(Format::can_animate)
+        animates(self.task)
     }
 
     /// Takes one of the last operation's results; a frame without a delay of its own is shown for `delay_ms`.
@@ -56,6 +59,11 @@ impl<'a> Sink<'a> {
     fn push(&mut self, format: Format, image: ImageRef<'_>, delay_ms: u32) -> Result<(), Fault> {
         self.frames_left = self.frames_left.checked_sub(1).ok_or_else(|| {
             let text = "the result has more frames than [limits] max_source_frames";
+            Fault::new(FaultKind::LimitExceeded, text)
+        })?;
+        let pixels = u64::from(image.width()) * u64::from(image.height());
+        self.pixels_left = self.pixels_left.checked_sub(pixels).ok_or_else(|| {
+            let text = "the result has more pixels in all its frames than [limits] max_output_pixels";
             Fault::new(FaultKind::LimitExceeded, text)
         })?;
         let encoder = match &mut self.encoder {

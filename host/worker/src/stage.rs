@@ -9,6 +9,7 @@ use imgserve_base::units::MIB;
 use imgserve_codec as codec;
 use imgserve_config::{self as config, PluginKind};
 use imgserve_sdk::abi::{Product, RunInput};
+use imgserve_sdk::plain::plain;
 use imgserve_sdk::{
     DecodeHint, Description, ErrorKind, Frames, Host, Image, ImageRef, InputKind, PixelFormat, Plan,
     SourceHeader, Window,
@@ -16,6 +17,7 @@ use imgserve_sdk::{
 
 use super::host::Link;
 use super::protocol::Reply;
+use super::reading::{gave_up, reading};
 use crate::plugin::{CallError, Plugin, Results, Usage};
 
 /// Longest text of a fault that a plugin has a say in, in bytes.
@@ -41,8 +43,8 @@ pub(super) struct Stage<'a> {
     pub(super) plan: Plan,
     pub(super) host: Rc<dyn Host>,
     pub(super) link: &'a Link,
-    /// Which step it is, of how many.
-    pub(super) place: (usize, usize),
+    /// Which step of a chain it is, as a path in the request; empty where it is no step.
+    pub(super) place: String,
     /// What frames that wait may take, in bytes, twice.
     pub(super) memory_limit: u64,
     /// Frames that wait until all are there, for an operation that takes them together.
@@ -106,9 +108,16 @@ impl LoadedOperation {
         Err(Fault::new(FaultKind::LimitExceeded, text))
     }
 
+    /// Whether it is our own parser of a format: what that makes of a source is the source's fault.
+    fn reads_sources(&self) -> bool {
+        let reads = matches!(self.description.input, InputKind::Encoded { .. });
+        reads && self.settings.kind == PluginKind::Builtin
+    }
+
     /// Says to the server that a plugin's code runs: only the server can tell of the end of this process.
     fn watched<T>(&self, link: &Link, call: impl FnOnce() -> T) -> T {
-        if self.settings.kind == PluginKind::Builtin && self.settings.time_limit_ms.is_none() {
+        // What is built in is not blamed: a stranger's drawing that takes too long must not suspend the operation for all.
+        if self.settings.kind == PluginKind::Builtin {
             return call();
         }
         link.say(&Reply::Calls(self.name.clone()));
@@ -126,9 +135,11 @@ impl LoadedOperation {
         let Description { name, version, .. } = &self.description;
         let kind = match &error {
             CallError::Refused(error) => {
-                let text = one_line(&format!("{name} {version}: {}", error.message()), MAX_TEXT);
+                // A plugin that was built with an earlier SDK says it in its library's words.
+                let text = one_line(&format!("{name} {version}: {}", plain(error.message())), MAX_TEXT);
                 return Fault::new(refusal(error.kind()), text);
             }
+            CallError::Trapped(_) if self.reads_sources() => return gave_up(),
             CallError::Trapped(_) => FaultKind::PluginTrapped,
             CallError::OutOfMemory { .. } => FaultKind::PluginOutOfMemory,
             CallError::TimedOut { .. } => FaultKind::PluginTimedOut,
@@ -200,9 +211,15 @@ impl Stage<'_> {
         self.link.go_on()?;
         let operation = self.operation;
         let began = Instant::now();
-        let ran = operation
-            .watched(self.link, || operation.plugin.run(&self.args, &self.header, input, window, &self.host));
-        let results = ran.map_err(|error| within_chain(operation.fault(error), self.place))?;
+        // Third-party code is ended at its limit, and hears of its task's deadline alone.
+        let own = operation.settings.time_limit().filter(|_| operation.settings.kind == PluginKind::Builtin);
+        self.link.call(own);
+        let run = || operation.plugin.run(&self.args, &self.header, input, window, &self.host);
+        let run = || {
+            let ran = operation.watched(self.link, run);
+            ran.map_err(|error| within_chain(self.ended(error), &self.place))
+        };
+        let results = if operation.reads_sources() { reading(run)? } else { run()? };
         let operation_us = began.elapsed().as_secs_f64() * 1e6;
         self.usage.set(self.usage.get().and(Usage { operation_us, ..results.usage() }));
         for product in self.products(results.as_ref())? {
@@ -217,6 +234,27 @@ impl Stage<'_> {
         Ok(results)
     }
 
+    /// The fault for a run that gave nothing. What is built in stops by itself when it is told that its time is over.
+    fn ended(&self, error: CallError) -> Fault {
+        let operation = self.operation;
+        match (&error, operation.settings.time_limit()) {
+            (CallError::Refused(told), Some(limit))
+                if told.kind() == ErrorKind::Failed
+                    && operation.settings.kind == PluginKind::Builtin
+                    && self.link.hurried() =>
+            {
+                let text = format!(
+                    "`{}` stopped: not done after nearly {} ms ([operations.{}] time_limit_ms)",
+                    operation.name,
+                    limit.as_millis(),
+                    operation.name
+                );
+                Fault::new(FaultKind::LimitExceeded, text)
+            }
+            _ => operation.fault(error),
+        }
+    }
+
     /// The results of a run.
     pub(super) fn products<'r>(&self, results: &'r dyn Results) -> Result<Vec<Product<'r>>, Fault> {
         results.products().map_err(|error| self.operation.fault(error))
@@ -224,16 +262,13 @@ impl Stage<'_> {
 
     /// The plugin broke its contract.
     pub(super) fn contract(&self, text: &str) -> Fault {
-        within_chain(self.operation.contract(text), self.place)
+        within_chain(self.operation.contract(text), &self.place)
     }
 }
 
 /// Which step of a chain it was.
-pub(super) fn within_chain(mut fault: Fault, (index, count): (usize, usize)) -> Fault {
-    if count > 1 {
-        fault.text = format!("steps[{index}]: {}", fault.text);
-    }
-    fault
+pub(super) fn within_chain(fault: Fault, place: &str) -> Fault {
+    if place.is_empty() { fault } else { fault.at(place) }
 }
 
 fn shape((width, height, format): (u32, u32, PixelFormat)) -> String {

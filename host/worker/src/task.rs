@@ -11,7 +11,7 @@ use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::format::Format;
 use imgserve_base::units::{KIB, MIB};
 use imgserve_codec::{self as codec, Probe};
-use imgserve_config::{Codec, Damaged, Limits, Profile};
+use imgserve_config::{Codec, Damaged, Limits, PluginKind, Profile};
 use imgserve_sdk::{DecodeHint, Host, InputKind, PixelFormat, SourceHeader};
 use serde_json::{Map, Value};
 
@@ -19,11 +19,14 @@ use super::fault::{codec_fault, ends_early, no_steps};
 use super::host::{Link, Share, StepHost};
 use super::placeholder;
 use super::protocol::{Placeholder, Prepared, Reply, Task};
+use super::reading::reading;
 use super::stage::{LoadedOperation, Stage, within_chain};
 use crate::plugin::Deadline;
 
 /// Bytes of the source that an operation which reads its own format gets to plan on.
 const HEAD: usize = 64 * KIB as usize;
+/// The same for one that is built in: what a drawing would cost shows only in all of it.
+const WHOLE: usize = MIB as usize;
 
 /// Everything a worker process has loaded.
 #[derive(Debug)]
@@ -52,7 +55,7 @@ impl<'b> Source<'b> {
     }
 
     fn probe(&self, bounds: &codec::Bounds) -> Result<Probe, Fault> {
-        let probe = || codec::probe(self.bytes, self.complete, bounds).map_err(codec_fault);
+        let probe = || reading(|| codec::probe(self.bytes, self.complete, bounds).map_err(codec_fault));
         self.probed.get_or_init(probe).clone()
     }
 }
@@ -73,18 +76,27 @@ impl Worker {
         source: &Source<'_>,
         draw: bool,
     ) -> Result<Option<(Prepared, Vec<u8>)>, Fault> {
-        let Some(header) = self.header(task, source)? else { return Ok(None) };
-        let stages = self.stages(task, &header, Share::WHOLE)?;
-        let (own_bytes, guest_bytes) = self.peak(&header, &stages)?;
-        let Some(Stage { plan, .. }) = stages.last() else { return Err(no_steps()) };
-        let (width, height) = (plan.width, plan.height);
+        let Some(prepared) = self.planned(task, source, animates(task))? else { return Ok(None) };
+        let Prepared { width, height, .. } = prepared;
         let placeholder = match task.format {
             Some(format) if draw => placeholder::draw(&Placeholder { width, height, format, failed: false })?,
             _ => Vec::new(),
         };
+        Ok(Some((prepared, placeholder)))
+    }
+
+    /// The plan on a source's first bytes, as far as its client has to know it; `animates`: whether more than one frame of the
+    /// result is of use.
+    fn planned(&self, task: &Task, source: &Source<'_>, animates: bool) -> Result<Option<Prepared>, Fault> {
+        let Some(header) = self.header(task, source)? else { return Ok(None) };
+        let stages = self.stages(task, &header, Share::WHOLE)?;
+        let Some(made_pixels) = self.made_pixels(animates, &header, &stages)? else { return Ok(None) };
+        let (own_bytes, guest_bytes) = self.peak(&header, &stages)?;
+        let Some(Stage { plan, .. }) = stages.last() else { return Err(no_steps()) };
+        let (width, height) = (plan.width, plan.height);
         let pixels = pixels(&header, &stages);
         let source_format = header.codec.map(|header| header.format);
-        Ok(Some((Prepared { width, height, own_bytes, guest_bytes, pixels, source_format }, placeholder)))
+        Ok(Some(Prepared { width, height, own_bytes, guest_bytes, pixels, source_format, made_pixels }))
     }
 
     /// The plan for a whole source, when the run would take more memory than `within` or have more than `most_pixels`, or the
@@ -97,8 +109,8 @@ impl Worker {
         (within, most_pixels): (u64, Option<u64>),
     ) -> Result<Option<Prepared>, Fault> {
         let any_format = Task { format: None, ..task.clone() };
-        let prepared = self.prepare(&any_format, &Source::new(source, true), false)?;
-        let (prepared, _) = prepared.ok_or_else(ends_early)?;
+        let prepared = self.planned(&any_format, &Source::new(source, true), animates(task))?;
+        let prepared = prepared.ok_or_else(ends_early)?;
         let needed = [prepared.own_bytes, prepared.guest_bytes, source.len() as u64];
         let needed = needed.into_iter().fold(0, u64::saturating_add);
         let side = prepared.width.max(prepared.height);
@@ -115,7 +127,7 @@ impl Worker {
     /// Operations are told to hurry before they are ended, and ended before the server ends the worker.
     pub(super) fn begin(&self, time_ms: u64) {
         let time = Duration::from_millis(time_ms);
-        self.link.begin(time.mul_f32(0.8));
+        self.link.begin(time);
         self.deadline.begin_task(time.mul_f32(0.9));
     }
 
@@ -148,7 +160,11 @@ impl Worker {
             if let InputKind::Pixels { formats, .. } = &operation.description.input {
                 header.pixels = codec::pick_format(formats, header.pixels);
             }
-            let place = (index, task.steps.len());
+            let place = match (step.at.as_str(), task.steps.len()) {
+                ("", 0 | 1) => String::new(),
+                ("", _) => format!("steps[{index}]"),
+                (at, _) => at.to_owned(),
+            };
             let host = || -> Rc<dyn Host> {
                 let (seed, share) =
                     (task.seed.wrapping_add(index as u64), share.part(index, task.steps.len()));
@@ -156,7 +172,7 @@ impl Worker {
             };
             let args = args_json(&step.args);
             let plan = operation.plan(&args, &header, &host(), &self.link, self.limits.max_output_pixels);
-            let mut plan = plan.map_err(|fault| within_chain(fault, place))?;
+            let mut plan = plan.map_err(|fault| within_chain(fault, &place))?;
             plan.decode = decode_hint(plan.decode, step.profile);
             stages.push(Stage {
                 operation,
@@ -260,9 +276,16 @@ impl Worker {
             let text = format!("the source is {}, which `{}` does not take", header.format, operation.name);
             return Err(refuse(Fault::new(FaultKind::UnreadableSource, text)));
         }
-        let head = if taken.is_some() { bytes[..bytes.len().min(HEAD)].to_vec() } else { Vec::new() };
+        let builtin = operation.settings.kind == PluginKind::Builtin;
+        let most = if builtin && bytes.len() <= WHOLE { WHOLE } else { HEAD };
+        let head = if taken.is_some() { bytes[..bytes.len().min(most)].to_vec() } else { Vec::new() };
         Ok(Some(Header { source: header.source(head), codec: Some(header) }))
     }
+}
+
+/// Whether more than one frame of a task's result is of use.
+pub(super) fn animates(task: &Task) -> bool {
+    task.format.is_some_and(Format::can_animate)
 }
 
 /// What is decoded for an operation that asks for this. For quality its sides have twice the pixels: an average of at least

@@ -35,6 +35,8 @@ enum Odd {
     /// Works until it is told to stop.
     Waits,
     Panics,
+    /// As the SDK tells of one that panicked.
+    Traps,
 }
 
 impl Plugin for Odd {
@@ -56,6 +58,7 @@ impl Plugin for Odd {
     ) -> Result<Box<dyn Results>, CallError> {
         match self {
             Self::Panics => panic!("as asked"),
+            Self::Traps => Err(CallError::Trapped("panicked: as asked".to_owned())),
             Self::Waits => {
                 while host.progress(0.5) == Flow::Continue {
                     std::thread::sleep(Duration::from_millis(1));
@@ -97,6 +100,13 @@ fn worker() -> (Wire, JoinHandle<()>) {
             let operation = LoadedOperation { name: name.clone(), settings, config, plugin, description };
             worker.operations.insert(name, operation);
         }
+        for (name, odd) in [("parser-panics", Odd::Panics), ("parser-traps", Odd::Traps)] {
+            let description = worker.operations["rasterize"].description.clone();
+            let Registered { settings, .. } = builtin("rasterize");
+            let (name, plugin, config) = (name.to_owned(), Box::new(odd), Rc::from("{}"));
+            let operation = LoadedOperation { name: name.clone(), settings, config, plugin, description };
+            worker.operations.insert(name, operation);
+        }
         // It ends with the socket.
         let mut inbox = Inbox::new(theirs.try_clone().unwrap());
         let _ = answer(&worker, &mut theirs, &mut inbox);
@@ -111,6 +121,7 @@ fn task(operation: &str, args: Value, format: Format) -> Task {
             operation: operation.to_owned(),
             args: args.as_object().unwrap().clone(),
             profile: Profile::Fast,
+            at: String::new(),
         }],
         extension: "jpg".to_owned(),
         format: Some(format),
@@ -243,10 +254,25 @@ async fn a_task_that_fails_drops_out_alone() {
     let [small, large, panics, unknown, drawing, webp] = &results[..] else { panic!("six results") };
     assert_eq!((decoded, size(small.as_ref().unwrap())), (1, (30, 20)));
     assert_eq!(large.as_ref().unwrap_err().kind, FaultKind::SourceTooSmall);
-    assert!(panics.as_ref().unwrap_err().text.contains("panicked: as asked"), "{panics:?}");
+    assert!(panics.as_ref().unwrap_err().text.contains("the worker's own code failed"), "{panics:?}");
     assert!(unknown.as_ref().unwrap_err().text.contains("`unheard-of`: it is not loaded"), "{unknown:?}");
     assert!(drawing.as_ref().unwrap_err().text.contains("which `rasterize` does not take"), "{drawing:?}");
     assert_eq!(size(webp.as_ref().unwrap()), (20, 10));
+}
+
+#[tokio::test]
+async fn what_breaks_off_over_a_source_is_the_sources_fault() {
+    let (mut wire, _worker) = worker();
+    for name in ["parser-panics", "parser-traps"] {
+        let drawing = Task { extension: "svg".to_owned(), ..task(name, json!({}), Format::Png) };
+        let request = Request::Run { tasks: vec![drawing], time_ms: 60_000 };
+        let (outcome, answer) = assignment(request, samples::DRAWING.as_bytes(), |_| {});
+        assert!(perform(&mut wire, outcome, || ()).await.is_none());
+        let (Reply::Refused(fault), _) = answer.await.unwrap().unwrap() else { panic!("{name}") };
+        assert_eq!((fault.kind, fault.operation), (FaultKind::UnreadableSource, None), "{name}");
+        assert!(fault.text.starts_with("the source cannot be read"), "{name}: {}", fault.text);
+    }
+    draws(&mut wire, 5).await;
 }
 
 #[tokio::test]

@@ -1,11 +1,13 @@
 //! imgserve's builtin operation `rasterize`: an SVG drawing in, pixels out.
 //!
 //! A drawing comes from a stranger. It is given the fonts built in here and the images it carries itself; it
-//! reads no file and reaches no server. What it may take of time and memory is the host's to bound.
+//! reads no file and reaches no server. What it would take of time and memory is counted before it is drawn; what that
+//! does not foresee is the host's to bound.
 //!
 //! # Layout
 //! - `args`: what a request may say
 //! - `fonts`: the bundled fonts
+//! - `parse`: from its text to a tree; `limits`: what it may cost
 //! - `resources`: what a drawing may refer to
 //! - `render`: where it goes, and its pixels
 //! - `vello`: the fast renderer, and which drawings are left to resvg
@@ -17,6 +19,8 @@
 
 mod args;
 mod fonts;
+mod limits;
+mod parse;
 mod render;
 mod resources;
 mod vello;
@@ -26,7 +30,7 @@ use imgserve_sdk::{
     Description, Error, ErrorKind, Flow, Host, InputKind, Operation, Output, OutputKind, PixelFormat, Plan,
     Source, SourceHeader,
 };
-use resvg::usvg::{self, Options, Tree};
+use resvg::usvg::{self, Options};
 
 pub use args::{Args, Fit};
 
@@ -35,6 +39,8 @@ pub use args::{Args, Fit};
 const LAYERS: u64 = 4;
 /// Bytes for the parsed drawing, its text as outlines and one embedded image.
 const DRAWING_BYTES: u64 = 64 << 20;
+/// Bytes of an element, as a tree has it.
+const ELEMENT_BYTES: u64 = 1 << 10;
 
 /// Draws an SVG of any size at a width and height in pixels.
 ///
@@ -68,18 +74,22 @@ impl Operation for Rasterize {
         args.check()?;
         check_beginning(&source.head)?;
         let size = planned_size(args, source)?;
+        let foreseen = parse::foresee(&source.head, args, size)?;
         let mut plan = Plan::new(size.width, size.height, PixelFormat::Rgba8);
-        plan.peak_bytes = PixelFormat::Rgba8.bytes(size.width, size.height) * LAYERS + DRAWING_BYTES;
+        let layers = PixelFormat::Rgba8.bytes(size.width, size.height).saturating_mul(LAYERS);
+        let tree = DRAWING_BYTES.max(foreseen.elements.saturating_mul(ELEMENT_BYTES));
+        plan.peak_bytes = layers.max(foreseen.bytes).saturating_add(tree);
         Ok(plan)
     }
 
     fn run(args: &Args, source: Source<'_>, host: &dyn Host) -> Result<Output, Error> {
         let size = planned_size(args, source.header)?;
-        let tree = Tree::from_data(source.encoded()?, &options()).map_err(|error| unsupported(&error))?;
-        if host.progress(0.25) == Flow::Cancelled {
-            return Err(Error::failed("cancelled"));
+        let tree = parse::parse(source.encoded()?)?;
+        let go_on = |done| host.progress(done) == Flow::Continue;
+        if !go_on(0.25) {
+            return Err(render::stopped());
         }
-        render::render(&tree, args, size).map(Output::Pixels)
+        render::render(&tree, args, size, &|| go_on(0.3)).map(Output::Pixels)
     }
 }
 

@@ -6,6 +6,7 @@ use resvg::tiny_skia::{PixmapMut, Transform};
 use resvg::usvg::Tree;
 
 use crate::args::{Args, Fit};
+use crate::limits::{self, Renderer, Work};
 use crate::vello;
 
 /// A width and a height in pixels, each at least 1.
@@ -29,31 +30,61 @@ fn largest_inside(target: Size, (width, height): (f64, f64)) -> Size {
     Size { width: side(width, target_width), height: side(height, target_height) }
 }
 
-/// Draws `tree` on `size`, which is [`output_size`]'s.
-pub(crate) fn render(tree: &Tree, args: &Args, size: Size) -> Result<Image, Error> {
+/// Draws `tree` on `size`, which is [`output_size`]'s. `go_on` is asked now and then, and stops it.
+///
+/// # Errors
+/// `limit-exceeded` when that would take too much; `failed` when it was stopped.
+pub(crate) fn render(tree: &Tree, args: &Args, size: Size, go_on: &dyn Fn() -> bool) -> Result<Image, Error> {
+    let (canvas, transform) = placed(tree, args, size);
+    let shown = draw(tree, canvas, transform, args.background, go_on)?;
+    match args.fit {
+        Fit::Contain => centred(shown, size, args.background),
+        Fit::Fill | Fit::Inside | Fit::Cover => Ok(shown),
+    }
+}
+
+/// What drawing `tree` on `size` would take.
+///
+/// # Errors
+/// `limit-exceeded` when that is too much.
+pub(crate) fn work(tree: &Tree, args: &Args, size: Size) -> Result<Work, Error> {
+    let (canvas, transform) = placed(tree, args, size);
+    let canvas = (canvas.width, canvas.height);
+    limits::count(tree, transform, canvas, renderer(tree, transform, canvas))
+}
+
+fn renderer(tree: &Tree, transform: Transform, canvas: (u32, u32)) -> Renderer {
+    match vello::check(tree, transform, canvas) {
+        Ok(()) => Renderer::Vello,
+        Err(_) => Renderer::Resvg,
+    }
+}
+
+/// The canvas that `tree` is drawn on, and where it lies there.
+fn placed(tree: &Tree, args: &Args, size: Size) -> (Size, Transform) {
     let drawing = (f64::from(tree.size().width()), f64::from(tree.size().height()));
     match args.fit {
-        Fit::Fill | Fit::Inside => stretched(tree, size, args.background),
-        Fit::Cover => covering(tree, size, args.background),
+        Fit::Fill | Fit::Inside => (size, stretched(tree, size)),
+        Fit::Cover => (size, covering(tree, size)),
         Fit::Contain => {
-            let shown = stretched(tree, largest_inside(size, drawing), args.background)?;
-            centred(shown, size, args.background)
+            let canvas = largest_inside(size, drawing);
+            (canvas, stretched(tree, canvas))
         }
     }
 }
 
-fn stretched(tree: &Tree, size: Size, background: Color) -> Result<Image, Error> {
+fn stretched(tree: &Tree, size: Size) -> Transform {
     let across = size.width as f32 / tree.size().width();
     let down = size.height as f32 / tree.size().height();
-    draw(tree, size, Transform::from_scale(across, down), background)
+    Transform::from_scale(across, down)
 }
 
-fn covering(tree: &Tree, size: Size, background: Color) -> Result<Image, Error> {
+fn covering(tree: &Tree, size: Size) -> Transform {
     let (width, height) = (tree.size().width(), tree.size().height());
     let scale = (size.width as f32 / width).max(size.height as f32 / height);
     let left = (size.width as f32 - width * scale) / 2.0;
     let top = (size.height as f32 - height * scale) / 2.0;
-    draw(tree, size, Transform::from_row(scale, 0.0, 0.0, scale, left, top), background)
+    Transform::from_row(scale, 0.0, 0.0, scale, left, top)
 }
 
 /// `shown` in the middle of a canvas filled with `background`. What a drawing has outside of its own edges is
@@ -77,16 +108,45 @@ fn centred(shown: Image, size: Size, background: Color) -> Result<Image, Error> 
 
 /// Draws into the result's own memory and leaves straight alpha there. What vello_cpu does not draw as resvg does,
 /// resvg draws.
-fn draw(tree: &Tree, size: Size, transform: Transform, background: Color) -> Result<Image, Error> {
+fn draw(
+    tree: &Tree,
+    size: Size,
+    transform: Transform,
+    background: Color,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Image, Error> {
+    let canvas = (size.width, size.height);
+    let renderer = renderer(tree, transform, canvas);
+    limits::count(tree, transform, canvas, renderer)?;
     let mut image = Image::zeroed(size.width, size.height, PixelFormat::Rgba8)?;
-    if vello::render(tree, transform, image.data_mut(), (size.width, size.height)).is_err() {
-        image.data_mut().fill(0);
-        let mut canvas = PixmapMut::from_bytes(image.data_mut(), size.width, size.height)
-            .ok_or_else(|| Error::failed(format!("cannot draw on {}x{} pixels", size.width, size.height)))?;
-        resvg::render(tree, transform, &mut canvas);
+    let drawn = match renderer {
+        Renderer::Vello => vello::render(tree, transform, image.data_mut(), canvas, go_on),
+        Renderer::Resvg => Err(vello::Unsuited::Pattern),
+    };
+    match drawn {
+        Ok(()) => {}
+        Err(vello::Unsuited::Stopped) => return Err(stopped()),
+        Err(_) => {
+            if renderer == Renderer::Vello {
+                limits::count(tree, transform, canvas, Renderer::Resvg)?;
+            }
+            if !go_on() {
+                return Err(stopped());
+            }
+            image.data_mut().fill(0);
+            let text = || Error::failed(format!("cannot draw on {}x{} pixels", size.width, size.height));
+            let mut canvas =
+                PixmapMut::from_bytes(image.data_mut(), size.width, size.height).ok_or_else(text)?;
+            resvg::render(tree, transform, &mut canvas);
+        }
     }
     finish(image.data_mut(), background);
     Ok(image)
+}
+
+/// Nobody waits for it any more, or its time is over.
+pub(crate) fn stopped() -> Error {
+    Error::failed("stopped before it was done")
 }
 
 /// Turns premultiplied pixels into straight ones, with `background` laid under them. Under, afterwards, and not

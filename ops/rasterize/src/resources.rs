@@ -2,10 +2,12 @@
 //! other URL resolves to nothing, so that a drawing can read no file and reach no server.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use imagesize::ImageType;
 use resvg::usvg::{ImageHrefResolver, ImageKind, Options, Tree};
+
+use crate::parse;
 
 /// Embedded images per drawing, those in embedded drawings included. Each use of one counts.
 const MAX_IMAGES: usize = 64;
@@ -16,11 +18,15 @@ const MAX_PIXELS: usize = 16 << 20;
 /// Drawings embedded in drawings embedded in drawings; deeper ones are left out.
 const MAX_DEPTH: usize = 2;
 
+/// Elements of all embedded drawings together, each as often as it is used.
+const MAX_ELEMENTS: u64 = 200_000;
+
 /// What one drawing has used of its limits so far.
 #[derive(Default)]
 struct Usage {
     images: AtomicUsize,
     bytes: AtomicUsize,
+    elements: AtomicU64,
     depth: AtomicUsize,
 }
 
@@ -38,7 +44,7 @@ pub(crate) fn resolver() -> ImageHrefResolver<'static> {
     let usage = Usage::default();
     ImageHrefResolver {
         resolve_data: Box::new(move |mime, data, options| match usage.admits(data.len()) {
-            true if mime == "image/svg+xml" => drawing(&data, options, &usage.depth),
+            true if mime == "image/svg+xml" => drawing(&data, options, &usage),
             true => raster(data),
             false => None,
         }),
@@ -63,13 +69,17 @@ fn raster(data: Arc<Vec<u8>>) -> Option<ImageKind> {
 }
 
 /// An embedded drawing. usvg hands our own resolver on to it, so it is held to the same limits.
-fn drawing(data: &[u8], options: &Options<'_>, depth: &AtomicUsize) -> Option<ImageKind> {
-    let tree = if depth.fetch_add(1, Ordering::Relaxed) < MAX_DEPTH {
+fn drawing(data: &[u8], options: &Options<'_>, usage: &Usage) -> Option<ImageKind> {
+    let elements = parse::embedded(data).ok()?.elements;
+    if usage.elements.fetch_add(elements, Ordering::Relaxed).saturating_add(elements) > MAX_ELEMENTS {
+        return None;
+    }
+    let tree = if usage.depth.fetch_add(1, Ordering::Relaxed) < MAX_DEPTH {
         Tree::from_data_nested(data, options).ok()
     } else {
         None
     };
-    depth.fetch_sub(1, Ordering::Relaxed);
+    usage.depth.fetch_sub(1, Ordering::Relaxed);
     tree.map(ImageKind::SVG)
 }
 

@@ -26,7 +26,7 @@ case "$1 $2" in
     stop*|status*|reload*) own=(-pid "$place/imgserve.pid") ;;
 esac
 case "$*" in
-    *--config*|*--help*|"plugin new"*|"plugin build"*|key*|demo*|version|help*) ;;
+    *--config*|*--help*|"config check "*|"plugin new"*|"plugin build"*|key*|demo*|version|help*) ;;
     *) own+=(--config "$place/imgserve.toml") ;;
 esac
 [ "$1" = reload ] || exec -a imgserve PROGRAM "$@" "${own[@]}"

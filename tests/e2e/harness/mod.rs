@@ -196,6 +196,13 @@ impl Server {
         self.send(request, headers).await
     }
 
+    /// Posts a text as it is; gives status and body.
+    pub(crate) async fn post_text(&self, path: &str, text: &str) -> (u16, Value) {
+        let request = self.client.post(format!("{}{path}", self.origin)).body(text.to_owned());
+        let (status, _, body) = self.send(request, &[]).await;
+        (status, body)
+    }
+
     pub(crate) async fn post_to(&self, path: &str) -> (u16, Value) {
         let (status, _, body) = self.send(self.client.post(format!("{}{path}", self.origin)), &[]).await;
         (status, body)
@@ -303,7 +310,7 @@ impl Drop for Server {
     }
 }
 
-fn client() -> reqwest::Client {
+pub(crate) fn client() -> reqwest::Client {
     // TLS is set up by the first client that needs it; these speak plain HTTP to loopback.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().build().unwrap()

@@ -1,5 +1,7 @@
 //! What the formats that are read by the `image` crate have in common: everything but which of its decoders.
 
+use std::error::Error as _;
+
 use image::{ColorType, DynamicImage, ImageDecoder, ImageResult, metadata};
 use imgserve_base::format::Format;
 use imgserve_base::units::MIB;
@@ -103,6 +105,11 @@ fn to_contract(picture: DynamicImage) -> (PixelFormat, Vec<u8>) {
 fn refused(format: Format, error: image::ImageError) -> CodecError {
     match error {
         image::ImageError::Unsupported(error) => CodecError::unsupported(format, error.to_string()),
+        // Its own words name the format once more.
+        image::ImageError::Decoding(error) => match error.source() {
+            Some(reason) => malformed(format, reason),
+            None => malformed(format, error),
+        },
         error => malformed(format, error),
     }
 }

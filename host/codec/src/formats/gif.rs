@@ -11,12 +11,12 @@ use crate::canvas::{Area, Canvas};
 use crate::codec::{self, Codec, DecodedFrame, Loops};
 use crate::convert::convert;
 use crate::error::CodecError;
-use crate::header::{Cost, Header};
+use crate::header::{Cost, Header, SoFar};
 use crate::orientation::Orientation;
 
 pub(super) const CODEC: Codec = Codec {
     format: Format::Gif,
-    probe: |bytes, complete, _| probe(bytes, complete),
+    probe,
     decode: Some(|bytes, header, _, bounds| Ok(Box::new(Frames::new(bytes, header, bounds)?))),
     part: None,
     encode: Some(|options, (width, height)| Ok(Box::new(Sink::new(options.loops, width, height)?))),
@@ -27,10 +27,10 @@ const ALPHA_THRESHOLD: u8 = 128;
 /// Of the quantizer, 1 (best) to 30; its documentation calls 10 a good compromise.
 const QUANTIZER_SPEED: i32 = 10;
 
-/// A picture's bytes: canvas, a saved canvas, the delivered copy, and the frame's colour numbers.
+/// A picture's bytes: canvas, what a frame hides for a while, the delivered copy, and the frame's colour numbers.
 const BYTES_PER_PIXEL: u64 = 4 + 4 + 4 + 1;
 
-fn probe(bytes: &[u8], complete: bool) -> Result<Option<Header>, CodecError> {
+fn probe(bytes: &[u8], complete: bool, bounds: &Bounds) -> Result<Option<Header>, CodecError> {
     let Some(&[w0, w1, h0, h1, flags]) = bytes.get(6..11).and_then(|screen| screen.first_chunk::<5>()) else {
         return Ok(None);
     };
@@ -40,10 +40,14 @@ fn probe(bytes: &[u8], complete: bool) -> Result<Option<Header>, CodecError> {
     }
     let mut header = Header::still(Format::Gif, (width, height), Orientation::UPRIGHT, PixelFormat::Rgba8);
     header.cost = Cost { fixed: BYTES_PER_PIXEL * u64::from(width) * u64::from(height), scaled: 0 };
-    header.frames = complete.then(|| count_frames(bytes, 13 + table_bytes(flags)));
-    if header.frames == Some(0) {
+    let so_far = count_frames(bytes, 13 + table_bytes(flags), (width, height), bounds);
+    if complete && so_far.frames == 0 {
         return Err(malformed("no frame"));
     }
+    if so_far.frames > 0 {
+        header.so_far = so_far;
+    }
+    header.frames = complete.then_some(so_far.frames);
     Ok(Some(header))
 }
 
@@ -52,22 +56,27 @@ fn table_bytes(flags: u8) -> usize {
     if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) }
 }
 
-/// Frames that begin before the end of the bytes. What is wrong with them is for the decoder to say.
-fn count_frames(bytes: &[u8], mut at: usize) -> u32 {
-    let mut frames = 0;
-    loop {
+/// Frames that begin before the end of the bytes, as many as matter: past the limit they are not counted. What is wrong with
+/// them is for the decoder to say.
+fn count_frames(bytes: &[u8], mut at: usize, (width, height): (u32, u32), bounds: &Bounds) -> SoFar {
+    let canvas = u64::from(width) * u64::from(height);
+    let mut found = SoFar::default();
+    while found.frames <= bounds.max_frames {
         let data = match bytes.get(at) {
             Some(0x21) => at + 2,
             Some(0x2C) => {
-                let Some(flags) = bytes.get(at + 9) else { return frames };
-                frames += 1;
-                at + 11 + table_bytes(*flags)
+                let Some(&[w0, w1, h0, h1, flags]) = bytes.get(at + 5..at + 10) else { return found };
+                let side = |low, high| u64::from(u16::from_le_bytes([low, high]));
+                // It may be larger than the canvas, and is unpacked all the same.
+                found.add(side(w0, w1) * side(h0, h1), canvas);
+                at + 11 + table_bytes(flags)
             }
-            _ => return frames,
+            _ => return found,
         };
-        let Some(end) = skip_sub_blocks(bytes, data) else { return frames };
+        let Some(end) = skip_sub_blocks(bytes, data) else { return found };
         at = end;
     }
+    found
 }
 
 /// Past the sub-blocks, each behind its length, and the one of length 0 that ends them.
@@ -123,7 +132,7 @@ impl codec::Frames for Frames<'_> {
         self.undo = match frame.dispose {
             DisposalMethod::Any | DisposalMethod::Keep => Undo::Nothing,
             DisposalMethod::Background => Undo::Clear(part),
-            DisposalMethod::Previous => Undo::Restore(self.canvas.clone()),
+            DisposalMethod::Previous => Undo::Restore(part, self.canvas.copy(part)),
         };
         draw(&mut self.canvas, part, &frame, palette);
         self.shown += 1;
@@ -143,7 +152,8 @@ impl codec::Frames for Frames<'_> {
 enum Undo {
     Nothing,
     Clear(Area),
-    Restore(Canvas),
+    /// What was there, which is no more than the frame hides.
+    Restore(Area, Vec<[u8; 4]>),
 }
 
 impl Undo {
@@ -151,7 +161,7 @@ impl Undo {
         match self {
             Self::Nothing => {}
             Self::Clear(part) => canvas.clear(part),
-            Self::Restore(saved) => *canvas = saved,
+            Self::Restore(part, saved) => canvas.put_back(part, &saved),
         }
     }
 }
@@ -298,9 +308,23 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_larger_than_the_canvas_counts_as_what_it_is_and_none_is_counted_past_the_limit() {
+        let mut encoder = gif::Encoder::new(Vec::new(), 4, 1, &[255, 0, 0]).unwrap();
+        for _ in 0..30 {
+            let frame = Frame { width: 50, height: 20, buffer: vec![0; 1000].into(), ..Frame::default() };
+            encoder.write_frame(&frame).unwrap();
+        }
+        let file = encoder.into_inner().unwrap();
+        let so_far = |bounds| probe(&file, true, &bounds).unwrap().unwrap().so_far;
+        let all = Bounds { max_frames: 100, ..BOUNDS };
+        assert_eq!(so_far(all), SoFar { frames: 30, pixels: 30_000 });
+        assert_eq!(so_far(Bounds { max_frames: 4, ..BOUNDS }).frames, 5);
+    }
+
+    #[test]
     fn the_number_of_frames_waits_for_the_end() {
         let file = animation(Format::Gif, &[RED, GREEN], Loops::Forever);
-        assert_eq!(probe(&file[..20], false).unwrap().unwrap().frames, None);
-        assert_eq!(probe(&file, true).unwrap().unwrap().frames, Some(2));
+        assert_eq!(probe(&file[..20], false, &BOUNDS).unwrap().unwrap().frames, None);
+        assert_eq!(probe(&file, true, &BOUNDS).unwrap().unwrap().frames, Some(2));
     }
 }

@@ -1,5 +1,7 @@
 //! SVG: whether it is one, and its size, by the rules of `usvg`, which draws it in an operation. Nothing is drawn here.
 
+mod scan;
+
 use imgserve_base::format::Format;
 use imgserve_sdk::PixelFormat;
 use roxmltree::{Document, Node, ParsingOptions};
@@ -34,7 +36,8 @@ fn probe(bytes: &[u8], complete: bool) -> Result<Option<Header>, CodecError> {
         return Ok(None);
     }
     let text = std::str::from_utf8(bytes).map_err(|_| invalid("the text is not UTF-8"))?;
-    // Entities are resolved as in usvg; roxmltree refuses those that grow without bound.
+    scan::check(text)?;
+    // Entities are resolved as in usvg.
     let options = ParsingOptions { allow_dtd: true, nodes_limit: MAX_NODES, ..ParsingOptions::default() };
     let document = Document::parse_with_options(text, options).map_err(invalid)?;
     let root = document.root_element();
@@ -141,13 +144,15 @@ mod tests {
             svg.push_str(&format!("<!ENTITY a{i} '{}'>", format!("&a{};", i - 1).repeat(10)));
         }
         svg.push_str(&format!("]><svg xmlns='{NAMESPACE}'>&a11;</svg>"));
-        assert!(matches!(probe(svg.as_bytes(), true), Err(CodecError::InvalidSvg(_))));
+        assert!(matches!(probe(svg.as_bytes(), true), Err(CodecError::Limit { .. })));
+        let itself = format!("<!DOCTYPE svg [<!ENTITY a '&a;'>]><svg xmlns='{NAMESPACE}'>&a;</svg>");
+        assert!(matches!(probe(itself.as_bytes(), true), Err(CodecError::InvalidSvg(_))));
     }
 
     #[test]
-    fn deep_nesting_is_answered() {
+    fn deep_nesting_is_refused() {
         let svg =
             format!("<svg xmlns='{NAMESPACE}'>{}{}</svg>", "<g>".repeat(100_000), "</g>".repeat(100_000));
-        let _ = probe(svg.as_bytes(), true);
+        assert!(matches!(probe(svg.as_bytes(), true), Err(CodecError::Limit { .. })));
     }
 }

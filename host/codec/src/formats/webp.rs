@@ -11,7 +11,7 @@ use imgserve_sdk::PixelFormat;
 
 use crate::codec::Codec;
 use crate::error::CodecError;
-use crate::header::{Cost, Header};
+use crate::header::{Cost, Header, SoFar};
 use crate::orientation::Orientation;
 use chunk::{chunk, malformed, next};
 
@@ -91,7 +91,12 @@ fn extended(bytes: &[u8], complete: bool, data: &[u8], first: usize) -> Result<O
     if frames == Some(0) {
         return Err(malformed("no frame"));
     }
-    describe(canvas, alpha, orientation, frames).map(Some)
+    let mut header = describe(canvas, alpha, orientation, frames)?;
+    if animated && found.frames > 0 {
+        let pixels = u64::from(canvas.0) * u64::from(canvas.1);
+        header.so_far = SoFar { frames: found.frames, pixels: pixels.saturating_mul(found.frames.into()) };
+    }
+    Ok(Some(header))
 }
 
 #[derive(Default)]

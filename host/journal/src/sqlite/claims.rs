@@ -160,3 +160,14 @@ fn next_due(db: &Connection, now_ms: u64) -> rusqlite::Result<Option<u64>> {
     let ends = prepare(db, sql)?.query_row([], |row| row.get::<_, Option<i64>>(0))?;
     Ok(due.into_iter().chain(ends).min().map(number))
 }
+
+/// Jobs that wait for a later time than `latest_ms` wait for that one; those that were never tried wait for none.
+pub(super) fn bring_forward(db: &Connection, now_ms: u64, latest_ms: u64) -> Result<(), Trouble> {
+    let waits = from_states(JobState::Running, |_| true);
+    let sql = format!(
+        "UPDATE jobs INDEXED BY jobs_due SET due_at_ms = CASE attempt WHEN 0 THEN ?1 ELSE ?2 END \
+         WHERE {waits} AND held_by IS NULL AND due_at_ms > ?1 AND (attempt = 0 OR due_at_ms > ?2)"
+    );
+    prepare(db, &sql)?.execute(params![integer(now_ms), integer(latest_ms)])?;
+    Ok(())
+}

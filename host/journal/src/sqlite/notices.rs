@@ -1,11 +1,11 @@
 //! Changes of webhooks, each called within a transaction of the writer's.
 
 use imgserve_base::job::JobId;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::rows::{integer, number, prepare};
 use super::trouble::Trouble;
-use crate::store::Notice;
+use crate::store::{NEVER_MS, Notice, Undelivered};
 
 pub(super) fn insert(db: &Connection, notice: &Notice) -> Result<(), Trouble> {
     let sql = "INSERT INTO notices (id, job, url, body, created_at_ms, due_at_ms, attempt) \
@@ -39,9 +39,19 @@ pub(super) fn claim(
     let mut taken = rows.collect::<rusqlite::Result<Vec<_>>>()?;
     taken.sort_by_key(|(due, _)| *due);
     let sql = "SELECT min(t) FROM (SELECT min(due_at_ms) AS t FROM notices WHERE lease_until_ms IS NULL AND \
-               due_at_ms > ?1 UNION ALL SELECT min(lease_until_ms) + 1 FROM notices WHERE lease_until_ms IS NOT NULL)";
-    let next: Option<i64> = prepare(db, sql)?.query_row([now], |row| row.get(0))?;
+               due_at_ms > ?1 AND due_at_ms < ?2 UNION ALL SELECT min(lease_until_ms) + 1 FROM notices WHERE lease_until_ms IS NOT NULL)";
+    let next: Option<i64> = prepare(db, sql)?.query_row([now, integer(NEVER_MS)], |row| row.get(0))?;
     Ok((taken.into_iter().map(|(_, notice)| notice).collect(), next.map(number)))
+}
+
+/// Webhooks that wait for a later time than `latest_ms` wait for that one, those that were never tried for none, and none was
+/// first due after `now_ms`.
+pub(super) fn bring_forward(db: &Connection, now_ms: u64, latest_ms: u64) -> Result<(), Trouble> {
+    let sql = "UPDATE notices SET due_at_ms = min(due_at_ms, CASE attempt WHEN 0 THEN ?1 ELSE ?2 END), created_at_ms = min(created_at_ms, ?1) \
+               WHERE due_at_ms < ?3 AND (due_at_ms > ?2 OR created_at_ms > ?1)";
+    // What was given up stays so.
+    prepare(db, sql)?.execute(params![integer(now_ms), integer(latest_ms), integer(NEVER_MS)])?;
+    Ok(())
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Notice> {
@@ -53,6 +63,20 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Notice> {
         created_ms: number(row.get(4)?),
         attempt: row.get(5)?,
     })
+}
+
+/// The last one about a job, if it is not delivered.
+pub(super) fn of_job(db: &Connection, job: JobId) -> rusqlite::Result<Option<Undelivered>> {
+    let sql = "SELECT attempt, due_at_ms FROM notices WHERE job = ?1 ORDER BY rowid DESC LIMIT 1";
+    let read = |row: &Row<'_>| Ok(Undelivered { attempt: row.get(0)?, due_ms: number(row.get(1)?) });
+    prepare(db, sql)?.query_row([job.as_bytes()], read).optional()
+}
+
+/// Forgets up to `count` that were given up and whose jobs are forgotten; how many it were.
+pub(super) fn forget(db: &Connection, count: usize) -> Result<usize, Trouble> {
+    let sql = "DELETE FROM notices WHERE rowid IN (SELECT rowid FROM notices WHERE lease_until_ms IS NULL AND \
+               due_at_ms = ?1 AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = notices.job) LIMIT ?2)";
+    Ok(prepare(db, sql)?.execute([integer(NEVER_MS), integer(count as u64)])?)
 }
 
 /// What a try that is not the current one says is passed over.

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::rows::{ROW, Row, integer, number, prepare};
 use super::schema;
-use crate::store::{Counts, Filter, JournalError};
+use crate::store::{Counts, Filter, JournalError, NEVER_MS};
 
 /// Connections at once; more would wait for the cores.
 const MOST: usize = 4;
@@ -128,7 +128,8 @@ pub(super) fn counts(db: &Connection) -> rusqlite::Result<Counts> {
             *sum = sum.saturating_sub(held);
         }
     }
-    let notices = prepare(&transaction, "SELECT count(*) FROM notices")?.query_row([], |row| row.get(0))?;
+    let notices = prepare(&transaction, "SELECT count(*) FROM notices WHERE due_at_ms < ?1")?
+        .query_row([integer(NEVER_MS)], |row| row.get(0))?;
     counts.notices = number(notices);
     Ok(counts)
 }

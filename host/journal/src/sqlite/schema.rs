@@ -15,7 +15,7 @@ const MIGRATIONS: &[&str] =
     &[include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
 
 /// "imgj": the file is a journal of imgserve (SQLite file format, 1.3.17).
-const APPLICATION_ID: i64 = 0x696d_676a;
+pub(super) const APPLICATION_ID: i64 = 0x696d_676a;
 
 /// How long SQLite waits for a lock. Nobody but an administrator's `sqlite3` holds one for long.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,6 +46,11 @@ pub(super) fn open(path: &Path, reader: &str) -> Result<Connection, JournalError
         return Err(cannot(error));
     }
     Ok(connection)
+}
+
+/// The latest version of the tables that is known here.
+pub(super) fn known() -> i64 {
+    MIGRATIONS.len() as i64
 }
 
 /// Opens a connection that reads beside the one that writes.

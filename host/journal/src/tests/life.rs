@@ -208,3 +208,27 @@ async fn a_job_that_is_put_off_waits_for_its_time_and_was_not_tried() {
     let again = place.journal.claim(room(9), 150, 200).await.unwrap().claims;
     assert_eq!((again[0].record.id, again[0].record.attempt), (off, 1));
 }
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_before_a_start_holds_nothing_back() {
+    const HOUR: u64 = 3_600_000;
+    let pauses = (Duration::from_millis(500), Duration::from_millis(700));
+    let place = Place::new();
+    let tried = place.waiting(Priority::High, 10).await;
+    let record = place.claim(1).await.remove(0).record;
+    place.journal.end(record, Ending::Again(3 * HOUR)).await.unwrap();
+    let soon = place.waiting(Priority::Normal, 10).await;
+    let record = place.claim(1).await.remove(0).record;
+    place.journal.end(record, Ending::Again(1300)).await.unwrap();
+    let new = place.waiting(Priority::Low, 3 * HOUR).await;
+    place.journal.bring_forward(1000, pauses.0, pauses.1).await.unwrap();
+
+    let due = async |now_ms| {
+        let claimed = place.journal.claim(room(10), now_ms, 4 * HOUR).await.unwrap().claims;
+        claimed.into_iter().map(|claim| claim.record.id).collect::<Vec<_>>()
+    };
+    assert_eq!(due(1000).await, [new], "what was never tried is due");
+    assert_eq!(due(1299).await, []);
+    assert_eq!(due(1300).await, [soon], "a pause that is possible is kept");
+    assert_eq!((due(1499).await, due(1500).await), (vec![], vec![tried]));
+}

@@ -10,6 +10,7 @@ mod turns;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use imgserve_base::job::{Client, Held, JobId, JobState, Priority, Record};
 

@@ -48,3 +48,48 @@ async fn a_webhook_that_is_put_off_was_not_tried() {
     assert_eq!(place.journal.claim_notices(9, 69, 200).await.unwrap(), (Vec::new(), Some(70)));
     assert_eq!(place.journal.claim_notices(9, 70, 200).await.unwrap().0[0].attempt, 1);
 }
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_before_a_start_holds_no_webhook_back_and_makes_none_older() {
+    let pauses = (Duration::from_millis(500), Duration::from_millis(700));
+    for tried in [false, true] {
+        let place = place().await;
+        if tried {
+            place.journal.claim_notices(9, 50, 80).await.unwrap();
+            place.journal.end_notice("msg".to_owned(), 1, Some(9000)).await.unwrap();
+        }
+        place.journal.bring_forward(20, pauses.0, pauses.1).await.unwrap();
+        let due = if tried { 720 } else { 20 };
+        let early = place.journal.claim_notices(9, due - 1, 9000).await.unwrap();
+        assert_eq!(early, (Vec::new(), Some(due)), "tried: {tried}");
+        let claimed = place.journal.claim_notices(9, due, 9000).await.unwrap().0.remove(0);
+        assert_eq!(claimed.created_ms, 20);
+    }
+}
+
+#[tokio::test]
+async fn how_far_a_webhook_is_can_be_asked_until_its_job_is_forgotten() {
+    let place = place().await;
+    let job = place.journal.list(Filter { limit: 9, ..Filter::default() }).await.unwrap()[0].id;
+    let how_far =
+        async || place.journal.notice(job).await.unwrap().map(|notice| (notice.attempt, notice.due_ms));
+    assert_eq!(how_far().await, Some((0, 50)));
+    place.journal.claim_notices(9, 50, 80).await.unwrap();
+    place.journal.end_notice("msg".to_owned(), 1, Some(NEVER_MS)).await.unwrap();
+    assert_eq!(how_far().await, Some((1, NEVER_MS)), "it was given up");
+    assert_eq!(place.journal.counts().await.unwrap().notices, 0, "nobody waits for it");
+    place.journal.bring_forward(20, Duration::from_millis(500), Duration::from_millis(700)).await.unwrap();
+    assert_eq!(place.journal.claim_notices(9, 1 << 60, 1 << 61).await.unwrap(), (Vec::new(), None));
+    place.journal.prune(1, 0).await.unwrap();
+    assert!(how_far().await.is_some());
+    place.journal.prune(0, 0).await.unwrap();
+    assert_eq!(how_far().await, None);
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_delivered_is_no_more() {
+    let place = place().await;
+    let job = place.journal.claim_notices(9, 50, 80).await.unwrap().0[0].job;
+    place.journal.end_notice("msg".to_owned(), 1, None).await.unwrap();
+    assert_eq!(place.journal.notice(job).await.unwrap(), None);
+}

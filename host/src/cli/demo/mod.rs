@@ -186,7 +186,7 @@ async fn show(config: Config, directory: &Path, screen: Screen) -> Result<ExitCo
         screen.job(reports.len() + 1, &report);
         reports.push(report);
     }
-    let _ = commands.send(Command::Stop).await;
+    let _ = commands.send(Command::Stop("the demo is over")).await;
     let _ = tokio::time::timeout(STOP_WAIT, serving).await;
     conclude(screen, directory, &reports, began.elapsed())
 }
@@ -198,7 +198,8 @@ async fn start_server(config: Config) -> Result<(SocketAddr, mpsc::Sender<Comman
     let (listener, address) = peers::listen().await?;
     let again = config.clone();
     let read_config = Arc::new(move || Ok(again.clone()));
-    let setup = Setup { config, read_config, program: start::program()? };
+    let (patience, tell) = (Instant::now(), Arc::new(|_| {}));
+    let setup = Setup { config, read_config, program: start::program()?, patience, tell };
     let (commands, receiver) = mpsc::channel(1);
     let (ready, is_ready) = oneshot::channel();
     let serving = tokio::spawn(server::serve(setup, listener, receiver, || {
@@ -263,7 +264,7 @@ fn next_steps(directory: &Path) -> String {
     let files = files.display();
     let photo = directory.join(page::FILES).join("photo.jpg");
     format!(
-        "{program} start\nmkdir -p {files}\ncp {} {files}\n\
+        "{program} start -host 127.0.0.1\nmkdir -p {files}\ncp {} {files}\n\
          curl http://127.0.0.1:8602/ -d '{{\"operationType\": \"resize\",\n  \
          \"srcURL\": \"file://{files}/photo.jpg\",\n  \"dstURL\": \"file://{files}/small.jpg\",\n  \
          \"args\": {{\"width\": 300, \"height\": 200}}}}'\n{program} stop",

@@ -6,6 +6,7 @@ use clap::Args;
 use uuid::Uuid;
 
 use super::filter::Filter;
+use super::id::{self, Id};
 use crate::cli::client::{Client, Outcome, Reach};
 use crate::cli::failure::Failure;
 use crate::cli::story::Story;
@@ -35,9 +36,10 @@ configuration is refused.";
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = RETRY_HELP)]
 pub(in crate::cli) struct Retry {
-    /// The jobs' ids
-    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with_all = ["all", "state", "operation"])]
-    ids: Vec<Uuid>,
+    /// The jobs' ids: whole, or their last digits
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with_all = ["all", "state", "operation"],
+          value_parser = id::parse)]
+    ids: Vec<Id>,
     #[command(flatten)]
     filter: Filter,
     /// All jobs in the states of --state, which may be failed and cancelled
@@ -51,9 +53,9 @@ pub(in crate::cli) struct Retry {
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = CANCEL_HELP)]
 pub(in crate::cli) struct Cancel {
-    /// The jobs' ids
-    #[arg(value_name = "ID", required = true)]
-    ids: Vec<Uuid>,
+    /// The jobs' ids: whole, or their last digits
+    #[arg(value_name = "ID", required = true, value_parser = id::parse)]
+    ids: Vec<Id>,
     #[command(flatten)]
     reach: Reach,
 }
@@ -68,7 +70,10 @@ pub(super) fn retry(arguments: &Retry) -> Result<ExitCode, Failure> {
     }
     arguments.reach.run(async |client| {
         // All are found first: one that fails again meanwhile is not tried over and over.
-        let ids = if arguments.all { found(client, &arguments.filter).await? } else { arguments.ids.clone() };
+        let ids = match arguments.all {
+            true => found(client, &arguments.filter).await?,
+            false => id::find(client, &arguments.ids).await?,
+        };
         let mut tally = Tally::new("to be tried again");
         for id in &ids {
             tally.add(id, client.post(&format!("/v1/jobs/{id}/retry")).await?);
@@ -95,7 +100,7 @@ async fn found(client: &Client, filter: &Filter) -> Result<Vec<Uuid>, Failure> {
 pub(super) fn cancel(arguments: &Cancel) -> Result<ExitCode, Failure> {
     arguments.reach.run(async |client| {
         let mut tally = Tally::new("cancelled");
-        for id in &arguments.ids {
+        for id in &id::find(client, &arguments.ids).await? {
             tally.add(id, client.delete(&format!("/v1/jobs/{id}")).await?);
         }
         Ok(tally.end())

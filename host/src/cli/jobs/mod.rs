@@ -3,9 +3,10 @@
 //! # Layout
 //! - `list`: a table, or JSON; `show`: one job's story, also as it goes on, which `told` puts into lines
 //! - `manage`: jobs tried again or cancelled
-//! - `filter`: which jobs are meant, and the pages of the server's list that hold them
+//! - `filter`, `id`: which jobs are meant, and the pages of the server's list that hold them
 
 mod filter;
+pub(super) mod id;
 mod list;
 mod manage;
 mod show;

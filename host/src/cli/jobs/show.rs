@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::id::{self, Id};
 use super::told;
 use crate::cli::client::{Client, Reach};
 use crate::cli::failure::Failure;
@@ -34,8 +35,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = HELP)]
 pub(in crate::cli) struct Arguments {
-    /// The job's id, as the reply and `imgserve jobs list` give it
-    id: Uuid,
+    /// The job's id, as the reply and `imgserve jobs list` give it: whole, or its last digits
+    #[arg(value_parser = id::parse)]
+    id: Id,
     /// Tell every change until the job has ended
     #[arg(long)]
     follow: bool,
@@ -49,6 +51,7 @@ pub(in crate::cli) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let Arguments { id, follow, json, reach } = arguments;
     reach.run(async |client| {
+        let id = id::find(client, std::slice::from_ref(id)).await?[0];
         if *follow {
             return self::follow(client, id, *json).await;
         }
@@ -65,7 +68,7 @@ fn say(story: &Story) {
     told::lines(story, now_ms()).iter().for_each(|line| ui::say(line));
 }
 
-async fn follow(client: &Client, id: &Uuid, json: bool) -> Result<ExitCode, Failure> {
+async fn follow(client: &Client, id: Uuid, json: bool) -> Result<ExitCode, Failure> {
     let path = format!("/v1/jobs/{id}/events");
     // The first answer must come at once; only a server that was there is waited for.
     let mut events = client.events(&path).await?;

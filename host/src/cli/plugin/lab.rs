@@ -109,6 +109,7 @@ impl Lab {
                 operation: self.name.clone(),
                 args: trial.args.clone(),
                 profile: Profile::Fast,
+                at: String::new(),
             }],
             extension: trial.extension.clone(),
             format: trial.format,

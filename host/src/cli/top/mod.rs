@@ -53,7 +53,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         // A server that cannot be asked at all is said where the command was typed.
         let look = Look::take(client).await?;
         if arguments.once || ui::size().is_none() {
-            let lines = view::lines(client.base(), &look, now_ms(), None);
+            let size = ui::width().map(|columns| (columns, view::ROWS));
+            let lines = view::lines(client.base(), &look, now_ms(), size);
             lines.iter().for_each(|line| ui::say(&line.text));
         } else {
             watch(client, look, arguments.interval).await?;

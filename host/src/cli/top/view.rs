@@ -4,15 +4,24 @@ use imgserve_base::fault::chain;
 
 use super::look::Look;
 use crate::cli::failure::Failure;
+use crate::cli::jobs::id::short;
 use crate::cli::story::{Story, amount, moment, percent, span};
 use crate::cli::ui;
 
 /// Rows of a plain print, which scrolls.
-const ROWS: usize = 60;
-/// Cells of a progress bar.
+pub(super) const ROWS: usize = 60;
+/// Cells of a progress bar, and of one where columns are few.
 const BAR: usize = 10;
+const SMALL_BAR: usize = 4;
+/// Columns of a terminal that has room.
+const WIDE: usize = 100;
+/// Columns of a bar's figure.
+const FIGURE: usize = 6;
 /// Narrowest column of operations.
 const OPERATION: usize = 9;
+/// Columns of an id, and of a short one, where there are no jobs.
+const ID: usize = 36;
+const SHORT_ID: usize = 8;
 /// Most rows for jobs that wait, and for failures.
 const FEW: usize = 5;
 
@@ -103,17 +112,29 @@ impl Page {
         let jobs: Vec<&Story> = look.running.iter().take(running).chain(&look.waiting[..waiting]).collect();
         let operations = jobs.iter().map(|job| job.operation().chars().count());
         let operation = operations.max().unwrap_or_default().max(OPERATION);
-        let row = |[done, stage, name, attempt, age, id, gist]: [&str; 7]| {
-            format!("{done:<16} {stage:<8} {name:<operation$} {attempt:>3} {age:>6} {id:<36} {gist}")
+        let ids = self.ids(&jobs);
+        let none = if self.width.is_some() { SHORT_ID } else { ID };
+        let id = ids.iter().map(String::len).max().unwrap_or(none);
+        let bar = if self.width.is_some_and(|width| width < WIDE) { SMALL_BAR } else { BAR };
+        let done_width = bar + FIGURE;
+        let row = |[done, stage, name, attempt, age, job, gist]: [&str; 7]| {
+            let head = format!(
+                "{done:<done_width$} {stage:<8} {name:<operation$} {attempt:>3} {age:>6} {job:<id$} "
+            );
+            self.with_gist(head, gist)
         };
-        let head = ["DONE", "STAGE", "OPERATION", "ATT", "AGE", "ID", "SOURCE → DESTINATION"];
-        self.say(Style::Heading, &row(head));
-        for job in &jobs {
-            let stage = job.stage.as_ref().map_or("waiting", |stage| stage.as_str());
-            let (name, attempt, age) = (job.operation(), job.attempt.to_string(), job.age(now_ms));
-            let gist = job.gist(now_ms);
-            self.say(Style::Plain, &row([&done(job), stage, &name, &attempt, &age, job.id.as_str(), &gist]));
-        }
+        let head = row(["DONE", "STAGE", "OPERATION", "ATT", "AGE", "ID", "SOURCE → DESTINATION"]);
+        let rows: Vec<String> = jobs
+            .iter()
+            .zip(&ids)
+            .map(|(job, id)| {
+                let stage = job.stage.as_ref().map_or("waiting", |stage| stage.as_str());
+                let (name, attempt, age) = (job.operation(), job.attempt.to_string(), job.age(now_ms));
+                row([&done(job, bar), stage, &name, &attempt, &age, id, &job.gist(now_ms)])
+            })
+            .collect();
+        self.say(Style::Heading, &head);
+        rows.iter().for_each(|row| self.say(Style::Plain, row));
         let more = look.numbers.jobs.saturating_sub(jobs.len() as u64);
         if more > 0 {
             self.say(Style::Plain, &format!("and {more} more"));
@@ -126,22 +147,35 @@ impl Page {
         }
         self.say(Style::Plain, "");
         self.say(Style::Heading, "LAST FAILURES");
-        for job in failed {
+        let ids = self.ids(&failed.iter().collect::<Vec<_>>());
+        for (job, id) in failed.iter().zip(ids) {
             let ended = job.finished_at_ms.unwrap_or(job.accepted_at_ms);
             let ago = format!("{} ago", span(now_ms.saturating_sub(ended)));
-            let (id, name, gist) = (job.id.as_str(), job.operation(), job.gist(now_ms));
-            self.say(Style::Plain, &format!("{ago:>10}  {id}  {name}: {gist}"));
+            let line = self.with_gist(format!("{ago:>10}  {id}  {}: ", job.operation()), &job.gist(now_ms));
+            self.say(Style::Plain, &line);
         }
+    }
+
+    /// Ids as they are shown: short ones where a terminal's columns are few.
+    fn ids(&self, jobs: &[&Story]) -> Vec<String> {
+        let ids: Vec<&str> = jobs.iter().map(|job| job.id.as_str()).collect();
+        if self.width.is_some() { short(&ids) } else { ids.into_iter().map(str::to_owned).collect() }
+    }
+
+    /// A line that ends with a job's gist, as much of it as there is room for.
+    fn with_gist(&self, head: String, gist: &str) -> String {
+        let room = self.width.map_or(usize::MAX, |width| width.saturating_sub(head.chars().count()));
+        head + &ui::fit(gist, room)
     }
 }
 
-/// A bar with its figure, of a job that runs.
-fn done(job: &Story) -> String {
+/// A bar of so many cells with its figure, of a job that runs.
+fn done(job: &Story, cells: usize) -> String {
     if job.state.as_str() != "running" {
         return String::new();
     }
-    let full = (job.progress.clamp(0.0, 1.0) * BAR as f64).round() as usize;
-    format!("{}{} {:>5}", "█".repeat(full), "░".repeat(BAR - full), percent(job.progress))
+    let full = (job.progress.clamp(0.0, 1.0) * cells as f64).round() as usize;
+    format!("{}{} {:>5}", "█".repeat(full), "░".repeat(cells - full), percent(job.progress))
 }
 
 #[cfg(test)]
@@ -229,5 +263,13 @@ mod tests {
         let mut shown = lines("http://h:1", &look, 9000, None);
         trouble(&mut shown, &Failure::Other("it is gone\nDo this.".to_owned()));
         assert_eq!((shown[0].text.as_str(), shown[0].style), ("it is gone; trying again", Style::Bad));
+    }
+    #[test]
+    fn at_eighty_columns_ids_are_short_and_reasons_are_there() {
+        let lines = lines("http://h:1", &look(1, 1), 9000, Some((80, 24)));
+        let row = lines.iter().find(|line| line.text.contains("working")).unwrap();
+        assert_eq!(row.text, "██░░  40 % working  resize      1    8 s 00000000 a → b");
+        let failure = &lines.last().unwrap().text;
+        assert_eq!(failure, "   5 s ago  00000000  resize: busy: too much");
     }
 }

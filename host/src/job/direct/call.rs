@@ -14,7 +14,9 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::super::generation::Generation;
+use super::super::json::{self, NotRead};
 use super::super::request::{self, Encoding};
+use crate::registry::Reading;
 
 /// The value of `format` by which the client leaves the choice to us.
 const AUTO: &str = "auto";
@@ -32,6 +34,8 @@ pub(crate) struct Call {
     pub(crate) json: Vec<String>,
     /// Arguments as text, which go over those.
     pub(crate) texts: Vec<(String, String)>,
+    /// What else came along and means nothing.
+    pub(crate) ignored: Vec<String>,
     /// The best format that the client says it takes, should the choice be ours.
     pub(crate) preferred: Option<Format>,
 }
@@ -67,15 +71,20 @@ impl Checked {
         })?;
         let mut args = Map::new();
         for json in &call.json {
-            let object = request::object(json.as_bytes(), "args");
-            args.extend(object.map_err(|text| Fault::new(FaultKind::ArgsNotObject, text))?);
+            let object = json::object(json.as_bytes(), "args", Reading::AsMeant);
+            args.extend(object.map_err(|not_read| match not_read {
+                NotRead::NotObject(text) => Fault::new(FaultKind::ArgsNotObject, text),
+                NotRead::Twice(path) => {
+                    Fault::new(FaultKind::InvalidArgument, format!("argument `{path}` stands twice"))
+                }
+            })?);
         }
         args.extend(operation.read_texts(&call.texts));
         if args.values().any(|value| depth(value) > MAX_DEPTH) {
             let text = format!("an argument is nested more than {MAX_DEPTH} levels deep");
             return Err(Fault::new(FaultKind::InvalidArgument, text));
         }
-        let chain = request::chain(registry, operation, args)?;
+        let chain = request::chain(registry, operation, args, Reading::AsMeant)?;
         let encoding = Encoding::of(&chain.host_args)?;
         let negotiated = encoding.format_name == Some(AUTO);
         let format = match encoding.format_name {
@@ -101,7 +110,8 @@ impl Checked {
                 json!([digest, description.name, description.version, operation.settings.config])
             })
             .collect();
-        let (steps, unknown_arguments) = (chain.steps, chain.unknown);
+        let (steps, mut unknown_arguments) = (chain.steps, chain.unknown);
+        unknown_arguments.extend(call.ignored.iter().cloned());
         Ok(Self {
             generation,
             flow,

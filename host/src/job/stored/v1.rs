@@ -75,7 +75,8 @@ impl Output {
             seed,
         };
         // What it costs stands in the journal beside the order.
-        let prepared = Prepared { width, height, own_bytes, guest_bytes, pixels: 0, source_format };
+        let prepared =
+            Prepared { width, height, own_bytes, guest_bytes, pixels: 0, source_format, made_pixels: 0 };
         Ok(Recipe { task, prepared, destination, field: self.field, media_type: self.media_type })
     }
 }

@@ -91,7 +91,8 @@ impl From<&Recipe> for Output {
     fn from(recipe: &Recipe) -> Self {
         let Recipe { task, prepared, destination, field, media_type } = recipe;
         let Task { steps, extension, format, quality, seed } = task;
-        let Prepared { width, height, own_bytes, guest_bytes, pixels: _, source_format } = prepared;
+        let Prepared { width, height, own_bytes, guest_bytes, pixels: _, source_format, made_pixels: _ } =
+            prepared;
         let name = |format: &Option<Format>| format.map(|format| format.name().to_owned());
         Self {
             steps: steps.iter().map(Step::from).collect(),
@@ -113,7 +114,8 @@ impl From<&Recipe> for Output {
 
 impl From<&worker::Step> for Step {
     fn from(step: &worker::Step) -> Self {
-        let worker::Step { operation, args, profile } = step;
+        // Where it stood in the request is for the client's ears, while that listens.
+        let worker::Step { operation, args, profile, at: _ } = step;
         let profile = match profile {
             Profile::Fast => "fast",
             Profile::Best => "best",
@@ -147,7 +149,8 @@ impl TryFrom<Output> for Recipe {
         };
         let source_format = output.source_format.as_deref().map(format).transpose()?;
         // What it costs stands in the journal beside the order.
-        let prepared = Prepared { width, height, own_bytes, guest_bytes, pixels: 0, source_format };
+        let prepared =
+            Prepared { width, height, own_bytes, guest_bytes, pixels: 0, source_format, made_pixels: 0 };
         Ok(Self {
             task,
             prepared,
@@ -166,7 +169,7 @@ impl Step {
             "best" => Profile::Best,
             other => return Err(Unreadable::Broken(format!("no profile is called `{other}`"))),
         };
-        Ok(worker::Step { operation: self.operation, args: self.args, profile })
+        Ok(worker::Step { operation: self.operation, args: self.args, profile, at: String::new() })
     }
 }
 

@@ -5,6 +5,7 @@ mod form;
 mod ftp;
 mod ftp_odd;
 mod http;
+mod ports;
 mod slow;
 mod tls;
 
@@ -21,7 +22,7 @@ use super::{Fetch, PartMark, SourceUrl, Transfer, TransferConfig, TransferError}
 /// Loopback opened, and limits that no healthy test comes near.
 pub(crate) fn config() -> TransferConfig {
     TransferConfig {
-        allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+        allow_networks: vec!["127.0.0.0/8".parse::<ipnet::IpNet>().unwrap().into()],
         file_roots: Vec::new(),
         connect_timeout: Duration::from_secs(20),
         idle_timeout: Duration::from_secs(20),

@@ -87,7 +87,9 @@ impl Deadline {
     /// A call's own limit, or what is left of its task's time.
     pub(super) fn limit(&self, own: Duration) -> TimeLimit {
         match self.task_ends.get().map(|ends| ends.saturating_duration_since(Instant::now())) {
-            Some(left) if left < own => TimeLimit { time: left, key: "what the task's deadline left it" },
+            Some(left) if left < own => {
+                TimeLimit { time: left, key: "what [workers] prepare_timeout_ms or run_timeout_ms left it" }
+            }
             _ => TimeLimit { time: own, key: "time_limit_ms" },
         }
     }

@@ -21,6 +21,11 @@
 //! same boxes row by row. Smaller ones go through resvg's recursive filter, others are made of several steps; both are
 //! left to resvg, as they could be sped up only by a copy of its filters.
 //!
+//! # Patterns
+//! resvg draws a pattern's tile on a canvas and repeats that. A tile that is larger than what is seen of it, as
+//! `<pattern width="200">` is by mistake (without `patternUnits` that is 200 times the shape), is drawn here as it is, as far
+//! as it shows: [`tiles`] says where. All other patterns are left to resvg.
+//!
 //! # Memory
 //! vello_cpu gathers what it draws as tiles of 4 × 4 pixels of coverage. [`outline::Extent`] counts them from above
 //! before they are made: outside of layers they are drawn when they become many, and a layer that would take more than
@@ -34,6 +39,7 @@ mod scene;
 mod suits;
 #[cfg(test)]
 mod tests;
+mod tiles;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -43,7 +49,8 @@ use resvg::usvg::Tree;
 use vello_cpu::RenderContext;
 
 use self::scene::Scene;
-pub(crate) use self::suits::Unsuited;
+pub(crate) use self::suits::{Unsuited, check};
+pub(crate) use self::tiles::tiles;
 
 /// The longest side that vello_cpu is asked for, in pixels. Its coordinates have 16 bits; beyond a quarter of that,
 /// time is memory's and no renderer is faster.
@@ -57,20 +64,20 @@ const KEPT_BYTES: u64 = 16 << 20;
 /// What the last drawing left behind: its buffers are the next one's. One is enough, a worker draws one at a time.
 static KEPT: Mutex<Option<RenderContext>> = Mutex::new(None);
 
-/// Draws `tree` on `pixels`: `width` × `height` of premultiplied RGBA, which are transparent so far.
+/// Draws `tree` on `pixels`: `width` × `height` of premultiplied RGBA, which are transparent so far. `go_on` is asked now and then.
 ///
 /// # Errors
-/// The reason why this drawing is resvg's; `pixels` are then to be cleared.
+/// The reason why this drawing is resvg's; `pixels` are then to be cleared. [`Unsuited::Stopped`] when it was not to go on.
 pub(crate) fn render(
     tree: &Tree,
     transform: Transform,
     pixels: &mut [u8],
     (width, height): (u32, u32),
+    go_on: &dyn Fn() -> bool,
 ) -> Result<(), Unsuited> {
-    suits::check(tree, transform)?;
     let (width, height) = sides(width, height)?;
     // A drawing that its author made to break vello_cpu is resvg's as well.
-    catch_unwind(AssertUnwindSafe(|| draw(tree, transform, pixels, (width, height))))
+    catch_unwind(AssertUnwindSafe(|| draw(tree, transform, pixels, (width, height), go_on)))
         .unwrap_or(Err(Unsuited::Panicked))
 }
 
@@ -87,9 +94,10 @@ fn draw(
     transform: Transform,
     pixels: &mut [u8],
     (width, height): (u16, u16),
+    go_on: &dyn Fn() -> bool,
 ) -> Result<(), Unsuited> {
     let mut context = take(width, height);
-    let scene = Scene::new(&mut context, pixels, (width, height), budget(width, height));
+    let scene = Scene::new(&mut context, pixels, (width, height), budget(width, height), go_on);
     let taken = scene.finish(tree.root(), transform)?;
     if taken <= KEPT_BYTES {
         keep(context);

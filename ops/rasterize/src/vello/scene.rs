@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use resvg::tiny_skia::{self, PathStroker, Transform};
-use resvg::usvg::{self, FillRule, Group, Image, ImageKind, Node, Opacity, Paint, PaintOrder, Path};
+use resvg::usvg::{self, FillRule, Group, Image, ImageKind, Node, Opacity, Paint, PaintOrder, Path, Pattern};
 use vello_cpu::color::palette::css::{BLACK, TRANSPARENT};
 use vello_cpu::kurbo::{Affine, BezPath, Rect, Shape};
 use vello_cpu::peniko::{self, Compose, Extend, Fill as Rule, ImageAlphaType, ImageQuality, ImageSampler};
@@ -14,13 +14,16 @@ use vello_cpu::{
 
 use super::filter::Blur;
 use super::suits::Unsuited;
-use super::{outline, paint};
+use super::{outline, paint, tiles};
 
 /// Bytes of a layer, and of its commands in each row of tiles.
 const LAYER_BYTES: u64 = 512;
 const LAYER_ROW_BYTES: u64 = 2 * 3 * 16;
 /// Bytes, as counted, that are gathered before they are drawn, if no layer is open.
 const GATHERED_BYTES: u64 = 16 << 20;
+
+/// Nodes after which it is asked whether to go on.
+const ASKED_EVERY: u32 = 64;
 
 /// A drawing under way.
 pub(super) struct Scene<'a> {
@@ -43,6 +46,9 @@ pub(super) struct Scene<'a> {
     budget: u64,
     /// The most that was gathered at once.
     most: u64,
+    /// Whether somebody waits for the drawing still; asked once in [`ASKED_EVERY`] nodes.
+    go_on: &'a dyn Fn() -> bool,
+    nodes: u32,
 }
 
 impl<'a> Scene<'a> {
@@ -52,6 +58,7 @@ impl<'a> Scene<'a> {
         target: &'a mut [u8],
         canvas: (u16, u16),
         budget: u64,
+        go_on: &'a dyn Fn() -> bool,
     ) -> Self {
         Self {
             context,
@@ -66,6 +73,8 @@ impl<'a> Scene<'a> {
             nested: 0,
             budget,
             most: 0,
+            go_on,
+            nodes: 0,
         }
     }
 
@@ -95,6 +104,10 @@ impl<'a> Scene<'a> {
         for node in parent.children() {
             if self.depth == 0 && self.kept > GATHERED_BYTES {
                 self.flush()?;
+            }
+            self.nodes += 1;
+            if self.nodes.is_multiple_of(ASKED_EVERY) && !(self.go_on)() {
+                return Err(Unsuited::Stopped);
             }
             match node {
                 Node::Group(group) => self.group(group, transform)?,
@@ -145,7 +158,8 @@ impl<'a> Scene<'a> {
         let mut pixels = vec![0; usize::try_from(bytes).map_err(|_| Unsuited::Memory)?];
         let mut context = RenderContext::new(width, height);
         let shift = transform.post_translate(-source.x() as f32, -source.y() as f32);
-        let inner = Scene::new(&mut context, &mut pixels, (width, height), left).finish(group, shift)?;
+        let scene = Scene::new(&mut context, &mut pixels, (width, height), left, self.go_on);
+        let inner = scene.finish(group, shift)?;
         self.nested = self.nested.max(inner + 2 * bytes);
         blur.apply(&mut pixels);
         let metadata = PixelMetadata::new(ImageAlphaType::AlphaPremultiplied, true);
@@ -268,12 +282,55 @@ impl<'a> Scene<'a> {
         (paint, opacity): (&Paint, Opacity),
         transform: Transform,
     ) -> Result<(), Unsuited> {
+        if let Paint::Pattern(pattern) = paint {
+            return self.pattern(path, rule, (pattern, opacity), transform);
+        }
         let Some((paint, at)) = paint::convert(paint, opacity) else { return Ok(()) };
         self.outline(path, transform)?;
         self.context.set_fill_rule(rule);
         self.context.set_paint(paint);
         self.context.set_paint_transform(paint::affine(transform.pre_concat(at)));
         self.context.fill_path(&self.outline);
+        Ok(())
+    }
+
+    /// An area filled with a pattern, as far as its tiles show: each drawn as it is, within the area and within itself.
+    fn pattern(
+        &mut self,
+        path: &tiny_skia::Path,
+        rule: Rule,
+        (pattern, opacity): (&Pattern, Opacity),
+        transform: Transform,
+    ) -> Result<(), Unsuited> {
+        let Some(shown) = tiles::shown(path.bounds(), transform, self.canvas) else { return Ok(()) };
+        let tiles = tiles::tiles(pattern, transform, shown).ok_or(Unsuited::Pattern)?;
+        let tile = pattern.rect().to_rect();
+        let tile =
+            tiny_skia::Rect::from_xywh(0.0, 0.0, tile.width(), tile.height()).ok_or(Unsuited::Pattern)?;
+        let tile = tiny_skia::PathBuilder::from_rect(tile);
+        self.layer(path, rule, transform, opacity)?;
+        for transform in tiles {
+            self.layer(&tile, Rule::NonZero, transform, Opacity::ONE)?;
+            self.draw(pattern.root(), transform)?;
+            self.pop();
+        }
+        self.pop();
+        Ok(())
+    }
+
+    /// Begins a layer within `path`.
+    fn layer(
+        &mut self,
+        path: &tiny_skia::Path,
+        rule: Rule,
+        transform: Transform,
+        opacity: Opacity,
+    ) -> Result<(), Unsuited> {
+        self.take_layer()?;
+        self.outline(path, transform)?;
+        self.context.set_fill_rule(rule);
+        self.context.push_layer(Some(&self.outline), None, Some(opacity.get()), None, None);
+        self.depth += 1;
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use resvg::usvg::{ClipPath, Group, ImageKind, Node, Paint, Path, Tree};
 
 use super::filter::is_blur;
 use super::paint::is_degenerate;
+use super::tiles;
 
 /// Groups inside groups that are composed as one. resvg holds a canvas for each; vello_cpu calls itself for each.
 const MAX_DEPTH: usize = 64;
@@ -17,7 +18,7 @@ pub(crate) enum Unsuited {
     Filter,
     /// A mask: its luminance would have to be drawn on a canvas first.
     Mask,
-    /// A pattern: resvg draws its tile on a canvas and repeats that.
+    /// A pattern of which many tiles show: resvg draws one on a canvas and repeats that.
     Pattern,
     /// A blend mode that mixes hue, saturation and luminosity: where a colour below is nearly grey, what differs by 1
     /// there differs by much here; and over nothing resvg draws nothing.
@@ -43,33 +44,42 @@ pub(crate) enum Unsuited {
     Memory,
     /// vello_cpu panicked.
     Panicked,
+    /// Nobody waits for it any more, or its time is over: it is not to be drawn at all.
+    Stopped,
 }
 
 /// Whether all of `tree` is what vello_cpu draws as resvg does, as far as that shows without drawing it.
 ///
 /// # Errors
 /// The first reason why not, in drawing order.
-pub(super) fn check(tree: &Tree, transform: Transform) -> Result<(), Unsuited> {
+pub(crate) fn check(tree: &Tree, transform: Transform, (width, height): (u32, u32)) -> Result<(), Unsuited> {
     if !transform.is_finite() {
         return Err(Unsuited::FarAway);
     }
-    children(tree.root(), 0)
+    children(tree.root(), View { transform, canvas: super::sides(width, height)? }, 0)
 }
 
-fn children(parent: &Group, depth: usize) -> Result<(), Unsuited> {
+/// Where a tree is going to be drawn.
+#[derive(Clone, Copy)]
+struct View {
+    transform: Transform,
+    canvas: (u16, u16),
+}
+
+fn children(parent: &Group, view: View, depth: usize) -> Result<(), Unsuited> {
     parent.children().iter().try_for_each(|node| match node {
-        Node::Group(child) => group(child, depth),
-        Node::Path(child) => path(child),
-        Node::Text(text) => group(text.flattened(), depth),
+        Node::Group(child) => group(child, view, depth),
+        Node::Path(child) => path(child, view, depth),
+        Node::Text(text) => group(text.flattened(), view, depth),
         Node::Image(image) => match image.kind() {
             _ if !image.is_visible() => Ok(()),
-            ImageKind::SVG(tree) => children(tree.root(), depth + 1),
+            ImageKind::SVG(tree) => children(tree.root(), view, depth + 1),
             _ => Err(Unsuited::RasterImage),
         },
     })
 }
 
-fn group(group: &Group, depth: usize) -> Result<(), Unsuited> {
+fn group(group: &Group, view: View, depth: usize) -> Result<(), Unsuited> {
     if !group.filters().is_empty() && !is_blur(group) {
         return Err(Unsuited::Filter);
     }
@@ -86,10 +96,10 @@ fn group(group: &Group, depth: usize) -> Result<(), Unsuited> {
     if depth > MAX_DEPTH {
         return Err(Unsuited::Depth);
     }
-    children(group, depth)
+    children(group, view, depth)
 }
 
-fn path(path: &Path) -> Result<(), Unsuited> {
+fn path(path: &Path, view: View, depth: usize) -> Result<(), Unsuited> {
     if !path.is_visible() {
         return Ok(());
     }
@@ -98,7 +108,15 @@ fn path(path: &Path) -> Result<(), Unsuited> {
     }
     let paints = [path.fill().map(|fill| fill.paint()), path.stroke().map(|stroke| stroke.paint())];
     paints.into_iter().flatten().try_for_each(|paint| match paint {
-        Paint::Pattern(_) => Err(Unsuited::Pattern),
+        Paint::Pattern(pattern) => {
+            // As seen from the tree's root; where it stands in an embedded drawing, this is a guess that the scene makes good.
+            let transform = view.transform.pre_concat(path.abs_transform());
+            let shown = tiles::shown(path.stroke_bounding_box(), transform, view.canvas);
+            match shown.and_then(|shown| tiles::tiles(pattern, transform, shown)) {
+                Some(_) => children(pattern.root(), view, depth + 2),
+                None => Err(Unsuited::Pattern),
+            }
+        }
         gradient if is_degenerate(gradient) => Err(Unsuited::DegenerateGradient),
         _ => Ok(()),
     })

@@ -57,7 +57,7 @@ fn taken(tree: &Tree, side: u32) -> (u64, u64) {
     let (width, height) = (pixmap.width() as u16, pixmap.height() as u16);
     let (counted, taken) = peak(|| {
         let mut context = RenderContext::new(width, height);
-        let scene = Scene::new(&mut context, pixmap.data_mut(), (width, height), u64::MAX);
+        let scene = Scene::new(&mut context, pixmap.data_mut(), (width, height), u64::MAX, &|| true);
         scene.finish(tree.root(), transform).unwrap()
     });
     (taken, counted)
@@ -151,7 +151,8 @@ fn the_plan_holds() {
     for (name, tree) in greedy() {
         let (mut pixmap, transform) = canvas(&tree, 256);
         let canvas = pixmap.data().len() as u64;
-        let (result, taken) = peak(|| super::super::render(&tree, transform, pixmap.data_mut(), (256, 256)));
+        let (result, taken) =
+            peak(|| super::super::render(&tree, transform, pixmap.data_mut(), (256, 256), &|| true));
         assert!(result.is_ok() || result == Err(Unsuited::Memory), "{name}: {result:?}");
         // The result and three more canvases are planned; the tree has been parsed into its own share.
         assert!(taken <= 3 * canvas + (64 << 20), "{name}: {taken}");
@@ -171,7 +172,8 @@ fn what_would_take_too_much_is_given_up_before_it_is_taken() {
     let in_layers = layered(50, |_| format!("<g opacity='.9'>{ring}</g>"));
     for (name, tree) in [("rings", full(20_000)), ("curves", curves), ("in layers", in_layers)] {
         let (mut pixmap, transform) = canvas(&tree, 512);
-        let (result, taken) = peak(|| super::super::render(&tree, transform, pixmap.data_mut(), (512, 512)));
+        let (result, taken) =
+            peak(|| super::super::render(&tree, transform, pixmap.data_mut(), (512, 512), &|| true));
         assert_eq!(result, Err(Unsuited::Memory), "{name}");
         assert!(taken <= super::super::budget(512, 512), "{name}: {taken}");
     }

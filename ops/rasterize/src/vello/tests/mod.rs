@@ -35,5 +35,6 @@ fn reference(tree: &Tree, side: u32) -> Pixmap {
 fn fast(tree: &Tree, side: u32) -> Result<Pixmap, Unsuited> {
     let (mut canvas, transform) = canvas(tree, side);
     let size = (canvas.width(), canvas.height());
-    super::render(tree, transform, canvas.data_mut(), size).map(|()| canvas)
+    super::check(tree, transform, size)?;
+    super::render(tree, transform, canvas.data_mut(), size, &|| true).map(|()| canvas)
 }

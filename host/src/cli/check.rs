@@ -1,0 +1,81 @@
+//! Whether a start would succeed, found out without one: all that it does before it serves, by the code that does it. For
+//! `config check`, and for `restart` before it ends a server that is well.
+
+use std::net::SocketAddr;
+
+use imgserve_config::Config;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
+
+use super::failure::Failure;
+use super::options::Place;
+use super::pid_file::{self, State};
+use super::report::Report;
+use super::start;
+use crate::server;
+
+/// What a start would have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Checked {
+    /// Operations that requests may name.
+    pub(super) operations: usize,
+}
+
+/// Does what a start with this configuration does, but serve. The port may be in use: with `replacing`, by the server of
+/// `place` alone.
+pub(super) fn run(config: &Config, place: &Place, replacing: bool) -> Result<Checked, Failure> {
+    let address = SocketAddr::new(config.server.host, config.server.port);
+    let anybody = !replacing || listens_there(place, address)?;
+    check_address(address, anybody)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::io("cannot start the runtime"))?;
+    let checked = runtime.block_on(server::check(config, start::program()?));
+    let operations = checked.map_err(|fault| Failure::Other(fault.text))?;
+    Ok(Checked { operations })
+}
+
+/// Whether the port is perhaps in use by the server that is to be replaced.
+fn listens_there(place: &Place, address: SocketAddr) -> Result<bool, Failure> {
+    let path = place.pid_file();
+    let State::Running(pid) = pid_file::state(&path)? else { return Ok(false) };
+    let report = pid.and_then(|pid| Report::read(&path, pid));
+    Ok(report.is_none_or(|report| report.address.port() == address.port()))
+}
+
+/// Whether this machine has the address and this user may have the port. Nobody can connect meanwhile: it does not listen.
+fn check_address(address: SocketAddr, in_use: bool) -> Result<(), Failure> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let bound = || {
+        let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        // As a start does: what is left of connections that are over does not count.
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        bind(&socket, &address)
+    };
+    match bound() {
+        Err(Errno::ADDRINUSE) if in_use => Ok(()),
+        bound => bound.map_err(|errno| Failure::io(format!("cannot listen on {address}"))(errno.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_must_be_this_machines_and_a_port_may_be_in_use_where_that_is_expected() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        assert!(check_address(address, true).is_ok());
+        let error = check_address(address, false).unwrap_err();
+        assert!(error.to_string().contains(&format!("cannot listen on {address}")), "{error}");
+        // TEST-NET-1 (RFC 5737).
+        assert!(check_address("192.0.2.1:0".parse().unwrap(), true).is_err());
+        assert!(check_address("[::1]:0".parse().unwrap(), false).is_ok() || !ipv6());
+    }
+
+    fn ipv6() -> bool {
+        std::net::TcpListener::bind("[::1]:0").is_ok()
+    }
+}

@@ -1,0 +1,118 @@
+//! What was asked of a job, as its order has it: its arguments as they were understood, what of them nobody knows, who is
+//! told. Without the secrets that an order holds.
+
+use imgserve_base::job::{Output, Record};
+use imgserve_transfer::redact;
+use imgserve_worker::{Step, Task};
+use serde_json::{Map, Value, json};
+
+use super::order::{Order, Recipe};
+use crate::registry::Registry;
+
+/// What was asked of a job.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Asked {
+    /// One for each output, in the story's order.
+    pub(super) outputs: Vec<AskedOutput>,
+    /// Who is told of the outcome.
+    pub(super) notify: Option<String>,
+}
+
+/// What was asked of one output.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct AskedOutput {
+    /// Its arguments, defaults included; of a pipeline those of its steps.
+    pub(super) args: Value,
+    /// Encoding quality; none for a result that its operation encodes.
+    pub(super) quality: Option<u8>,
+    /// What it was planned to take in memory, in bytes.
+    pub(super) memory_bytes: u64,
+    /// The paths of its arguments that nobody knows.
+    pub(super) unknown_arguments: Vec<String>,
+}
+
+impl Asked {
+    /// What the order of this job asks for, by the operations that there are now.
+    pub(super) fn of(order: &Order, record: &Record, registry: &Registry) -> Self {
+        let one = |(recipe, output): (&Recipe, &Output)| {
+            let (task, prepared) = (&recipe.task, &recipe.prepared);
+            let operation = registry.get(&output.operation);
+            let pipeline =
+                task.steps.len() > 1 || operation.is_some_and(|operation| operation.settings.is_pipeline());
+            AskedOutput {
+                args: args(task, pipeline),
+                quality: task.format.map(|_| task.quality),
+                memory_bytes: prepared.own_bytes.saturating_add(prepared.guest_bytes),
+                unknown_arguments: unknown(task, pipeline, registry),
+            }
+        };
+        let notify = order.notify.as_ref().map(|url| redact(url.as_str()));
+        Self { outputs: order.recipes.iter().zip(&record.outputs).map(one).collect(), notify }
+    }
+
+    /// The paths of all arguments that nobody knows.
+    pub(super) fn unknown_arguments(&self) -> Vec<String> {
+        let several = self.outputs.len() > 1;
+        let of = |(index, output): (usize, &AskedOutput)| {
+            let path = move |path: &String| match several {
+                true => format!("outputs[{index}].args.{path}"),
+                false => path.clone(),
+            };
+            output.unknown_arguments.iter().map(path).collect::<Vec<_>>()
+        };
+        self.outputs.iter().enumerate().flat_map(of).collect()
+    }
+}
+
+fn args(task: &Task, pipeline: bool) -> Value {
+    match task.steps.as_slice() {
+        [only] if !pipeline => Value::Object(shown(&only.args)),
+        steps => {
+            let step = |step: &Step| json!({ "operationType": step.operation, "args": shown(&step.args) });
+            json!({ "steps": steps.iter().map(step).collect::<Vec<_>>() })
+        }
+    }
+}
+
+fn unknown(task: &Task, pipeline: bool, registry: &Registry) -> Vec<String> {
+    let of = |(index, step): (usize, &Step)| {
+        let at = match step.at.as_str() {
+            "" if !pipeline => String::new(),
+            "" => format!("steps[{index}].args."),
+            at => format!("{at}.args."),
+        };
+        // Of an operation that is gone nobody can tell.
+        let operation = registry.get(&step.operation);
+        let unknown = |name: &&String| operation.is_some_and(|operation| !operation.knows(name));
+        step.args.keys().filter(unknown).map(move |name| format!("{at}{name}")).collect::<Vec<_>>()
+    };
+    task.steps.iter().enumerate().flat_map(of).collect()
+}
+
+/// Arguments as they may be shown: an URL among them without its password and query.
+fn shown(args: &Map<String, Value>) -> Map<String, Value> {
+    args.iter().map(|(name, value)| (name.clone(), shown_value(value))).collect()
+}
+
+fn shown_value(value: &Value) -> Value {
+    match value {
+        Value::String(text) if text.contains("://") => Value::from(redact(text)),
+        Value::Array(items) => items.iter().map(shown_value).collect(),
+        Value::Object(members) => Value::Object(shown(members)),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_shown_without_secrets() {
+        let value =
+            json!({ "a": ["http://ann:secret@h/x?key=1"], "b": { "c": "ftp://u:p@h/" }, "d": "a: b" });
+        let text = shown_value(&value).to_string();
+        assert!(!text.contains("secret") && !text.contains("key=1") && !text.contains(":p@"), "{text}");
+        assert!(text.contains("http://ann@h/x") && text.contains("a: b"), "{text}");
+    }
+}

@@ -1,0 +1,146 @@
+//! Whether the default arguments that the configuration gives could be used, as far as they go: a preset that no request can
+//! succeed with is found when it is written, and not by its first client.
+
+use imgserve_base::fault::{Fault, FaultKind, one_line};
+use serde_json::{Map, Value};
+
+use super::entry::Entry;
+use super::host_arguments::{HOST_ARGUMENTS, integer, quality, text, writable};
+use super::meant::Reading;
+use super::table::Registry;
+
+/// Longest value that an error repeats, in bytes.
+const MAX_TEXT: usize = 300;
+
+impl Registry {
+    /// Looks at the default arguments of an operation, and of the steps that they name.
+    ///
+    /// # Errors
+    /// A fault that names the operation and the argument.
+    pub(super) fn check_defaults(&self, operation: &Entry) -> Result<(), Fault> {
+        let name = &operation.name;
+        let refuse = |text: String| {
+            Fault::new(FaultKind::OperationFailed, format!("operation `{name}`: default {text}"))
+        };
+        let defaults = operation.default_args();
+        check_hosts_own(&defaults).map_err(|fault| refuse(fault.text))?;
+        let own = defaults.iter().filter(|(key, _)| !HOST_ARGUMENTS.contains(&key.as_str()));
+        let own: Map<String, Value> = own.map(|(key, value)| (key.clone(), value.clone())).collect();
+        operation.check_values(&Value::Object(own)).map_err(refuse)?;
+        let chain = match self.chain(operation, defaults, Reading::ToTheLetter) {
+            Ok(chain) => chain,
+            // The request will bring it.
+            Err(fault) if fault.kind == FaultKind::MissingArgument => return Ok(()),
+            Err(fault) => return Err(refuse(fault.text)),
+        };
+        if let Some(unknown) = chain.unknown.first() {
+            return Err(refuse(format!("argument `{unknown}` is none that its operation has")));
+        }
+        if let Some(format) = text(&chain.host_args, "format").map_err(|fault| refuse(fault.text))? {
+            chain.format(format).map_err(|fault| refuse(fault.text))?;
+        }
+        for step in &chain.steps {
+            let Some(operation) = self.get(&step.operation) else { continue };
+            let checked = operation.check_values(&Value::Object(step.args.clone()));
+            checked.map_err(|text| refuse(format!("{text} (of `{}`)", step.operation)))?;
+        }
+        Ok(())
+    }
+}
+
+/// The arguments that an operation never sees.
+fn check_hosts_own(args: &Map<String, Value>) -> Result<(), Fault> {
+    if let Some(number) = integer(args, "quality")? {
+        quality(number)?;
+    }
+    for name in ["field_name", "field_file"] {
+        text(args, name)?;
+    }
+    match text(args, "format")? {
+        Some(format) if !writable().contains(&format) => {
+            let text = format!("argument `format`: {format:?} is none of {}", writable().join(", "));
+            Err(Fault::new(FaultKind::InvalidArgument, text))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Entry {
+    /// Whether each value is one that the schema allows, types and ranges; what is missing a request may bring.
+    fn check_values(&self, args: &Value) -> Result<(), String> {
+        self.schema_error(args)
+            .map_or(Ok(()), |(path, why)| Err(format!("argument `{path}`: {}", one_line(&why, MAX_TEXT))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use imgserve_config::{OperationSettings, PluginKind};
+    use imgserve_sdk::Operation as _;
+    use serde_json::json;
+
+    use super::super::breaker::Breaker;
+    use super::super::chain;
+    use super::*;
+
+    /// What is said of `x` with these default arguments, beside `resize` itself.
+    fn checked(pipeline: bool, args: Value) -> Result<(), String> {
+        let entry = |name: &str, pipeline: bool, args: &Value| {
+            let mut settings = OperationSettings::of_file(PluginKind::Builtin, "".into());
+            settings.plugin = if pipeline { "pipeline" } else { "resize" }.to_owned();
+            settings.args = args.as_object().unwrap().clone();
+            let description =
+                if pipeline { chain::description() } else { imgserve_resize::Resize::describe() };
+            let entry =
+                Entry::new(name, settings, description, None, Breaker::new(0, Duration::ZERO)).unwrap();
+            (name.to_owned(), entry)
+        };
+        let operations = [entry("resize", false, &json!({})), entry("x", pipeline, &args)];
+        let registry = Registry::new(operations.into_iter().collect());
+        registry.check_defaults(registry.get("x").unwrap()).map_err(|fault| fault.text)
+    }
+
+    #[test]
+    fn what_a_request_can_complete_is_fine() {
+        for args in [
+            json!({}),
+            json!({ "width": 200 }),
+            json!({ "fit": "contain", "quality": 80, "format": "webp" }),
+            json!({ "width": 200, "height": 100, "field_name": "picture" }),
+        ] {
+            assert_eq!(checked(false, args.clone()), Ok(()), "{args}");
+        }
+        let step = json!({ "operationType": "resize", "args": { "width": 2, "height": 2 } });
+        for args in
+            [json!({}), json!({ "steps": [step] }), json!({ "steps": [{ "operationType": "resize" }] })]
+        {
+            assert_eq!(checked(true, args.clone()), Ok(()), "{args}");
+        }
+    }
+
+    #[test]
+    fn what_no_request_could_succeed_with_is_refused_by_its_name() {
+        for (args, wanted) in [
+            (json!({ "width": "x" }), "default argument `width`: "),
+            (json!({ "width": -3 }), "default argument `width`: "),
+            (json!({ "width": 1e9 }), "default argument `width`: "),
+            (json!({ "fit": "tight" }), "default argument `fit`: "),
+            (json!({ "width": 9, "height": 0 }), "default argument `height`: "),
+            (json!({ "quality": 1000 }), "default argument `quality`: 1000 is not in 1 to 100"),
+            (json!({ "quality": "best" }), "default argument `quality`: "),
+            (json!({ "format": "heic" }), "default argument `format`: \"heic\" is none of"),
+            (json!({ "field_name": 7 }), "default argument `field_name`: 7 is not a string"),
+        ] {
+            let error = checked(false, args.clone()).unwrap_err();
+            assert!(error.starts_with(&format!("operation `x`: {wanted}")), "{args} gave {error}");
+        }
+        let steps = |step: Value| checked(true, json!({ "steps": [step] })).unwrap_err();
+        assert!(steps(json!({ "operationType": "rezise" })).contains("`steps[0].operationType`"));
+        let args = json!({ "width": 2, "height": 2, "widht": 2 });
+        assert!(steps(json!({ "operationType": "resize", "args": args })).contains("`steps[0].args.widht`"));
+        let args = json!({ "width": 2, "height": 2, "fit": "tight" });
+        assert!(steps(json!({ "operationType": "resize", "args": args })).contains("argument `fit`"));
+    }
+}

@@ -1,0 +1,414 @@
+//! What parsing a drawing comes to: its elements, letters and points, each as often as the parser makes it. It follows every
+//! reference, and a few that refer to one another twice each are a million; so they are counted first, each element once.
+
+use std::collections::HashMap;
+
+use imgserve_sdk::{Error, ErrorKind};
+use resvg::usvg::roxmltree::{Document, Node};
+
+use super::data;
+use super::style::{Link, Sheets, declared, references};
+use super::within;
+
+/// Most elements, references followed. Each takes about a kibibyte.
+const MAX_ELEMENTS: u64 = 500_000;
+/// Most stops of one gradient: those at one place are taken out one by one.
+const MAX_STOPS: u64 = 10_000;
+/// Most stops, references followed.
+const MAX_ALL_STOPS: u64 = 2_000_000;
+/// Most letters, references followed.
+const MAX_LETTERS: u64 = 100_000;
+/// Most letters times the pieces of the text that they are in, which the parser goes through for each; [`SPAN`] letters are a
+/// piece as well.
+const MAX_PLACES: u64 = 5_000_000;
+const SPAN: u64 = 128;
+/// Most points of outlines, references followed.
+const MAX_POINTS: u64 = 5_000_000;
+/// Most tries whether a rule of a style sheet is for an element.
+const MAX_MATCHES: u64 = 8_000_000;
+/// Most bytes of declarations that elements get from style sheets, and shapes from the attributes of groups.
+const MAX_COPIED: u64 = 128 << 20;
+/// Most elements inside one another, a reference counting as [`HOP`]. The parser calls itself for each.
+const MAX_DEPTH: u64 = 500;
+const HOP: u64 = 8;
+/// Most levels of all elements together, which the parser climbs for each property that an element does not have itself.
+const MAX_LEVELS: u64 = 25_000_000;
+/// Most elements that the parser goes through to find out whether something refers to itself.
+const MAX_SEARCHED: u64 = 50_000_000;
+
+/// What a drawing comes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Census {
+    /// Its elements, references followed.
+    pub(crate) elements: u64,
+}
+
+/// What an element comes to, with what is in it and what it refers to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    elements: u64,
+    stops: u64,
+    letters: u64,
+    places: u64,
+    points: u64,
+    copied: u64,
+    /// Elements by `use` alone, which are copied before anything else is looked at; what there is to match with them, and the
+    /// levels that they are at.
+    nodes: u64,
+    matches: u64,
+    levels: u64,
+    /// Shapes, and points of shapes, that inherit from it.
+    shapes: u64,
+    vertices: u64,
+    /// How deep it goes.
+    depth: u64,
+}
+
+impl Counts {
+    /// Adds what is in an element, or in its place by `use`.
+    fn add(&mut self, inner: &Self, depth: u64) {
+        self.refer(inner, 1, depth);
+        self.nodes = self.nodes.saturating_add(inner.nodes);
+        self.matches = self.matches.saturating_add(inner.matches);
+        self.levels = self.levels.saturating_add(inner.levels).saturating_add(inner.nodes);
+        self.shapes = self.shapes.saturating_add(inner.shapes);
+        self.vertices = self.vertices.saturating_add(inner.vertices);
+    }
+
+    /// Adds what is made `times` times for a reference.
+    fn refer(&mut self, inner: &Self, times: u64, depth: u64) {
+        let add = |sum: &mut u64, count: u64| *sum = sum.saturating_add(count.saturating_mul(times));
+        add(&mut self.elements, inner.elements);
+        add(&mut self.stops, inner.stops);
+        add(&mut self.letters, inner.letters);
+        add(&mut self.places, inner.places);
+        add(&mut self.points, inner.points);
+        add(&mut self.copied, inner.copied);
+        self.depth = self.depth.max(inner.depth + depth);
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        within("elements with references followed", self.elements.max(self.nodes), MAX_ELEMENTS)?;
+        within("stops of gradients with references followed", self.stops, MAX_ALL_STOPS)?;
+        within("letters with references followed", self.letters, MAX_LETTERS)?;
+        within("points of outlines with references followed", self.points, MAX_POINTS)?;
+        within("letters times pieces of their texts", self.places, MAX_PLACES)?;
+        within("bytes of styles for its elements", self.copied, MAX_COPIED)?;
+        within("levels of elements inside one another in all", self.levels, MAX_LEVELS)
+    }
+}
+
+/// Counts what the parser would make of a drawing.
+///
+/// # Errors
+/// `limit-exceeded`, with what was counted.
+pub(crate) fn check(document: &Document<'_>) -> Result<Census, Error> {
+    let mut counter = Counter::default();
+    for node in document.descendants().filter(Node::is_element) {
+        if let Some(id) = node.attribute("id") {
+            let (_, last) = counter.ids.entry(id).or_insert((node, node));
+            *last = node;
+        }
+        if node.has_tag_name("style") || node.tag_name().name() == "style" {
+            counter.sheets.add(node.text().unwrap_or_default());
+        }
+    }
+    let all = counter.count(document.root_element(), 1)?;
+    let weight = counter.sheets.weight(all.depth);
+    within("tries of style rules with its elements", all.matches.saturating_mul(weight), MAX_MATCHES)?;
+    let searched = counter.searched.saturating_mul(1 + counter.circular);
+    within("elements in search of circular references", searched, MAX_SEARCHED)?;
+    Ok(Census { elements: all.elements })
+}
+
+#[derive(Default)]
+struct Counter<'d, 'i> {
+    /// The first and the last element of each `id`; the parser takes the one for some references and the other for others.
+    ids: HashMap<&'d str, (Node<'d, 'i>, Node<'d, 'i>)>,
+    sheets: Sheets<'d>,
+    /// Elements with an `id` that are counted; none while they are being counted.
+    counted: HashMap<u32, Option<Counts>>,
+    searched: u64,
+    /// References from within what may refer to itself to the like.
+    circular: u64,
+}
+
+impl<'d, 'i> Counter<'d, 'i> {
+    fn count(&mut self, node: Node<'d, 'i>, depth: u64) -> Result<Counts, Error> {
+        let key = node.attribute("id").map(|_| node.id().get());
+        match key.and_then(|key| self.counted.get(&key)) {
+            Some(Some(counts)) => {
+                within("elements and references in one another", depth + counts.depth, MAX_DEPTH)?;
+                return Ok(*counts);
+            }
+            // It contains itself, which the parser finds out as well.
+            Some(None) => return Ok(Counts::default()),
+            None => {}
+        }
+        within("elements and references in one another", depth, MAX_DEPTH)?;
+        key.map(|key| self.counted.insert(key, None));
+        let mut counts = own(node)?;
+        self.children(node, depth, &mut counts)?;
+        self.styles(node, depth, &mut counts)?;
+        counts.check()?;
+        key.map(|key| self.counted.insert(key, Some(counts)));
+        Ok(counts)
+    }
+
+    fn children(&mut self, node: Node<'d, 'i>, depth: u64, counts: &mut Counts) -> Result<(), Error> {
+        let (mut letters, mut stops) = (0, 0);
+        for child in node.children() {
+            if child.is_element() {
+                let inner = self.count(child, depth + 1)?;
+                counts.add(&inner, 1);
+                stops += u64::from(child.tag_name().name() == "stop");
+            } else if is_text(node) {
+                letters += child.text().map_or(0, |text| text.chars().count() as u64);
+            }
+        }
+        counts.letters = counts.letters.saturating_add(letters);
+        if node.tag_name().name() == "text" {
+            let pieces = node.descendants().count() as u64 + counts.letters / SPAN;
+            counts.places = counts.places.saturating_add(counts.letters.saturating_mul(pieces));
+        }
+        within("stops in one gradient", stops, MAX_STOPS)
+    }
+
+    /// What it refers to, by its attributes, its style and the style sheets.
+    fn styles(&mut self, node: Node<'d, 'i>, depth: u64, counts: &mut Counts) -> Result<(), Error> {
+        let mut found = Vec::new();
+        for attribute in node.attributes() {
+            let (name, value) = (attribute.name(), attribute.value());
+            match name {
+                "style" => {
+                    counts.copied = counts.copied.saturating_add(value.len() as u64);
+                    found.extend(declared(value));
+                }
+                "href" => found.extend(value.trim().strip_prefix('#').map(|id| (Link::Own, id))),
+                _ => found.extend(references(name, value)),
+            }
+            if value.len() > 256 && !matches!(name, "d" | "points" | "href" | "id") {
+                let read = counts.shapes.saturating_mul(value.len() as u64);
+                counts.copied = counts.copied.saturating_add(read);
+            }
+        }
+        let classes = node.attribute("class").unwrap_or_default();
+        for rules in self.sheets.matching(node.tag_name().name(), node.attribute("id"), classes) {
+            counts.copied = counts.copied.saturating_add(rules.bytes);
+            found.extend_from_slice(&rules.references);
+        }
+        for (link, id) in found {
+            self.follow(node, (link, id), depth, counts)?;
+        }
+        Ok(())
+    }
+
+    fn follow(
+        &mut self,
+        node: Node<'d, 'i>,
+        (link, id): (Link, &'d str),
+        depth: u64,
+        counts: &mut Counts,
+    ) -> Result<(), Error> {
+        let Some(&(first, last)) = self.ids.get(id) else { return Ok(()) };
+        let times = match link {
+            Link::Own => 1,
+            Link::Inherited => counts.shapes,
+            Link::Marker => counts.vertices,
+        };
+        for target in [Some(first), (first != last).then_some(last)].into_iter().flatten() {
+            let inner = self.count(target, depth + HOP)?;
+            self.search(node, target, inner.nodes);
+            match node.tag_name().name() {
+                "use" => counts.add(&inner, HOP),
+                _ => counts.refer(&inner, times, HOP),
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what is looked through for a reference, `nodes` at its end, once for each element around it that could be referred
+    /// to in turn.
+    fn search(&mut self, node: Node<'d, 'i>, target: Node<'d, 'i>, nodes: u64) {
+        let around = node.ancestors().filter(|node| may_be_circular(*node)).count() as u64;
+        self.searched = self.searched.saturating_add(around.saturating_mul(nodes.max(1)));
+        self.circular += u64::from(around > 0 && may_be_circular(target));
+    }
+}
+
+fn may_be_circular(node: Node<'_, '_>) -> bool {
+    matches!(node.tag_name().name(), "pattern" | "clipPath" | "mask" | "filter")
+}
+
+/// Whether what stands in it is shown as letters.
+fn is_text(node: Node<'_, '_>) -> bool {
+    matches!(node.tag_name().name(), "text" | "tspan" | "textPath" | "tref" | "a")
+}
+
+/// What an element is by itself.
+fn own(node: Node<'_, '_>) -> Result<Counts, Error> {
+    let attribute = |name| node.attribute(name).unwrap_or_default();
+    for name in ["viewBox", "width", "height", "r", "rx", "ry"] {
+        check_radius(data::largest(attribute(name)))?;
+    }
+    let points = match node.tag_name().name() {
+        "path" => {
+            check_radius(data::largest_radius(attribute("d")))?;
+            data::points(attribute("d"))
+        }
+        "polygon" | "polyline" => data::points(attribute("points")),
+        "circle" | "ellipse" | "rect" => 8,
+        "line" | "text" | "tspan" | "textPath" | "tref" => 2,
+        _ => 0,
+    };
+    let stop = node.tag_name().name() == "stop";
+    Ok(Counts {
+        elements: u64::from(!stop),
+        stops: u64::from(stop),
+        points,
+        nodes: 1,
+        matches: 1 + attribute("class").len() as u64 / 32,
+        shapes: u64::from(points > 0),
+        vertices: points,
+        depth: 1,
+        ..Counts::default()
+    })
+}
+
+fn check_radius(radius: f64) -> Result<(), Error> {
+    if radius <= data::MAX_RADIUS {
+        return Ok(());
+    }
+    let most = data::MAX_RADIUS;
+    let text =
+        format!("the drawing has a radius or a view box of {radius:e} units, at most {most:e} are drawn");
+    Err(Error::new(ErrorKind::LimitExceeded, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(content: &str) -> Result<u64, String> {
+        let text = format!(
+            "<svg xmlns='http://www.w3.org/2000/svg' xmlns:xlink='http://www.w3.org/1999/xlink'>{content}</svg>"
+        );
+        let document = Document::parse(&text).unwrap();
+        check(&document).map(|census| census.elements).map_err(|error| error.message().to_owned())
+    }
+
+    /// `levels` elements, each of which refers to the one before it twice.
+    fn doubled(levels: u32, level: impl Fn(u32, u32) -> String) -> String {
+        (1..=levels).map(|index| level(index, index - 1)).collect()
+    }
+
+    #[test]
+    fn references_are_followed_whatever_they_are() {
+        assert_eq!(counted("<g><rect/><path d='M0 0'/></g>"), Ok(4));
+        assert_eq!(counted("<g id='a'><rect/></g><use href='#a'/><use xlink:href='#a'/>"), Ok(3 + 2 * 3));
+        assert_eq!(
+            counted("<mask id='a'><rect/></mask><g mask='url(#a)'><rect/><rect/></g>"),
+            Ok(1 + 2 + 3 + 2)
+        );
+        let twice = |levels| {
+            [
+                doubled(levels, |i, before| {
+                    format!("<g id='i{i}'><use href='#i{before}'/><use href='#i{before}'/></g>")
+                }),
+                doubled(levels, |i, before| {
+                    format!(
+                        "<pattern id='i{i}'><rect fill='url(#i{before})'/><rect style='stroke:url(#i{before})'/></pattern>"
+                    )
+                }),
+                doubled(levels, |i, before| {
+                    format!(
+                        "<mask id='i{i}'><rect mask='url(#i{before})'/><g mask='url(#i{before})'/></mask>"
+                    )
+                }),
+                doubled(levels, |i, before| {
+                    format!(
+                        "<clipPath id='i{i}'><rect clip-path='url(#i{before})'/><rect class='c{i}'/></clipPath>\
+                             <style>.c{i}{{clip-path:url(#i{before})}}</style>"
+                    )
+                }),
+                doubled(levels, |i, before| {
+                    format!("<marker id='i{i}'><path marker='url(#i{before})' d='M0 0L1 1'/></marker>")
+                }),
+                doubled(levels, |i, before| {
+                    format!(
+                        "<filter id='i{i}'><feImage href='#r{i}'/><feImage href='#r{i}'/></filter>\
+                             <rect id='r{i}' filter='url(#i{before})'/>"
+                    )
+                }),
+            ]
+        };
+        for (kind, (few, many)) in twice(5).into_iter().zip(twice(24)).enumerate() {
+            let few = counted(&few);
+            assert!(few.as_ref().is_ok_and(|count| *count > 32), "{kind}: {few:?}");
+            let refused = counted(&many).unwrap_err();
+            assert!(refused.contains("elements with references followed"), "{kind}: {refused}");
+        }
+    }
+
+    #[test]
+    fn what_each_element_inherits_is_counted_for_each() {
+        let stops = |count| format!("<linearGradient id='g'>{}</linearGradient>", "<stop/>".repeat(count));
+        let rects = |count| format!("<g fill='url(#g)'>{}</g>", "<rect/>".repeat(count));
+        assert_eq!(counted(&(stops(10_000) + &rects(100))), Ok(1 + 1 + 101 + 100));
+        assert!(counted(&(stops(10_000) + &rects(300))).unwrap_err().contains("stops of gradients"));
+        assert!(counted(&stops(10_001)).unwrap_err().contains("10001 stops in one gradient"));
+        let dashes = format!(
+            "<g stroke-dasharray='{}'>{}</g>",
+            "1 ".repeat(1 << 17),
+            "<path d='M0 0L1 1'/>".repeat(1000)
+        );
+        assert!(counted(&dashes).unwrap_err().contains("bytes of styles"), "{:?}", counted(&dashes));
+        let marked = format!(
+            "<marker id='m'><rect/></marker><path marker-mid='url(#m)' d='M0 0{}'/>",
+            "L1 1".repeat(300_000)
+        );
+        assert!(counted(&marked).unwrap_err().contains("elements with references followed"));
+    }
+
+    #[test]
+    fn each_count_has_its_limit_and_its_name() {
+        let rules: String = (0..20_000).map(|i| format!(".c{i}{{fill:red}}")).collect();
+        let styled = format!("<style>{rules}</style>{}", "<rect class='c1'/>".repeat(2000));
+        let cases = [
+            (format!("<text>{}</text>", "W".repeat(300_000)), "300000 letters"),
+            (format!("<text>{}</text>", "W".repeat(90_000)), "letters times pieces"),
+            (format!("<text>{}</text>", "<tspan>a</tspan>".repeat(9000)), "letters times pieces"),
+            (format!("<path d='M0 0{}'/>", " 1 1".repeat(5_100_000)), "points of outlines"),
+            (styled, "tries of style rules"),
+            ("<path d='M0 0A1e38 1e38 0 0 0 1 1'/>".to_owned(), "a radius"),
+            ("<circle r='1e30'/>".to_owned(), "a radius"),
+            ("<svg viewBox='0 0 1e38 1e38'/>".to_owned(), "a radius or a view box"),
+            (
+                (1..100).map(|i| format!("<mask id='m{i}' mask='url(#m{})'/>", i + 1)).collect(),
+                "references in one another",
+            ),
+            (
+                format!(
+                    "<pattern id='p'>{}</pattern><g id='big'>{}</g>",
+                    "<rect fill='url(#big)'/>".repeat(1000),
+                    "<g/>".repeat(60_000)
+                ),
+                "elements",
+            ),
+        ];
+        for (content, reason) in cases {
+            let refused = counted(&content).unwrap_err();
+            assert!(refused.contains(reason), "{content:.60}: {refused}");
+        }
+    }
+
+    #[test]
+    fn what_refers_to_itself_or_to_nothing_is_left_to_the_parser() {
+        assert!(
+            counted("<g id='a'><use href='#a'/><use href='#b'/></g><g id='b'><use href='#a'/></g>").is_ok()
+        );
+        assert!(
+            counted("<pattern id='p'><rect fill='url(#p)'/></pattern><rect fill='url(#nothing)'/>").is_ok()
+        );
+    }
+}

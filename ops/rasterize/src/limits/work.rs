@@ -1,0 +1,417 @@
+//! The pixels that drawing a parsed tree would touch, and the memory it would hold, by a walk that goes wherever the renderer goes:
+//! the same layers, cut in the same way. Times are estimates, in nanoseconds of the machine that this was written on, and from above;
+//! what is drawn by vello_cpu takes about half.
+
+use imgserve_sdk::{Error, ErrorKind};
+use resvg::tiny_skia::{Rect, Transform};
+use resvg::usvg::filter::Kind;
+use resvg::usvg::{
+    BlendMode, ClipPath, Group, Image, ImageKind, Mask, Node, Opacity, Paint, Path, Pattern, Tree,
+};
+
+use super::area::Area;
+use super::outline::Outline;
+use super::{effects, within};
+use crate::vello;
+
+/// The most that a drawing may take, in nanoseconds as counted.
+pub(super) const MOST: f64 = 4e9;
+/// The most bytes of layers, results of filters and tiles at a time.
+const MOST_BYTES: u64 = 512 << 20;
+/// Layers inside one another; librsvg has as many.
+const MAX_LAYERS: u64 = 100;
+/// The most dashes of all strokes.
+const MAX_DASHES: u64 = 1_000_000;
+
+/// Nanoseconds for a pixel of a colour, if it hides what is below and if not; of a gradient beside its stops, for one of these,
+/// and of a picture.
+const COVERED: f64 = 0.4;
+const FILLED: f64 = 1.0;
+const GRADIENT: f64 = 6.0;
+const STOP: f64 = 0.6;
+const RESAMPLED: f64 = 16.0;
+/// For a pixel of a layer, made and composed by one renderer and by the other.
+const LAYER: f64 = 8.0;
+const QUICK_LAYER: f64 = 4.0;
+/// For one whose colours are mixed with those below, for a clip path and for a mask, by resvg.
+const BLENDED: f64 = 22.0;
+const CLIP: f64 = 18.0;
+const MASK: f64 = 35.0;
+/// For a point of a stroke, or a dash.
+const STROKED: f64 = 500.0;
+/// For a pixel of an embedded image that is decoded.
+const DECODED: f64 = 15.0;
+/// For an element, however small.
+const ELEMENT: f64 = 4_000.0;
+
+/// Who is going to draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Renderer {
+    /// Draws large patterns as they are.
+    Vello,
+    /// Draws each pattern's tile on a canvas first.
+    Resvg,
+}
+
+/// What a drawing would take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// Bytes that are held at a time beside the result, at most.
+    pub(crate) bytes: u64,
+}
+
+/// What time is counted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Count {
+    Morphology,
+    Turbulence,
+    Convolution,
+    Blur,
+    Lighting,
+    Filters,
+    Outlines,
+    Fills,
+    Gradients,
+    Layers,
+    Clips,
+    Masks,
+    Patterns,
+    Images,
+}
+
+impl Count {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Morphology => "morphology (radius × pixels)",
+            Self::Turbulence => "turbulence (octaves × pixels)",
+            Self::Convolution => "convolution (order × pixels)",
+            Self::Blur => "blurs (pixels)",
+            Self::Lighting => "light sources (pixels)",
+            Self::Filters => "filters (primitives × pixels)",
+            Self::Outlines => "outlines (points, dashes and the lines that they cross)",
+            Self::Fills => "shapes (elements × pixels)",
+            Self::Gradients => "gradients (stops × pixels)",
+            Self::Layers => "layers (opacity and the like × pixels)",
+            Self::Clips => "clip paths (pixels)",
+            Self::Masks => "masks (pixels)",
+            Self::Patterns => "patterns (tiles × pixels)",
+            Self::Images => "images (pixels)",
+        }
+    }
+}
+
+/// What was counted so far.
+#[derive(Debug, Default)]
+pub(super) struct Sums {
+    each: [f64; 14],
+    all: f64,
+    dashes: f64,
+    live: u64,
+    most: u64,
+}
+
+impl Sums {
+    /// Adds nanoseconds.
+    ///
+    /// # Errors
+    /// `limit-exceeded`, by the name of what took most, when all of it is too much.
+    pub(super) fn add(&mut self, count: Count, nanoseconds: f64) -> Result<(), Error> {
+        self.each[count as usize] += nanoseconds;
+        self.all += nanoseconds;
+        // What is not a number is too much as well.
+        if self.all <= MOST {
+            return Ok(());
+        }
+        let worst = if self.each[count as usize] * 2.0 >= self.all { count } else { self.worst() };
+        let text = format!(
+            "the drawing has too much to be drawn: {}, at least {:.1} s of at most {:.0} s by count",
+            worst.name(),
+            self.all / 1e9,
+            MOST / 1e9
+        );
+        Err(Error::new(ErrorKind::LimitExceeded, text))
+    }
+
+    fn worst(&self) -> Count {
+        const ALL: [Count; 14] = [
+            Count::Morphology,
+            Count::Turbulence,
+            Count::Convolution,
+            Count::Blur,
+            Count::Lighting,
+            Count::Filters,
+            Count::Outlines,
+            Count::Fills,
+            Count::Gradients,
+            Count::Layers,
+            Count::Clips,
+            Count::Masks,
+            Count::Patterns,
+            Count::Images,
+        ];
+        let most =
+            |one: &Count, other: &Count| self.each[*one as usize].total_cmp(&self.each[*other as usize]);
+        ALL.into_iter().max_by(most).unwrap_or(Count::Fills)
+    }
+
+    fn hold(&mut self, bytes: u64) -> Result<(), Error> {
+        self.live = self.live.saturating_add(bytes);
+        self.most = self.most.max(self.live);
+        within("bytes of layers, tiles and results of filters", self.most, MOST_BYTES)
+    }
+}
+
+/// Counts what drawing `tree` on a canvas of this size would take.
+///
+/// # Errors
+/// `limit-exceeded`, with what there is too much of.
+pub(crate) fn count(
+    tree: &Tree,
+    transform: Transform,
+    (width, height): (u32, u32),
+    renderer: Renderer,
+) -> Result<Work, Error> {
+    let mut walk = Walk { sums: Sums::default(), renderer };
+    let canvas = Area::canvas(width as f32, height as f32);
+    walk.children(tree.root(), Place { transform, canvas, reach: canvas.reach(), layers: 0 })?;
+    Ok(Work { bytes: walk.sums.most })
+}
+
+struct Walk {
+    sums: Sums,
+    renderer: Renderer,
+}
+
+/// Where something is drawn.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    transform: Transform,
+    /// The layer, whose origin is its own corner.
+    canvas: Area,
+    /// What no layer inside is larger than.
+    reach: Area,
+    layers: u64,
+}
+
+impl Walk {
+    fn children(&mut self, parent: &Group, place: Place) -> Result<(), Error> {
+        parent.children().iter().try_for_each(|node| {
+            self.sums.add(Count::Fills, ELEMENT)?;
+            match node {
+                Node::Group(group) => self.group(group, place),
+                Node::Path(path) => self.path(path, place),
+                Node::Text(text) => self.group(text.flattened(), place),
+                Node::Image(image) => self.image(image, place),
+            }
+        })
+    }
+
+    fn group(&mut self, group: &Group, place: Place) -> Result<(), Error> {
+        let transform = place.transform.pre_concat(group.transform());
+        if !group.should_isolate() {
+            return self.children(group, Place { transform, ..place });
+        }
+        let Some((layer, transform, reach)) = layer(group, transform, place.reach) else { return Ok(()) };
+        let layers = place.layers + 1;
+        within("layers inside one another", layers, MAX_LAYERS)?;
+        let pixels = layer.pixels();
+        let bytes = (4.0 * pixels) as u64;
+        self.hold(bytes)?;
+        let blended = group.blend_mode() != BlendMode::Normal && self.renderer == Renderer::Resvg;
+        self.sums.add(Count::Layers, pixels * if blended { BLENDED } else { self.layer() })?;
+        let inside = Place {
+            transform: transform.post_translate(-layer.left, -layer.top),
+            canvas: Area::canvas(layer.width(), layer.height()),
+            reach,
+            layers,
+        };
+        self.children(group, inside)?;
+        for filter in group.filters() {
+            let bytes = effects::filter(filter, inside.transform, inside.canvas, &mut self.sums)?;
+            self.hold(bytes)?;
+            for primitive in filter.primitives() {
+                if let Kind::Image(image) = primitive.kind() {
+                    self.inner(image.root(), inside)?;
+                }
+            }
+            self.give_back(bytes);
+        }
+        if let Some(clip) = group.clip_path() {
+            self.clip(clip, inside)?;
+        }
+        if let Some(mask) = group.mask() {
+            self.mask(mask, inside)?;
+        }
+        self.give_back(bytes);
+        Ok(())
+    }
+
+    /// Takes bytes that are held until they are given back. vello_cpu holds no canvas for a layer, and minds itself what it
+    /// holds.
+    fn hold(&mut self, bytes: u64) -> Result<(), Error> {
+        match self.renderer {
+            Renderer::Vello => Ok(()),
+            Renderer::Resvg => self.sums.hold(bytes),
+        }
+    }
+
+    fn give_back(&mut self, bytes: u64) {
+        self.sums.live -= bytes.min(self.sums.live);
+    }
+
+    fn layer(&self) -> f64 {
+        match self.renderer {
+            Renderer::Vello => QUICK_LAYER,
+            Renderer::Resvg => LAYER,
+        }
+    }
+
+    /// What is drawn on a canvas of its own, as large as this one.
+    fn inner(&mut self, root: &Group, place: Place) -> Result<(), Error> {
+        within("layers inside one another", place.layers + 1, MAX_LAYERS)?;
+        self.children(root, Place { layers: place.layers + 1, ..place })
+    }
+
+    fn clip(&mut self, clip: &ClipPath, place: Place) -> Result<(), Error> {
+        let pixels = place.canvas.pixels();
+        let bytes = (5.0 * pixels) as u64;
+        self.hold(bytes)?;
+        self.sums.add(Count::Clips, pixels * CLIP)?;
+        self.inner(clip.root(), Place { transform: place.transform.pre_concat(clip.transform()), ..place })?;
+        if let Some(clip) = clip.clip_path() {
+            self.clip(clip, Place { layers: place.layers + 1, ..place })?;
+        }
+        self.give_back(bytes);
+        Ok(())
+    }
+
+    fn mask(&mut self, mask: &Mask, place: Place) -> Result<(), Error> {
+        let pixels = place.canvas.pixels();
+        let bytes = (6.0 * pixels) as u64;
+        self.hold(bytes)?;
+        self.sums.add(Count::Masks, pixels * MASK)?;
+        self.inner(mask.root(), place)?;
+        if let Some(mask) = mask.mask() {
+            self.mask(mask, Place { layers: place.layers + 1, ..place })?;
+        }
+        self.give_back(bytes);
+        Ok(())
+    }
+
+    fn path(&mut self, path: &Path, place: Place) -> Result<(), Error> {
+        if !path.is_visible() {
+            return Ok(());
+        }
+        let outline = Outline::of(path.data(), place.transform, place.canvas);
+        if let Some(fill) = path.fill() {
+            self.sums.add(Count::Outlines, outline.filled())?;
+            self.paint((fill.paint(), fill.opacity()), path.bounding_box(), place)?;
+        }
+        if let Some(stroke) = path.stroke() {
+            let dashes = outline.dashes(stroke);
+            self.sums.dashes += dashes;
+            within("dashes", self.sums.dashes as u64, MAX_DASHES)?;
+            // Both sides of a line are edges.
+            self.sums
+                .add(Count::Outlines, 2.0 * outline.filled() + (outline.points + 2.0 * dashes) * STROKED)?;
+            self.paint((stroke.paint(), stroke.opacity()), path.stroke_bounding_box(), place)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the pixels of what is painted within `bounds`.
+    fn paint(
+        &mut self,
+        (paint, opacity): (&Paint, Opacity),
+        bounds: Rect,
+        place: Place,
+    ) -> Result<(), Error> {
+        let area = Area::of(bounds, place.transform).and_then(|area| area.grown(1.0).within(place.canvas));
+        let Some(area) = area else { return Ok(()) };
+        let stops = |count: usize| if count > 2 { STOP * count as f64 } else { 0.0 };
+        match paint {
+            Paint::Color(_) if opacity == Opacity::ONE => {
+                self.sums.add(Count::Fills, area.pixels() * COVERED)
+            }
+            Paint::Color(_) => self.sums.add(Count::Fills, area.pixels() * FILLED),
+            Paint::LinearGradient(of) => {
+                self.sums.add(Count::Gradients, area.pixels() * (GRADIENT + stops(of.stops().len())))
+            }
+            Paint::RadialGradient(of) => {
+                self.sums.add(Count::Gradients, area.pixels() * (2.0 * GRADIENT + stops(of.stops().len())))
+            }
+            Paint::Pattern(pattern) => self.pattern(pattern, area, place),
+        }
+    }
+
+    fn pattern(&mut self, pattern: &Pattern, area: Area, place: Place) -> Result<(), Error> {
+        if self.renderer == Renderer::Vello
+            && let Some(tiles) = vello::tiles(pattern, place.transform, shown(area))
+        {
+            for transform in tiles {
+                self.sums.add(Count::Patterns, area.pixels() * self.layer())?;
+                self.inner(pattern.root(), Place { transform, ..place })?;
+            }
+            return Ok(());
+        }
+        let (across, down) = place.transform.pre_concat(pattern.transform()).get_scale();
+        let tile = Area::canvas(pattern.rect().width() * across, pattern.rect().height() * down);
+        let bytes = (4.0 * tile.pixels()) as u64;
+        self.sums.add(Count::Patterns, tile.pixels() * FILLED + area.pixels() * RESAMPLED)?;
+        self.hold(bytes)?;
+        let transform = Transform::from_scale(across, down);
+        self.inner(pattern.root(), Place { transform, canvas: tile, ..place })?;
+        self.give_back(bytes);
+        Ok(())
+    }
+
+    fn image(&mut self, image: &Image, place: Place) -> Result<(), Error> {
+        if !image.is_visible() {
+            return Ok(());
+        }
+        let (size, bytes) = match image.kind() {
+            ImageKind::SVG(tree) => {
+                let bytes = (4.0 * place.canvas.pixels()) as u64;
+                self.hold(bytes)?;
+                self.sums.add(Count::Images, place.canvas.pixels() * self.layer())?;
+                self.inner(tree.root(), Place { reach: place.canvas.reach(), ..place })?;
+                self.give_back(bytes);
+                return Ok(());
+            }
+            ImageKind::PNG(data) | ImageKind::JPEG(data) | ImageKind::GIF(data) | ImageKind::WEBP(data) => {
+                let size =
+                    imagesize::blob_size(data).map_or(0.0, |size| size.width as f64 * size.height as f64);
+                (size, (8.0 * size) as u64)
+            }
+        };
+        self.hold(bytes)?;
+        self.give_back(bytes);
+        let area = Area::of(image.bounding_box(), place.transform).and_then(|area| area.within(place.canvas));
+        self.sums.add(Count::Images, size * DECODED + area.map_or(0.0, Area::pixels) * RESAMPLED)
+    }
+}
+
+fn shown(area: Area) -> [f32; 4] {
+    [area.left, area.top, area.right, area.bottom]
+}
+
+/// Where the layer of a group lies, the transform of what is in it, and how far layers in it reach: as resvg reckons them.
+fn layer(group: &Group, transform: Transform, reach: Area) -> Option<(Area, Transform, Area)> {
+    let filtered = !group.filters().is_empty();
+    // A filter is applied upright.
+    let rest = match filtered {
+        true => {
+            let across = transform.sx.hypot(transform.ky);
+            let down = transform.kx.hypot(transform.sy);
+            let Transform { sx, ky, kx, sy, .. } = transform;
+            Transform::from_row(sx / across, ky / across, kx / down, sy / down, 0.0, 0.0).invert()?
+        }
+        false => Transform::identity(),
+    };
+    let whole = Rect::from_ltrb(reach.left, reach.top, reach.right, reach.bottom)?;
+    let reach = Area::of(whole, rest)?;
+    let transform = rest.pre_concat(transform);
+    let bounds = Area::of_solid(group.layer_bounding_box(), transform)?;
+    let bounds = if filtered { bounds } else { bounds.grown(2.0) };
+    Some((bounds.within(reach)?, transform, reach))
+}
