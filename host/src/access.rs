@@ -11,7 +11,9 @@ mod denied;
 mod signed_url;
 pub(crate) mod webhook;
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
@@ -65,6 +67,8 @@ impl Caller {
 pub(crate) struct Keys {
     api: Vec<ApiKey>,
     urls: Vec<UrlKey>,
+    /// How many turns a client has to one of others, by its flow's name; only where that is not one.
+    weights: HashMap<Arc<str>, u32>,
 }
 
 struct ApiKey {
@@ -91,7 +95,26 @@ impl Keys {
             let caller = Caller { client: Client::Key(key.name.clone()), scopes: key.scopes.clone() };
             Some(ApiKey { digest: key.digest()?, caller })
         });
-        Self { api: api.collect(), urls: access.url_keys.iter().filter_map(UrlKey::new).collect() }
+        let urls = access.url_keys.iter();
+        let weights = access.api_keys.iter().map(|key| (Client::Key(key.name.clone()), key.weight));
+        let weights =
+            weights.chain(urls.clone().map(|key| (Client::SignedUrl(key.name.clone()), key.weight)));
+        let weights = weights.filter(|(_, weight)| *weight != 1);
+        Self {
+            api: api.collect(),
+            urls: urls.filter_map(UrlKey::new).collect(),
+            weights: weights.map(|(client, weight)| (client.to_string().into(), weight)).collect(),
+        }
+    }
+
+    /// How many turns the client whose flow is called so has to one of others.
+    pub(crate) fn weight(&self, flow: &str) -> u32 {
+        self.weights.get(flow).copied().unwrap_or(1)
+    }
+
+    /// All that are not one.
+    pub(crate) fn weights(&self) -> HashMap<Arc<str>, u32> {
+        self.weights.clone()
     }
 
     /// The client whose API key `bearer` is. Takes as long for one key as for another, right or wrong.
@@ -163,6 +186,17 @@ mod tests {
 
     const WEB: &str =
         "[[access.url_keys]]\nname = 'web'\nsecret = 'MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY='\n";
+
+    #[test]
+    fn a_key_has_the_turns_of_its_section() {
+        let text =
+            api("a", "1", "['jobs']") + "weight = 5\n" + &api("b", "2", "['jobs']") + WEB + "weight = 3\n";
+        let keys = keys(&text);
+        for (flow, weight) in [("a", 5), ("b", 1), ("url:web", 3), ("web", 1), ("ip:192.0.2.1", 1), ("", 1)] {
+            assert_eq!(keys.weight(flow), weight, "{flow}");
+        }
+        assert_eq!(keys.weights().len(), 2);
+    }
 
     #[test]
     fn a_digest_is_that_of_sha256sum() {

@@ -283,6 +283,8 @@ fn transfer(config: &Config) -> Result<Transfer, Fault> {
         connect_timeout: Duration::from_secs(settings.connect_timeout_s),
         idle_timeout: Duration::from_secs(settings.idle_timeout_s),
         total_timeout: Duration::from_secs(settings.total_timeout_s),
+        min_rate: settings.min_rate_bytes_s,
+        min_rate_window: Duration::from_secs(settings.min_rate_window_s),
         max_source_bytes: config.limits.max_source_mb * MIB,
         max_redirects: settings.max_redirects,
         user_agent: settings.user_agent.clone(),

@@ -5,6 +5,7 @@
 //! - [`mod@format`]: the file formats' names
 //! - [`job`]: a job's states, which may follow which, and its story
 //! - [`clock`]: the clock that nobody sets
+//! - [`fair`]: turns between clients
 //! - [`named`]: enums whose values have names
 //! - [`crash`]: where the crash test ends the process
 //! - [`units`]: bytes of a KiB and a MiB
@@ -16,6 +17,7 @@ pub mod clock;
 pub mod crash;
 pub mod depth;
 pub mod digest;
+pub mod fair;
 pub mod fault;
 pub mod format;
 pub mod job;

@@ -19,6 +19,8 @@ const WEBHOOK_PREFIX: &str = "whsec_";
 const WEBHOOK_BYTES: RangeInclusive<usize> = 24..=64;
 /// Bytes of a key that signs URLs: from SHA-256's own size to what HMAC takes in without shortening it (RFC 2104).
 const URL_KEY_BYTES: RangeInclusive<usize> = 32..=64;
+/// Largest weight of a key.
+const MAX_WEIGHT: u32 = 1000;
 /// Longest name of a key.
 const LONGEST_NAME: usize = 64;
 
@@ -107,6 +109,8 @@ impl Access {
         }
         check_names("access.api_keys", self.api_keys.iter().map(|key| key.name.as_str()))?;
         check_names("access.url_keys", self.url_keys.iter().map(|key| key.name.as_str()))?;
+        check_weights("access.api_keys", self.api_keys.iter().map(|key| key.weight))?;
+        check_weights("access.url_keys", self.url_keys.iter().map(|key| key.weight))?;
         self.check_api_keys()?;
         for (index, key) in self.url_keys.iter().enumerate() {
             if key.bytes().is_none() {
@@ -165,6 +169,16 @@ fn check_names<'a>(keys: &str, names: impl Iterator<Item = &'a str>) -> Result<(
     Ok(())
 }
 
+fn check_weights(keys: &str, mut weights: impl Iterator<Item = u32>) -> Result<(), ConfigError> {
+    match weights.position(|weight| !(1..=MAX_WEIGHT).contains(&weight)) {
+        None => Ok(()),
+        Some(index) => {
+            let text = format!("must be from 1 to {MAX_WEIGHT}: so many turns it has to one of others");
+            Err(value_error(&format!("{keys}[{index}].weight"), &text))
+        }
+    }
+}
+
 fn decoded(text: &str, sizes: &RangeInclusive<usize>) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok().filter(|bytes| sizes.contains(&bytes.len()))
 }
@@ -200,6 +214,9 @@ mod tests {
         assert_eq!(config.access.url_keys[0].bytes().unwrap(), [7; 32]);
         assert_eq!(config.webhooks.key().unwrap(), [7; 24]);
         assert_eq!(Config::parse("").unwrap().webhooks.key(), None);
+        let text = api("a", digest, "['jobs']") + "weight = 7\n" + &api("b", &"0".repeat(64), "['jobs']");
+        let weights = Config::parse(&text).unwrap().access.api_keys.into_iter().map(|key| key.weight);
+        assert_eq!(weights.collect::<Vec<_>>(), [7, 1]);
     }
 
     #[test]
@@ -231,6 +248,12 @@ mod tests {
                 "access.api_keys[0].scopes[0]: unknown variant `job`, expected one of",
             ),
             (api("a", &good, "['jobs']\nx = 1"), "access.api_keys[0].x: unknown field"),
+            (api("a", &good, "['jobs']\nweight = 0"), "access.api_keys[0].weight: must be from 1 to 1000"),
+            (api("a", &good, "['jobs']\nweight = 1001"), "access.api_keys[0].weight: must be from 1 to 1000"),
+            (
+                url("w", &(base64(32) + "'\nweight = 0 #")),
+                "access.url_keys[0].weight: must be from 1 to 1000",
+            ),
             (url("w w", &base64(32)), "access.url_keys[0].name: must be"),
             (url("w", &base64(32)) + &url("w", &base64(33)), "access.url_keys[1].name: is `w`"),
             (url("w", &base64(31)), "access.url_keys[0].secret: must be 32 to 64 bytes in base64"),

@@ -1,14 +1,12 @@
-//! What the configuration leaves open: how much memory there is (the machine's, or what the control group allows), and
-//! where the cache is.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "read before the runtime starts, or on a thread of its own by a reload"
-)]
+//! What the configuration leaves open: how much of the memory that may be had is taken, and where the cache is.
 
-use imgserve_base::units::{KIB, MIB};
+use imgserve_base::units::MIB;
 
+use super::memory::available;
 use super::{Config, Server};
 
+/// The most that is taken for sources unless the configuration says more, in bytes.
+const SOURCE_MEMORY: u64 = 256 * MIB;
 /// Connections that one address may have for certain, however few there may be in all: what a browser or a small pool opens.
 const LEAST_PER_ADDRESS: usize = 8;
 
@@ -17,6 +15,14 @@ impl Config {
     pub fn memory_budget(&self) -> u64 {
         match self.workers.memory_budget_mb {
             0 => available().map_or(1 << 30, |bytes| bytes / 2),
+            megabytes => megabytes.saturating_mul(MIB),
+        }
+    }
+
+    /// What the bytes of all sources may add up to, in bytes. They are held by the server itself, beside all else.
+    pub fn source_memory(&self) -> u64 {
+        match self.limits.source_memory_mb {
+            0 => available().map_or(SOURCE_MEMORY, |bytes| (bytes / 8).clamp(MIB, SOURCE_MEMORY)),
             megabytes => megabytes.saturating_mul(MIB),
         }
     }
@@ -37,6 +43,22 @@ impl Config {
         }
     }
 
+    /// Transfers at once with one server: a quarter where nothing else is said.
+    pub fn transfers_per_host(&self) -> usize {
+        match self.transfer.max_transfers_per_host {
+            0 => (self.transfer.max_transfers / 4).max(1),
+            most => most,
+        }
+    }
+
+    /// Transfers at once for one API key: half where nothing else is said.
+    pub fn transfers_per_client(&self) -> usize {
+        match self.transfer.max_transfers_per_client {
+            0 => (self.transfer.max_transfers / 2).max(1),
+            most => most,
+        }
+    }
+
     /// Jobs that one API key may have waiting.
     pub fn queue_per_key(&self) -> usize {
         match self.limits.max_queue_per_key {
@@ -54,19 +76,5 @@ impl Server {
             most => most,
         }
         .min(self.max_connections)
-    }
-}
-
-/// The smaller of the machine's memory (proc(5), meminfo) and the control group's limit (cgroup v2, memory.max).
-fn available() -> Option<u64> {
-    let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-        line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * KIB)
-    });
-    let group =
-        std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
-    match (machine, group) {
-        (Some(machine), Some(group)) => Some(machine.min(group)),
-        (machine, group) => machine.or(group),
     }
 }

@@ -7,6 +7,7 @@
 //! - `derived`: what is left open and found on the machine
 //! - `error`: why a configuration is refused
 //! - `host`: addresses to listen on, as people write them
+//! - `memory`: how much memory may be had
 //! - `name`: what operations may be called
 //! - `plain`: values that no plugin can be told
 //! - `merge`: a user's file over the defaults; unknown keys refused, the nearest known one suggested
@@ -26,6 +27,7 @@ mod codec;
 mod derived;
 mod error;
 mod host;
+mod memory;
 mod merge;
 mod name;
 mod names;
@@ -57,6 +59,11 @@ pub use render::render;
 
 /// No count, size or time is larger: sums and products of them must not overflow.
 const LARGEST: u64 = 1 << 40;
+
+/// The highest rate that may be asked of every server, in bytes a second.
+const MOST_MIN_RATE: u64 = 1 << 20;
+/// The longest time that one try of a webhook may take, in seconds: its lease ends after ten minutes.
+const MOST_WEBHOOK_TIME: u64 = 300;
 
 /// The whole configuration, valid. The fields' units and defaults are in `defaults.toml`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -137,6 +144,7 @@ pub struct Jobs {
 #[derive(Clone, PartialEq, Deserialize, Serialize)]
 pub struct Webhooks {
     pub secret: String,
+    pub timeout_s: u64,
     pub max_age_h: u64,
 }
 
@@ -170,8 +178,12 @@ pub struct Transfer {
     pub connect_timeout_s: u64,
     pub idle_timeout_s: u64,
     pub total_timeout_s: u64,
+    pub min_rate_bytes_s: u64,
+    pub min_rate_window_s: u64,
     pub max_redirects: usize,
     pub max_transfers: usize,
+    pub max_transfers_per_host: usize,
+    pub max_transfers_per_client: usize,
     pub user_agent: String,
     pub ca_file: PathBuf,
 }
@@ -195,6 +207,13 @@ pub struct ApiKey {
     pub sha256: String,
     /// What it is good for.
     pub scopes: Vec<Scope>,
+    /// How many turns it has to one of others.
+    #[serde(default = "one")]
+    pub weight: u32,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// What an API key is good for.
@@ -217,6 +236,9 @@ pub struct UrlKey {
     pub name: String,
     /// In base64.
     pub secret: String,
+    /// How many turns whoever comes with one of them has to one of others.
+    #[serde(default = "one")]
+    pub weight: u32,
 }
 
 /// `[log]`
@@ -280,6 +302,7 @@ impl Config {
             ("server.max_connections", self.server.max_connections as u64),
             ("jobs.max_attempts", u64::from(self.jobs.max_attempts)),
             ("jobs.max_retry_pause_s", self.jobs.max_retry_pause_s),
+            ("webhooks.timeout_s", self.webhooks.timeout_s),
             ("webhooks.max_age_h", self.webhooks.max_age_h),
             ("workers.prepare_timeout_ms", self.workers.prepare_timeout_ms),
             ("workers.run_timeout_ms", self.workers.run_timeout_ms),
@@ -291,6 +314,8 @@ impl Config {
             ("transfer.connect_timeout_s", self.transfer.connect_timeout_s),
             ("transfer.idle_timeout_s", self.transfer.idle_timeout_s),
             ("transfer.total_timeout_s", self.transfer.total_timeout_s),
+            ("transfer.min_rate_bytes_s", self.transfer.min_rate_bytes_s),
+            ("transfer.min_rate_window_s", self.transfer.min_rate_window_s),
             ("transfer.max_transfers", self.transfer.max_transfers as u64),
             ("plugins.compile_timeout_s", self.plugins.compile_timeout_s),
             ("plugins.compile_memory_mb", self.plugins.compile_memory_mb),
@@ -327,6 +352,27 @@ impl Config {
         if !self.jobs.journal.as_os_str().is_empty() && !self.jobs.journal.is_absolute() {
             return Err(value_error("jobs.journal", "must be an absolute path: a daemon works in /"));
         }
+        if self.transfer.min_rate_bytes_s > MOST_MIN_RATE {
+            let text = format!(
+                "must be at most {MOST_MIN_RATE}: no server that is merely far away keeps up with more"
+            );
+            return Err(value_error("transfer.min_rate_bytes_s", &text));
+        }
+        for (key, share) in [
+            ("transfer.max_transfers_per_host", self.transfer.max_transfers_per_host),
+            ("transfer.max_transfers_per_client", self.transfer.max_transfers_per_client),
+        ] {
+            if share > self.transfer.max_transfers {
+                return Err(value_error(
+                    key,
+                    "must be at most transfer.max_transfers; 0 is the default's share",
+                ));
+            }
+        }
+        if self.webhooks.timeout_s > MOST_WEBHOOK_TIME {
+            let text = format!("must be at most {MOST_WEBHOOK_TIME}");
+            return Err(value_error("webhooks.timeout_s", &text));
+        }
         if self.plugins.compile_memory_mb < 256 {
             return Err(value_error("plugins.compile_memory_mb", "must be at least 256"));
         }
@@ -339,7 +385,7 @@ impl Config {
         if self.workers.count > 1024 {
             return Err(value_error("workers.count", "must be at most 1024"));
         }
-        if self.limits.source_memory_mb < self.limits.max_source_mb {
+        if (1..self.limits.max_source_mb).contains(&self.limits.source_memory_mb) {
             let text = "must be at least limits.max_source_mb, or the largest sources could never be held";
             return Err(value_error("limits.source_memory_mb", text));
         }

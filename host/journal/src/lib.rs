@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 pub use store::{
     Answer, COMMIT_BOUNDS, Claim, Claimed, Counts, Ending, Entry, Filter, Health, IdempotencyKey, Journal,
-    JournalError, NEVER_MS, Notice, Receipt, Submitted, Undelivered, rank,
+    JournalError, NEVER_MS, Notice, Receipt, Room, Submitted, Undelivered, rank,
 };
 
 use sqlite::Sqlite;

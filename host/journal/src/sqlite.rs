@@ -3,11 +3,12 @@
 //! # Layout
 //! - `file`: the files, their modes, the lock; `schema`: the tables and their versions; `check`: whether it could be opened
 //! - `writer`, `change`, `batch`: the thread that writes, what it is asked for, and group commit; `trouble`: what an error means; `pulse`: figures
-//! - `jobs`, `notices`: changes; `read`: questions; `rows`: jobs as rows
+//! - `claims`: which jobs are handed out; `jobs`, `notices`: other changes; `read`: questions; `rows`: jobs as rows
 
 mod batch;
 mod change;
 pub(crate) mod check;
+mod claims;
 mod file;
 mod jobs;
 mod notices;
@@ -32,10 +33,11 @@ use rusqlite::Connection;
 
 use crate::store::{
     Answer, Claim, Claimed, Counts, Ending, Entry, Filter, Health, Journal, JournalError, Notice, Receipt,
-    Submitted, Undelivered,
+    Room, Submitted, Undelivered,
 };
 use crate::story;
 use change::Promise;
+use claims::{Found, Taken, Turns};
 use jobs::Written;
 use read::Readers;
 use rows::Row;
@@ -51,6 +53,7 @@ pub(crate) struct Sqlite {
     // Dropped in this order: whoever takes the lock next finds the file closed.
     writer: Writer,
     readers: Arc<Readers>,
+    turns: Arc<Turns>,
     /// What this program calls itself where it cannot read a job.
     reader: Arc<str>,
     _lock: File,
@@ -68,7 +71,8 @@ impl Sqlite {
         let connection = schema::open(path, &reader)?;
         let writer = Writer::start(connection, path)
             .map_err(|error| JournalError::Open { path: path.to_owned(), text: chain(&error) })?;
-        Ok(Self { writer, readers: Readers::new(path), reader: reader.into(), _lock: lock })
+        let (readers, turns) = (Readers::new(path), Arc::default());
+        Ok(Self { writer, readers, turns, reader: reader.into(), _lock: lock })
     }
 
     /// Asks for a change now, and answers when it is made.
@@ -140,7 +144,7 @@ impl Journal for Sqlite {
         let latest = |pause: Duration| now_ms.saturating_add(pause.as_millis() as u64);
         let (jobs, notices) = (latest(job_pause), latest(notice_pause));
         self.change(Promise::Process, move |db| {
-            jobs::bring_forward(db, now_ms, jobs)?;
+            claims::bring_forward(db, now_ms, jobs)?;
             notices::bring_forward(db, now_ms, notices)
         })
     }
@@ -149,18 +153,18 @@ impl Journal for Sqlite {
         drop(self.writer.change(Promise::Silent, move |db| jobs::release(db, id)));
     }
 
-    fn claim(&self, count: usize, now_ms: u64, lease_until_ms: u64) -> Answer<'_, Claimed> {
-        let taken = self.change(Promise::Process, move |db| jobs::claim(db, count, now_ms, lease_until_ms));
+    fn claim(&self, room: Room, now_ms: u64, lease_until_ms: u64) -> Answer<'_, Claimed> {
+        let turns = Arc::clone(&self.turns);
+        let found = self.change(Promise::Process, move |db| turns.claim(db, &room, now_ms, lease_until_ms));
         Box::pin(async move {
-            let (taken, next_due_ms) = taken.await?;
-            let (full, mut claims, mut held) =
-                (taken.len() >= count, Vec::with_capacity(taken.len()), Vec::new());
-            for (row, order) in taken {
+            let Found { taken, full, next_due_ms } = found.await?;
+            let (mut claims, mut held) = (Vec::with_capacity(taken.len()), Vec::new());
+            for Taken { row, order, flow, cost } in taken {
                 let (id, attempt, client) = (row.id, row.attempt, row.client());
                 let why = match row.record() {
                     Ok(Record { held: Some(Held { why, story: true }), .. }) => why,
                     Ok(record) => {
-                        claims.push(Claim { record, order });
+                        claims.push(Claim { record, order, flow, cost });
                         continue;
                     }
                     Err(error) => error.to_string(),
@@ -189,6 +193,10 @@ impl Journal for Sqlite {
 
     fn give_back(&self, attempts: Vec<(JobId, u32)>) -> Answer<'_, ()> {
         self.change(Promise::Process, move |db| jobs::give_back(db, &attempts))
+    }
+
+    fn put_off(&self, attempts: Vec<(JobId, u32)>, due_at_ms: u64) -> Answer<'_, ()> {
+        self.change(Promise::Process, move |db| jobs::put_off(db, &attempts, due_at_ms))
     }
 
     fn hold(&self, id: JobId, attempt: u32, why: String) {
@@ -250,6 +258,10 @@ impl Journal for Sqlite {
     fn end_notice(&self, id: String, attempt: u32, again_at_ms: Option<u64>) -> Answer<'_, ()> {
         // After a power cut it is sent once more, with the same id.
         self.change(Promise::Process, move |db| notices::end(db, &id, attempt, again_at_ms))
+    }
+
+    fn put_off_notices(&self, claims: Vec<(String, u32)>, due_at_ms: u64) -> Answer<'_, ()> {
+        self.change(Promise::Process, move |db| notices::put_off(db, &claims, due_at_ms))
     }
 
     fn notice(&self, job: JobId) -> Answer<'_, Option<Undelivered>> {

@@ -1,9 +1,11 @@
 //! What is asked of a store of jobs: the trait, and what goes in and out.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use imgserve_base::job::{Client, JobId, JobState, Priority, Record};
@@ -82,6 +84,10 @@ pub struct Entry {
     pub record: Record,
     /// How to do it: `job`'s own text.
     pub order: String,
+    /// Whose turn it is in.
+    pub flow: String,
+    /// What it is planned to cost, in pixels.
+    pub cost: u64,
     /// The client's key for it, if it gave one.
     pub key: Option<IdempotencyKey>,
 }
@@ -124,16 +130,33 @@ pub struct Claim {
     pub record: Record,
     /// How to do it.
     pub order: String,
+    /// Whose turn it is in.
+    pub flow: String,
+    /// What it is planned to cost, in pixels; 0 where nobody knows.
+    pub cost: u64,
+}
+
+/// What there is room for, and who has how much of it.
+#[derive(Clone, Debug, Default)]
+pub struct Room {
+    /// Jobs that may be handed out.
+    pub free: usize,
+    /// Whether no flow may have more under way than are free: whoever comes then finds some.
+    pub shared: bool,
+    /// Jobs under way, by flow.
+    pub under_way: HashMap<Arc<str>, usize>,
+    /// How many turns a flow has to one of others, where that is not one.
+    pub weights: HashMap<Arc<str>, u32>,
 }
 
 /// Jobs handed out, and when there may be more.
 #[derive(Debug)]
 pub struct Claimed {
-    /// The best ones first.
+    /// In their turns.
     pub claims: Vec<Claim>,
     /// Whose jobs were due beside these and are held, as their stories cannot be read.
     pub held: Vec<Client>,
-    /// Whether there were as many as asked for, held ones counted, so that more may be due.
+    /// Whether there were as many as there is room for, held ones counted, so that more may be due.
     pub full: bool,
     /// When the next one that waits for its time becomes due, in milliseconds since 1970.
     pub next_due_ms: Option<u64>,
@@ -211,10 +234,10 @@ pub trait Journal: Send + Sync + fmt::Debug {
     fn withdraw(&self, id: JobId) -> Answer<'_, ()>;
     /// Makes a submitted job claimable. Does not wait for the disk: after a crash the job is claimable as well.
     fn release(&self, id: JobId);
-    /// Hands out up to `count` claimable jobs that are due at `now_ms`, by a clock that nobody sets: those of higher priority first, then those due
-    /// first. Each is in state `running`, its attempt counted up, until `lease_until_ms`; a job whose lease has ended is
+    /// Hands out claimable jobs that are due at `now_ms`, by a clock that nobody sets, as many as there is room for: the flows take turns by what their
+    /// jobs cost, and of each flow's jobs those of higher priority go first, then those due first. Each is in state `running`, its attempt counted up, until `lease_until_ms`; a job whose lease has ended is
     /// claimable again.
-    fn claim(&self, count: usize, now_ms: u64, lease_until_ms: u64) -> Answer<'_, Claimed>;
+    fn claim(&self, room: Room, now_ms: u64, lease_until_ms: u64) -> Answer<'_, Claimed>;
     /// What waits for a later time than any pause that begins at `now_ms` could end, waits so long at most; what was never
     /// tried is due then, and no webhook is younger. For a start: another process wrote these times, and the clock may have been set since.
     fn bring_forward(&self, now_ms: u64, job_pause: Duration, notice_pause: Duration) -> Answer<'_, ()>;
@@ -229,6 +252,8 @@ pub trait Journal: Send + Sync + fmt::Debug {
     fn end(&self, record: Record, ending: Ending) -> Answer<'_, ()>;
     /// Gives a claim back as if it had not been: the server stops. Several at once.
     fn give_back(&self, attempts: Vec<(JobId, u32)>) -> Answer<'_, ()>;
+    /// The same, for jobs that cannot go on just now: they are claimable again at `due_at_ms`.
+    fn put_off(&self, attempts: Vec<(JobId, u32)>, due_at_ms: u64) -> Answer<'_, ()>;
     /// Gives back a claim of a job that this program cannot read, and says so in the log. It is not offered to this program
     /// again, but to the first other one that opens the journal, and its record tells `why`.
     /// Nobody waits for it: it is made before what is asked for next, and tried until it is.
@@ -259,6 +284,8 @@ pub trait Journal: Send + Sync + fmt::Debug {
     ) -> Answer<'_, (Vec<Notice>, Option<u64>)>;
     /// A webhook is delivered (`None`), or to be tried again at this time, which for one that is given up is [`NEVER_MS`].
     fn end_notice(&self, id: String, attempt: u32, again_at_ms: Option<u64>) -> Answer<'_, ()>;
+    /// Webhooks that were claimed (their ids and tries) are given back as if they had not been, due at this time.
+    fn put_off_notices(&self, claims: Vec<(String, u32)>, due_at_ms: u64) -> Answer<'_, ()>;
     /// How far the last webhook about this job is; none when it is delivered, or there is none to send yet.
     fn notice(&self, job: JobId) -> Answer<'_, Option<Undelivered>>;
     /// How long commits took of late, and how many changes they held.

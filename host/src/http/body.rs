@@ -126,7 +126,10 @@ pub(super) async fn whole(mut body: Body, most: usize) -> Result<Option<Bytes>, 
 }
 
 /// The next bytes of a body.
-async fn next(body: &mut Body) -> Result<Option<Bytes>, axum::Error> {
+///
+/// # Errors
+/// When the client breaks off.
+pub(super) async fn next(body: &mut Body) -> Result<Option<Bytes>, axum::Error> {
     while let Some(frame) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
         // What is no data is a trailer.
         if let Ok(data) = frame?.into_data() {

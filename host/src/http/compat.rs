@@ -14,8 +14,9 @@ use serde_json::json;
 use super::answer::answer;
 use super::body::{self, BodyLimit};
 use super::jobs::idempotency_key;
+use super::peer::Peer;
 use crate::access::Caller;
-use crate::job::{Accepted, Api, Service, Submission};
+use crate::job::{Accepted, Api, Service, Submission, flow};
 
 /// The accepted job's id, for `GET /v1/jobs/{id}`.
 const JOB_ID: HeaderName = HeaderName::from_static("x-job-id");
@@ -30,6 +31,7 @@ pub(super) async fn post(
     State(service): State<Arc<Service>>,
     Extension(limit): Extension<BodyLimit>,
     Extension(caller): Extension<Caller>,
+    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
@@ -40,7 +42,8 @@ pub(super) async fn post(
             return Err(Fault::new(FaultKind::NotJson, body::encoded(&by)));
         }
         let body = body::read(body, limit).await.map_err(|unread| unread.fault())?;
-        let submission = Submission { client: caller.client, body, api: Api::Compat, idempotency_key };
+        let (client, flow) = (caller.client.clone(), flow(&caller.client, peer.address()));
+        let submission = Submission { client, flow, body, api: Api::Compat, idempotency_key, at_once: false };
         service.accept(submission).await
     };
     match accepted.await {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Extension;
-use axum::body::{Body, Bytes, HttpBody as _};
+use axum::body::{Body, HttpBody as _};
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
@@ -25,7 +25,7 @@ use super::path::Name;
 use super::peer::Peer;
 use super::problem::Problem;
 use crate::access::{Caller, RESERVED};
-use crate::job::{Answer, Call, Product, Render, Sent, Service};
+use crate::job::{Answer, Call, Product, Render, Room, Sent, Service, flow};
 
 /// How long the parts took (W3C, Server Timing).
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -52,6 +52,7 @@ pub(super) async fn operate(
     name: Name,
     Extension(limit): Extension<BodyLimit>,
     Extension(peer): Extension<Peer>,
+    Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Response {
     if let Some(refusal) = body::refuse_encoded(request.headers()) {
@@ -59,6 +60,7 @@ pub(super) async fn operate(
     }
     let work = async {
         let mut call = call(name, request.uri(), request.headers())?;
+        call.flow = flow(&caller.client, peer.address());
         let sent = tokio::time::timeout(limit.time, receive(&service, &mut call, request, limit.bytes)).await;
         let late = |_| {
             let detail = "the body did not come in time ([server] body_timeout_s)";
@@ -81,6 +83,7 @@ pub(super) async fn render(
 ) -> Response {
     let work = async {
         let mut call = call(name, &uri, &headers)?;
+        call.flow = flow(&caller.client, peer.address());
         // Nothing is kept for longer than its URL is good for.
         let seconds = left(&call.texts).map_or(seconds, |left| left.min(seconds));
         call.texts.retain(|(name, _)| !RESERVED.contains(&name.as_str()));
@@ -119,6 +122,7 @@ fn call(name: Name, uri: &Uri, headers: &HeaderMap) -> Result<Call, Problem> {
     let (json, texts): (Vec<_>, Vec<_>) = parameters.into_iter().partition(|(name, _)| name == "args");
     Ok(Call {
         operation: name.map(|path| path.0).unwrap_or_default(),
+        flow: String::new(),
         json: json.into_iter().map(|(_, json)| json).collect(),
         texts,
         ignored: Vec::new(),
@@ -136,26 +140,29 @@ async fn receive(
     most_args: usize,
 ) -> Result<Sent, Problem> {
     let announced = request.body().size_hint().exact();
-    let room = service.room(announced).await.map_err(|fault| Problem::of_body(&fault))?;
+    let room = service.room(&call.flow, announced).await;
+    let mut room = room.map_err(|fault| Problem::of_body(&fault))?;
     let media_type = text(request.headers(), header::CONTENT_TYPE);
     let is_form = media_type.as_deref().is_some_and(|name| essence(name) == "multipart/form-data");
     if is_form {
-        let form = Form::read(request, room.limit(), most_args).await?;
+        let form = Form::read(service, request, &mut room, most_args).await?;
         call.json.splice(0..0, form.args);
         call.ignored = form.ignored;
-        let held = room.hold(form.image, form.media_type);
-        return Ok(Sent { held, name: form.file_name });
+        return Ok(Sent { held: room.hold(form.media_type), name: form.file_name });
     }
-    match body::whole(request.into_body(), room.limit()).await {
-        Ok(Some(bytes)) => Ok(Sent { held: room.hold(bytes, media_type), name: None }),
-        Ok(None) => Err(too_large(room.limit())),
-        Err(error) => Err(body::broken(&error).problem()),
+    let mut body = request.into_body();
+    while let Some(bytes) = body::next(&mut body).await.map_err(|error| body::broken(&error).problem())? {
+        match service.take(&mut room, bytes).await {
+            Ok(true) => {}
+            Ok(false) => return Err(too_large(room.limit())),
+            Err(fault) => return Err(Problem::of_body(&fault)),
+        }
     }
+    Ok(Sent { held: room.hold(media_type), name: None })
 }
 
-/// A form (RFC 7578) with an image and perhaps arguments.
+/// A form (RFC 7578) with an image, whose bytes are in the room that there is for them, and perhaps arguments.
 struct Form {
-    image: Bytes,
     file_name: Option<String>,
     media_type: Option<String>,
     args: Option<String>,
@@ -164,7 +171,13 @@ struct Form {
 }
 
 impl Form {
-    async fn read(mut request: Request, limit: usize, most_args: usize) -> Result<Self, Problem> {
+    async fn read(
+        service: &Service,
+        mut request: Request,
+        room: &mut Room,
+        most_args: usize,
+    ) -> Result<Self, Problem> {
+        let limit = room.limit();
         DefaultBodyLimit::max(limit).apply(&mut request);
         let form = Multipart::from_request(request, &()).await;
         let mut form = form.map_err(|error| unreadable(&error.to_string()))?;
@@ -176,16 +189,16 @@ impl Form {
                 Some("image") => {
                     let file_name = field.file_name().map(str::to_owned);
                     let media_type = field.content_type().map(str::to_owned);
-                    image = Some((bytes(field, limit).await?, file_name, media_type));
+                    bytes(service, field, room).await?;
+                    image = Some((file_name, media_type));
                 }
                 Some("args") => args = Some(arguments(field, most_args, limit).await?),
                 Some(other) if ignored.len() < MAX_IGNORED => ignored.push(one_line(other, MAX_NAME)),
                 _ => {}
             }
         }
-        let (image, file_name, media_type) =
-            image.ok_or_else(|| unreadable("the form has no part `image`"))?;
-        Ok(Self { image, file_name, media_type, args, ignored })
+        let (file_name, media_type) = image.ok_or_else(|| unreadable("the form has no part `image`"))?;
+        Ok(Self { file_name, media_type, args, ignored })
     }
 }
 
@@ -202,12 +215,15 @@ async fn arguments(mut field: Field<'_>, most: usize, limit: usize) -> Result<St
     String::from_utf8(text).map_err(|_| unreadable("the part `args` is not UTF-8"))
 }
 
-async fn bytes(mut field: Field<'_>, limit: usize) -> Result<Bytes, Problem> {
-    let mut bytes = Vec::new();
+/// Takes in the image.
+async fn bytes(service: &Service, mut field: Field<'_>, room: &mut Room) -> Result<(), Problem> {
+    let limit = room.limit();
     while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error, limit))? {
-        bytes.extend_from_slice(&chunk);
+        if !service.take(room, chunk).await.map_err(|fault| Problem::of_body(&fault))? {
+            return Err(too_large(limit));
+        }
     }
-    Ok(bytes.into())
+    Ok(())
 }
 
 fn broken(error: &MultipartError, limit: usize) -> Problem {

@@ -21,7 +21,7 @@ use super::path::{Name, job_id, unknown_job};
 use super::peer::Peer;
 use super::problem::Problem;
 use crate::access::Caller;
-use crate::job::{Accepted, Api, Filter, JobId, JobState, Service, Submission, Wish};
+use crate::job::{Accepted, Api, Filter, JobId, JobState, Service, Submission, Wish, flow};
 
 /// Longest time in seconds that a client may ask us to wait for an outcome.
 const MAX_WAIT_S: u64 = 300;
@@ -70,11 +70,18 @@ pub(super) async fn submit(
     let idempotency_key =
         idempotency_key(&headers).map_err(|text| Problem::new(RequestKind::BadHeader, text))?;
     let body = body::read(body, limit).await.map_err(Unread::problem)?;
-    let submission = Submission { client: caller.client, body, api: Api::V1, idempotency_key };
+    let (flow, at_once) = (flow(&caller.client, peer.address()), prefers_async(&headers));
+    let submission = Submission { client: caller.client, flow, body, api: Api::V1, idempotency_key, at_once };
     let accepted = service.accept(submission).await.map_err(|fault| Problem::of(&fault))?;
     // Where too many wait already the preference is not met, as RFC 7240 lets a server do.
     let wait = wait_of(&headers).and_then(|seconds| Some((seconds, long.place()?)));
-    let Some((seconds, _place)) = wait else { return Ok(told(&accepted, None)) };
+    let Some((seconds, _place)) = wait else {
+        let mut response = told(&accepted, None);
+        if at_once {
+            response.headers_mut().insert(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
+        }
+        return Ok(response);
+    };
     // The job is accepted, whatever becomes of the wait; who hangs up waits no more.
     let wait = service.outcome(accepted.id, Duration::from_secs(seconds));
     let outcome = peer.while_there(wait).await.and_then(Result::ok).flatten();
@@ -121,10 +128,20 @@ fn acknowledgement(accepted: &Accepted) -> Value {
     body
 }
 
+/// What the client prefers.
+fn preferences(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split([',', ';'])).map(str::trim)
+}
+
+/// Whether the client prefers not to wait for anything (RFC 7240, section 4.1).
+fn prefers_async(headers: &HeaderMap) -> bool {
+    preferences(headers).any(|preference| preference.eq_ignore_ascii_case("respond-async"))
+}
+
 /// How many seconds the client prefers to wait (RFC 7240, section 4.3).
 fn wait_of(headers: &HeaderMap) -> Option<u64> {
-    let values = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
-    let mut preferences = values.flat_map(|value| value.split([',', ';'])).map(str::trim);
+    let mut preferences = preferences(headers);
     let wait = preferences.find_map(|preference| {
         let (name, value) = preference.split_once('=')?;
         name.trim()
@@ -279,6 +296,12 @@ mod tests {
         assert_eq!(wait("respond-async, WAIT=\"5\""), Some(5));
         assert_eq!(wait("wait=99999"), Some(MAX_WAIT_S));
         assert_eq!((wait("respond-async"), wait("wait=soon")), (None, None));
+        for (text, wanted) in
+            [("Respond-Async, wait=5", true), ("wait=5", false), ("respond-asynchronously", false)]
+        {
+            let headers = HeaderMap::from_iter([(PREFER, HeaderValue::from_static(text))]);
+            assert_eq!(prefers_async(&headers), wanted, "{text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The client's end of a connection, as the connection and its handlers share it: the handlers can tell when it is gone.
 
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -60,6 +61,11 @@ impl Peer {
             done = work => Some(done),
             () = self.gone() => None,
         }
+    }
+
+    /// Where the client is, as far as the system still knows.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.0.peer_addr().ok().map(|address| address.ip())
     }
 
     fn poll_write_out(

@@ -6,17 +6,19 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use imgserve_base::clock::steady_ms;
+use imgserve_base::fair::Turn;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
-use imgserve_base::job::{Client, JobId, JobState, Phase, Record, now_ms};
-use imgserve_journal::{Entry, IdempotencyKey, JournalError, Receipt, Submitted};
-use imgserve_transfer::SourceUrl;
+use imgserve_base::job::{Client, JobId, JobState, Output, Phase, Record, now_ms};
+use imgserve_journal::{Entry, IdempotencyKey, JournalError, Receipt, Submitted, rank};
+use imgserve_transfer::{Place, SourceUrl};
 use imgserve_worker::{Placeholder, Prepared};
 use sha2::{Digest as _, Sha256};
 
 use super::generation::Generation;
-use super::intake::{self, Head, Held, Intake, REPLY_PATIENCE};
-use super::order::{Accepted, Order, Planned};
+use super::intake::{self, Head, Held, Intake, REPLY_PATIENCE, Wish};
+use super::order::{Accepted, Order, Planned, Recipe};
 use super::request::{self, Request};
+use super::retry::{AcceptPauses, random};
 use super::service::Service;
 use super::settings::Settings;
 use super::store::{self, Kind};
@@ -35,10 +37,14 @@ const WITHDRAW_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(crate) struct Submission {
     pub(crate) client: Client,
+    /// Whose turn it is in.
+    pub(crate) flow: String,
     pub(crate) body: Bytes,
     pub(crate) api: Api,
     /// As the client sent it.
     pub(crate) idempotency_key: Option<String>,
+    /// Whether it is to be taken before anything is fetched for it, whatever the body says.
+    pub(crate) at_once: bool,
 }
 
 /// Which members a request has.
@@ -107,8 +113,15 @@ impl Service {
         };
         self.queue().enter(&submission.client)?;
         let client = submission.client.clone();
-        let acceptance = Acceptance { service: Arc::clone(self), generation, settings, wanted, client };
-        let accepted = acceptance.accept(key).await;
+        let (began, at_once) = (Instant::now(), submission.at_once || wanted.at_once);
+        let flow = self.flow(&submission.flow);
+        let turn = Turn { flow, rank: rank(wanted.priority), cost: 0 };
+        let acceptance =
+            Acceptance { service: Arc::clone(self), generation, settings, wanted, client, turn, began };
+        let accepted = match at_once {
+            true => acceptance.take(object, key).await,
+            false => acceptance.accept(key).await,
+        };
         if !matches!(&accepted, Ok(accepted) if !accepted.replayed) {
             self.queue().leave(&submission.client);
         }
@@ -135,18 +148,53 @@ fn placed(fault: Fault, request: &Request) -> Fault {
     if of_source || request.at.is_empty() { fault } else { fault.at(&request.at) }
 }
 
-struct Acceptance {
-    service: Arc<Service>,
-    generation: Arc<Generation>,
-    settings: Arc<Settings>,
-    wanted: Wanted,
-    client: Client,
+pub(super) struct Acceptance {
+    pub(super) service: Arc<Service>,
+    pub(super) generation: Arc<Generation>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) wanted: Wanted,
+    pub(super) client: Client,
+    /// Whose turn it is in; what the job costs is known once it is planned.
+    pub(super) turn: Turn,
+    /// When the request came.
+    pub(super) began: Instant,
+}
+
+/// The outputs of a job: how each is made, its part of the story, and where the client is told that it goes.
+pub(super) struct Outputs {
+    pub(super) recipes: Vec<Recipe>,
+    pub(super) outputs: Vec<Output>,
+    destinations: Vec<String>,
 }
 
 /// The plan of an output, and its placeholder.
-type Plan = (Prepared, Bytes);
+pub(super) type Plan = (Prepared, Bytes);
 
 impl Acceptance {
+    /// Makes the job durable, with what it is planned to cost; an earlier one's answer, if the idempotency key is that one's.
+    pub(super) async fn submit(
+        &self,
+        (record, cost): (Record, u64),
+        order: &Order,
+        accepted: &Accepted,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Option<Accepted>, Fault> {
+        imgserve_base::crash::point("accept-before-submit");
+        let receipt = |key| IdempotencyKey { receipt: stored::receipt_text(accepted), ..key };
+        let (order, flow) = (stored::order_text(order), self.turn.flow.name().to_string());
+        let entry = Entry { record, order, flow, cost, key: key.map(receipt) };
+        let digest = entry.key.as_ref().map(|key| key.digest);
+        let submitted = self.service.journal().submit(entry).await;
+        match submitted.map_err(|error| self.service.journal_fault(&error))? {
+            Submitted::New => {}
+            Submitted::Known(receipt) => {
+                return replayed(&receipt, &digest.unwrap_or_default()).map(Some);
+            }
+        }
+        imgserve_base::crash::point("accept-after-submit");
+        Ok(None)
+    }
+
     async fn accept(self, key: Option<IdempotencyKey>) -> Result<Accepted, Fault> {
         // Not before there is room for it: an operation is tried again by one job, which must then come to its end.
         for request in &self.wanted.requests {
@@ -154,48 +202,54 @@ impl Acceptance {
         }
         let started = Instant::now();
         let source = intake::understood(self.wanted.source())?;
-        let (planned, supply) = self.prepare(&source).await?;
+        let (planned, supply) = self.patient(|| self.prepare_in_turn(&source)).await?;
         let (prepared, placeholders): (Vec<_>, Vec<_>) = planned.into_iter().unzip();
-        let (mut record, order, accepted) = self.job(source, prepared)?;
+        let cost = Prepared::pixels_together(&prepared);
+        let Outputs { recipes, outputs, destinations } = self.outputs(prepared)?;
+        let order = Order { source, recipes, notify: self.wanted.notify.clone(), unplanned: None };
+        let mut record = self.record(&order.source, outputs);
         let id = record.id;
+        let accepted = self.accepted(id, destinations);
         record.took(Phase::Plan, started.elapsed());
 
-        imgserve_base::crash::point("accept-before-submit");
-        let receipt = |key| IdempotencyKey { receipt: stored::receipt_text(&accepted), ..key };
-        let entry = Entry { record, order: stored::order_text(&order), key: key.map(receipt) };
-        let digest = entry.key.as_ref().map(|key| key.digest);
-        match self
-            .service
-            .journal()
-            .submit(entry)
-            .await
-            .map_err(|error| self.service.journal_fault(&error))?
-        {
-            Submitted::New => {}
-            Submitted::Known(receipt) => return replayed(&receipt, &digest.unwrap_or_default()),
+        if let Some(replayed) = self.submit((record, cost), &order, &accepted, key).await? {
+            return Ok(replayed);
         }
-        imgserve_base::crash::point("accept-after-submit");
 
+        // A job that will not begin soon holds no memory meanwhile.
+        let supply = if self.service.may_begin(&self.turn.flow) { supply } else { supply.again() };
+        // Kept before it is needed, so that others have its memory while a destination has no place.
+        let (generation, settings) = (Arc::clone(&self.generation), Arc::clone(&self.settings));
+        let warmth = Warmth { supply, generation, settings, placeholder: Duration::ZERO, cold: false };
+        self.service.warm().keep(id, warmth);
         let storing = Instant::now();
-        if let Err(fault) = self.store_placeholders(id, &order, placeholders).await {
+        let cancelled = self.service.live().accept(id);
+        let stored = tokio::select! {
+            biased;
+            stored = self.store_placeholders(id, &order, placeholders) => stored,
+            // Whoever wants it cancelled does so as soon as it waits; its client is told where to look.
+            () = cancelled.cancelled() => Ok(()),
+        };
+        self.service.live().accepted(id);
+        if let Err(fault) = stored {
+            drop(self.service.warm().take(id));
             imgserve_base::crash::point("accept-before-withdraw");
             self.withdraw(id).await;
             imgserve_base::crash::point("accept-after-withdraw");
             return Err(fault);
         }
         imgserve_base::crash::point("accept-after-placeholder");
-        let placeholder = storing.elapsed();
-        let warmth =
-            Warmth { supply, generation: self.generation, settings: self.settings, placeholder, cold: false };
-        self.service.warm().keep(id, warmth);
+        self.service.warm().placeholder_took(id, storing.elapsed());
         self.service.journal().release(id);
-        self.service.wakeups().ask();
+        if !cancelled.is_cancelled() {
+            self.service.wakeups().ask();
+        }
         imgserve_base::crash::point("accept-after-release");
         Ok(accepted)
     }
 
-    /// The job's story and order, and what the client is told of it.
-    fn job(&self, source: SourceUrl, prepared: Vec<Prepared>) -> Result<(Record, Order, Accepted), Fault> {
+    /// What the plans make of the outputs.
+    pub(super) fn outputs(&self, prepared: Vec<Prepared>) -> Result<Outputs, Fault> {
         let requests = &self.wanted.requests;
         let planned =
             requests.iter().zip(prepared).map(|(request, prepared)| Planned::new(request, prepared));
@@ -209,11 +263,21 @@ impl Acceptance {
             outputs.push(output);
             destinations.push(destination);
         }
-        let (id, now) = (JobId::generate(), now_ms());
-        let record = Record {
-            id,
+        Ok(Outputs { recipes, outputs, destinations })
+    }
+
+    /// The story of a new job.
+    pub(super) fn record(&self, source: &SourceUrl, outputs: Vec<Output>) -> Record {
+        let now = now_ms();
+        Record {
+            id: JobId::generate(),
             state: JobState::Accepting,
-            operation: requests.first().map(|request| request.operation.clone()).unwrap_or_default(),
+            operation: self
+                .wanted
+                .requests
+                .first()
+                .map(|request| request.operation.clone())
+                .unwrap_or_default(),
             client: self.client.clone(),
             priority: self.wanted.priority,
             source: source.to_string(),
@@ -227,10 +291,14 @@ impl Acceptance {
             notify: self.wanted.notify.is_some(),
             fresh: Default::default(),
             held: None,
-        };
-        let order = Order { source, recipes, notify: self.wanted.notify.clone() };
-        let unknown = requests.iter().flat_map(|request| request.unknown_arguments.clone()).collect();
-        Ok((record, order, Accepted { id, destinations, unknown_arguments: unknown, replayed: false }))
+        }
+    }
+
+    /// What the client is told of it.
+    pub(super) fn accepted(&self, id: JobId, destinations: Vec<String>) -> Accepted {
+        let requests = self.wanted.requests.iter();
+        let unknown = requests.flat_map(|request| request.unknown_arguments.clone()).collect();
+        Accepted { id, destinations, unknown_arguments: unknown, replayed: false }
     }
 
     /// Forgets the job; where the journal cannot be written just now, as soon as it can.
@@ -256,10 +324,21 @@ impl Acceptance {
         order: &Order,
         placeholders: Vec<Bytes>,
     ) -> Result<(), Fault> {
-        let _turn = self.service.turns().placeholder().await?;
+        if !self.wanted.placeholder {
+            return Ok(());
+        }
+        let mut patience = REPLY_PATIENCE;
         for (index, (recipe, placeholder)) in order.recipes.iter().zip(placeholders).enumerate() {
             let mark = store::mark(id, index, 0, Kind::Placeholder, false);
-            if let Err(fault) = store::store(&self.settings.transfer, recipe, placeholder, &mark).await {
+            let stored = async {
+                let waited = Instant::now();
+                let turns = self.service.turns();
+                let _turn = turns.placeholder(&recipe.destination, &self.client, patience).await?;
+                patience = patience.saturating_sub(waited.elapsed());
+                let transfer = &self.settings.transfer;
+                self.patient(|| store::store(transfer, recipe, placeholder.clone(), &mark)).await
+            };
+            if let Err(fault) = stored.await {
                 self.show_refused(id, order, index).await;
                 return Err(fault);
             }
@@ -269,25 +348,55 @@ impl Acceptance {
 
     async fn show_refused(&self, id: JobId, order: &Order, stored: usize) {
         for (index, recipe) in order.recipes.iter().enumerate().take(stored) {
-            let shown = store::failure(&self.generation, &self.settings, recipe, (id, index, 0));
+            let shown = async {
+                let turns = self.service.turns();
+                let _turn = turns.placeholder(&recipe.destination, &self.client, REPLY_PATIENCE).await?;
+                store::failure(&self.generation, &self.settings, recipe, (id, index, 0)).await
+            };
             if let Err(fault) = shown.await {
                 tracing::warn!(job = %id, "that it was refused cannot be shown: {fault}");
             }
         }
     }
 
+    /// Tries again what another server's trouble kept from being done, as long as the client is likely to wait for it.
+    async fn patient<T, F: Future<Output = Result<T, Fault>>>(
+        &self,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T, Fault> {
+        let mut pauses = AcceptPauses::default();
+        loop {
+            let fault = match attempt().await {
+                Err(fault) if fault.retry == Retry::Remote => fault,
+                done => return done,
+            };
+            let Some(pause) = pauses.next(self.began.elapsed(), &fault, random()) else { return Err(fault) };
+            self.service.tally().retried(&fault);
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn prepare_in_turn(&self, source: &SourceUrl) -> Result<(Vec<Plan>, Supply), Fault> {
+        let place = self.settings.gate.of(&self.client).place(source, REPLY_PATIENCE).await?;
+        self.prepare(source, place).await
+    }
+
     /// Plans all outputs on the source's first bytes, as few as suffice.
-    async fn prepare(&self, source: &SourceUrl) -> Result<(Vec<Plan>, Supply), Fault> {
+    pub(super) async fn prepare(
+        &self,
+        source: &SourceUrl,
+        place: Place,
+    ) -> Result<(Vec<Plan>, Supply), Fault> {
         let Settings { transfer, gate, .. } = &*self.settings;
-        let mut intake = Intake::start(transfer, source, gate, REPLY_PATIENCE).await?;
+        let mut intake = Intake::start(transfer, source, gate, &self.turn, place).await?;
         let mut wanted = FIRST_LOOK;
         loop {
             let (head, complete) = match intake.head(wanted).await {
                 Head::Part(head) => (head, false),
                 Head::Whole(head) => (head, true),
                 Head::Short(head) => match self.plan_all(head, false).await? {
-                    Some(planned) => return Ok((planned, Supply::Again)),
-                    None => return self.prepare_whole(source).await,
+                    Some(planned) => return Ok((planned, Supply::Coming(intake).again())),
+                    None => return self.prepare_whole(source, intake.size_hint()).await,
                 },
                 Head::Failed => {
                     intake.finish().await?;
@@ -302,9 +411,15 @@ impl Acceptance {
     }
 
     /// The source must be read whole to be planned, and memory is short: waits for its turn, though not for long.
-    async fn prepare_whole(&self, source: &SourceUrl) -> Result<(Vec<Plan>, Supply), Fault> {
+    async fn prepare_whole(
+        &self,
+        source: &SourceUrl,
+        expected: Option<u64>,
+    ) -> Result<(Vec<Plan>, Supply), Fault> {
         let Settings { transfer, gate, .. } = &*self.settings;
-        let held: Held = intake::fetch_whole(transfer, source, gate, REPLY_PATIENCE).await?;
+        let wish = Wish::new(self.turn.clone(), REPLY_PATIENCE).expecting(expected).again();
+        let (gate, short) = (gate.of(&self.client), || self.service.warm().cool());
+        let held: Held = intake::fetch_within(transfer, source, &gate, wish, short).await?;
         match self.plan_all(held.bytes.clone(), true).await? {
             Some(planned) => Ok((planned, Supply::Here(held))),
             None => Err(Fault::new(FaultKind::UnreadableSource, "the source ends before its dimensions")),
@@ -337,7 +452,7 @@ impl Acceptance {
     async fn draw(&self, request: &Request, plan: &Prepared) -> Result<Bytes, Fault> {
         let Some(format) = request.task.format else { return Ok(Bytes::new()) };
         let Prepared { width, height, .. } = *plan;
-        self.generation.pool.draw(Placeholder { width, height, format, failed: false }).await
+        self.generation.pool.draw(&self.turn.flow, Placeholder { width, height, format, failed: false }).await
     }
 
     async fn plan(
@@ -348,8 +463,11 @@ impl Acceptance {
         draw: bool,
     ) -> Result<Option<Plan>, Fault> {
         let plan = async || {
-            let planned =
-                self.generation.pool.prepare(request.task.clone(), head.clone(), complete, draw).await;
+            let planned = self
+                .generation
+                .pool
+                .prepare(&self.turn.flow, request.task.clone(), head.clone(), complete, draw)
+                .await;
             planned.inspect_err(|fault| self.generation.registry.note(&request.task.steps, Err(fault)))
         };
         let planned = match plan().await {

@@ -81,7 +81,8 @@ impl Current {
         let _one = self.reloading.lock().await;
         let (budget, stats) = (Arc::clone(&self.budget), Arc::clone(&self.stats));
         let generation = Generation::start(config, &self.program, budget, stats).await?;
-        let settings = Settings::new(config, transfer, &self.settings().gate);
+        let before = self.settings();
+        let settings = Settings::new(config, transfer.counting_on(&before.transfer), &before.gate);
         self.settings.store(Arc::new(settings));
         announce(&generation);
         self.generation.store(generation);

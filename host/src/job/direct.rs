@@ -16,17 +16,19 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use imgserve_base::fair::{self, Flow};
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{Phase, Priority};
 use imgserve_base::units::MIB;
 use imgserve_journal::rank;
 use imgserve_worker::{DirectOutcome, Payload, Task, TaskOutput};
-use tokio::sync::OwnedSemaphorePermit;
 
 use self::call::Checked;
 use self::product::Timings;
-use super::intake::{Held, REPLY_PATIENCE, Room};
+use super::intake::{Held, REPLY_PATIENCE};
+use super::room::Room;
 use super::service::Service;
+use super::shares::Share;
 use crate::metrics::DirectCall;
 
 pub(crate) use self::call::Call;
@@ -47,13 +49,21 @@ pub(crate) struct Sent {
 }
 
 impl Service {
-    /// Room for an image of `announced` bytes that a client is about to send; for the largest that may come when nobody
-    /// knows how large it is.
+    /// Room for an image that a client is about to send, of `announced` bytes if anybody knows.
     ///
     /// # Errors
     /// [`FaultKind::LimitExceeded`] when so much may not be sent; [`FaultKind::Busy`].
-    pub(crate) async fn room(&self, announced: Option<u64>) -> Result<Room, Fault> {
-        self.settings().gate.room(announced).await
+    pub(crate) async fn room(&self, flow: &str, announced: Option<u64>) -> Result<Room, Fault> {
+        let short = || self.warm().cool();
+        self.settings().gate.room(&waiting(self.flow(flow)), announced, short).await
+    }
+
+    /// Takes in some bytes of an image that a client sends; false when they are more than may come.
+    ///
+    /// # Errors
+    /// [`FaultKind::Busy`] when memory for them stays short.
+    pub(crate) async fn take(&self, room: &mut Room, bytes: Bytes) -> Result<bool, Fault> {
+        room.take(bytes, || self.warm().cool()).await
     }
 
     /// Runs an operation on an image that the client has sent. Dropped, it is not run any more.
@@ -68,7 +78,7 @@ impl Service {
 
     async fn operate_once(&self, call: &Call, sent: Sent) -> Result<Product, Fault> {
         let _counted = self.lifecycle().call()?;
-        let checked = Checked::new(call, self.generation())?;
+        let checked = Checked::new(call, self.flow(&call.flow), self.generation())?;
         checked.admit()?;
         let held = &sent.held;
         let task = checked.task(&held.bytes, sent.name.as_deref(), held.media_type.as_deref())?;
@@ -91,14 +101,15 @@ impl Service {
         source: Held,
         mut timings: Timings,
     ) -> Result<Product, Fault> {
-        let slot = self.turns().call().await?;
+        let slot = self.turns().call(&asked(checked.flow.clone())).await?;
         let result = match attempt(checked, &task, source.bytes.clone().into(), &mut timings).await? {
             DirectOutcome::Done(outcome) => outcome,
             DirectOutcome::Planned(prepared) => {
                 checked.settle_format(&mut task, &prepared);
                 let planned = (prepared.own_bytes, prepared.guest_bytes);
                 let peak_bytes = self.settings().peak_bytes(planned, source.bytes.len())?;
-                run(checked, &task, source.bytes.clone(), peak_bytes, &mut timings).await?
+                let turn = fair::Turn { cost: prepared.pixels, ..asked(checked.flow.clone()) };
+                run(checked, &task, source.bytes.clone(), (peak_bytes, turn), &mut timings).await?
             }
         };
         Ok(self.product(checked, &task, result, slot, timings))
@@ -111,7 +122,7 @@ impl Service {
         checked: &Checked,
         task: &Task,
         source: Payload,
-        (mut timings, slot): (Timings, OwnedSemaphorePermit),
+        (mut timings, slot): (Timings, Share),
     ) -> Result<Option<(Product, u128)>, Fault> {
         match attempt(checked, task, source, &mut timings).await? {
             DirectOutcome::Done(result) => {
@@ -128,7 +139,7 @@ impl Service {
         checked: &Checked,
         task: &Task,
         result: TaskOutput,
-        slot: OwnedSemaphorePermit,
+        slot: Share,
         timings: Timings,
     ) -> Product {
         self.tally().metrics().took(Phase::Plan, timings.plan);
@@ -156,8 +167,9 @@ async fn attempt(
 ) -> Result<DirectOutcome, Fault> {
     let (turn, queued) = (Turn::default(), Instant::now());
     // They take turns with the jobs: neither keeps the other from being done.
-    let rank = rank(Priority::Normal);
-    let working = checked.generation.pool.direct(task.clone(), source, rank, turn.reports());
+    let asked = asked(checked.flow.clone());
+    let whose = (&asked.flow, asked.rank);
+    let working = checked.generation.pool.direct(task.clone(), source, whose, turn.reports());
     let attempt = turn.wait(working).await;
     match &attempt {
         Ok(DirectOutcome::Planned(_)) => timings.plan = queued.elapsed(),
@@ -176,12 +188,12 @@ async fn run(
     checked: &Checked,
     task: &Task,
     source: Bytes,
-    peak_bytes: u64,
+    (peak_bytes, in_turn): (u64, fair::Turn),
     timings: &mut Timings,
 ) -> Result<TaskOutput, Fault> {
     let (turn, queued) = (Turn::default(), Instant::now());
-    let (tasks, rank) = (vec![task.clone()], rank(Priority::Normal));
-    let working = checked.generation.pool.run(tasks, source, peak_bytes, rank, turn.reports());
+    let tasks = vec![task.clone()];
+    let working = checked.generation.pool.run(tasks, source, peak_bytes, &in_turn, turn.reports());
     let ran = turn.wait(working).await.and_then(|outcomes| {
         let broken = || Err(Fault::new(FaultKind::OperationFailed, "the worker gave no result"));
         outcomes.into_iter().next().unwrap_or_else(broken)
@@ -190,6 +202,16 @@ async fn run(
     timings.queue = turn.waited(queued);
     timings.work = ran.as_ref().map(|ran| micros(ran.work_us)).unwrap_or_default();
     ran
+}
+
+/// A client's turn, of what nobody knows the cost of.
+fn asked(flow: Flow) -> fair::Turn {
+    fair::Turn { flow, rank: rank(Priority::Normal), cost: 0 }
+}
+
+/// The same, for memory: who waits on the line has it before a client's own jobs, which can be done later.
+fn waiting(flow: Flow) -> fair::Turn {
+    fair::Turn { rank: rank(Priority::High) + 1, ..asked(flow) }
 }
 
 fn micros(us: u64) -> Duration {
@@ -227,10 +249,10 @@ impl Turn {
 }
 
 /// A large result keeps the call's place for as long as it is held.
-fn kept(bytes: Bytes, slot: OwnedSemaphorePermit) -> Bytes {
+fn kept(bytes: Bytes, slot: Share) -> Bytes {
     struct Kept {
         bytes: Bytes,
-        _slot: OwnedSemaphorePermit,
+        _slot: Share,
     }
     impl AsRef<[u8]> for Kept {
         fn as_ref(&self) -> &[u8] {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imgserve_base::clock::steady_ms;
+use imgserve_base::fair::Turn;
 use imgserve_base::job::{Client, now_ms};
-use imgserve_journal::{Claim, JournalError};
+use imgserve_journal::{Claim, JournalError, Room, rank};
 
 use super::run::Attempt;
 use super::service::Service;
@@ -40,7 +41,7 @@ pub(super) async fn dispatch(service: Arc<Service>) {
             leased_ms = steady_ms();
         }
         if free > 0 && !trouble {
-            match service.journal().claim(free, steady_ms(), lease()).await {
+            match service.journal().claim(room(&service, free), steady_ms(), lease()).await {
                 Ok(claimed) => {
                     if !claimed.claims.is_empty() {
                         imgserve_base::crash::point("job-after-claim");
@@ -65,6 +66,7 @@ pub(super) async fn dispatch(service: Arc<Service>) {
         service.wakeups().end_look(look, next_due_ms);
         let due = next_due_ms.map(|due| Duration::from_millis(due.saturating_sub(steady_ms())));
         let sleep = due.filter(|_| free > 0).unwrap_or(LEASE).min(LEASE / 3);
+        let sleep = service.turns().look_after().map_or(sleep, |look| look.min(sleep));
         let sleep = if trouble { TROUBLE_PAUSE } else { sleep };
         tokio::select! {
             () = service.lifecycle().stopping() => return,
@@ -72,6 +74,11 @@ pub(super) async fn dispatch(service: Arc<Service>) {
             () = tokio::time::sleep(sleep) => {}
         }
     }
+}
+
+/// What there is room for: no client has more under way than are free, so that whoever comes finds some.
+fn room(service: &Service, free: usize) -> Room {
+    Room { free, shared: true, under_way: service.live().by_flow(), weights: service.keys().weights() }
 }
 
 /// Extends the leases of all attempts under way.
@@ -84,14 +91,15 @@ async fn lease_again(service: &Service) -> Result<(), JournalError> {
 
 /// Begins an attempt. Another program's order is that program's to do: then it is held, and whose job it is is given.
 fn start(service: &Arc<Service>, claim: Claim) -> Option<Client> {
-    let Claim { record, order } = claim;
+    let Claim { record, order, flow, cost } = claim;
+    let turn = Turn { flow: service.flow(&flow), rank: rank(record.priority), cost };
     let (id, attempt) = (record.id, record.attempt);
     let none = || Warmth::none(service.generation(), service.settings());
     let warmth = service.warm().take(id).unwrap_or_else(none);
     match stored::read_order(&order, record.outputs.len()) {
         Ok(order) => {
-            let running = service.live().begin(id, attempt);
-            let attempt = Attempt::new(Arc::clone(service), record, running, warmth);
+            let running = service.live().begin(id, attempt, &turn.flow);
+            let attempt = Attempt::new(Arc::clone(service), record, running, turn, warmth);
             service.lifecycle().spawn(attempt.run_to_end(order));
             None
         }

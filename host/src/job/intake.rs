@@ -1,96 +1,190 @@
 //! A source on its way in. It is fetched once, by a task of its own, so that planning works on the first bytes while
-//! the rest arrives. The bytes of all sources share a memory limit; when that is short the rest is not kept, and the
-//! source is fetched again when its turn comes.
+//! the rest arrives. The bytes of all sources share a memory limit, which is given in turns; when that is short the rest is
+//! not kept, and the source is fetched again when its turn comes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use imgserve_base::fair::Turn;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
+use imgserve_base::job::Client;
 use imgserve_base::units::MIB;
 use imgserve_config::Config;
-use imgserve_transfer::{Blame, Fetch, SourceUrl, Transfer, TransferError, TransferErrorKind};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use imgserve_transfer::{
+    Asks, Blame, Fetch, Place, PlaceKind, PlaceLimits, Places, Server, SourceUrl, Transfer, TransferError,
+    TransferErrorKind,
+};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::gathered::Gathered;
+use super::shares::{Share, Shares, Wanted};
 
 /// Bytes that every source may hold outside of the shared limit, so that any job can be planned.
 const FREE: usize = 64 << 10;
-/// One permit of the shared limit stands for this many bytes.
+/// So many of the first bytes are shown before they are asked for; nearly all planning takes fewer.
+const SHOWN_UNASKED: usize = 256 << 10;
+/// One unit of the shared limit stands for this many bytes.
 const UNIT: usize = 16 << 10;
-/// The most bytes that room is made for because the other end says that they will come.
-const MOST_EXPECTED: u64 = 8 * MIB;
+/// What part of the memory is in reserve for small sources, and what part of that one of them has at most.
+const RESERVE: u32 = 8;
+/// The shared limit's key.
+const MEMORY: &str = "[limits] source_memory_mb";
+
+/// How often those that hold memory for later are asked for it, while somebody waits for it.
+const SHORT_AGAIN: Duration = Duration::from_millis(250);
 
 /// How long a client's request waits for a place or for memory before it is told "busy".
 pub(super) const REPLY_PATIENCE: Duration = Duration::from_secs(20);
-/// The same for a client that has not sent its image yet.
-const ROOM_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What bounds the sources that are held and the transfers under way.
 #[derive(Clone, Debug)]
 pub(super) struct Gate {
-    memory: Arc<Semaphore>,
-    transfers: Arc<Semaphore>,
-    /// All units of the memory.
-    all: u32,
+    memory: Shares,
+    places: Places,
+    /// For whom sources are fetched.
+    client: Option<Arc<str>>,
     largest: u32,
+    /// The key that says so.
+    largest_key: &'static str,
 }
 
 impl Gate {
     /// The bounds that the configuration sets; they hold until the process ends.
     pub(super) fn new(config: &Config) -> Self {
-        Self {
-            memory: Arc::new(Semaphore::new(
-                units(config.limits.source_memory_mb.saturating_mul(MIB)) as usize
-            )),
-            transfers: Arc::new(Semaphore::new(config.transfer.max_transfers)),
-            all: units(config.limits.source_memory_mb.saturating_mul(MIB)),
-            largest: units(config.limits.max_source_mb * MIB),
-        }
+        let all = units(config.source_memory());
+        let gate = Self {
+            memory: Shares::reserved(all, all / RESERVE, MEMORY),
+            places: Places::new(PlaceLimits {
+                most: config.transfer.max_transfers,
+                per_server: config.transfers_per_host(),
+                per_client: config.transfers_per_client(),
+            }),
+            client: None,
+            largest: all,
+            largest_key: MEMORY,
+        };
+        gate.for_sources_up_to(config.limits.max_source_mb * MIB)
     }
 
     /// The same bounds for sources of up to `bytes`, as far as memory for them can ever be had.
     pub(super) fn for_sources_up_to(&self, bytes: u64) -> Self {
-        Self { largest: units(bytes).min(self.all), ..self.clone() }
+        let (all, bytes) = (self.memory.total(), units(bytes));
+        let largest_key = if bytes <= all { "[limits] max_source_mb" } else { MEMORY };
+        Self { largest: bytes.min(all), largest_key, ..self.clone() }
     }
 
-    /// Room for a source of `announced` bytes, or of the most that it may have when nobody knows.
+    /// The same bounds for the sources of a client.
+    pub(super) fn of(&self, client: &Client) -> Self {
+        Self { client: share_of(client), ..self.clone() }
+    }
+
+    /// The places for transfers of all kinds.
+    pub(super) fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// The most bytes that a source may have.
+    pub(super) fn limit(&self) -> u64 {
+        u64::from(self.largest) * UNIT as u64
+    }
+
+    /// A share of the memory, of nothing yet.
+    pub(super) fn share(&self, turn: &Turn) -> Share {
+        Share::nothing(&self.memory, turn)
+    }
+
+    /// The fault of a source that is larger than it may be.
+    pub(super) fn too_large(&self, what: &str) -> Fault {
+        let (key, have) = (self.largest_key, self.limit() / MIB);
+        Fault::new(FaultKind::LimitExceeded, format!("{what}, more than {key} = {have} permits"))
+    }
+
+    /// What is wanted for a source of so many bytes, if anybody knows.
+    fn whole(&self, bytes: Option<u64>) -> Wanted {
+        match bytes {
+            Some(bytes) => Wanted::new(needed(bytes).min(self.largest), self.is_small(bytes)),
+            None => Wanted::new(self.largest, false),
+        }
+    }
+
+    /// What is wanted for so many bytes of a source that has so many in all, if anybody knows.
+    pub(super) fn part(&self, bytes: u64, whole: Option<u64>) -> Wanted {
+        Wanted::new(needed(bytes), self.is_small(bytes.max(whole.unwrap_or_default())))
+    }
+
+    /// Whether there is a reserve for a source of so many bytes.
+    fn is_small(&self, bytes: u64) -> bool {
+        needed(bytes) <= self.memory.total() / RESERVE / RESERVE
+    }
+
+    /// A place to fetch `source`. Who waits for it should hold nothing that others wait for.
     ///
     /// # Errors
-    /// [`FaultKind::LimitExceeded`]; [`FaultKind::Busy`] when memory stays short.
-    pub(super) async fn room(&self, announced: Option<u64>) -> Result<Room, Fault> {
-        let limit = u64::from(self.largest) * UNIT as u64;
-        let bytes = announced.unwrap_or(limit);
-        if bytes > limit {
-            let have = limit / MIB;
-            let text =
-                format!("the body has {bytes} bytes, more than [limits] max_source_mb = {have} permits");
-            return Err(Fault::new(FaultKind::LimitExceeded, text));
-        }
-        let share = match units(bytes.saturating_sub(FREE as u64)) {
-            0 => None,
-            count => Some(permit(&self.memory, count, ROOM_PATIENCE, "[limits] source_memory_mb").await?),
-        };
-        Ok(Room { share, limit: usize::try_from(limit).unwrap_or(usize::MAX) })
+    /// [`FaultKind::Busy`] when it does not come in time.
+    pub(super) async fn place(&self, source: &SourceUrl, patience: Duration) -> Result<Place, Fault> {
+        let asks = self.asks(source);
+        self.places.take_within(&asks, patience).await.ok_or_else(|| no_place(asks.servers.first()))
     }
 
-    async fn transfer(&self, patience: Duration) -> Result<OwnedSemaphorePermit, Fault> {
-        permit(&self.transfers, 1, patience, "[transfer] max_transfers").await
+    fn asks(&self, source: &SourceUrl) -> Asks {
+        Asks::new(PlaceKind::Source, source.server(), self.client.clone())
+    }
+
+    /// Memory for a source, and a place to fetch it: waits for memory without holding the place, and for the place not at
+    /// all. None when that is gone meanwhile. Where nobody knows how large the source is, room for the largest is taken.
+    async fn memory_and_place(
+        &self,
+        source: &SourceUrl,
+        place: Place,
+        wish: &Wish,
+        mut short: impl FnMut(),
+    ) -> Result<Option<(Share, Place)>, Fault> {
+        let wanted = self.whole(wish.expected);
+        if let Some(share) = self.memory.try_take(&wish.turn, wanted) {
+            return Ok(Some((share, place)));
+        }
+        drop(place);
+        let taken = self.memory.take(&wish.turn, wanted, Some(wish.left()));
+        tokio::pin!(taken);
+        let share = loop {
+            short();
+            tokio::select! {
+                share = &mut taken => break share?,
+                // What others have put by meanwhile is to be had as well.
+                () = tokio::time::sleep(SHORT_AGAIN) => {}
+            }
+        };
+        Ok(self.places.try_take(&self.asks(source)).map(|place| (share, place)))
     }
 }
 
-/// Waits for permits, though not for ever.
-pub(super) async fn permit(
-    semaphore: &Arc<Semaphore>,
-    count: u32,
-    patience: Duration,
-    key: &str,
-) -> Result<OwnedSemaphorePermit, Fault> {
-    match tokio::time::timeout(patience, Arc::clone(semaphore).acquire_many_owned(count)).await {
-        Ok(permit) => permit.map_err(|_| stopping()),
-        Err(_) => {
-            Err(Fault::new(FaultKind::Busy, format!("too much is under way ({key})")).retried(Retry::Later))
-        }
+/// Whose share of the places a client's transfers count to. Those without a key have none: what is behind one address may be
+/// one client or a proxy's thousands.
+pub(super) fn share_of(client: &Client) -> Option<Arc<str>> {
+    match client {
+        Client::Anyone => None,
+        Client::Key(_) | Client::SignedUrl(_) => Some(client.to_string().into()),
     }
+}
+
+/// The fault of a transfer for which there is no place.
+pub(super) fn no_place(server: Option<&Server>) -> Fault {
+    let text = match server {
+        None => "too much is under way ([transfer] max_transfers)".to_owned(),
+        Some(server) => format!(
+            "too much is under way, with {server} or in all ([transfer] max_transfers_per_host, max_transfers)"
+        ),
+    };
+    Fault::new(FaultKind::Busy, text).retried(Retry::Later)
+}
+
+/// Units for so many bytes, but for those that every source may hold.
+pub(super) fn needed(bytes: u64) -> u32 {
+    units(bytes.saturating_sub(FREE as u64))
 }
 
 fn units(bytes: u64) -> u32 {
@@ -107,34 +201,22 @@ pub(crate) struct Held {
     pub(super) bytes: Bytes,
     /// What the other end says that they are; not to be relied on.
     pub(super) media_type: Option<String>,
-    _share: Option<OwnedSemaphorePermit>,
+    _share: Share,
 }
 
-/// A share of the memory limit for a source that a client sends.
-#[derive(Debug)]
-pub(crate) struct Room {
-    share: Option<OwnedSemaphorePermit>,
-    limit: usize,
-}
-
-impl Room {
-    /// The most bytes that may come.
-    pub(crate) fn limit(&self) -> usize {
-        self.limit
-    }
-
-    /// The bytes that came; what they do not need of the share is given back.
-    pub(crate) fn hold(mut self, bytes: Bytes, media_type: Option<String>) -> Held {
-        shrink(&mut self.share, bytes.len());
-        Held { bytes, media_type, _share: self.share }
+impl Held {
+    /// These bytes with their share, of which is given back what they do not need.
+    pub(super) fn new(bytes: Bytes, media_type: Option<String>, mut share: Share) -> Self {
+        share.shrink(needed(bytes.len() as u64));
+        Self { bytes, media_type, _share: share }
     }
 }
 
-/// Gives back what `bytes` do not need.
-fn shrink(share: &mut Option<OwnedSemaphorePermit>, bytes: usize) {
-    if let Some(share) = share {
-        drop(share.split(share.num_permits().saturating_sub(units(bytes as u64) as usize)));
-    }
+/// The system gives no memory.
+pub(super) fn refused() -> Fault {
+    let text = format!("the system gives no memory for the source ({MEMORY})");
+    tracing::warn!("{text}");
+    Fault::new(FaultKind::Busy, text).retried(Retry::Later)
 }
 
 /// A source being fetched. Dropped, the fetch ends.
@@ -142,6 +224,9 @@ fn shrink(share: &mut Option<OwnedSemaphorePermit>, bytes: usize) {
 pub(super) struct Intake {
     /// None when planning is done: nobody looks at the first bytes any more.
     progress: Option<watch::Receiver<Arrived>>,
+    /// How many of the first bytes are wanted.
+    wanted: Arc<AtomicUsize>,
+    size_hint: Option<u64>,
     task: JoinHandle<Result<Option<Held>, TransferError>>,
 }
 
@@ -179,7 +264,7 @@ pub(super) enum Head {
 }
 
 impl Intake {
-    /// Begins to fetch `source`.
+    /// Begins to fetch `source`, for which it has a place.
     ///
     /// # Errors
     /// [`FaultKind::SourceUnavailable`].
@@ -187,13 +272,21 @@ impl Intake {
         transfer: &Transfer,
         source: &SourceUrl,
         gate: &Gate,
-        patience: Duration,
+        turn: &Turn,
+        place: Place,
     ) -> Result<Self, Fault> {
-        let permit = gate.transfer(patience).await?;
         let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
         let (sender, progress) = watch::channel(Arrived::default());
-        let task = tokio::spawn(download(fetch, Arc::clone(&gate.memory), sender, permit));
-        Ok(Self { progress: Some(progress), task })
+        let share = gate.share(turn);
+        let (size_hint, wanted) = (fetch.size_hint, Arc::new(AtomicUsize::new(0)));
+        let shown = (sender, Arc::clone(&wanted));
+        let task = tokio::spawn(download(fetch, (gate.clone(), share), shown, place));
+        Ok(Self { progress: Some(progress), wanted, size_hint, task })
+    }
+
+    /// How many bytes the source has, as far as the other end tells.
+    pub(super) fn size_hint(&self) -> Option<u64> {
+        self.size_hint
     }
 
     /// Planning is done: the first bytes need not be shown any more.
@@ -205,6 +298,7 @@ impl Intake {
     /// The first bytes: at least `wanted` of them, unless there are fewer.
     pub(super) async fn head(&mut self, wanted: usize) -> Head {
         let enough = |arrived: &Arrived| arrived.head.len() >= wanted || arrived.end != End::Coming;
+        self.wanted.store(wanted, Ordering::Relaxed);
         let Some(progress) = &mut self.progress else { return Head::Failed };
         match progress.wait_for(enough).await {
             Ok(arrived) => match arrived.end {
@@ -245,63 +339,133 @@ pub(super) fn understood(url: &str) -> Result<SourceUrl, Fault> {
     SourceUrl::parse(url).map_err(|error| unavailable(&error))
 }
 
-/// Fetches the whole of `source`: at once while memory lasts, else when it is its turn. `short` is told when it does not.
+/// How a source is to be fetched.
+#[derive(Clone, Debug)]
+pub(super) struct Wish {
+    /// Whose turn it is to be.
+    turn: Turn,
+    /// How many bytes it had when it was last asked for.
+    expected: Option<u64>,
+    /// Whether it was asked for, and did not fit: memory for it is taken before it is again.
+    was_asked: bool,
+    /// When it waits for its turn no longer.
+    until: Instant,
+}
+
+impl Wish {
+    /// A source of which nothing is known yet, and how long it may wait for its turn.
+    pub(super) fn new(turn: Turn, patience: Duration) -> Self {
+        Self { turn, expected: None, was_asked: false, until: Instant::now() + patience }
+    }
+
+    /// How many bytes it had when it was last asked for, if that is known.
+    pub(super) fn expecting(self, expected: Option<u64>) -> Self {
+        Self { expected, ..self }
+    }
+
+    /// It was asked for, and did not fit.
+    pub(super) fn again(self) -> Self {
+        Self { was_asked: true, ..self }
+    }
+
+    fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+}
+
+/// Fetches the whole of `source`, when there are a place and memory for it; `short` is told while memory is waited for.
+///
+/// # Errors
+/// [`FaultKind::SourceUnavailable`]; [`FaultKind::Busy`] when the patience ends before there is room.
+pub(super) async fn fetch_within(
+    transfer: &Transfer,
+    source: &SourceUrl,
+    gate: &Gate,
+    mut wish: Wish,
+    mut short: impl FnMut(),
+) -> Result<Held, Fault> {
+    loop {
+        let place = gate.place(source, wish.left()).await?;
+        if let Some(held) = fetch(transfer, source, (gate, place), &mut wish, &mut short).await? {
+            return Ok(held);
+        }
+    }
+}
+
+/// Fetches the whole of `source`, for which it has a place: at once while memory lasts, else when it is its turn. None when
+/// the place is gone, and another one is to be waited for before it is fetched again.
 ///
 /// # Errors
 /// As [`fetch_whole`].
 pub(super) async fn fetch(
     transfer: &Transfer,
     source: &SourceUrl,
-    gate: &Gate,
-    patience: Duration,
-    short: impl FnOnce(),
-) -> Result<Held, Fault> {
-    let permit = gate.transfer(patience).await?;
-    let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
-    // Nobody looks at it before it is whole.
-    let (unseen, _) = watch::channel(Arrived::default());
-    let downloaded = download(fetch, Arc::clone(&gate.memory), unseen, permit).await;
-    match downloaded.map_err(|error| unavailable(&error))? {
-        Some(held) => Ok(held),
-        None => {
-            short();
-            fetch_whole(transfer, source, gate, patience).await
+    (gate, place): (&Gate, Place),
+    wish: &mut Wish,
+    short: impl FnMut(),
+) -> Result<Option<Held>, Fault> {
+    // Whose size is known is not asked for before there is memory for it.
+    if wish.expected.is_none() && !wish.was_asked {
+        wish.was_asked = true;
+        let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
+        wish.expected = fetch.size_hint;
+        // Of what will not fit nothing is fetched.
+        let fits = fetch
+            .size_hint
+            .is_none_or(|bytes| gate.memory.try_take(&wish.turn, gate.whole(Some(bytes))).is_some());
+        if fits {
+            // Nobody looks at it before it is whole.
+            let share = gate.share(&wish.turn);
+            let downloaded = download(fetch, (gate.clone(), share), unseen(), place).await;
+            return downloaded.map_err(|error| unavailable(&error));
         }
     }
+    fetch_whole(transfer, source, (gate, place), wish, short).await
 }
 
-/// Fetches the whole of `source`, after waiting until memory for it is there.
-///
-/// # Errors
-/// [`FaultKind::SourceUnavailable`]; [`FaultKind::Busy`] when `patience` ends before there is room.
-pub(super) async fn fetch_whole(
+/// The same, with memory for all of it taken first.
+async fn fetch_whole(
     transfer: &Transfer,
     source: &SourceUrl,
-    gate: &Gate,
-    patience: Duration,
-) -> Result<Held, Fault> {
-    // The size is known for certain only afterwards, so room for the largest source is taken first; and before a place
-    // among the transfers, which those that have memory need.
-    let share = permit(&gate.memory, gate.largest, patience, "[limits] source_memory_mb").await?;
-    let _permit = gate.transfer(patience).await?;
-    let mut fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
-    let (mut bytes, expected) = (BytesMut::new(), fetch.size_hint);
-    while let Some(chunk) = fetch.chunk().await.map_err(|error| unavailable(&error))? {
-        gather(&mut bytes, chunk, expected);
+    (gate, place): (&Gate, Place),
+    wish: &mut Wish,
+    short: impl FnMut(),
+) -> Result<Option<Held>, Fault> {
+    if let Some(bytes) = wish.expected.filter(|bytes| needed(*bytes) > gate.largest) {
+        return Err(gate.too_large(&format!("the source has {bytes} bytes")));
     }
-    let mut share = Some(share);
-    shrink(&mut share, bytes.len());
-    Ok(Held { bytes: bytes.freeze(), media_type: fetch.media_type, _share: share })
+    wish.was_asked = true;
+    let Some((share, place)) = gate.memory_and_place(source, place, wish, short).await? else {
+        return Ok(None);
+    };
+    let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
+    let downloaded = download(fetch, (gate.clone(), share), unseen(), place).await;
+    match downloaded.map_err(|error| unavailable(&error))? {
+        Some(held) => Ok(Some(held)),
+        // It has grown since, and there is no room for more just now.
+        None if wish.expected.take().is_some() => Ok(None),
+        None if gate.largest == gate.memory.total() => Err(gate.too_large("the source has more MiB")),
+        None => Err(refused()),
+    }
 }
 
+/// Where the first bytes are shown, and how many are wanted.
+type Shown = (watch::Sender<Arrived>, Arc<AtomicUsize>);
+
+/// Nobody looks at the first bytes.
+fn unseen() -> Shown {
+    (watch::channel(Arrived::default()).0, Arc::default())
+}
+
+/// The whole source, or none when memory is short.
 async fn download(
     mut fetch: Fetch,
-    memory: Arc<Semaphore>,
-    progress: watch::Sender<Arrived>,
-    _permit: OwnedSemaphorePermit,
+    (gate, mut share): (Gate, Share),
+    (progress, wanted): Shown,
+    _place: Place,
 ) -> Result<Option<Held>, TransferError> {
-    let (mut bytes, expected) = (BytesMut::new(), fetch.size_hint);
-    let mut share: Option<OwnedSemaphorePermit> = None;
+    let expected = fetch.size_hint;
+    let mut gathered = Gathered::new(expected);
     let mut shown = 0;
     loop {
         let chunk = match fetch.chunk().await {
@@ -312,53 +476,27 @@ async fn download(
                 return Err(error);
             }
         };
-        if !grow(&mut share, &memory, bytes.len() + chunk.len()) {
+        let fits = share.try_grow(gate.part((gathered.len() + chunk.len()) as u64, expected));
+        let visible = chunk.slice(..chunk.len().min(FREE.saturating_sub(gathered.len())));
+        if !fits || gathered.add(chunk).is_err() {
             // What was read so far is shown in full: it may be all that planning needs.
-            bytes.extend_from_slice(&chunk[..chunk.len().min(FREE.saturating_sub(bytes.len()))]);
-            let _ = progress.send(Arrived { head: bytes.freeze(), end: End::Short });
+            let head = if gathered.add(visible).is_ok() { gathered.whole() } else { Bytes::new() };
+            let _ = progress.send(Arrived { head, end: End::Short });
             return Ok(None);
         }
-        gather(&mut bytes, chunk, expected);
-        // Showing copies, so it is done at doubling sizes: in all no more than twice the source.
-        if progress.receiver_count() > 0 && bytes.len() >= shown * 2 {
-            shown = bytes.len().max(4096);
-            let head = Bytes::copy_from_slice(&bytes);
-            let _ = progress.send(Arrived { head, end: End::Coming });
-        }
-    }
-    let bytes = bytes.freeze();
-    let _ = progress.send(Arrived { head: bytes.clone(), end: End::Complete });
-    Ok(Some(Held { bytes, media_type: fetch.media_type, _share: share }))
-}
-
-/// Adds a chunk. One that is all of what is expected is not copied, unless somebody else holds it too.
-fn gather(bytes: &mut BytesMut, chunk: Bytes, expected: Option<u64>) {
-    let expected = expected.unwrap_or_default().min(MOST_EXPECTED) as usize;
-    if bytes.is_empty() && chunk.len() >= expected {
-        *bytes = chunk.into();
-        return;
-    }
-    bytes.reserve(expected.saturating_sub(bytes.len()).max(chunk.len()));
-    bytes.extend_from_slice(&chunk);
-}
-
-/// Makes the share large enough for `needed` bytes; false when memory is short.
-fn grow(share: &mut Option<OwnedSemaphorePermit>, memory: &Arc<Semaphore>, needed: usize) -> bool {
-    let wanted = units(needed.saturating_sub(FREE) as u64);
-    let have = share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits) as u32;
-    if wanted <= have {
-        return true;
-    }
-    match Arc::clone(memory).try_acquire_many_owned(wanted - have) {
-        Ok(more) => {
-            match share {
-                Some(share) => share.merge(more),
-                None => *share = Some(more),
+        // Showing copies, so it is done at doubling sizes, and of many bytes only when so many are wanted: no limit counts
+        // the copies.
+        let many = gathered.len() > SHOWN_UNASKED && wanted.load(Ordering::Relaxed) <= shown;
+        if progress.receiver_count() > 0 && gathered.len() >= shown * 2 && !many {
+            shown = gathered.len().max(4096);
+            if let Ok(head) = gathered.copy() {
+                let _ = progress.send(Arrived { head, end: End::Coming });
             }
-            true
         }
-        Err(_) => false,
     }
+    let bytes = gathered.whole();
+    let _ = progress.send(Arrived { head: bytes.clone(), end: End::Complete });
+    Ok(Some(Held::new(bytes, fetch.media_type, share)))
 }
 
 fn unavailable(error: &TransferError) -> Fault {

@@ -6,6 +6,7 @@ use std::hash::Hash;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use imgserve_base::fair::Flow;
 use imgserve_base::job::JobId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Default)]
 pub(super) struct Live {
     running: Mutex<HashMap<JobId, Arc<Running>>>,
+    /// Jobs whose placeholders are being stored.
+    accepting: Mutex<HashMap<JobId, CancellationToken>>,
     watchers: Mutex<HashMap<JobId, watch::Sender<()>>>,
 }
 
@@ -21,9 +24,13 @@ pub(super) struct Live {
 #[derive(Debug)]
 pub(super) struct Running {
     attempt: u32,
+    /// Whose turn it is in.
+    flow: Arc<str>,
     /// Bits of an `f32`, 0 to 1.
     progress: AtomicU32,
     stage: AtomicU8,
+    /// For how much it waits that others have, and keeps none of its client's other jobs from beginning.
+    waits: AtomicU32,
     /// Somebody wants the job cancelled.
     cancel: CancellationToken,
 }
@@ -54,6 +61,17 @@ impl Running {
         STAGES[usize::from(self.stage.load(Ordering::Relaxed)) % STAGES.len()]
     }
 
+    /// It waits for a place, and does not count as under way, until what is returned is dropped.
+    pub(super) fn wait(&self) -> Waits<'_> {
+        self.waits.fetch_add(1, Ordering::AcqRel);
+        Waits(self)
+    }
+
+    /// Whether it counts as under way.
+    fn counts(&self) -> bool {
+        self.waits.load(Ordering::Acquire) == 0
+    }
+
     /// Somebody wants the job cancelled.
     pub(super) fn cancel(&self) {
         self.cancel.cancel();
@@ -69,17 +87,29 @@ impl Running {
     }
 }
 
+/// An attempt that waits for a place.
+#[derive(Debug)]
+pub(super) struct Waits<'r>(&'r Running);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.waits.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 fn lock<K: Eq + Hash, V>(map: &Mutex<HashMap<K, V>>) -> MutexGuard<'_, HashMap<K, V>> {
     map.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Live {
     /// An attempt begins.
-    pub(super) fn begin(&self, id: JobId, attempt: u32) -> Arc<Running> {
+    pub(super) fn begin(&self, id: JobId, attempt: u32, flow: &Flow) -> Arc<Running> {
         let running = Arc::new(Running {
             attempt,
+            flow: Arc::clone(flow.name()),
             progress: AtomicU32::new(0),
             stage: AtomicU8::new(0),
+            waits: AtomicU32::new(0),
             cancel: CancellationToken::new(),
         });
         lock(&self.running).insert(id, Arc::clone(&running));
@@ -117,6 +147,20 @@ impl Live {
         lock(&self.running).len()
     }
 
+    /// How many are under way of a flow, but for those that wait for a place.
+    pub(super) fn len_of(&self, flow: &str) -> usize {
+        lock(&self.running).values().filter(|running| &*running.flow == flow && running.counts()).count()
+    }
+
+    /// How many are under way, by flow, but for those that wait for a place.
+    pub(super) fn by_flow(&self) -> HashMap<Arc<str>, usize> {
+        let mut flows = HashMap::new();
+        for running in lock(&self.running).values().filter(|running| running.counts()) {
+            *flows.entry(Arc::clone(&running.flow)).or_default() += 1;
+        }
+        flows
+    }
+
     /// The attempts under way.
     pub(super) fn attempts(&self) -> Vec<(JobId, u32)> {
         lock(&self.running).iter().map(|(id, running)| (*id, running.attempt)).collect()
@@ -128,6 +172,23 @@ impl Live {
         // No more than are watched: who watches a job that has ended is told of no further change.
         watchers.retain(|_, sender| sender.receiver_count() > 0);
         watchers.entry(id).or_insert_with(|| watch::channel(()).0).subscribe()
+    }
+
+    /// A job's placeholders are about to be stored: what says that somebody wants it cancelled.
+    pub(super) fn accept(&self, id: JobId) -> CancellationToken {
+        lock(&self.accepting).entry(id).or_default().clone()
+    }
+
+    /// They are stored, or will not be.
+    pub(super) fn accepted(&self, id: JobId) {
+        lock(&self.accepting).remove(&id);
+    }
+
+    /// Somebody wants a job cancelled whose placeholders are being stored.
+    pub(super) fn cancel_accepting(&self, id: JobId) {
+        if let Some(token) = lock(&self.accepting).get(&id) {
+            token.cancel();
+        }
     }
 
     /// Something of a job has changed.
@@ -150,7 +211,12 @@ mod tests {
         let live = Live::default();
         let id = JobId::generate();
         let mut watcher = live.watch(id);
-        let running = live.begin(id, 1);
+        let running = live.begin(id, 1, &Flow::new("shop", 1));
+        assert_eq!((live.len_of("shop"), live.len_of(""), live.by_flow()["shop"]), (1, 0, 1));
+        let waits = running.wait();
+        assert_eq!((live.len(), live.len_of("shop"), live.by_flow().len()), (1, 0, 0));
+        drop(waits);
+        assert_eq!(live.len_of("shop"), 1);
         watcher.changed().await.unwrap();
         live.progress(id, &running, 0.5);
         live.enter(id, &running, Stage::Storing);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use imgserve_base::clock::steady_ms;
+use imgserve_base::fair::Turn;
 use imgserve_base::fault::Fault;
 use imgserve_base::job::{Client, JobId, JobState, OutputState, Record, now_ms};
 use imgserve_journal::Filter;
@@ -17,6 +18,7 @@ use super::service::Service;
 use super::store;
 use super::stored;
 use super::story::{self, Webhook};
+use super::turns;
 
 /// How long a cancelled attempt is waited for.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
@@ -131,8 +133,11 @@ impl Service {
                 JobState::Accepting | JobState::Running if Instant::now() > end => {
                     return Ok(Wish::Refused(self.tell(&record).await));
                 }
-                // Its placeholder must not come after what is shown instead of it.
-                JobState::Accepting => tokio::time::sleep(PAUSE).await,
+                // Its placeholder must not come after what is shown instead of it: storing it is given up first.
+                JobState::Accepting => {
+                    self.live().cancel_accepting(id);
+                    tokio::time::sleep(PAUSE).await;
+                }
                 JobState::Running => self.cancel_running(id).await,
                 JobState::Accepted => {
                     if let Some(story) = self.cancel_waiting(record).await? {
@@ -196,6 +201,8 @@ impl Service {
             if output.state != OutputState::Cancelled {
                 continue;
             }
+            let asks = turns::results([&recipe.destination].into_iter(), &record.client, &Turn::default());
+            let _turn = self.turns().result(&asks).await;
             let place = (record.id, index, record.attempt + 1);
             let shown = store::failure(&generation, &settings, recipe, place);
             if let Err(fault) = shown.await {

@@ -5,8 +5,10 @@
 //! - `json`: what JSON is read; `request`: 0.2's checks 101 to 113, in their order: JSON → a `Request` that cannot be invalid; `wanted`: what a
 //!   request of either API asks for
 //! - `generation`: a registry and the workers that serve it, swapped by a reload
-//! - `intake`: a source on its way in, read once, within a memory limit
-//! - `accept`: what happens before the reply
+//! - `intake`: a source on its way in, read once, within a memory limit; `gathered`: its bytes; `room`: one
+//!   that a client sends
+//! - `flow`: whose turn it is; `shares`: what is given in turns
+//! - `accept`: what happens before the reply; `later`: jobs for which nothing happens before it
 //! - `direct`: operations called directly, whose client waits for the result itself
 //! - `dispatch`: which job runs; `run`: one attempt at it; `retry`: whether there is another one; `store`: its results
 //! - `manage`: looking at jobs, cancelling them, trying them again; `notify`: webhooks
@@ -22,9 +24,12 @@ mod asked;
 mod current;
 mod direct;
 mod dispatch;
+mod flow;
+mod gathered;
 mod generation;
 mod intake;
 mod json;
+mod later;
 mod lifecycle;
 mod live;
 mod locks;
@@ -34,9 +39,11 @@ mod order;
 mod queue;
 mod request;
 mod retry;
+mod room;
 mod run;
 mod service;
 mod settings;
+mod shares;
 mod start;
 mod store;
 mod stored;
@@ -49,10 +56,12 @@ mod warm;
 
 pub(crate) use accept::{Api, Submission};
 pub(crate) use direct::{Answer, Call, Product, Render, Sent};
+pub(crate) use flow::flow;
 pub(crate) use imgserve_base::job::{JobId, JobState};
 pub(crate) use imgserve_journal::Filter;
 pub(crate) use manage::Wish;
 pub(crate) use order::Accepted;
 pub(crate) use request::unknown_operation;
+pub(crate) use room::Room;
 pub(crate) use service::{Overview, Service};
 pub(crate) use stored::reader;

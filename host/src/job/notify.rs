@@ -1,19 +1,27 @@
 //! Webhooks: whoever posted a job with a `notifyURL` is told of its outcome. A notice is written into the journal together
 //! with the job's end, and tried until the receiver takes it or a day is over. Signed as Standard Webhooks say
 //! (<https://www.standardwebhooks.com>).
+//!
+//! # Layout
+//! - this file: claiming, sending, what is written down of it
+//! - `receivers`: whose turn it is
+
+mod receivers;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use imgserve_base::clock::steady_ms;
 use imgserve_base::fault::chain;
 use imgserve_base::job::{Record, now_ms};
-use imgserve_journal::{NEVER_MS, Notice};
+use imgserve_journal::{JournalError, NEVER_MS, Notice};
 use imgserve_transfer::{HttpUrl, Transfer, TransferErrorKind};
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::sync::mpsc;
 
+use self::receivers::{Receiver, Receivers, Tried};
 use super::asked::Asked;
 use super::order::Order;
 use super::retry::random;
@@ -23,13 +31,13 @@ use super::story;
 use crate::access::webhook::sign;
 use crate::metrics::Webhook;
 
-/// Webhooks sent at once.
-const MOST: usize = 16;
-/// How long one is a sender's: longer than a transfer may take.
+/// How long one is a sender's: longer than it waits for its receiver and then may take.
 const LEASE: Duration = Duration::from_secs(600);
 /// The first pause is at most this long, and each further one twice as long, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 pub(super) const LAST_PAUSE: Duration = Duration::from_secs(3600);
+/// Those that wait for a receiver that is busy or does not answer are put off for at most this long.
+const LAST_DELAY: Duration = Duration::from_secs(60);
 /// Longest time that nothing is looked for.
 const LOOK: Duration = Duration::from_secs(60);
 /// Pause after the journal could not be asked.
@@ -52,28 +60,14 @@ impl Service {
 
 /// Sends webhooks until the server stops.
 pub(super) async fn deliver(service: Arc<Service>) {
-    let mut trouble = false;
-    let places = Arc::new(tokio::sync::Semaphore::new(MOST));
+    let (mut trouble, mut receivers) = (false, Receivers::default());
+    let (sender, mut over) = mpsc::unbounded_channel();
     loop {
-        let lease = steady_ms() + LEASE.as_millis() as u64;
-        let free = places.available_permits();
-        let claimed = match free {
-            0 => Ok((Vec::new(), None)),
-            free => service.journal().claim_notices(free, steady_ms(), lease).await,
-        };
-        let sleep = match claimed {
-            Ok((notices, next_due_ms)) => {
+        put_off(&service, receivers.late(Instant::now()), 1).await;
+        let sleep = match claim(&service, &mut receivers).await {
+            Ok(due) => {
                 trouble = false;
-                for notice in notices {
-                    let Ok(place) = Arc::clone(&places).try_acquire_owned() else { break };
-                    let service = Arc::clone(&service);
-                    tokio::spawn(async move {
-                        send(&service, notice).await;
-                        drop(place);
-                        service.wakeups().ask_to_notify();
-                    });
-                }
-                next_due_ms.map_or(LOOK, |due| Duration::from_millis(due.saturating_sub(steady_ms())))
+                due
             }
             Err(error) => {
                 if !std::mem::replace(&mut trouble, true) {
@@ -82,46 +76,113 @@ pub(super) async fn deliver(service: Arc<Service>) {
                 TROUBLE_PAUSE
             }
         };
-        // Without a place the end of one that is being sent is waited for.
-        let sleep = if free == 0 { LOOK } else { sleep.min(LOOK) };
+        while let Some((to, notice)) = receivers.next() {
+            let (service, sender) = (Arc::clone(&service), sender.clone());
+            tokio::spawn(async move {
+                let tried = send(&service, notice).await;
+                // Nobody listens any more when the server stops.
+                let _ = sender.send((to, tried));
+            });
+        }
         tokio::select! {
             () = service.lifecycle().stopping() => return,
             () = service.wakeups().asked_to_notify(), if !trouble => {}
+            Some((to, tried)) = over.recv() => ended(&service, &mut receivers, (&to, tried)).await,
             () = tokio::time::sleep(sleep) => {}
         }
     }
 }
 
-/// Tries once, and has written down what came of it.
-async fn send(service: &Service, notice: Notice) {
-    let settings = service.settings();
-    let WebhookSettings { secret, max_age } = &settings.webhooks;
-    let sent = tokio::select! {
-        () = service.lifecycle().stopping() => return,
-        sent = post(&settings.transfer, secret.as_deref(), &notice) => sent,
+/// Claims what is due; gives how long there will be no more.
+async fn claim(service: &Service, receivers: &mut Receivers) -> Result<Duration, JournalError> {
+    let room = receivers.room();
+    if room == 0 {
+        return Ok(LOOK);
+    }
+    let lease = steady_ms() + LEASE.as_millis() as u64;
+    let (notices, next_due_ms) = service.journal().claim_notices(room, steady_ms(), lease).await?;
+    let (full, now) = (notices.len() >= room, Instant::now());
+    let offer = |notice: Notice| {
+        let to = HttpUrl::parse(&notice.url).ok().and_then(|url| url.server());
+        receivers.offer(to, notice, now)
     };
-    let Err((why, again)) = sent else {
+    let too_many: Vec<Notice> = notices.into_iter().filter_map(offer).collect();
+    // Those behind them may be others'.
+    let again = full && !too_many.is_empty();
+    let put_off = put_off(service, too_many, 3).await;
+    let due = next_due_ms.map_or(LOOK, |due| Duration::from_millis(due.saturating_sub(steady_ms())));
+    Ok(if again { Duration::ZERO } else { due.min(put_off).min(LOOK) })
+}
+
+/// A try has ended.
+async fn ended(service: &Service, receivers: &mut Receivers, (to, tried): (&Receiver, Tried)) {
+    let (waiting, failures) = receivers.over(to, tried);
+    put_off(service, waiting, failures).await;
+}
+
+/// Gives back what was not tried, for a while that grows with its receiver's `failures`; for how long.
+async fn put_off(service: &Service, notices: Vec<Notice>, failures: u32) -> Duration {
+    if notices.is_empty() {
+        return LOOK;
+    }
+    let delay = pause(failures, 0.5 + random() / 2.0).min(LAST_DELAY);
+    let claims = notices.into_iter().map(|notice| (notice.id, notice.attempt)).collect();
+    let due_ms = steady_ms() + delay.as_millis() as u64;
+    if let Err(error) = service.journal().put_off_notices(claims, due_ms).await {
+        // They are claimed again when their lease is over.
+        tracing::warn!("webhooks are not put off: {error}");
+    }
+    delay
+}
+
+/// Tries once, and has written down what came of it.
+async fn send(service: &Service, notice: Notice) -> Tried {
+    let settings = service.settings();
+    let WebhookSettings { secret, timeout, max_age } = &settings.webhooks;
+    let posted = tokio::time::timeout(*timeout, post(&settings.transfer, secret.as_deref(), &notice));
+    let sent = tokio::select! {
+        () = service.lifecycle().stopping() => return Tried::Unanswered,
+        sent = posted => sent.unwrap_or_else(|_| Err(late(*timeout))),
+    };
+    let Err(NotSent { why, again, tried }) = sent else {
         tracing::debug!(job = %notice.job, "webhook delivered");
         service.tally().metrics().notified(Webhook::Delivered);
-        return end(service, &notice, None).await;
+        end(service, &notice, None).await;
+        return Tried::Taken;
     };
     let age = Duration::from_millis(steady_ms().saturating_sub(notice.created_ms));
     let pause = again.map(|asked| pause(notice.attempt, random()).max(asked.min(LAST_PAUSE)));
     let Some(pause) = pause.filter(|pause| age + *pause <= *max_age) else {
         tracing::warn!(job = %notice.job, attempt = notice.attempt, "webhook given up: {why}");
         service.tally().metrics().notified(Webhook::Failed);
-        return end(service, &notice, Some(NEVER_MS)).await;
+        end(service, &notice, Some(NEVER_MS)).await;
+        return tried;
     };
     tracing::info!(job = %notice.job, attempt = notice.attempt, "webhook to be tried again: {why}");
     end(service, &notice, Some(steady_ms() + pause.as_millis() as u64)).await;
+    tried
 }
 
-/// Why a webhook was not taken, and after how long at least it may be tried again, if at all.
-type NotSent = (String, Option<Duration>);
+/// A webhook that was not taken.
+struct NotSent {
+    why: String,
+    /// After how long at least it may be tried again, if at all.
+    again: Option<Duration>,
+    tried: Tried,
+}
+
+fn late(timeout: Duration) -> NotSent {
+    let why = format!("not answered in time: [webhooks] timeout_s is {} s", timeout.as_secs());
+    NotSent { why, again: Some(Duration::ZERO), tried: Tried::Unanswered }
+}
 
 async fn post(transfer: &Transfer, secret: Option<&[u8]>, notice: &Notice) -> Result<(), NotSent> {
     // It was accepted with a secret; perhaps there will be one again.
-    let secret = secret.ok_or_else(|| ("[webhooks] has no secret any more".to_owned(), Some(LAST_PAUSE)))?;
+    let secret = secret.ok_or_else(|| NotSent {
+        why: "[webhooks] has no secret any more".to_owned(),
+        again: Some(LAST_PAUSE),
+        tried: Tried::Refused,
+    })?;
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let headers = [
         ("webhook-id", notice.id.clone()),
@@ -136,7 +197,13 @@ async fn post(transfer: &Transfer, secret: Option<&[u8]>, notice: &Notice) -> Re
     posted.map_err(|error| {
         // 410: the receiver wants no more of them (Standard Webhooks, "Webhook delivery").
         let gone = error.kind() == TransferErrorKind::Status(410);
-        (chain(&error), (!gone).then(|| error.wait().unwrap_or_default()))
+        let answered = matches!(error.kind(), TransferErrorKind::Status(_));
+        let again = (!gone).then(|| error.wait().unwrap_or_default());
+        NotSent {
+            why: chain(&error),
+            again,
+            tried: if answered { Tried::Refused } else { Tried::Unanswered },
+        }
     })
 }
 

@@ -5,6 +5,7 @@ use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::job::{JobId, Output, OutputState};
 use imgserve_transfer::{Destination, HttpUrl, SourceUrl, Tags};
 use imgserve_worker::{Prepared, Task};
+use serde_json::{Map, Value};
 
 use super::request::{Request, source_tags};
 
@@ -16,6 +17,15 @@ pub(super) struct Order {
     pub(super) recipes: Vec<Recipe>,
     /// Who is told of the outcome.
     pub(super) notify: Option<HttpUrl>,
+    /// What is to be planned before anything else; there are no recipes until then.
+    pub(super) unplanned: Option<Unplanned>,
+}
+
+/// A job that was taken before anything was fetched for it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Unplanned {
+    /// The members of the request.
+    pub(super) request: Map<String, Value>,
 }
 
 /// How one output is made, and where it goes.

@@ -16,6 +16,13 @@ const BASE: Duration = Duration::from_secs(1);
 /// How long a job waits for which there was no time or room.
 const LATER: Duration = Duration::from_secs(2);
 
+/// While a client waits for its reply, the first pause is at most this long, and each further one twice as long.
+const ACCEPT_FIRST: Duration = Duration::from_millis(150);
+/// Those pauses together: most clients of 0.2 wait for some seconds, and what is gone for good must not cost them more.
+const ACCEPT_PAUSES: Duration = Duration::from_millis(1500);
+/// Nothing is tried again so long after the request, whatever the other server asks for.
+const ACCEPT_TIME: Duration = Duration::from_secs(10);
+
 /// `[jobs]`, as far as attempts are concerned.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Policy {
@@ -58,6 +65,28 @@ impl Policy {
     }
 }
 
+/// The pauses between attempts whose client waits for the reply.
+#[derive(Debug, Default)]
+pub(super) struct AcceptPauses {
+    made: u32,
+    in_all: Duration,
+}
+
+impl AcceptPauses {
+    /// The next one after `fault`, `elapsed` after the request; none when it is time to say so. `random` is from 0 to 1.
+    pub(super) fn next(&mut self, elapsed: Duration, fault: &Fault, random: f64) -> Option<Duration> {
+        let asked = fault.retry_after_s.map(Duration::from_secs).unwrap_or_default();
+        let own = ACCEPT_FIRST.saturating_mul(1 << self.made.min(20)).mul_f64(0.5 + random / 2.0);
+        // Those that the other end asks for are its own to answer for; ours are few and short.
+        if elapsed + asked.max(own) > ACCEPT_TIME || (asked.is_zero() && self.in_all + own > ACCEPT_PAUSES) {
+            return None;
+        }
+        self.made += 1;
+        self.in_all += own;
+        Some(asked.max(own))
+    }
+}
+
 /// A random number from 0 to 1.
 pub(super) fn random() -> f64 {
     let mut bytes = [0; 4];
@@ -97,6 +126,22 @@ mod tests {
             POLICY.decide(&fault(Retry::Worker), &after(Retry::Remote, 4), 0.5),
             Decision::Again(_)
         ));
+    }
+
+    #[test]
+    fn a_client_that_waits_is_not_kept_waiting_for_long() {
+        let (mut pauses, mut elapsed, mut made) = (AcceptPauses::default(), Duration::ZERO, 0);
+        while let Some(pause) = pauses.next(elapsed, &fault(Retry::Remote), 1.0) {
+            elapsed += pause;
+            made += 1;
+        }
+        assert_eq!((made, elapsed), (3, Duration::from_millis(150 + 300 + 600)));
+        let asks = |seconds| Fault { retry_after_s: Some(seconds), ..fault(Retry::Remote) };
+        let next = |elapsed, seconds| {
+            AcceptPauses::default().next(Duration::from_secs(elapsed), &asks(seconds), 1.0)
+        };
+        assert_eq!(next(0, 3), Some(Duration::from_secs(3)), "as it was asked for");
+        assert_eq!((next(0, 30), next(8, 3)), (None, None), "that is for a later request");
     }
 
     #[test]

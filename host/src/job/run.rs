@@ -6,48 +6,54 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use imgserve_base::clock::steady_ms;
+use imgserve_base::fair::Turn;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{FailedAttempt, Output, OutputState, Phase, Record, now_ms};
-use imgserve_journal::{Ending, JournalError, rank};
+use imgserve_journal::{Ending, JournalError};
+use imgserve_transfer::Place;
 use imgserve_worker::{Prepared, Task, TaskOutput};
 
 use super::direct::damage_warning;
 use super::generation::Generation;
-use super::intake::{self, Held};
+use super::intake::{self, Held, Wish};
 use super::live::{Running, Stage};
 use super::order::Order;
 use super::retry::{Decision, MAX_LOST, SUSPECT, random};
 use super::service::Service;
 use super::settings::Settings;
 use super::store::{self, Kind};
+use super::turns;
 use super::warm::{Supply, Warmth};
 use crate::metrics::Direction;
 
 /// How long an accepted job waits for its turn to fetch its source again: past any queue that drains.
-const TURN_PATIENCE: Duration = Duration::from_secs(24 * 3600);
+pub(super) const TURN_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// Pause after the journal could not be written.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 
 /// An attempt at a job.
 pub(super) struct Attempt {
-    service: Arc<Service>,
-    generation: Arc<Generation>,
-    settings: Arc<Settings>,
-    record: Record,
-    running: Arc<Running>,
-    supply: Supply,
+    pub(super) service: Arc<Service>,
+    pub(super) generation: Arc<Generation>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) record: Record,
+    pub(super) running: Arc<Running>,
+    pub(super) turn: Turn,
+    pub(super) supply: Supply,
     began: Instant,
     stored_bytes: u64,
     /// Whether leavings of an attempt of which nobody knows how it ended may be at the destinations.
-    cold: bool,
+    pub(super) cold: bool,
 }
 
 /// Why an attempt does not come to its end.
-enum Stop {
+pub(super) enum Stop {
     /// Somebody cancelled the job.
     Cancelled,
     /// The server stops: the job goes on at its next start.
     Server,
+    /// Too many wait for the same servers as it: others are to have their turn.
+    PutOff,
     /// It failed, and with it all outputs that wait.
     Fault(Fault),
 }
@@ -63,6 +69,7 @@ impl Attempt {
         service: Arc<Service>,
         mut record: Record,
         running: Arc<Running>,
+        turn: Turn,
         warmth: Warmth,
     ) -> Self {
         let Warmth { supply, generation, settings, placeholder, cold } = warmth;
@@ -70,13 +77,14 @@ impl Attempt {
             record.took(Phase::Placeholder, placeholder);
         }
         let began = Instant::now();
-        Self { service, generation, settings, record, running, supply, began, stored_bytes: 0, cold }
+        Self { service, generation, settings, record, running, turn, supply, began, stored_bytes: 0, cold }
     }
 
     /// Runs to the end and has it written down. An attempt that breaks off by a mistake of ours has failed like any other.
     pub(super) async fn run_to_end(self, order: Order) {
         let (service, record, running) =
             (Arc::clone(&self.service), self.record.clone(), Arc::clone(&self.running));
+        let turn = self.turn.clone();
         let (id, attempt, known) = (record.id, record.attempt, order.clone());
         if let Err(broken_off) = tokio::spawn(self.run(order)).await {
             let fault =
@@ -85,17 +93,19 @@ impl Attempt {
             // What it had stored and written down stays so.
             let record = service.journal().get(id).await.ok().flatten().unwrap_or(record);
             let warmth = Warmth::none(service.generation(), service.settings());
-            let again = Self::new(Arc::clone(&service), record, running, warmth);
+            let again = Self::new(Arc::clone(&service), record, running, turn, warmth);
             again.failed(fault.retried(Retry::Worker), &known).await;
         }
         service.over(id, attempt);
     }
 
-    async fn run(mut self, order: Order) {
-        let stop = match self.work(&order).await {
-            Ok(()) => return self.end(&order).await,
-            Err(stop) => stop,
+    async fn run(mut self, mut order: Order) {
+        let planned = self.plan(&mut order).await;
+        let worked = match planned {
+            Ok(()) => self.work(&order).await,
+            Err(stop) => Err(stop),
         };
+        let Err(stop) = worked else { return self.end(&order).await };
         match stop {
             Stop::Server => {
                 let claim = vec![(self.record.id, self.record.attempt)];
@@ -104,6 +114,14 @@ impl Attempt {
                     tracing::warn!(job = %self.record.id, "left to the next start: {error}");
                 }
                 imgserve_base::crash::point("job-after-give-back");
+            }
+            Stop::PutOff => {
+                let (claim, until) =
+                    (vec![(self.record.id, self.record.attempt)], self.service.turns().put_off_until_ms());
+                if let Err(error) = self.service.journal().put_off(claim, until).await {
+                    tracing::warn!(job = %self.record.id, "left until its lease is over: {error}");
+                }
+                self.service.wakeups().ask();
             }
             Stop::Cancelled => self.cancelled(&order).await,
             Stop::Fault(fault) => self.failed(fault, &order).await,
@@ -127,10 +145,7 @@ impl Attempt {
         let held = self.fetch(order).await?;
         let queued = Instant::now();
         // From before the run until the results are stored: no more results than turns are ever held.
-        let _turn = tokio::select! {
-            stop = stopped(&self.service, &self.running) => return Err(stop),
-            turn = service.turns().result() => turn,
-        };
+        let (held, _place) = self.place(order, held).await?;
         // With what is stored already: how the source is decoded depends on all outputs, and so would the results depend
         // on when the server was killed.
         let made = |index: &usize| {
@@ -156,18 +171,57 @@ impl Attempt {
         Ok(held)
     }
 
-    async fn source(&mut self, order: &Order) -> Result<Held, Fault> {
-        let arrived = match std::mem::replace(&mut self.supply, Supply::Again) {
-            Supply::Here(held) => Some(held),
-            Supply::Coming(intake) => intake.finish().await?,
-            Supply::Again => None,
+    /// The place to make results and store them. While the servers that they go to have none, the source's memory is there
+    /// for others.
+    async fn place(&mut self, order: &Order, held: Held) -> Result<(Held, Place), Stop> {
+        let (service, running) = (Arc::clone(&self.service), Arc::clone(&self.running));
+        let waiting = self.record.outputs.iter().map(|output| output.state == OutputState::Waiting);
+        let destinations = order.recipes.iter().zip(waiting).filter(|(_, waits)| *waits);
+        let destinations = destinations.map(|(recipe, _)| &recipe.destination);
+        let asks = turns::results(destinations, &self.record.client, &self.turn);
+        if let Some(place) = service.turns().try_result(&asks) {
+            return Ok((held, place));
+        }
+        let kept = Warmth {
+            supply: Supply::Here(held),
+            ..Warmth::none(Arc::clone(&self.generation), Arc::clone(&self.settings))
         };
-        match arrived {
-            Some(held) => Ok(held),
-            None => {
-                let Settings { transfer, gate, .. } = &*self.settings;
-                let short = || self.service.warm().cool();
-                intake::fetch(transfer, &order.source, gate, TURN_PATIENCE, short).await
+        service.warm().keep(self.record.id, kept);
+        let place = tokio::select! {
+            stop = stopped(&service, &running) => Err(stop),
+            place = parked(&service, &running, service.turns().result(&asks)) => place,
+        };
+        self.supply = service.warm().take(self.record.id).map_or(Supply::Again(None), |kept| kept.supply);
+        let place = place?;
+        // What others needed the memory of is fetched again.
+        let held = tokio::select! {
+            stop = stopped(&service, &running) => return Err(stop),
+            held = self.source(order) => held?,
+        };
+        Ok((held, place))
+    }
+
+    async fn source(&mut self, order: &Order) -> Result<Held, Stop> {
+        let expected = match std::mem::replace(&mut self.supply, Supply::Again(None)) {
+            Supply::Here(held) => return Ok(held),
+            Supply::Coming(intake) => {
+                let expected = intake.size_hint();
+                match intake.finish().await? {
+                    Some(held) => return Ok(held),
+                    None => expected,
+                }
+            }
+            Supply::Again(expected) => expected,
+        };
+        let (service, source) = (Arc::clone(&self.service), &order.source);
+        let Settings { transfer, gate, .. } = &*self.settings;
+        let gate = gate.of(&self.record.client);
+        let mut wish = Wish::new(self.turn.clone(), TURN_PATIENCE).expecting(expected);
+        loop {
+            let place = parked(&service, &self.running, gate.place(source, TURN_PATIENCE)).await??;
+            let short = || service.warm().cool();
+            if let Some(held) = intake::fetch(transfer, source, (&gate, place), &mut wish, short).await? {
+                return Ok(held);
             }
         }
     }
@@ -196,9 +250,8 @@ impl Attempt {
                 service.live().progress(id, &running, done);
             }
         };
-        let priority = rank(self.record.priority);
-        let work =
-            self.generation.pool.run(tasks, held.bytes.clone(), peak_bytes, priority, Arc::new(report));
+        let source = held.bytes.clone();
+        let work = self.generation.pool.run(tasks, source, peak_bytes, &self.turn, Arc::new(report));
         let ran = tokio::select! {
             biased;
             stop = stopped(&self.service, &self.running) => return Err(stop),
@@ -287,7 +340,7 @@ impl Attempt {
     }
 
     /// Writes down that one of several outputs is stored. Not being able to costs no more than storing it again.
-    async fn save(&self) {
+    pub(super) async fn save(&self) {
         imgserve_base::crash::point("job-before-save");
         if let Err(error) = self.service.journal().save(self.record.clone()).await {
             tracing::warn!(job = %self.record.id, "{error}");
@@ -297,8 +350,14 @@ impl Attempt {
 
     /// Whoever looks at the destination after the job has failed finds the failure there.
     async fn store_failure(&self, order: &Order, index: usize) {
+        // A job that could not even be planned has nothing to show.
+        let Some(recipe) = order.recipes.get(index) else { return };
+        let asks = turns::results([&recipe.destination].into_iter(), &self.record.client, &Turn::default());
+        let waits = (self.service.turns().park_all_the_same(), self.running.wait());
+        let _place = self.service.turns().result(&asks).await;
+        drop(waits);
         let place = (self.record.id, index, self.record.attempt);
-        let shown = store::failure(&self.generation, &self.settings, &order.recipes[index], place);
+        let shown = store::failure(&self.generation, &self.settings, recipe, place);
         if let Err(fault) = shown.await {
             let destination = &self.record.outputs[index].destination;
             tracing::warn!(job = %self.record.id, destination, "the failure cannot be shown there: {fault}");
@@ -368,11 +427,31 @@ impl Attempt {
 }
 
 /// Resolves when an attempt is not to go on.
-async fn stopped(service: &Service, running: &Running) -> Stop {
+pub(super) async fn stopped(service: &Service, running: &Running) -> Stop {
     tokio::select! {
         () = service.lifecycle().stopping() => Stop::Server,
         () = running.cancelled() => Stop::Cancelled,
     }
+}
+
+/// Waits for a place. Who has to wait for it keeps no other attempt from beginning, of its own client's neither.
+pub(super) async fn parked<T>(
+    service: &Service,
+    running: &Running,
+    place: impl Future<Output = T>,
+) -> Result<T, Stop> {
+    tokio::pin!(place);
+    tokio::select! {
+        biased;
+        place = &mut place => return Ok(place),
+        () = std::future::ready(()) => {}
+    }
+    let _parked = service.turns().park().ok_or(Stop::PutOff)?;
+    let _waits = running.wait();
+    service.wakeups().over();
+    let place = place.await;
+    service.turns().moved();
+    Ok(place)
 }
 
 /// Has an attempt's end written down, however long that takes: as long as it is not, nobody else does the job.

@@ -69,6 +69,10 @@ pub(crate) struct Overview {
     pub(crate) worker_restarts: u64,
     /// Estimated memory of all running tasks, in bytes.
     pub(crate) memory_used_bytes: u64,
+    /// Places for transfers over the network that are taken.
+    pub(crate) transfers: usize,
+    /// Transfers that wait for a place.
+    pub(crate) transfers_waiting: usize,
     /// Whether new jobs are taken.
     pub(crate) accepting: bool,
     /// Why the journal takes nothing, if so.
@@ -84,11 +88,12 @@ impl Service {
     pub(super) fn new(config: &Config, current: Current, journal: Arc<dyn Journal>) -> Self {
         let tally = Tally::new();
         tally.metrics().operations(current.generation().registry.names());
+        let turns = Turns::new(current.settings().gate.places().clone());
         Self {
             current,
             journal,
             queue: Queue::new(config.limits.max_queue, config.queue_per_key()),
-            turns: Turns::new(config.transfer.max_transfers),
+            turns,
             wakeups: Wakeups::new(),
             warm: Warm::default(),
             live: Live::default(),
@@ -183,6 +188,7 @@ impl Service {
         let health = self.journal.health();
         let broken = health.broken.map(|text| JournalError::Broken { text }.to_string());
         let journal_error = broken.or(health.unwritable);
+        let transfers = self.turns.places().now();
         Overview {
             jobs: self.queue.len(),
             running: self.live.len(),
@@ -193,6 +199,8 @@ impl Service {
             workers_busy: busy,
             worker_restarts: restarts,
             memory_used_bytes: workers.memory_used_bytes,
+            transfers: transfers.iter().map(|(_, now)| now.network).sum(),
+            transfers_waiting: transfers.iter().map(|(_, now)| now.waiting).sum(),
             accepting: self.lifecycle.is_open() && !self.queue.is_full() && journal_error.is_none(),
             journal_error,
             config_error: self.refused_config.load().as_deref().cloned(),
@@ -213,6 +221,8 @@ impl Service {
             waiting_short,
             waiting_long,
             memory_used_bytes: workers.memory_used_bytes,
+            transfers: self.turns.places().now().to_vec(),
+            transfers_too_slow: self.settings().transfer.too_slow(),
             journal: self.journal.health(),
             undelivered_webhooks: counts.notices,
         })

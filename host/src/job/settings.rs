@@ -28,6 +28,8 @@ pub(super) struct Settings {
 pub(super) struct WebhookSettings {
     /// None when nothing can be signed.
     pub(super) secret: Option<Vec<u8>>,
+    /// How long one try may take.
+    pub(super) timeout: Duration,
     /// For how long after the job's end a webhook is tried.
     pub(super) max_age: Duration,
 }
@@ -87,7 +89,7 @@ impl std::fmt::Debug for WebhookSettings {
 impl WebhookSettings {
     fn new(config: &Webhooks) -> Self {
         let max_age = Duration::from_secs(config.max_age_h.saturating_mul(3600));
-        Self { secret: config.key(), max_age }
+        Self { secret: config.key(), timeout: Duration::from_secs(config.timeout_s), max_age }
     }
 
     pub(super) fn can_sign(&self) -> bool {

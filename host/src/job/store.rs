@@ -2,6 +2,7 @@
 //! found again.
 
 use bytes::Bytes;
+use imgserve_base::fair::Flow;
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::job::JobId;
 use imgserve_transfer::{PartMark, Transfer};
@@ -72,7 +73,9 @@ pub(super) async fn failure(
 ) -> Result<(), Fault> {
     let Some(format) = recipe.task.format else { return Ok(()) };
     let Prepared { width, height, .. } = recipe.prepared;
-    let bytes = generation.pool.draw(Placeholder { width, height, format, failed: true }).await?;
+    // Nobody waits for it: it is in no client's turn, but in that of all which have failed.
+    let (nobody, placeholder) = (Flow::default(), Placeholder { width, height, format, failed: true });
+    let bytes = generation.pool.draw(&nobody, placeholder).await?;
     let mark = mark(job, index, attempt, Kind::Failure, false);
     store(&settings.transfer, recipe, bytes, &mark).await
 }

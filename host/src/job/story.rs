@@ -97,7 +97,9 @@ fn told_webhook(webhook: Webhook) -> Value {
 
 fn output(output: &Output, asked: Option<&AskedOutput>) -> Value {
     let Output { width, height, format, bytes, .. } = output;
-    let mut told = json!({ "width": width, "height": height, "format": format, "bytes": bytes });
+    // Nothing has no width: it is not planned yet.
+    let side = |side: &u32| (*side > 0).then_some(*side);
+    let mut told = json!({ "width": side(width), "height": side(height), "format": format, "bytes": bytes });
     if let Some(asked) = asked {
         told["planned_memory_bytes"] = json!(asked.memory_bytes);
     }

@@ -13,8 +13,18 @@ use crate::registry::{Reading, Registry};
 const MAX_OUTPUTS: usize = 16;
 
 /// Members of a request to `/v1/jobs`.
-const MEMBERS: [&str; 8] =
-    ["operationType", "srcURL", "dstURL", "args", "output", "outputs", "notifyURL", "priority"];
+const MEMBERS: [&str; 10] = [
+    "operationType",
+    "srcURL",
+    "dstURL",
+    "args",
+    "output",
+    "outputs",
+    "notifyURL",
+    "priority",
+    "accept",
+    "placeholder",
+];
 /// Those that stand in each of `outputs` instead, where there is one.
 const OUTPUT_MEMBERS: [&str; 4] = ["operationType", "dstURL", "args", "output"];
 
@@ -26,6 +36,10 @@ pub(super) struct Wanted {
     pub(super) priority: Priority,
     /// Who is told of the outcome.
     pub(super) notify: Option<HttpUrl>,
+    /// Whether the job is to be taken before anything is fetched for it.
+    pub(super) at_once: bool,
+    /// Whether a placeholder is wanted.
+    pub(super) placeholder: bool,
 }
 
 impl Wanted {
@@ -35,7 +49,8 @@ impl Wanted {
     /// The first of 0.2's checks that fails.
     pub(super) fn compat(object: &Map<String, Value>, registry: &Registry) -> Result<Self, Fault> {
         let request = request::check(object, registry)?;
-        Ok(Self { requests: vec![request], priority: Priority::Normal, notify: None })
+        let (priority, notify) = (Priority::Normal, None);
+        Ok(Self { requests: vec![request], priority, notify, at_once: false, placeholder: true })
     }
 
     /// Reads a request to `/v1/jobs`; `can_notify`: whether webhooks can be signed.
@@ -56,7 +71,9 @@ impl Wanted {
         };
         let notify = object.get("notifyURL").map(|url| notify_url(url, can_notify)).transpose()?;
         let priority = object.get("priority").map_or(Ok(Priority::Normal), priority)?;
-        Ok(Self { requests, priority, notify })
+        let at_once = object.get("accept").map_or(Ok(false), at_once)?;
+        let placeholder = object.get("placeholder").map_or(Ok(true), placeholder)?;
+        Ok(Self { requests, priority, notify, at_once, placeholder })
     }
 
     /// `srcURL` as it came.
@@ -158,6 +175,23 @@ fn priority(value: &Value) -> Result<Priority, Fault> {
     value.as_str().and_then(Priority::parse).ok_or_else(|| {
         let text = format!("priority {value} is none of \"low\", \"normal\", \"high\"");
         Fault::new(FaultKind::InvalidArgument, text)
+    })
+}
+
+fn at_once(value: &Value) -> Result<bool, Fault> {
+    match value.as_str() {
+        Some("now") => Ok(true),
+        Some("planned") => Ok(false),
+        _ => {
+            let text = format!("accept {value} is none of \"planned\" (the default), \"now\"");
+            Err(Fault::new(FaultKind::InvalidArgument, text))
+        }
+    }
+}
+
+fn placeholder(value: &Value) -> Result<bool, Fault> {
+    value.as_bool().ok_or_else(|| {
+        Fault::new(FaultKind::WrongType, format!("placeholder is {}, not a boolean", type_name(value)))
     })
 }
 

@@ -20,8 +20,19 @@ pub(super) enum Supply {
     Coming(Intake),
     /// It is here.
     Here(Held),
-    /// Memory was short, or the server was started again: it is fetched again.
-    Again,
+    /// Memory was short, or the server was started again: it is fetched again. How many bytes it had, if that is known.
+    Again(Option<u64>),
+}
+
+impl Supply {
+    /// Lets go of what is there.
+    pub(super) fn again(self) -> Self {
+        match self {
+            Self::Coming(intake) => Self::Again(intake.size_hint()),
+            Self::Here(held) => Self::Again(Some(held.bytes.len() as u64)),
+            Self::Again(expected) => Self::Again(expected),
+        }
+    }
 }
 
 /// What an attempt begins with.
@@ -39,7 +50,7 @@ pub(super) struct Warmth {
 impl Warmth {
     /// Nothing is left of it: the job is taken up again, with what is in force now.
     pub(super) fn none(generation: Arc<Generation>, settings: Arc<Settings>) -> Self {
-        Self { supply: Supply::Again, generation, settings, placeholder: Duration::ZERO, cold: true }
+        Self { supply: Supply::Again(None), generation, settings, placeholder: Duration::ZERO, cold: true }
     }
 }
 
@@ -62,12 +73,16 @@ impl Warm {
 
     /// Lets go of all sources: the memory is needed by jobs that are to run before these, which fetch theirs again.
     pub(super) fn cool(&self) {
-        let cooled: Vec<Supply> = self
-            .lock()
-            .values_mut()
-            .map(|warmth| std::mem::replace(&mut warmth.supply, Supply::Again))
-            .collect();
-        drop(cooled);
+        for warmth in self.lock().values_mut() {
+            warmth.supply = std::mem::replace(&mut warmth.supply, Supply::Again(None)).again();
+        }
+    }
+
+    /// Storing the placeholders of a job took so long.
+    pub(super) fn placeholder_took(&self, id: JobId, placeholder: Duration) {
+        if let Some(warmth) = self.lock().get_mut(&id) {
+            warmth.placeholder = placeholder;
+        }
     }
 
     pub(super) fn take(&self, id: JobId) -> Option<Warmth> {

@@ -3,14 +3,17 @@
 use std::fmt;
 
 use imgserve_journal::{COMMIT_BOUNDS, Health};
+use imgserve_transfer::{PlaceKind, PlacesNow};
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{Label, PREFIX};
+
+type Labels = [(&'static str, &'static str); 2];
 
 /// How the server is doing now.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +32,10 @@ pub(crate) struct Snapshot {
     pub waiting_long: usize,
     /// Estimated memory of all running tasks, in bytes.
     pub memory_used_bytes: u64,
+    /// Places for transfers, by kind.
+    pub transfers: Vec<(PlaceKind, PlacesNow)>,
+    /// Transfers that were ended as too slow, since the start.
+    pub transfers_too_slow: u64,
     /// How the journal is doing.
     pub journal: Health,
     /// Webhooks that are neither delivered nor given up.
@@ -58,8 +65,28 @@ impl Snapshot {
         to.register_with_unit("memory_used", text, Unit::Bytes, ConstGauge::new(self.memory_used_bytes));
         let text = "Webhooks that are neither delivered nor given up";
         to.register("webhooks_undelivered", text, ConstGauge::new(self.undelivered_webhooks));
+        self.register_transfers(to);
         self.register_journal(to);
         registry
+    }
+
+    fn register_transfers(&self, to: &mut Registry) {
+        let (taken, waiting) = (Family::<Labels, Gauge>::default(), Family::<Label, Gauge>::default());
+        let refused = Family::<Label, Counter>::default();
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        for (kind, now) in &self.transfers {
+            for (reach, count) in [("network", now.network), ("local", now.local)] {
+                taken.get_or_create(&[("kind", kind.as_str()), ("reach", reach)]).set(gauge(count));
+            }
+            waiting.get_or_create(&[("kind", kind.as_str())]).set(gauge(now.waiting));
+            refused.get_or_create(&[("kind", kind.as_str())]).inc_by(now.refused);
+        }
+        to.register("transfers", "Places for transfers that are taken, by kind and reach", taken);
+        to.register("transfers_waiting", "Transfers that wait for a place, by kind", waiting);
+        let text = "Transfers for which there was no place in time, by kind";
+        to.register("transfers_refused", text, refused);
+        let text = "Transfers that were ended because the other server was too slow";
+        to.register("transfers_too_slow", text, ConstCounter::new(self.transfers_too_slow));
     }
 
     fn register_journal(&self, to: &mut Registry) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use imgserve_journal::Health;
+use imgserve_transfer::{PlaceKind, PlacesNow};
 
 use super::*;
 
@@ -113,6 +114,8 @@ fn what_is_looked_up_is_told() {
             buckets: vec![1, 2, 0, 0, 0, 0, 0, 2, 1],
         },
         undelivered_webhooks: 8,
+        transfers: vec![(PlaceKind::Source, PlacesNow { network: 12, local: 1, waiting: 13, refused: 14 })],
+        transfers_too_slow: 15,
     };
     let (samples, _) = parsed(&Metrics::new().render(&now));
     for (name, wanted) in [
@@ -134,6 +137,11 @@ fn what_is_looked_up_is_told() {
         ("imgserve_journal_commit_seconds_sum", 1.5),
         ("imgserve_journal_commit_seconds_count", 6.0),
         ("imgserve_webhooks_undelivered", 8.0),
+        ("imgserve_transfers{kind=\"source\",reach=\"network\"}", 12.0),
+        ("imgserve_transfers{kind=\"source\",reach=\"local\"}", 1.0),
+        ("imgserve_transfers_waiting{kind=\"source\"}", 13.0),
+        ("imgserve_transfers_refused_total{kind=\"source\"}", 14.0),
+        ("imgserve_transfers_too_slow_total", 15.0),
     ] {
         assert_eq!(samples.get(name), Some(&wanted), "{name} in {samples:#?}");
     }

@@ -1,22 +1,42 @@
-//! The three timeouts of a transfer (connect, idle, total), applied to its steps. Every wait on the network goes
-//! through a [`Clock`].
+//! The time of a transfer: the timeouts of its steps (connect, idle, total), and the lowest rate at which its bytes may come
+//! and go. Every wait on the network goes through a [`Clock`].
 
 use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-use super::config::{KEY_CONNECT_TIMEOUT, KEY_IDLE_TIMEOUT, KEY_TOTAL_TIMEOUT, TransferConfig};
+use super::config::{KEY_CONNECT_TIMEOUT, KEY_IDLE_TIMEOUT, KEY_MIN_RATE, KEY_TOTAL_TIMEOUT, TransferConfig};
 use super::error::{TransferError, TransferErrorKind};
 
-/// Runs from the start of a transfer to its end.
-#[derive(Debug, Clone, Copy)]
+/// Runs from the start of a transfer to its end. Clones are the same clock.
+#[derive(Debug, Clone)]
 pub(super) struct Clock {
     connect: Duration,
     idle: Duration,
     total: Duration,
+    rate: Rate,
     deadline: Instant,
+    spent: Arc<Mutex<Spent>>,
+}
+
+/// The lowest rate that is put up with, measured over a window of time that was spent waiting for bytes.
+#[derive(Debug, Clone, Copy)]
+struct Rate {
+    bytes_s: u64,
+    window: Duration,
+}
+
+/// What has been waited for so far.
+#[derive(Debug, Default)]
+struct Spent {
+    /// Bytes of the window, and how long they were waited for.
+    bytes: u64,
+    waited: Duration,
+    /// How long answers were waited for, all of them together.
+    answers: Duration,
 }
 
 impl Clock {
@@ -25,66 +45,166 @@ impl Clock {
             connect: config.connect_timeout,
             idle: config.idle_timeout,
             total: config.total_timeout,
+            rate: Rate { bytes_s: config.min_rate, window: config.min_rate_window },
             deadline: Instant::now() + config.total_timeout,
+            spent: Arc::default(),
         }
     }
 
     /// Waits for a connection being made.
     pub(super) async fn connect<T>(&self, step: impl Future<Output = T>) -> Result<T, TransferError> {
-        self.within(self.connect, KEY_CONNECT_TIMEOUT, step).await
+        let limit = Instant::now() + self.connect;
+        match timeout_at(limit.min(self.deadline), step).await {
+            Ok(done) => Ok(done),
+            Err(_) if self.is_over() => Err(self.late()),
+            Err(_) => Err(expired(KEY_CONNECT_TIMEOUT, self.connect)),
+        }
     }
 
-    /// Waits for one answer or one piece of data.
-    pub(super) async fn idle<T>(&self, step: impl Future<Output = T>) -> Result<T, TransferError> {
-        self.within(self.idle, KEY_IDLE_TIMEOUT, step).await
+    /// Waits for one answer. Those of one transfer together may take no more than connecting and twice `idle_timeout`: a
+    /// server that has many ways to be slow is not slow in each of them.
+    pub(super) async fn answer<T>(&self, step: impl Future<Output = T>) -> Result<T, TransferError> {
+        self.answer_within(self.idle, step).await
     }
 
-    /// Waits for whatever has no steps of its own.
-    pub(super) async fn total<T>(&self, step: impl Future<Output = T>) -> Result<T, TransferError> {
-        timeout_at(self.deadline, step).await.map_err(|_| self.expired(self.total, KEY_TOTAL_TIMEOUT))
-    }
-
-    /// Waits for a connection to be made and a request to be sent and answered, as long as `progress` keeps changing.
-    pub(super) async fn progressing<T>(
+    /// Waits for the next bytes; `count` says of a step how many came or went, none at the end of them.
+    pub(super) async fn data<T>(
         &self,
         step: impl Future<Output = T>,
-        mut progress: watch::Receiver<u64>,
+        count: impl Fn(&T) -> Option<usize>,
     ) -> Result<T, TransferError> {
         let mut step = std::pin::pin!(step);
-        let mut limit = Instant::now() + self.connect + self.idle;
-        let mut sending = true;
+        let silent = Instant::now() + self.idle;
         loop {
-            tokio::select! {
-                biased;
-                done = &mut step => return Ok(done),
-                changed = progress.changed(), if sending => {
-                    sending = changed.is_ok();
-                    limit = Instant::now() + self.idle;
+            let began = Instant::now();
+            let limit = self.window_ends(began).min(silent).min(self.deadline);
+            let done = timeout_at(limit, &mut step).await;
+            match &done {
+                Ok(done) => {
+                    if let Some(bytes) = count(done) {
+                        self.passed(began, bytes as u64)?;
+                    }
                 }
-                () = sleep_until(self.deadline) => return Err(self.expired(self.total, KEY_TOTAL_TIMEOUT)),
-                () = sleep_until(limit) => return Err(self.expired(self.idle, KEY_IDLE_TIMEOUT)),
+                Err(_) if self.is_over() => return Err(self.late()),
+                Err(_) if Instant::now() >= silent => return Err(expired(KEY_IDLE_TIMEOUT, self.idle)),
+                Err(_) => self.passed(began, 0)?,
+            }
+            if let Ok(done) = done {
+                return Ok(done);
             }
         }
     }
 
-    async fn within<T>(
+    /// Waits for whatever has no steps of its own.
+    pub(super) async fn total<T>(&self, step: impl Future<Output = T>) -> Result<T, TransferError> {
+        timeout_at(self.deadline, step).await.map_err(|_| self.late())
+    }
+
+    /// Waits for a connection to be made, a request to be sent and its answer to begin. `taken` tells how many bytes of the
+    /// request's body are on their way; its sender is gone when all are.
+    pub(super) async fn exchange<T>(
+        &self,
+        step: impl Future<Output = T>,
+        mut taken: watch::Receiver<u64>,
+    ) -> Result<T, TransferError> {
+        let mut step = std::pin::pin!(step);
+        let mut before = 0;
+        while taken.has_changed().is_ok() {
+            let sending = before > 0;
+            // Until the first piece is taken there is no connection yet.
+            let idle = if sending { self.idle } else { self.connect + self.idle };
+            let changed = async {
+                let mut taken = taken.clone();
+                tokio::select! {
+                    biased;
+                    done = &mut step => Some(done),
+                    // An error says that all is taken, as the loop will see.
+                    _ = taken.wait_for(|taken| *taken > before) => None,
+                }
+            };
+            let now_taken = |done: &Option<T>| done.is_none().then(|| *taken.borrow());
+            let done = match sending {
+                true => {
+                    let count = |done: &Option<T>| now_taken(done).map(|now| (now - before) as usize);
+                    self.data(changed, count).await?
+                }
+                false => self.answer_within(idle, changed).await?,
+            };
+            if let Some(done) = done {
+                return Ok(done);
+            }
+            before = *taken.borrow_and_update();
+        }
+        let idle = if before > 0 { self.idle } else { self.connect + self.idle };
+        self.answer_within(idle, step).await
+    }
+
+    async fn answer_within<T>(
         &self,
         limit: Duration,
-        key: &str,
         step: impl Future<Output = T>,
     ) -> Result<T, TransferError> {
-        let at = Instant::now() + limit;
-        if at < self.deadline {
-            timeout_at(at, step).await.map_err(|_| self.expired(limit, key))
-        } else {
-            self.total(step).await
+        let (began, all) = (Instant::now(), self.connect + self.idle * 2);
+        let left = all.saturating_sub(self.spent().answers);
+        let answered = timeout_at((began + limit.min(left)).min(self.deadline), step).await;
+        self.spent().answers += began.elapsed();
+        match answered {
+            Ok(answer) => Ok(answer),
+            Err(_) if self.is_over() => Err(self.late()),
+            Err(_) if left < limit => {
+                let text = format!(
+                    "timed out: all answers together took {} s, connecting and twice {KEY_IDLE_TIMEOUT}",
+                    all.as_secs_f64()
+                );
+                Err(TransferError::new(TransferErrorKind::Timeout, text))
+            }
+            Err(_) => Err(expired(KEY_IDLE_TIMEOUT, self.idle)),
         }
     }
 
-    fn expired(&self, limit: Duration, key: &str) -> TransferError {
-        let message = format!("timed out: {key} is {} s", limit.as_secs_f64());
-        TransferError::new(TransferErrorKind::Timeout, message)
+    fn spent(&self) -> MutexGuard<'_, Spent> {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn window_ends(&self, now: Instant) -> Instant {
+        now + self.rate.window.saturating_sub(self.spent().waited)
+    }
+
+    /// Some bytes were waited for since `began`.
+    ///
+    /// # Errors
+    /// They were too few for the window that ends with them.
+    fn passed(&self, began: Instant, bytes: u64) -> Result<(), TransferError> {
+        let mut spent = self.spent();
+        spent.waited += began.elapsed();
+        spent.bytes += bytes;
+        if spent.waited < self.rate.window {
+            return Ok(());
+        }
+        let (bytes, seconds) = (std::mem::take(&mut spent.bytes), spent.waited.as_secs_f64());
+        spent.waited = Duration::ZERO;
+        if bytes as f64 >= self.rate.bytes_s as f64 * seconds {
+            return Ok(());
+        }
+        let text = format!(
+            "too slow: {bytes} bytes in {seconds:.1} s; {KEY_MIN_RATE} is {} (over min_rate_window_s)",
+            self.rate.bytes_s
+        );
+        Err(TransferError::new(TransferErrorKind::TooSlow, text))
+    }
+
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
+    fn late(&self) -> TransferError {
+        expired(KEY_TOTAL_TIMEOUT, self.total)
+    }
+}
+
+fn expired(key: &str, limit: Duration) -> TransferError {
+    let message = format!("timed out: {key} is {} s", limit.as_secs_f64());
+    TransferError::new(TransferErrorKind::Timeout, message)
 }
 
 #[cfg(test)]
@@ -99,12 +219,32 @@ mod tests {
         Clock::start(&TransferConfig { connect_timeout, idle_timeout, total_timeout, ..config() })
     }
 
+    /// A thousand bytes a second over ten seconds.
+    fn paced() -> Clock {
+        let seconds = Duration::from_secs;
+        Clock::start(&TransferConfig {
+            connect_timeout: seconds(5),
+            idle_timeout: seconds(60),
+            total_timeout: seconds(600),
+            min_rate: 1000,
+            min_rate_window: seconds(10),
+            ..config()
+        })
+    }
+
+    async fn after<T>(seconds: u64, value: T) -> T {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        value
+    }
+
     #[tokio::test(start_paused = true)]
     async fn each_timeout_names_its_key() {
         let clock = clock(1, 2, 60);
         let connect = clock.connect(pending::<()>()).await.unwrap_err();
         assert_eq!(connect.to_string(), "timed out: [transfer] connect_timeout_s is 1 s");
-        let idle = clock.idle(pending::<()>()).await.unwrap_err();
+        let idle = clock.answer(pending::<()>()).await.unwrap_err();
+        assert_eq!(idle.to_string(), "timed out: [transfer] idle_timeout_s is 2 s");
+        let idle = clock.data(pending::<()>(), |()| None).await.unwrap_err();
         assert_eq!(idle.to_string(), "timed out: [transfer] idle_timeout_s is 2 s");
         let total = clock.total(pending::<()>()).await.unwrap_err();
         assert_eq!(total.to_string(), "timed out: [transfer] total_timeout_s is 60 s");
@@ -113,26 +253,85 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_total_ends_a_step_that_still_had_time() {
-        let error = clock(10, 10, 3).idle(pending::<()>()).await.unwrap_err();
-        assert!(error.to_string().contains(KEY_TOTAL_TIMEOUT), "{error}");
+        for error in [
+            clock(10, 10, 3).answer(pending::<()>()).await.unwrap_err(),
+            clock(10, 10, 3).data(pending::<()>(), |()| None).await.unwrap_err(),
+        ] {
+            assert!(error.to_string().contains(KEY_TOTAL_TIMEOUT), "{error}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn progress_extends_the_idle_limit_but_not_the_total() {
-        let clock = clock(1, 2, 9);
-        let (sent, progress) = watch::channel(0);
-        let started = Instant::now();
-        let feed = async {
-            for beat in 1..=3 {
-                tokio::time::sleep(Duration::from_secs(2)).await;
-                sent.send_replace(beat);
+    async fn many_slow_answers_have_a_limit_together() {
+        let clock = clock(1, 10, 600);
+        for _ in 0..2 {
+            clock.answer(after(9, ())).await.unwrap();
+        }
+        let error = clock.answer(after(9, ())).await.unwrap_err();
+        assert!(error.to_string().contains("twice [transfer] idle_timeout_s"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trickle_is_left_at_the_end_of_its_window() {
+        let (clock, began) = (paced(), Instant::now());
+        let error = loop {
+            match clock.data(after(1, 1), |bytes| Some(*bytes)).await {
+                Ok(_) => assert!(began.elapsed() < Duration::from_secs(11)),
+                Err(error) => break error,
             }
-            pending::<()>().await;
         };
-        let error = clock.progressing(feed, progress.clone()).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_transient()), (TransferErrorKind::TooSlow, true));
+        assert!(
+            error.to_string().starts_with("too slow: 10 bytes in 10.0 s; [transfer] min_rate"),
+            "{error}"
+        );
+        // Silence is no better, whatever came before the window began.
+        let clock = paced();
+        clock.data(after(10, 1 << 20), |bytes| Some(*bytes)).await.unwrap();
+        let silent = clock.data(pending::<usize>(), |bytes| Some(*bytes)).await.unwrap_err();
+        assert_eq!(silent.kind(), TransferErrorKind::TooSlow);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_keeps_the_rate_may_take_all_of_the_time() {
+        let clock = paced();
+        for _ in 0..50 {
+            clock.data(after(2, 2000), |bytes| Some(*bytes)).await.unwrap();
+            // What is done with the bytes meanwhile is not the server's slowness.
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        // Nor is the end of them, late as it may be.
+        clock.data(after(9, 0), |_| None).await.unwrap();
+        clock.data(after(9, 0), |_| None).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_is_sent_at_the_rate_and_answered_in_the_idle_time() {
+        // Connecting takes its own time.
+        let (clock, (sent, taken)) = (paced(), watch::channel(0_u64));
+        let exchange = async {
+            tokio::time::sleep(Duration::from_secs(64)).await;
+            for _ in 0..4 {
+                sent.send_modify(|taken| *taken += 20_000);
+                tokio::time::sleep(Duration::from_secs(9)).await;
+            }
+            drop(sent);
+            tokio::time::sleep(Duration::from_secs(50)).await;
+        };
+        clock.exchange(exchange, taken).await.unwrap();
+
+        let (clock, (sent, taken), began) = (paced(), watch::channel(0_u64), Instant::now());
+        let trickle = async {
+            loop {
+                sent.send_modify(|taken| *taken += 1);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        let error = clock.exchange(trickle, taken).await.unwrap_err();
+        assert_eq!((error.kind(), began.elapsed().as_secs()), (TransferErrorKind::TooSlow, 10));
+
+        let (_sent, taken) = watch::channel(0_u64);
+        let error = paced().exchange(pending::<()>(), taken).await.unwrap_err();
         assert!(error.to_string().contains(KEY_IDLE_TIMEOUT), "{error}");
-        assert_eq!(started.elapsed().as_secs(), 8);
-        let error = clock.progressing(pending::<()>(), progress).await.unwrap_err();
-        assert!(error.to_string().contains(KEY_TOTAL_TIMEOUT), "{error}");
     }
 }

@@ -19,6 +19,9 @@ pub(super) const KEY_IDLE_TIMEOUT: &str = "[transfer] idle_timeout_s";
 /// The key of [`TransferConfig::total_timeout`].
 pub(super) const KEY_TOTAL_TIMEOUT: &str = "[transfer] total_timeout_s";
 
+/// The key of [`TransferConfig::min_rate`].
+pub(super) const KEY_MIN_RATE: &str = "[transfer] min_rate_bytes_s";
+
 /// The largest upload-form page that is parsed, in bytes. It has no key: no form for people comes near.
 pub(super) const MAX_FORM_PAGE: usize = 1 << 20;
 
@@ -35,6 +38,10 @@ pub struct TransferConfig {
     pub idle_timeout: Duration,
     /// For a whole fetch or store.
     pub total_timeout: Duration,
+    /// The fewest bytes a second that are put up with, in the mean of `min_rate_window`.
+    pub min_rate: u64,
+    /// Over how long the rate is measured.
+    pub min_rate_window: Duration,
     /// The largest source, in bytes.
     pub max_source_bytes: u64,
     /// The User-Agent of HTTP requests.

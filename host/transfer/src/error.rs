@@ -32,6 +32,8 @@ pub enum TransferErrorKind {
     Connect,
     /// A connect, idle or total timeout passed.
     Timeout,
+    /// The other end sends or takes less than `min_rate`.
+    TooSlow,
     /// An HTTP server answered with this status instead of a 2xx.
     Status(u16),
     /// The source is larger than `max_source_bytes`.
@@ -77,7 +79,10 @@ impl TransferError {
     pub(super) fn new(kind: TransferErrorKind, message: impl Into<String>) -> Self {
         let transient = match kind {
             TransferErrorKind::Status(code) => code == 408 || code == 429 || code >= 500,
-            TransferErrorKind::Timeout | TransferErrorKind::Connect | TransferErrorKind::Dns => true,
+            TransferErrorKind::Timeout
+            | TransferErrorKind::TooSlow
+            | TransferErrorKind::Connect
+            | TransferErrorKind::Dns => true,
             _ => false,
         };
         Self(Box::new(Inner {
@@ -129,7 +134,7 @@ impl TransferError {
         use TransferErrorKind::*;
         match self.0.kind {
             InvalidUrl | NotAllowed | TooLarge => Blame::Caller,
-            NotFound | Refused | Login | Dns | Connect | Timeout | Status(_) | Protocol | Tls => {
+            NotFound | Refused | Login | Dns | Connect | Timeout | TooSlow | Status(_) | Protocol | Tls => {
                 Blame::Remote
             }
             Io | Exhausted | Config => Blame::Us,

@@ -9,8 +9,12 @@ use super::body::{Entry, FilePart, Upload, Value, header_value};
 use super::clock::Clock;
 use super::config::MAX_FORM_PAGE;
 use super::error::{TransferError, TransferErrorKind};
-use super::html::{UploadForm, fill_form};
+use super::html::{NoAction, UploadForm, fill_form};
 use super::http::{Call, Http, Session, success};
+use super::redact::redact;
+
+/// The most characters of an action that are shown.
+const MAX_SHOWN: usize = 200;
 
 /// Uploads `file` through the form on `page` that has a file input named `field`.
 pub(super) async fn upload(
@@ -59,6 +63,12 @@ async fn find_form(
     let parsing = tokio::task::spawn_blocking(move || fill_form(&html, &base, &field, &file));
     let form = session.clock.total(parsing).await?.map_err(|error| {
         TransferError::new(TransferErrorKind::Io, "parsing the form's page failed").with_source(error)
+    })?;
+    // The page's own URL is no way out: the form is there, and leads elsewhere.
+    let form = form.map_err(|NoAction(action)| {
+        let action: String = action.chars().take(MAX_SHOWN).collect();
+        let message = format!("the upload form's action is no URL: {:?}", redact(&action));
+        TransferError::new(TransferErrorKind::Protocol, message).at(found_at.as_str())
     })?;
     Ok(form.map(|form| (found_at, form)))
 }

@@ -42,7 +42,8 @@ impl Ftp {
     pub(super) async fn open(&self, clock: Clock, url: &FtpUrl) -> Result<FtpSession, TransferError> {
         let tcp = clock.connect(self.connect(url)).await??;
         let peer = tcp.peer_addr().map_err(|error| ftp_error(FtpError::ConnectionError(error)))?.ip();
-        let control = clock.idle(AsyncRustlsFtpStream::connect_with_stream(tcp)).await?.map_err(ftp_error)?;
+        let control =
+            clock.answer(AsyncRustlsFtpStream::connect_with_stream(tcp)).await?.map_err(ftp_error)?;
         let mut control = control.passive_stream_builder(move |told| Box::pin(connect_data(peer, told)));
         if url.secure {
             let connector: AsyncRustlsConnector = tokio_rustls::TlsConnector::from(self.tls.clone()).into();
@@ -51,7 +52,7 @@ impl Ftp {
         }
         let mut session = FtpSession { control, clock };
         session.login(url).await?;
-        session.clock.idle(session.control.transfer_type(FileType::Binary)).await?.map_err(ftp_error)?;
+        session.clock.answer(session.control.transfer_type(FileType::Binary)).await?.map_err(ftp_error)?;
         Ok(session)
     }
 
@@ -81,7 +82,7 @@ fn server_name(host: &Host<String>) -> String {
 impl FtpSession {
     async fn login(&mut self, url: &FtpUrl) -> Result<(), TransferError> {
         let login = self.control.login(url.user.as_str(), url.password.as_str());
-        self.clock.idle(login).await?.map_err(|error| match refusal(&error) {
+        self.clock.answer(login).await?.map_err(|error| match refusal(&error) {
             Some(code) => {
                 let message = format!("the FTP server does not let this user in (reply {code})");
                 let transient = is_transient(code);
@@ -100,7 +101,7 @@ impl FtpSession {
 
     /// The size of a file, if the server knows the command and the file.
     pub(super) async fn size(&mut self, path: &str) -> Result<Option<u64>, TransferError> {
-        match self.clock.idle(self.control.size(path)).await? {
+        match self.clock.answer(self.control.size(path)).await? {
             Ok(size) => Ok(Some(size as u64)),
             Err(FtpError::UnexpectedResponse(_) | FtpError::BadResponse) => Ok(None),
             Err(error) => Err(ftp_error(error)),
@@ -128,7 +129,7 @@ impl FtpSession {
         };
         // The timeout travels as the I/O error it is at heart, so that callers have one error to look into.
         self.clock
-            .idle(opening)
+            .answer(opening)
             .await
             .unwrap_or_else(|expired| Err(FtpError::ConnectionError(std::io::Error::other(expired))))
     }
@@ -155,7 +156,8 @@ impl FtpDownload {
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, TransferError> {
         let Some(data) = &mut self.data else { return Ok(None) };
         let mut piece = BytesMut::with_capacity(PIECE);
-        let read = match self.session.clock.idle(data.read_buf(&mut piece)).await? {
+        let count = |read: &std::io::Result<usize>| read.as_ref().ok().copied().filter(|read| *read > 0);
+        let read = match self.session.clock.data(data.read_buf(&mut piece), count).await? {
             // Many servers close without TLS's farewell; the size then tells the end from a cut.
             Err(error)
                 if self.secure && error.kind() == std::io::ErrorKind::UnexpectedEof && self.is_whole() =>
@@ -180,7 +182,7 @@ impl FtpDownload {
 
     async fn finish(&mut self) -> Result<(), TransferError> {
         if let Some(data) = self.data.take() {
-            self.session.clock.idle(data.finish()).await?.map_err(download_error)?;
+            self.session.clock.answer(data.finish()).await?.map_err(download_error)?;
         }
         match self.size {
             Some(size) if self.received < size => {

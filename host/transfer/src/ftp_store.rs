@@ -46,11 +46,15 @@ impl FtpSession {
     /// STOR, the size checked where the server can tell it.
     async fn put(&mut self, path: &str, body: &Bytes) -> Result<(), TransferError> {
         let mut data = self.open_data(Command::Store, path).await.map_err(file_error)?;
-        for piece in body.chunks(PIECE) {
-            let written = self.clock.idle(data.write_all(piece)).await?;
-            written.map_err(|error| ftp_error(FtpError::ConnectionError(error)))?;
+        for mut piece in body.chunks(PIECE) {
+            while !piece.is_empty() {
+                let count = |written: &std::io::Result<usize>| written.as_ref().ok().copied();
+                let written = self.clock.data(data.write(piece), count).await?.and_then(some);
+                let written = written.map_err(|error| ftp_error(FtpError::ConnectionError(error)))?;
+                piece = &piece[written..];
+            }
         }
-        self.clock.idle(data.finish()).await?.map_err(file_error)?;
+        self.clock.answer(data.finish()).await?.map_err(file_error)?;
         match self.size(path).await? {
             Some(size) if size != body.len() as u64 => {
                 let message = format!("the FTP server stored {size} of {} bytes", body.len());
@@ -67,7 +71,7 @@ impl FtpSession {
             Renamed::Unknown => return Ok(false),
             Renamed::Refused => {}
         }
-        match self.clock.idle(self.control.rm(to)).await? {
+        match self.clock.answer(self.control.rm(to)).await? {
             Ok(()) => Ok(matches!(self.rename(from, to).await?, Renamed::Done)),
             Err(error) if reply_code(&error).is_some() => Ok(false),
             Err(error) => Err(ftp_error(error)),
@@ -75,7 +79,7 @@ impl FtpSession {
     }
 
     async fn rename(&mut self, from: &str, to: &str) -> Result<Renamed, TransferError> {
-        match self.clock.idle(self.control.rename(from, to)).await? {
+        match self.clock.answer(self.control.rename(from, to)).await? {
             Ok(()) => Ok(Renamed::Done),
             Err(error) => match reply_code(&error) {
                 Some(500..=504) => Ok(Renamed::Unknown),
@@ -90,7 +94,7 @@ impl FtpSession {
     /// # Errors
     /// That the connection does not work any more: replies would be taken for those of other commands.
     async fn remove(&mut self, path: &str) -> Result<(), TransferError> {
-        match self.clock.idle(self.control.rm(path)).await? {
+        match self.clock.answer(self.control.rm(path)).await? {
             Err(error) if reply_code(&error).is_none() => Err(ftp_error(error)),
             _ => Ok(()),
         }
@@ -99,8 +103,13 @@ impl FtpSession {
     /// Removes a temporary file, if it is there and the connection still works.
     async fn discard(&mut self, path: &str) {
         // What failed before is what the caller hears of.
-        let _removed = self.clock.idle(self.control.rm(path)).await;
+        let _removed = self.clock.answer(self.control.rm(path)).await;
     }
+}
+
+/// A connection that takes nothing any more is at its end.
+fn some(written: usize) -> std::io::Result<usize> {
+    if written == 0 { Err(std::io::ErrorKind::WriteZero.into()) } else { Ok(written) }
 }
 
 /// What came of a rename.

@@ -99,7 +99,7 @@ pub fn form(bytes: &[u8]) {
     let page = Url::parse("http://host/folder/page.html?query#fragment").expect("it is one");
     let part =
         FilePart { file_name: "x.png".to_owned(), media_type: "image/png".to_owned(), body: "PNG".into() };
-    let Some(form) = fill_form(bytes, &page, "pic", &part) else { return };
+    let Ok(Some(form)) = fill_form(bytes, &page, "pic", &part) else { return };
     assert_eq!(form.action.fragment(), None);
     let files = form.entries.iter().filter(|entry| matches!(entry.value, Value::File(_)));
     assert_eq!(files.map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["pic"]);

@@ -27,12 +27,25 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How much is parsed between two looks at the time, in bytes.
 const PIECE: usize = 4 << 10;
 
+/// What a form has as its action and is no URL.
+#[derive(Debug)]
+pub(super) struct NoAction(pub(super) String);
+
 /// Fills in the first form of `html` (UTF-8, found at `page`) that has a file input named `field`. None also for a
 /// page too tangled to parse.
-pub(super) fn fill_form(html: &[u8], page: &Url, field: &str, file: &FilePart) -> Option<UploadForm> {
-    let document = parse(html)?;
+///
+/// # Errors
+/// The form does not say where it is to be sent.
+pub(super) fn fill_form(
+    html: &[u8],
+    page: &Url,
+    field: &str,
+    file: &FilePart,
+) -> Result<Option<UploadForm>, NoAction> {
+    let Some(document) = parse(html) else { return Ok(None) };
     let controls = Controls::of(&document);
-    let (chosen, input) = *controls.owned.iter().find(|(_, control)| is_file_input(*control, field))?;
+    let found = controls.owned.iter().find(|(_, control)| is_file_input(*control, field));
+    let Some((chosen, input)) = found.copied() else { return Ok(None) };
     let own: Vec<ElementRef<'_>> = controls
         .owned
         .iter()
@@ -52,7 +65,9 @@ pub(super) fn fill_form(html: &[u8], page: &Url, field: &str, file: &FilePart) -
             add_entries(*control, &mut entries);
         }
     }
-    Some(UploadForm { action: resolve(page, controls.base, action)?, entries })
+    let to = resolve(page, controls.base, action);
+    let to = to.ok_or_else(|| NoAction(action.unwrap_or_default().to_owned()))?;
+    Ok(Some(UploadForm { action: to, entries }))
 }
 
 fn parse(html: &[u8]) -> Option<Html> {
@@ -232,7 +247,23 @@ mod tests {
             media_type: "image/png".to_owned(),
             body: "PNG".into(),
         };
-        fill_form(html.as_bytes(), &page, "pic", &file)
+        fill_form(html.as_bytes(), &page, "pic", &file).unwrap()
+    }
+
+    #[test]
+    fn a_form_that_does_not_say_where_it_goes_is_no_missing_form() {
+        let page = Url::parse("http://h/page").unwrap();
+        let file =
+            FilePart { file_name: "x.png".to_owned(), media_type: "image/png".to_owned(), body: "".into() };
+        for action in ["http://[", "https://", "http://a b/", "//x:99999/", "http://u@/"] {
+            for html in [
+                format!("<form action='{action}'><input type=file name=pic></form>"),
+                format!("<form><input type=file name=pic><button formaction='{action}'></form>"),
+            ] {
+                let NoAction(said) = fill_form(html.as_bytes(), &page, "pic", &file).unwrap_err();
+                assert_eq!(said, action);
+            }
+        }
     }
 
     /// `name=value` of each entry; the file's value is its file name.

@@ -212,12 +212,15 @@ impl<'a> Session<'a> {
         {
             request = request.basic_auth(user, Some(password));
         }
-        let (sent, progress) = tokio::sync::watch::channel(0);
-        if let Some(upload) = &call.upload {
-            let body = reqwest::Body::wrap(Paced::new(upload, sent));
-            request = request.header(CONTENT_TYPE, upload.content_type.clone()).body(body);
+        let (sent, taken) = tokio::sync::watch::channel(0);
+        match &call.upload {
+            Some(upload) => {
+                let body = reqwest::Body::wrap(Paced::new(upload, sent));
+                request = request.header(CONTENT_TYPE, upload.content_type.clone()).body(body);
+            }
+            None => drop(sent),
         }
-        self.clock.progressing(request.send(), progress).await?.map_err(request_error)
+        self.clock.exchange(request.send(), taken).await?.map_err(request_error)
     }
 
     /// Reads what is left of a response whose status has already decided, within bounds: some servers stop working
@@ -225,14 +228,14 @@ impl<'a> Session<'a> {
     pub(super) async fn drain(&self, mut response: Response) {
         let mut left = MAX_FORM_PAGE;
         let rest = async {
-            while let Ok(Some(chunk)) = response.chunk().await
+            while let Ok(Some(chunk)) = next_chunk(&mut response, &self.clock).await
                 && chunk.len() <= left
             {
                 left -= chunk.len();
             }
         };
         // The upload has succeeded whether or not its response ends in time.
-        let _ended = self.clock.idle(rest).await;
+        let _ended = self.clock.answer(rest).await;
     }
 
     /// The beginning of a response's body, and whether that is all of it.
@@ -258,7 +261,8 @@ pub(super) async fn next_chunk(
     response: &mut Response,
     clock: &Clock,
 ) -> Result<Option<Bytes>, TransferError> {
-    clock.idle(response.chunk()).await?.map_err(|error| {
+    let count = |chunk: &reqwest::Result<Option<Bytes>>| Some(chunk.as_ref().ok()?.as_ref()?.len());
+    clock.data(response.chunk(), count).await?.map_err(|error| {
         let message = "the connection broke before the end of the response";
         TransferError::new(TransferErrorKind::Connect, message).with_source(error.without_url())
     })

@@ -12,6 +12,7 @@
 //! | `http`, `body`, `form`, `html` | GET and PUT, request bodies, form uploads, reading a page's form |
 //! | `ftp`, `ftp_store`, `file` | the other two protocols |
 //! | `mark` | what a file is called until it is whole |
+//! | `peer`, `places` | which server a URL leads to; how many transfers may be under way, with each and for each client |
 
 #![forbid(unsafe_code)]
 
@@ -29,6 +30,8 @@ mod html;
 mod http;
 mod length;
 mod mark;
+mod peer;
+mod places;
 mod policy;
 mod redact;
 mod resolve;
@@ -42,6 +45,7 @@ mod tests;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -49,6 +53,8 @@ pub use self::config::TransferConfig;
 pub use self::error::{Blame, TransferError, TransferErrorKind};
 pub use self::file::CachedFile;
 pub use self::mark::PartMark;
+pub use self::peer::Server;
+pub use self::places::{Asks, Place, PlaceKind, PlaceLimits, Places, PlacesNow};
 pub use self::policy::{Allowed, AllowedHost};
 pub use self::redact::redact;
 pub use self::tags::{Tags, substitute_tags};
@@ -71,6 +77,8 @@ pub struct Transfer {
     http: Arc<Http>,
     ftp: Ftp,
     roots: Arc<[PathBuf]>,
+    /// Transfers that were too slow.
+    slow: Arc<AtomicU64>,
 }
 
 impl Transfer {
@@ -85,7 +93,18 @@ impl Transfer {
         let roots = config.file_roots.clone().into();
         let config = Arc::new(config);
         let http = Arc::new(Http::new(config.clone(), resolver.clone(), tls.clone())?);
-        Ok(Self { config, http, ftp: Ftp { resolver, tls: Arc::new(tls) }, roots })
+        Ok(Self { config, http, ftp: Ftp { resolver, tls: Arc::new(tls) }, roots, slow: Arc::default() })
+    }
+
+    /// The same, counting on where `other` has counted.
+    #[must_use]
+    pub fn counting_on(self, other: &Self) -> Self {
+        Self { slow: Arc::clone(&other.slow), ..self }
+    }
+
+    /// How many transfers were ended as too slow.
+    pub fn too_slow(&self) -> u64 {
+        self.slow.load(Ordering::Relaxed)
     }
 
     /// Starts to fetch a source. Returns once its first bytes can be asked for; the clock of `total_timeout` runs on
@@ -96,8 +115,8 @@ impl Transfer {
     /// Whatever is known before the first byte, naming the URL without its password.
     pub async fn fetch(&self, source: &SourceUrl) -> Result<Fetch, TransferError> {
         let clock = Clock::start(&self.config);
-        let opened = self.open(clock, source.clone()).await;
-        let body = opened.map_err(|error| error.at(source.as_str()))?;
+        let opened = self.open(clock.clone(), source.clone()).await;
+        let body = opened.map_err(|error| failed(error, source.as_str(), &self.slow))?;
         let fetch = Fetch {
             size_hint: body.size(),
             media_type: body.media_type(),
@@ -105,6 +124,7 @@ impl Transfer {
             received: 0,
             limit: self.config.max_source_bytes,
             clock,
+            slow: Arc::clone(&self.slow),
             state: State::Open(body),
         };
         match fetch.size_hint {
@@ -152,9 +172,9 @@ impl Transfer {
         mark: &PartMark,
     ) -> Result<(), TransferError> {
         let clock = Clock::start(&self.config);
-        let storing = self.store_by(clock, destination, body, (media_type, form_field), mark);
+        let storing = self.store_by(clock.clone(), destination, body, (media_type, form_field), mark);
         let stored = clock.total(storing).await.and_then(|stored| stored);
-        stored.map_err(|error| error.at(&destination.to_string()))
+        stored.map_err(|error| failed(error, &destination.to_string(), &self.slow))
     }
 
     /// Posts JSON, a webhook; nothing but a 2xx is success, and no redirect is followed.
@@ -170,7 +190,7 @@ impl Transfer {
     ) -> Result<(), TransferError> {
         let clock = Clock::start(&self.config);
         let posted = self.http.post_json(clock, url.0.clone(), headers, body).await;
-        posted.map_err(|error| error.at(url.as_str()))
+        posted.map_err(|error| failed(error, url.as_str(), &self.slow))
     }
 
     async fn store_by(
@@ -204,6 +224,14 @@ impl Transfer {
     }
 }
 
+/// A failed transfer, counted if it was too slow, with the URL that it is about.
+fn failed(error: TransferError, url: &str, slow: &AtomicU64) -> TransferError {
+    if error.kind() == TransferErrorKind::TooSlow {
+        slow.fetch_add(1, Ordering::Relaxed);
+    }
+    error.at(url)
+}
+
 /// A source on its way. Dropping it closes its connection.
 pub struct Fetch {
     /// The source's size in bytes, if the other end told it; not to be relied on.
@@ -214,6 +242,7 @@ pub struct Fetch {
     received: u64,
     limit: u64,
     clock: Clock,
+    slow: Arc<AtomicU64>,
     state: State,
 }
 
@@ -265,7 +294,8 @@ impl Fetch {
         // Taken out while waiting: a call that is cancelled or fails leaves nothing half-read behind.
         match std::mem::replace(&mut self.state, State::Failed) {
             State::Open(mut body) => {
-                let chunk = body.chunk(&self.clock).await.map_err(|error| error.at(&self.url))?;
+                let chunk =
+                    body.chunk(&self.clock).await.map_err(|error| failed(error, &self.url, &self.slow))?;
                 self.received += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
                 if self.received > self.limit {
                     return Err(self.too_large());

@@ -4,16 +4,21 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustix::event::EventfdFlags;
+use tokio::sync::Semaphore;
 use url::Host;
 
 use super::config::KEY_ALLOW_NETWORKS;
 use super::error::{TransferError, TransferErrorKind};
 use super::policy::{Allowed, Asked, Denied, check_address};
+
+/// Names looked up at once. A name server that does not answer holds a thread for longer than anybody waits for it, and what
+/// is read from and written to files needs threads as well (tokio has 512).
+const MOST_LOOKUPS: usize = 128;
 
 /// Why a host has no address to connect to.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -55,11 +60,12 @@ impl From<ResolveError> for TransferError {
 #[derive(Debug, Clone)]
 pub(super) struct Resolver {
     allow: Arc<[Allowed]>,
+    lookups: Arc<Semaphore>,
 }
 
 impl Resolver {
     pub(super) fn new(allow: &[Allowed]) -> Self {
-        Self { allow: allow.into() }
+        Self { allow: allow.into(), lookups: Arc::new(Semaphore::new(MOST_LOOKUPS)) }
     }
 
     /// The ports that rules name, each once.
@@ -77,7 +83,7 @@ impl Resolver {
             Some(ip) => Ok(vec![SocketAddr::new(ip, port)]),
             None => {
                 let host = host.to_string();
-                let found = lookup(&host, port).await?;
+                let found = self.lookup(&host, port).await?;
                 self.permitted(Asked { name: Some(&host), port: Some(port) }, found)
             }
         }
@@ -94,6 +100,23 @@ impl Resolver {
         let asked = Asked { name: None, port: Some(port) };
         check_address(ip, asked, &self.allow).map_err(ResolveError::DeniedLiteral)?;
         Ok(Some(ip))
+    }
+
+    async fn lookup(&self, host: &str, port: u16) -> Result<std::vec::IntoIter<SocketAddr>, ResolveError> {
+        let place = Arc::clone(&self.lookups).acquire_owned().await.expect("it is never closed");
+        let name = host.to_owned();
+        let lookup = move || {
+            // Held by the thread, however long nobody waits for it any more.
+            let _place = place;
+            (name.as_str(), port).to_socket_addrs()
+        };
+        let found =
+            tokio::task::spawn_blocking(lookup).await.map_err(io::Error::other).and_then(|found| found);
+        found.map_err(|source| {
+            // The system's resolver says that there is no such name, too, when it could open nothing to ask with.
+            let source = rustix::event::eventfd(0, EventfdFlags::CLOEXEC).err().map_or(source, Into::into);
+            ResolveError::Lookup { host: host.to_owned(), source: Arc::new(source) }
+        })
     }
 
     fn permitted(
@@ -118,14 +141,6 @@ impl Resolver {
     }
 }
 
-async fn lookup(host: &str, port: u16) -> Result<impl Iterator<Item = SocketAddr>, ResolveError> {
-    tokio::net::lookup_host((host, port)).await.map_err(|source| {
-        // The system's resolver says that there is no such name, too, when it could open nothing to ask with.
-        let source = rustix::event::eventfd(0, EventfdFlags::CLOEXEC).err().map_or(source, Into::into);
-        ResolveError::Lookup { host: host.to_owned(), source: Arc::new(source) }
-    })
-}
-
 /// The resolver of an HTTP client that connects to one port alone, or to none that a rule names.
 #[derive(Debug, Clone)]
 pub(super) struct ResolverAt {
@@ -138,7 +153,7 @@ impl Resolve for ResolverAt {
         let Self { resolver, port } = self.clone();
         Box::pin(async move {
             // Port 0 leaves the choice to reqwest: the URL's port, or its scheme's.
-            let found = lookup(name.as_str(), 0).await?;
+            let found = resolver.lookup(name.as_str(), 0).await?;
             let addresses = resolver.permitted(Asked { name: Some(name.as_str()), port }, found)?;
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use imgserve_base::fair::{Flow, SMALL};
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use tokio::sync::oneshot;
 
@@ -20,10 +21,22 @@ pub(super) struct Assignment {
     pub(super) payload: Payload,
     pub(super) deadline: TimeLimit,
     pub(super) progress: Option<Arc<dyn Fn(f32) + Send + Sync>>,
+    /// Whose turn it is, and what it has cost, of a task that waits for one.
+    pub(super) paid: Option<(Flow, u64)>,
     /// Whether a worker was already lost over it before it could begin.
     pub(super) again: bool,
     /// Closed when nobody waits for the outcome any more.
     pub(super) outcome: oneshot::Sender<Result<(Reply, Bytes), Fault>>,
+}
+
+impl Assignment {
+    /// A direct call of which nobody knows what it takes is to take no more than a small one, `bytes` and its source.
+    pub(super) fn keep_small(&mut self, bytes: u64) {
+        let length = self.payload.length();
+        if let Request::Direct { within, most_pixels, .. } = &mut self.request {
+            (*within, *most_pixels) = (bytes.max(length), Some(SMALL));
+        }
+    }
 }
 
 impl std::fmt::Debug for Assignment {
@@ -41,11 +54,18 @@ pub(super) enum End {
     Task(Assignment, Blame),
     /// The task was not done in time, while the plugin of this operation ran.
     Late(Assignment, Option<String>),
+    /// It went on with a task that nobody waits for any more.
+    Deaf,
 }
 
 /// Has a worker answer a request; gives why the worker has to be replaced, if it has. A request that nobody waits for any
-/// more is cancelled, and the worker free again as soon as it gives up.
-pub(super) async fn perform(wire: &mut Wire, mut assignment: Assignment) -> Option<End> {
+/// more is cancelled, and the worker free again as soon as it gives up, or replaced when it does not. `large` is told when
+/// the worker finds out that the task is a large one.
+pub(super) async fn perform(
+    wire: &mut Wire,
+    mut assignment: Assignment,
+    mut large: impl FnMut(),
+) -> Option<End> {
     let started = Instant::now();
     let report = |done| {
         if let Some(progress) = &assignment.progress {
@@ -56,6 +76,7 @@ pub(super) async fn perform(wire: &mut Wire, mut assignment: Assignment) -> Opti
     let mut blame = Blame::default();
     let hear = |event| match event {
         Event::Progress(done) => report(done),
+        Event::Large => large(),
         event => blame.hear(&event),
     };
     let cancelled = assignment.outcome.closed();
@@ -74,6 +95,7 @@ pub(super) async fn perform(wire: &mut Wire, mut assignment: Assignment) -> Opti
             Some(End::Idle(Some(Assignment { again: true, ..assignment })))
         }
         Ok(Err(Lost::Before)) => Some(End::Task(assignment, blame)),
+        Ok(Err(Lost::Deaf)) => Some(End::Deaf),
         Err(_) => Some(End::Late(assignment, blame.culprit)),
     }
 }

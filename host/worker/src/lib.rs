@@ -4,7 +4,7 @@
 //! # Layout
 //! - `protocol`: what the two sides say to each other; `payload`, `frame`, `inbox`: how it crosses
 //! - server's side: `pool` (supervises the children), `queue` (who goes next), `budget` (whether it fits memory),
-//!   `assignment` (one request of a worker), `child` (one worker), `process` (its process), `death` (how that ended),
+//!   `assignment` (one request of a worker), `output` (its results), `child` (one worker), `process` (its process), `death` (how that ended),
 //!   `wire` (the socket to it)
 //! - worker's side: `serve` (its loop), `task` (planning), `extent` (how many pixels that comes to), `run` (one source for several tasks), `chain` (one task's
 //!   operations), `stage` (one of them), `host` (what that can ask for), `sink`, `placeholder`, `fault` (what else goes
@@ -25,6 +25,7 @@ mod frame;
 pub mod fuzz;
 mod host;
 mod inbox;
+mod output;
 mod payload;
 mod placeholder;
 pub mod plugin;
@@ -46,7 +47,8 @@ mod wire;
 pub use budget::Budget;
 pub use compile::serve as compile;
 pub use extent::check_made;
+pub use output::TaskOutput;
 pub use payload::Payload;
-pub use pool::{DirectOutcome, Pool, PoolConfig, Stats, TaskOutput};
+pub use pool::{DirectOutcome, Pool, PoolConfig, Stats};
 pub use protocol::{Loaded, Placeholder, Prepared, Step, Task};
 pub use serve::serve;

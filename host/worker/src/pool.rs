@@ -1,27 +1,31 @@
 //! The server's side of the workers: one supervisor per process, which hands it tasks, enforces the deadline by
 //! killing it, and replaces it at once when it dies. A death fails the one task that caused it.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use imgserve_base::fair::{FLOOR, Flow, Turn};
 use imgserve_base::fault::{Fault, FaultKind, Retry, chain};
 use imgserve_base::units::MIB;
-use imgserve_config::{Codec, Limits, OperationSettings, Plugins, Workers};
+use imgserve_config::{Codec, Limits, OperationSettings, PluginKind, Plugins, Workers};
+use imgserve_sdk::InputKind;
 use tokio::sync::oneshot;
 
 use super::assignment::{Assignment, End, death_fault, late_fault, perform};
 use super::budget::Budget;
 use super::child::{Child, SpawnError};
 use super::compile;
+use super::output::{TaskOutput, outcomes};
 use super::payload::Payload;
-use super::protocol::{Loaded, Made, Placeholder, Prepared, Registered, Reply, Request, Setup, Task};
-use super::queue::{Queue, Role};
+use super::protocol::{Loaded, Placeholder, Prepared, Registered, Reply, Request, Setup, Task};
+use super::queue::{Place, Queue, Role, Wanted};
 use super::sandbox;
 use super::wire::Blame;
-use crate::plugin::{Artifact, TimeLimit, Usage};
+use crate::plugin::{Artifact, TimeLimit};
 
 /// How long to wait before a worker that cannot be started is tried again.
 const RESPAWN_DELAY: Duration = Duration::from_secs(1);
@@ -31,6 +35,15 @@ const KEEP_FILES: Duration = Duration::from_secs(24 * 3600);
 
 /// How long a short task may wait for a worker.
 const SHORT_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A longer source of a direct call is taken for a large one before anybody has looked at it, in bytes.
+const SMALL_SOURCE: u64 = 4 * MIB;
+
+/// What a small direct call may take of the memory that is in reserve, in bytes, the source included.
+const SMALL_BYTES: u64 = 128 * MIB;
+
+/// A millisecond of a worker is worth so many pixels: what takes longer than its pixels is paid for all the same.
+const PIXELS_PER_MS: u64 = 50_000;
 
 /// What a pool needs to know.
 #[derive(Clone, Debug)]
@@ -62,28 +75,6 @@ pub struct Stats {
     pub restarts: AtomicU64,
 }
 
-/// A task that is done.
-#[derive(Clone, Debug)]
-pub struct TaskOutput {
-    /// The result's width in pixels.
-    pub width: u32,
-    /// The result's height in pixels.
-    pub height: u32,
-    /// What its operations took.
-    pub usage: Usage,
-    /// What is wrong with the part of the source that it shows.
-    pub damage: Option<String>,
-    /// The encoded result.
-    pub bytes: Bytes,
-    /// The source's digest, of a direct call on a file.
-    pub digest: Option<u128>,
-    /// What the worker took for the plan, where that was part of the request, in microseconds of wall time.
-    pub plan_us: u64,
-    /// What the worker took for the whole run that it is of, in microseconds of wall time: from when it had read the
-    /// request, and made such a plan, until it wrote the results.
-    pub work_us: u64,
-}
-
 /// What became of a direct call.
 #[derive(Clone, Debug)]
 pub enum DirectOutcome {
@@ -99,6 +90,8 @@ pub enum DirectOutcome {
 pub struct Pool {
     shared: Arc<Shared>,
     loaded: Vec<Loaded>,
+    /// Operations whose time can be told by the pixels: built-in ones that take pixels.
+    predictable: HashSet<String>,
 }
 
 #[derive(Debug)]
@@ -109,6 +102,8 @@ struct Shared {
     /// What a task may take of the memory budget without planning first, in bytes: if all workers that take such tasks do
     /// so at once, it is just enough.
     unplanned: u64,
+    /// The same of what is in reserve for small ones.
+    unplanned_small: u64,
     stats: Arc<Stats>,
 }
 
@@ -125,13 +120,15 @@ impl Pool {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
         };
-        let unplanned = (budget.total() / count as u64).min(config.workers.memory_limit_mb * MIB);
-        let shared = Arc::new(Shared { config, operations, queue: Queue::new(budget), unplanned, stats });
+        let unplanned = (budget.general() / count as u64).min(config.workers.memory_limit_mb * MIB);
+        let unplanned_small = budget.reserve().min(SMALL_BYTES).min(unplanned);
+        let queue = Queue::new(budget);
+        let shared = Arc::new(Shared { config, operations, queue, unplanned, unplanned_small, stats });
         let slots = (0..count).map(|slot| Slot {
             role: Role::General,
             core: shared.config.workers.pin.then(|| cores.get(slot % cores.len().max(1)).copied()).flatten(),
         });
-        // One more than cores, free to run on any, for short tasks alone.
+        // One more than cores, free to run on any, for short tasks, and for small ones beside large ones.
         let mut slots = slots.chain([Slot { role: Role::Express, core: None }]);
         let first_slot = slots.next().expect("there is at least the express worker");
         let first = shared.spawn(first_slot, false).await.map_err(|error| spawn_fault(&error))?;
@@ -147,7 +144,8 @@ impl Pool {
             tokio::spawn(supervise(Arc::clone(&shared), slot, None));
         }
         tokio::spawn(keep_files(Arc::downgrade(&shared)));
-        Ok(Self { shared, loaded })
+        let predictable = predictable(&shared.config.operations, &loaded);
+        Ok(Self { shared, loaded, predictable })
     }
 
     /// The operations whose plugins are loaded.
@@ -156,19 +154,20 @@ impl Pool {
     }
 
     /// Probes and plans on a source's first bytes, and draws the placeholder if one is wanted; none when they do not
-    /// suffice.
+    /// suffice. `flow` is who waits for it.
     ///
     /// # Errors
     /// The operation's refusal, or the fault of a worker that died or hung over it.
     pub async fn prepare(
         &self,
+        flow: &Flow,
         task: Task,
         head: Bytes,
         complete: bool,
         draw: bool,
     ) -> Result<Option<(Prepared, Bytes)>, Fault> {
         let time_ms = self.shared.config.workers.prepare_timeout_ms;
-        match self.short(Request::Prepare { task, complete, draw, time_ms }, head).await? {
+        match self.short(flow, Request::Prepare { task, complete, draw, time_ms }, head).await? {
             (Reply::NeedMore, _) => Ok(None),
             (Reply::Prepared(prepared), placeholder) => Ok(Some((prepared, placeholder))),
             (reply, _) => Err(unexpected(reply)),
@@ -179,16 +178,15 @@ impl Pool {
     ///
     /// # Errors
     /// The fault of a worker that died or hung over it.
-    pub async fn draw(&self, placeholder: Placeholder) -> Result<Bytes, Fault> {
-        match self.short(Request::Draw(placeholder), Bytes::new()).await? {
+    pub async fn draw(&self, flow: &Flow, placeholder: Placeholder) -> Result<Bytes, Fault> {
+        match self.short(flow, Request::Draw(placeholder), Bytes::new()).await? {
             (Reply::Drawn, bytes) => Ok(bytes),
             (reply, _) => Err(unexpected(reply)),
         }
     }
 
     /// Decodes a source once, then runs and encodes for each task; gives as many outcomes as there are tasks.
-    /// `peak_bytes` of memory is admitted first; of what waits for that, a higher `priority` goes first. Dropped, it is
-    /// cancelled.
+    /// `peak_bytes` of memory is admitted first; what waits goes on as `turn` says. Dropped, it is cancelled.
     ///
     /// # Errors
     /// That the source cannot be read, or the fault of a worker that died or hung over it. What one task does wrong is its
@@ -198,14 +196,16 @@ impl Pool {
         tasks: Vec<Task>,
         source: Bytes,
         peak_bytes: u64,
-        priority: i64,
+        turn: &Turn,
         progress: Arc<dyn Fn(f32) + Send + Sync>,
     ) -> Result<Vec<Result<TaskOutput, Fault>>, Fault> {
         let count = tasks.len();
         // Each has the time that it would have alone.
         let time_ms = self.shared.config.workers.run_timeout_ms.saturating_mul(count as u64);
+        let small = turn.is_small() && self.is_predictable(&tasks);
+        let wanted = Wanted { general: peak_bytes, reserve: small.then_some(peak_bytes) };
         let request = Request::Run { tasks, time_ms };
-        match self.long(request, time_ms, source.into(), (priority, peak_bytes), progress).await? {
+        match self.long(request, time_ms, source.into(), (turn, wanted), progress).await? {
             (Reply::Done { results, plan_us, work_us, .. }, bytes) if results.len() == count => {
                 outcomes(results, bytes, (plan_us, work_us), None)
             }
@@ -213,8 +213,8 @@ impl Pool {
         }
     }
 
-    /// Plans and runs a task in one go, unless it takes more memory than may be taken unplanned. Dropped, it is cancelled.
-    /// Of a source that only the worker reads, the outcome has the digest.
+    /// Plans and runs a task in one go, unless it takes more than may be taken unplanned. Dropped, it is cancelled. Of a
+    /// source that only the worker reads, the outcome has the digest.
     ///
     /// # Errors
     /// As of [`Self::prepare`] and [`Self::run`].
@@ -222,7 +222,7 @@ impl Pool {
         &self,
         task: Task,
         source: Payload,
-        priority: i64,
+        (flow, rank): (&Flow, i64),
         progress: Arc<dyn Fn(f32) + Send + Sync>,
     ) -> Result<DirectOutcome, Fault> {
         let time_ms = self.shared.config.workers.run_timeout_ms;
@@ -235,8 +235,13 @@ impl Pool {
         let within = self.shared.unplanned.max(length);
         let digest = matches!(source, Payload::File { .. });
         let plan_ms = self.shared.config.workers.prepare_timeout_ms;
-        let request = Request::Direct { task, within, digest, plan_ms, time_ms };
-        match self.long(request, time_ms, source, (priority, within), progress).await? {
+        let small = length <= SMALL_SOURCE && self.is_predictable(std::slice::from_ref(&task));
+        let reserve = small.then_some(self.shared.unplanned_small.max(length));
+        // Nobody knows its pixels; as many as bytes is right of what is hard to compress.
+        let turn = Turn { flow: flow.clone(), rank, cost: length.max(FLOOR) };
+        let request = Request::Direct { task, within, most_pixels: None, digest, plan_ms, time_ms };
+        let wanted = Wanted { general: within, reserve };
+        match self.long(request, time_ms, source, (&turn, wanted), progress).await? {
             (Reply::Prepared(prepared), _) => Ok(DirectOutcome::Planned(prepared)),
             (Reply::Done { results, digest, plan_us, work_us, .. }, bytes) if results.len() == 1 => {
                 let mut outcomes = outcomes(results, bytes, (plan_us, work_us), digest)?;
@@ -247,22 +252,24 @@ impl Pool {
         }
     }
 
-    /// A request that waits for `bytes` of the memory budget.
+    /// A request that waits for its turn, and what it wants of the memory budget.
     async fn long(
         &self,
         request: Request,
         time_ms: u64,
         payload: Payload,
-        (priority, bytes): (i64, u64),
+        (turn, wanted): (&Turn, Wanted),
         progress: Arc<dyn Fn(f32) + Send + Sync>,
     ) -> Result<(Reply, Bytes), Fault> {
         let time = Duration::from_millis(time_ms);
         let deadline = TimeLimit { time, key: "[workers] run_timeout_ms" };
         let (sender, outcome) = oneshot::channel();
         let progress = Some(progress);
-        let assignment = Assignment { request, payload, deadline, progress, again: false, outcome: sender };
+        let paid = Some((turn.flow.clone(), turn.cost));
+        let assignment =
+            Assignment { request, payload, deadline, progress, paid, again: false, outcome: sender };
         let _forgotten = Forgotten(&self.shared);
-        self.shared.queue.push_long(priority, bytes, assignment);
+        self.shared.queue.push_long(turn, wanted, assignment);
         self.outcome(outcome).await
     }
 
@@ -271,14 +278,27 @@ impl Pool {
         self.shared.queue.len()
     }
 
-    async fn short(&self, request: Request, payload: Bytes) -> Result<(Reply, Bytes), Fault> {
+    /// Whether the time that tasks take can be told by their pixels.
+    fn is_predictable(&self, tasks: &[Task]) -> bool {
+        let mut steps = tasks.iter().flat_map(|task| &task.steps);
+        steps.all(|step| self.predictable.contains(&step.operation))
+    }
+
+    async fn short(&self, flow: &Flow, request: Request, payload: Bytes) -> Result<(Reply, Bytes), Fault> {
         let time = Duration::from_millis(self.shared.config.workers.prepare_timeout_ms);
         let deadline = TimeLimit { time, key: "[workers] prepare_timeout_ms" };
         let (sender, outcome) = oneshot::channel();
         let payload = payload.into();
-        let assignment =
-            Assignment { request, payload, deadline, progress: None, again: false, outcome: sender };
-        self.shared.queue.push_short(assignment);
+        let assignment = Assignment {
+            request,
+            payload,
+            deadline,
+            progress: None,
+            paid: None,
+            again: false,
+            outcome: sender,
+        };
+        self.shared.queue.push_short(flow, assignment);
         // Somebody waits for the reply: a queue that does not move must not hold them for ever.
         match tokio::time::timeout(time + SHORT_PATIENCE, self.outcome(outcome)).await {
             Ok(outcome) => outcome,
@@ -367,8 +387,15 @@ async fn supervise(shared: Arc<Shared>, slot: Slot, mut ready: Option<Child>) {
         let end = serve(&shared, slot.role, &mut child, again.take()).await;
         shared.stats.alive.fetch_sub(1, Ordering::Relaxed);
         let Some((pid, end)) = end.map(|end| (child.id(), end)) else { return };
-        shared.stats.restarts.fetch_add(1, Ordering::Relaxed);
+        if !matches!(end, End::Deaf) {
+            shared.stats.restarts.fetch_add(1, Ordering::Relaxed);
+        }
         match end {
+            // Nothing is wrong with it: its client hung up, and it is told so by being killed.
+            End::Deaf => {
+                tracing::debug!(worker = pid, "killed: nobody waits any more for what it works on");
+                drop(child);
+            }
             End::Idle(assignment) => {
                 tracing::warn!("idle worker ended ({}); replacing it", child.death(false).await);
                 again = assignment;
@@ -392,8 +419,8 @@ async fn supervise(shared: Arc<Shared>, slot: Slot, mut ready: Option<Child>) {
 /// Hands one worker its tasks; none when there will be no more.
 async fn serve(shared: &Shared, role: Role, child: &mut Child, mut first: Option<Assignment>) -> Option<End> {
     loop {
-        let (assignment, _share) = match first.take() {
-            Some(assignment) => (assignment, None),
+        let (mut assignment, mut place) = match first.take() {
+            Some(assignment) => (assignment, Place::default()),
             None => tokio::select! {
                 taken = shared.queue.take(role) => taken?,
                 () = child.ended() => return Some(End::Idle(None)),
@@ -403,13 +430,32 @@ async fn serve(shared: &Shared, role: Role, child: &mut Child, mut first: Option
         if assignment.outcome.is_closed() {
             continue;
         }
+        if place.is_reserve() {
+            assignment.keep_small(shared.unplanned_small);
+        }
+        let (paid, began) = (assignment.paid.clone(), Instant::now());
         shared.stats.busy.fetch_add(1, Ordering::Relaxed);
-        let end = perform(child.for_task(), assignment).await;
+        let end = perform(child.for_task(), assignment, || place.is_large()).await;
         shared.stats.busy.fetch_sub(1, Ordering::Relaxed);
+        if let Some((flow, paid)) = paid {
+            let cost = (began.elapsed().as_millis() as u64).saturating_mul(PIXELS_PER_MS);
+            shared.queue.charge(&flow, cost.saturating_sub(paid));
+        }
         if end.is_some() {
             return end;
         }
     }
+}
+
+/// The operations whose time can be told by the pixels: not what a plugin does, nor a drawing.
+fn predictable(operations: &[(String, OperationSettings)], loaded: &[Loaded]) -> HashSet<String> {
+    let builtin = |name: &str| {
+        let settings = operations.iter().find(|(known, _)| known == name);
+        settings.is_some_and(|(_, settings)| settings.kind == PluginKind::Builtin)
+    };
+    let takes_pixels = |loaded: &&Loaded| matches!(loaded.description.input, InputKind::Pixels { .. });
+    let names = loaded.iter().filter(takes_pixels).map(|loaded| loaded.name.clone());
+    names.filter(|name| builtin(name)).collect()
 }
 
 fn spawn_fault(error: &SpawnError) -> Fault {
@@ -418,53 +464,4 @@ fn spawn_fault(error: &SpawnError) -> Fault {
 
 fn unexpected(reply: Reply) -> Fault {
     Fault::new(FaultKind::OperationFailed, format!("the worker gave an answer out of turn: {reply:?}"))
-}
-
-/// Each task's result, cut out of what the worker sent without being copied.
-fn outcomes(
-    results: Vec<Result<Made, Fault>>,
-    mut bytes: Bytes,
-    (plan_us, work_us): (u64, u64),
-    digest: Option<u128>,
-) -> Result<Vec<Result<TaskOutput, Fault>>, Fault> {
-    let announced = results.iter().flatten().map(|made| made.bytes).fold(0, u64::saturating_add);
-    if announced != bytes.len() as u64 {
-        let text = format!("the worker announced {announced} bytes and sent {}", bytes.len());
-        return Err(Fault::new(FaultKind::OperationFailed, text));
-    }
-    let mut outcome = |Made { width, height, usage, damage, bytes: length }| {
-        let bytes = bytes.split_to(length as usize);
-        TaskOutput { width, height, usage, damage, bytes, digest, plan_us, work_us }
-    };
-    Ok(results.into_iter().map(|result| result.map(&mut outcome)).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn made(bytes: u64) -> Result<Made, Fault> {
-        Ok(Made { width: 1, height: 1, bytes, usage: Usage::default(), damage: None })
-    }
-
-    #[test]
-    fn results_are_cut_out_of_the_payload() {
-        let (payload, fault) =
-            (Bytes::from(b"onethree".to_vec()), Fault::new(FaultKind::InvalidArgument, "no"));
-        let results = vec![made(3), Err(fault.clone()), made(0), made(5)];
-        let cut = outcomes(results, payload.clone(), (0, 7), None).unwrap();
-        assert_eq!(cut[1].as_ref().unwrap_err(), &fault);
-        let bytes: Vec<&Bytes> = cut.iter().flatten().map(|outcome| &outcome.bytes).collect();
-        assert_eq!(bytes, ["one", "", "three"]);
-        assert_eq!(bytes[2].as_ptr(), payload[3..].as_ptr(), "copied");
-        assert!(cut.iter().flatten().all(|outcome| outcome.work_us == 7));
-    }
-
-    #[test]
-    fn a_worker_that_lies_about_lengths_is_not_believed() {
-        for lengths in [vec![made(9)], vec![made(3)], vec![made(u64::MAX), made(9)], vec![]] {
-            let fault = outcomes(lengths, Bytes::from_static(b"onethree"), (0, 0), None).unwrap_err();
-            assert!(fault.text.contains("and sent 8"), "{fault}");
-        }
-    }
 }

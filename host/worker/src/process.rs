@@ -237,10 +237,11 @@ mod tests {
             payload: Payload::NONE,
             deadline: TimeLimit { time: Duration::from_secs(60), key: "none" },
             progress: None,
+            paid: None,
             again: false,
             outcome,
         };
-        let end = perform(&mut wire, assignment).await;
+        let end = perform(&mut wire, assignment, || {}).await;
         let Some(End::Task(_, Blame { culprit, late: true })) = end else { panic!("{end:?}") };
         assert_eq!(culprit.as_deref(), Some("slow"));
         let death = process.death(true).await;

@@ -37,12 +37,14 @@ pub(crate) enum Request {
         /// How long all of it may take before the server ends the worker.
         time_ms: u64,
     },
-    /// Plan, and if the work takes no more memory than `within`, do it at once. Payload: the source.
+    /// Plan, and if the work takes no more than it may unplanned, do it at once. Payload: the source.
     Direct {
         /// What is to be done.
         task: Task,
         /// Memory that is admitted before anybody knows how much it takes, the source included, in bytes.
         within: u64,
+        /// Pixels that it may have, if that matters.
+        most_pixels: Option<u64>,
         /// Whether the source's digest is wanted.
         digest: bool,
         /// How long a plugin in a sandbox may plan.
@@ -148,6 +150,8 @@ pub(crate) enum Reply {
     Prepared(Prepared),
     /// How much of the request is done, 0 to 1. More replies follow.
     Progress(f32),
+    /// The direct call under way has more pixels than a small one. More replies follow.
+    Large,
     /// A line of a plugin's. More replies follow.
     Log {
         /// The operation's name in the registry.
@@ -233,6 +237,9 @@ pub struct Prepared {
     pub own_bytes: u64,
     /// Estimated memory of sandboxed plugins beside it, in bytes.
     pub guest_bytes: u64,
+    /// What is worked on: pixels of the source, as far as its decoder cannot spare them, and of all that is made of it.
+    /// 0 where nobody remembers.
+    pub pixels: u64,
     /// The source's file format; none for one that only a plugin reads.
     pub source_format: Option<imgserve_base::format::Format>,
     /// Pixels that all operations make, of all frames; 0 for a plan of an earlier program, which did not count them.
@@ -241,6 +248,16 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// What one run for several plans costs, in pixels: the source is decoded once, for the one that needs most of it.
+    pub fn pixels_together(all: &[Self]) -> u64 {
+        let made = |plan: &Self| u64::from(plan.width) * u64::from(plan.height);
+        let most = all
+            .iter()
+            .max_by_key(|plan| plan.pixels)
+            .map_or(0, |plan| plan.pixels - made(plan).min(plan.pixels));
+        all.iter().map(made).fold(most, u64::saturating_add)
+    }
+
     /// Estimated memory of one run for several plans, as `own_bytes` and `guest_bytes`: they are worked off one after the
     /// other on the same decoded source, while an encoder of each may hold a picture twice.
     pub fn together(all: &[Self]) -> (u64, u64) {
@@ -264,6 +281,7 @@ mod tests {
             height: 10,
             own_bytes,
             guest_bytes,
+            pixels: 0,
             source_format: None,
             made_pixels: 0,
         };
@@ -271,5 +289,9 @@ mod tests {
         let (own, guests) = Prepared::together(&[plan(10, 5000, 7), plan(20, 9000, 0), plan(1, 3000, 9)]);
         assert_eq!((own, guests), (9000 + 8 * 100 + 8 * 10, 9));
         assert_eq!(Prepared::together(&[]), (0, 0));
+        let plan = |width, pixels| Prepared { pixels, ..plan(width, 0, 0) };
+        assert_eq!(Prepared::pixels_together(&[plan(10, 5000)]), 5000, "one alone as it is");
+        assert_eq!(Prepared::pixels_together(&[plan(10, 5000), plan(20, 5900)]), 5900 + 100);
+        assert_eq!(Prepared::pixels_together(&[]), 0);
     }
 }

@@ -1,21 +1,54 @@
-//! Which task a worker takes next: short tasks before long ones, long ones by rank, in order, and only when they fit
-//! the memory budget. An express worker takes short tasks alone, so that a reply never waits behind a long job.
+//! Which task a worker takes next: short tasks before long ones, long ones by client in turns, and only when they fit the
+//! memory budget. An express worker takes short tasks alone, so that a reply never waits behind a long job; but while every
+//! general worker is at a large task, it takes small ones as well.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use imgserve_base::fair::{Flow, Lines, Turn};
 use tokio::sync::Notify;
 
 use super::budget::{Budget, Share};
+
+/// How many short tasks go before a long one that waits: who posts without a rest keeps no work from being done.
+const PATIENCE: usize = 32;
 
 /// What a worker may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// Short tasks first, then long ones.
     General,
-    /// Short tasks only.
+    /// Short tasks, and small ones while no general worker will soon be free.
     Express,
+}
+
+/// What a long task wants of the memory budget, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// Of that for tasks of any size.
+    pub(super) general: u64,
+    /// Of the reserve; only small tasks have one.
+    pub(super) reserve: Option<u64>,
+}
+
+/// What a task has while a worker is at it; given back when dropped.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    share: Option<Share>,
+    /// There while the worker counts as one that will soon be free.
+    ready: Option<Ready>,
+}
+
+impl Place {
+    /// Whether its memory is of the reserve.
+    pub(super) fn is_reserve(&self) -> bool {
+        self.share.as_ref().is_some_and(Share::is_reserve)
+    }
+
+    /// The task turns out to be a large one.
+    pub(super) fn is_large(&mut self) {
+        self.ready = None;
+    }
 }
 
 /// Tasks waiting for a worker.
@@ -26,23 +59,51 @@ pub(super) struct Queue<T> {
     short: Notify,
     /// A long one has, for one general worker; or all of them are to look.
     long: Notify,
+    generals: Arc<Generals>,
     budget: Arc<Budget>,
 }
 
 #[derive(Debug)]
 struct Waiting<T> {
-    short: VecDeque<T>,
-    /// By rank, highest first, and by when they came: how many bytes, and what.
-    long: BTreeMap<(Reverse<i64>, u64), (u64, T)>,
-    /// How many long tasks there have been.
-    came: u64,
+    short: Lines<T>,
+    long: Lines<(Wanted, T)>,
+    /// How many short tasks have gone before the long ones that wait.
+    passed: usize,
     closed: bool,
+}
+
+/// The general workers, as the express worker looks at them.
+#[derive(Debug, Default)]
+struct Generals {
+    /// How many of them wait, or are at what is short or small.
+    ready: AtomicUsize,
+    /// For the express worker: one less is, or a small task has come.
+    small: Notify,
+}
+
+/// A general worker that is free or soon will be.
+#[derive(Debug)]
+struct Ready(Arc<Generals>);
+
+impl Ready {
+    fn new(generals: &Arc<Generals>) -> Self {
+        generals.ready.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(generals))
+    }
+}
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        self.0.ready.fetch_sub(1, Ordering::AcqRel);
+        self.0.small.notify_one();
+    }
 }
 
 impl<T> Queue<T> {
     pub(super) fn new(budget: Arc<Budget>) -> Self {
-        let waiting = Waiting { short: VecDeque::new(), long: BTreeMap::new(), came: 0, closed: false };
-        Self { waiting: Mutex::new(waiting), short: Notify::new(), long: Notify::new(), budget }
+        let waiting = Waiting { short: Lines::default(), long: Lines::default(), passed: 0, closed: false };
+        let (short, long, generals) = (Notify::new(), Notify::new(), Arc::default());
+        Self { waiting: Mutex::new(waiting), short, long, generals, budget }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
@@ -50,34 +111,33 @@ impl<T> Queue<T> {
     }
 
     /// Adds a short task.
-    pub(super) fn push_short(&self, task: T) {
-        self.lock().short.push_back(task);
+    pub(super) fn push_short(&self, flow: &Flow, task: T) {
+        let turn = Turn { flow: flow.clone(), ..Turn::default() };
+        self.lock().short.push(&turn, true, task);
         self.short.notify_one();
     }
 
-    /// Adds a long task of estimated `bytes`, before those of a lower rank.
-    pub(super) fn push_long(&self, rank: i64, bytes: u64, task: T) {
-        {
-            let mut waiting = self.lock();
-            waiting.came += 1;
-            let place = (Reverse(rank), waiting.came);
-            waiting.long.insert(place, (bytes, task));
-        }
+    /// Adds a long task, which is to have its turn as `turn` says.
+    pub(super) fn push_long(&self, turn: &Turn, wanted: Wanted, task: T) {
+        self.lock().long.push(turn, wanted.reserve.is_some(), (wanted, task));
         self.long.notify_one();
+        if wanted.reserve.is_some() {
+            self.generals.small.notify_one();
+        }
     }
 
     /// Forgets the long tasks that `dead` says nobody waits for: what they hold is needed by others.
     pub(super) fn forget(&self, dead: impl Fn(&T) -> bool) {
-        let forgotten = {
-            let mut waiting = self.lock();
-            let before = waiting.long.len();
-            waiting.long.retain(|_, (_, task)| !dead(task));
-            before - waiting.long.len()
-        };
         // What is first now may fit the budget.
-        if forgotten > 0 {
+        if self.lock().long.retain(|(_, task)| !dead(task)) > 0 {
             self.long.notify_waiters();
+            self.generals.small.notify_one();
         }
+    }
+
+    /// A task has cost its flow so much more than was planned.
+    pub(super) fn charge(&self, flow: &Flow, cost: u64) {
+        self.lock().long.charge(flow, cost);
     }
 
     /// Takes no more tasks in; workers end when what waits is done.
@@ -99,22 +159,25 @@ impl<T> Queue<T> {
         (waiting.short.len(), waiting.long.len())
     }
 
-    /// The next task for a worker of this role, with its share of the budget when it is a long one; none when
-    /// the queue is closed and empty.
-    pub(super) async fn take(&self, role: Role) -> Option<(T, Option<Share>)> {
+    /// The next task for a worker of this role; none when the queue is closed and empty.
+    pub(super) async fn take(&self, role: Role) -> Option<(T, Place)> {
+        let mut ready = (role == Role::General).then(|| Ready::new(&self.generals));
         loop {
             // Registered before looking, so that a change in between is not missed.
-            let (short, long, freed) = (self.short.notified(), self.long.notified(), self.budget.freed());
-            tokio::pin!(short, long, freed);
+            let (short, freed) = (self.short.notified(), self.budget.freed());
+            let more = match role {
+                Role::General => self.long.notified(),
+                Role::Express => self.generals.small.notified(),
+            };
+            tokio::pin!(short, more, freed);
             short.as_mut().enable();
-            if role == Role::General {
-                long.as_mut().enable();
-                freed.as_mut().enable();
-            }
+            more.as_mut().enable();
+            freed.as_mut().enable();
             let no_room = match self.try_take(role) {
-                Next::Task(task, share) => {
+                Next::Task { task, share, small } => {
+                    let place = Place { share, ready: ready.take().filter(|_| small) };
                     self.pass_on();
-                    return Some((task, share));
+                    return Some((task, place));
                 }
                 Next::Closed => return None,
                 Next::NoRoom => true,
@@ -122,7 +185,7 @@ impl<T> Queue<T> {
             };
             tokio::select! {
                 () = short => {}
-                () = long, if role == Role::General => {}
+                () = more => {}
                 () = freed, if no_room => {}
             }
         }
@@ -141,27 +204,63 @@ impl<T> Queue<T> {
 
     fn try_take(&self, role: Role) -> Next<T> {
         let mut waiting = self.lock();
-        if let Some(task) = waiting.short.pop_front() {
-            return Next::Task(task, None);
+        let overdue = role == Role::General && waiting.passed >= PATIENCE && !waiting.long.is_empty();
+        if !overdue && let Some(next) = waiting.take_short(role) {
+            return next;
         }
-        let first = waiting.long.first_key_value().filter(|_| role == Role::General);
-        let waits = first.is_some();
-        let share = first.and_then(|(_, (bytes, _))| self.budget.try_take(*bytes));
-        if let Some(share) = share
-            && let Some((_, (_, task))) = waiting.long.pop_first()
-        {
-            return Next::Task(task, Some(share));
+        let next = match role {
+            Role::General => waiting.take_long(&self.budget),
+            Role::Express if self.generals.ready.load(Ordering::Acquire) > 0 => None,
+            Role::Express => waiting.take_small(&self.budget),
+        };
+        // A long one that is overdue and finds no room keeps nobody from a short one.
+        if let Some(next) = next.or_else(|| waiting.take_short(role)) {
+            return next;
         }
-        match waits {
-            true => Next::NoRoom,
-            false if waiting.closed => Next::Closed,
-            false => Next::Nothing,
+        match role {
+            Role::General if !waiting.long.is_empty() => Next::NoRoom,
+            // What waits still the general workers do.
+            _ if waiting.closed => Next::Closed,
+            Role::Express if waiting.long.first(true).is_some() => Next::NoRoom,
+            _ => Next::Nothing,
         }
     }
 }
 
+impl<T> Waiting<T> {
+    fn take_short(&mut self, role: Role) -> Option<Next<T>> {
+        let task = self.short.first(false).and_then(|first| self.short.take(&first))?;
+        if role == Role::General && !self.long.is_empty() {
+            self.passed += 1;
+        }
+        Some(Next::Task { task, share: None, small: true })
+    }
+
+    /// Whose turn it is, if there is room for it; otherwise a small one, which there is a reserve for.
+    fn take_long(&mut self, budget: &Arc<Budget>) -> Option<Next<T>> {
+        let first = self.long.first(false)?;
+        let bytes = self.long.get(&first)?.0.general;
+        let Some(share) = budget.try_take(bytes) else { return self.take_small(budget) };
+        let (_, task) = self.long.take(&first)?;
+        self.passed = 0;
+        Some(Next::Task { task, share: Some(share), small: first.is_small() })
+    }
+
+    fn take_small(&mut self, budget: &Arc<Budget>) -> Option<Next<T>> {
+        let first = self.long.first(true)?;
+        let share = budget.try_take_reserve(self.long.get(&first)?.0.reserve?)?;
+        let (_, task) = self.long.take(&first)?;
+        self.passed = 0;
+        Some(Next::Task { task, share: Some(share), small: true })
+    }
+}
+
 enum Next<T> {
-    Task(T, Option<Share>),
+    Task {
+        task: T,
+        share: Option<Share>,
+        small: bool,
+    },
     /// What is first does not fit the budget.
     NoRoom,
     Nothing,
@@ -169,105 +268,4 @@ enum Next<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn short_tasks_go_first_and_express_takes_only_those() {
-        let queue = Queue::new(Budget::new(100));
-        queue.push_long(0, 10, "long");
-        queue.push_short("short");
-        assert_eq!(queue.take(Role::General).await.unwrap().0, "short");
-        queue.push_short("short 2");
-        assert_eq!(queue.take(Role::Express).await.unwrap().0, "short 2");
-        let express = tokio::time::timeout(std::time::Duration::from_millis(20), queue.take(Role::Express));
-        assert!(express.await.is_err(), "express took a long task");
-        assert_eq!(queue.take(Role::General).await.unwrap().0, "long");
-    }
-
-    #[tokio::test]
-    async fn a_long_task_waits_until_it_fits() {
-        let queue = Arc::new(Queue::new(Budget::new(100)));
-        queue.push_long(0, 80, 1);
-        queue.push_long(0, 80, 2);
-        let (_, share) = queue.take(Role::General).await.unwrap();
-        let waiting = tokio::spawn({
-            let queue = Arc::clone(&queue);
-            async move { queue.take(Role::General).await.map(|(task, _)| task) }
-        });
-        tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
-        drop(share);
-        assert_eq!(waiting.await.unwrap(), Some(2));
-    }
-
-    #[tokio::test]
-    async fn a_higher_rank_goes_first_and_equals_go_in_order() {
-        let queue = Queue::new(Budget::new(100));
-        for (rank, task) in [(0, "first"), (-1, "last"), (5, "urgent"), (0, "second"), (5, "urgent too")] {
-            queue.push_long(rank, 1, task);
-        }
-        let mut taken = Vec::new();
-        for _ in 0..5 {
-            taken.push(queue.take(Role::General).await.unwrap().0);
-        }
-        assert_eq!(taken, ["urgent", "urgent too", "first", "second", "last"]);
-    }
-
-    type Waits = tokio::task::JoinHandle<Option<&'static str>>;
-
-    /// A worker that waits already when tasks come.
-    async fn waits(queue: &Arc<Queue<&'static str>>, role: Role) -> Waits {
-        let queue = Arc::clone(queue);
-        let waits = tokio::spawn(async move { queue.take(role).await.map(|(task, _)| task) });
-        tokio::task::yield_now().await;
-        waits
-    }
-
-    #[tokio::test]
-    async fn a_worker_that_waits_is_woken_for_each_task_whoever_takes_which() {
-        let queue = Arc::new(Queue::new(Budget::new(100)));
-        // One general worker is woken for both; the other one has to look for what that left.
-        let (one, other) = (waits(&queue, Role::General).await, waits(&queue, Role::General).await);
-        queue.push_short("short");
-        queue.push_long(0, 1, "long");
-        assert_eq!([one.await.unwrap(), other.await.unwrap()], [Some("short"), Some("long")]);
-        // The express worker is woken, and a general one comes before it.
-        let express = waits(&queue, Role::Express).await;
-        queue.push_short("short");
-        queue.push_short("short 2");
-        assert_eq!(queue.take(Role::General).await.unwrap().0, "short");
-        assert_eq!(express.await.unwrap(), Some("short 2"));
-        // A long task alone does not wake it, the end does.
-        let (express, general) = (waits(&queue, Role::Express).await, waits(&queue, Role::General).await);
-        queue.push_long(0, 1, "long");
-        assert_eq!(general.await.unwrap(), Some("long"));
-        let general = waits(&queue, Role::General).await;
-        queue.close();
-        assert_eq!((express.await.unwrap(), general.await.unwrap()), (None, None));
-    }
-
-    #[tokio::test]
-    async fn what_waits_behind_a_forgotten_task_gets_its_turn() {
-        let queue = Arc::new(Queue::new(Budget::new(100)));
-        queue.push_long(0, 50, "runs");
-        let running = queue.take(Role::General).await.unwrap();
-        queue.push_long(0, 80, "dead");
-        queue.push_long(0, 50, "alive");
-        let general = waits(&queue, Role::General).await;
-        assert!(!general.is_finished());
-        queue.forget(|task| *task == "dead");
-        assert_eq!(general.await.unwrap(), Some("alive"));
-        drop(running);
-    }
-
-    #[tokio::test]
-    async fn a_closed_queue_is_emptied_first() {
-        let queue = Queue::new(Budget::new(100));
-        queue.push_long(0, 1, 1);
-        queue.close();
-        assert!(queue.take(Role::Express).await.is_none());
-        assert!(queue.take(Role::General).await.is_some());
-        assert!(queue.take(Role::General).await.is_none());
-    }
-}
+mod tests;

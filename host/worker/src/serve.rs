@@ -160,9 +160,9 @@ fn perform(worker: &Worker, request: Request, payload: Vec<u8>) -> (Reply, Vec<V
             worker.begin(time_ms);
             Ok(done(worker.run(&tasks, payload)?, (began, began), None))
         }
-        Request::Direct { task, within, digest, plan_ms, time_ms } => {
+        Request::Direct { task, within, most_pixels, digest, plan_ms, time_ms } => {
             worker.begin(plan_ms.min(time_ms));
-            if let Some(prepared) = worker.too_much(&task, &payload, within)? {
+            if let Some(prepared) = worker.too_much(&task, &payload, (within, most_pixels))? {
                 return Ok((Reply::Prepared(prepared), Vec::new()));
             }
             worker.begin(time_ms);

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use imgserve_base::fair::SMALL;
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::format::Format;
 use imgserve_base::units::{KIB, MIB};
@@ -17,7 +18,7 @@ use serde_json::{Map, Value};
 use super::fault::{codec_fault, ends_early, no_steps};
 use super::host::{Link, Share, StepHost};
 use super::placeholder;
-use super::protocol::{Placeholder, Prepared, Task};
+use super::protocol::{Placeholder, Prepared, Reply, Task};
 use super::reading::reading;
 use super::stage::{LoadedOperation, Stage, within_chain};
 use crate::plugin::Deadline;
@@ -93,17 +94,19 @@ impl Worker {
         let (own_bytes, guest_bytes) = self.peak(&header, &stages)?;
         let Some(Stage { plan, .. }) = stages.last() else { return Err(no_steps()) };
         let (width, height) = (plan.width, plan.height);
+        let pixels = pixels(&header, &stages);
         let source_format = header.codec.map(|header| header.format);
-        Ok(Some(Prepared { width, height, own_bytes, guest_bytes, source_format, made_pixels }))
+        Ok(Some(Prepared { width, height, own_bytes, guest_bytes, pixels, source_format, made_pixels }))
     }
 
-    /// The plan for a whole source, when the run would take more memory than `within`, or the result's format could not hold
-    /// it: what becomes of that is the server's to say.
+    /// The plan for a whole source, when the run would take more memory than `within` or have more than `most_pixels`, or the
+    /// result's format could not hold it: what becomes of that is the server's to say. Of one that goes on and is large it is
+    /// told.
     pub(super) fn too_much(
         &self,
         task: &Task,
         source: &[u8],
-        within: u64,
+        (within, most_pixels): (u64, Option<u64>),
     ) -> Result<Option<Prepared>, Fault> {
         let any_format = Task { format: None, ..task.clone() };
         let prepared = self.planned(&any_format, &Source::new(source, true), animates(task))?;
@@ -112,7 +115,13 @@ impl Worker {
         let needed = needed.into_iter().fold(0, u64::saturating_add);
         let side = prepared.width.max(prepared.height);
         let held = task.format.is_none_or(|format| side <= format.max_side());
-        Ok((needed > within || !held).then_some(prepared))
+        if needed > within || most_pixels.is_some_and(|most| prepared.pixels > most) || !held {
+            return Ok(Some(prepared));
+        }
+        if prepared.pixels > SMALL {
+            self.link.say(&Reply::Large);
+        }
+        Ok(None)
     }
 
     /// Operations are told to hurry before they are ended, and ended before the server ends the worker.
@@ -286,6 +295,21 @@ fn decode_hint(hint: DecodeHint, profile: Profile) -> DecodeHint {
         Profile::Fast => hint,
         Profile::Best => DecodeHint { min_scale: hint.min_scale.map(|scale| (2.0 * scale).min(1.0)), ..hint },
     }
+}
+
+/// The pixels of a source and of all that is made of it, the measure of the work. A decoder that scales reads all of a source
+/// and makes pixels of a part of them, which is a quarter of the work at least.
+fn pixels(header: &Header, stages: &[Stage<'_>]) -> u64 {
+    let area = |width: u32, height: u32| u64::from(width).saturating_mul(u64::from(height));
+    let Some(first) = stages.first() else { return 0 };
+    let whole = area(header.source.width, header.source.height);
+    let decoded = match &header.codec {
+        Some(codec) => codec::decoded_bytes(codec, &first.plan.decode, PixelFormat::Gray8).max(whole / 4),
+        None => whole,
+    };
+    let made = stages.iter().map(|stage| area(stage.plan.width, stage.plan.height));
+    let frames = u64::from(header.source.frames.unwrap_or(1).max(1));
+    made.fold(decoded, u64::saturating_add).saturating_mul(frames)
 }
 
 fn foreign(extension: &str, bytes: &[u8]) -> SourceHeader {

@@ -173,8 +173,15 @@ async fn a_direct_call_is_planned_and_done_in_one_go_unless_it_takes_too_much() 
     // Too large for the socket's buffer.
     let source = samples::encoded(1600, 1200, ImageFormat::Bmp);
     assert!(source.len() > MIB as usize);
-    let direct =
-        |task, within| Request::Direct { task, within, digest: false, plan_ms: 60_000, time_ms: 60_000 };
+    let limited = |task, within, most_pixels, digest| Request::Direct {
+        task,
+        within,
+        most_pixels,
+        digest,
+        plan_ms: 60_000,
+        time_ms: 60_000,
+    };
+    let direct = |task, within| limited(task, within, None, false);
     let (reply, bytes) = ask(&mut wire, direct(resize(20, 10, Format::Png), 1 << 30), &source).await;
     let Reply::Done { results, decoded: 1, .. } = reply else { panic!("{reply:?}") };
     assert_eq!((results.len(), size(&bytes)), (1, (20, 10)));
@@ -193,12 +200,18 @@ async fn a_direct_call_is_planned_and_done_in_one_go_unless_it_takes_too_much() 
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&source).unwrap();
     let payload = Payload::File { file: Arc::new(file.into()), size: source.len() as u64 };
-    let small = resize(20, 10, Format::Png);
-    let request =
-        Request::Direct { task: small, within: needed, digest: true, plan_ms: 60_000, time_ms: 60_000 };
+    let request = limited(resize(20, 10, Format::Png), needed, None, true);
     let (reply, of_file) = wire.ask(&request, &payload, std::future::pending(), |_| {}).await.unwrap();
     let Reply::Done { digest, .. } = reply else { panic!("{reply:?}") };
     assert_eq!((digest, &of_file), (Some(imgserve_base::digest::digest(&source)), runs[0].as_ref().unwrap()));
+    // One that must be small is none by its pixels alone, which are those of source and result.
+    let pixels = 1600 * 1200 + 20 * 10;
+    assert_eq!(prepared.pixels, pixels);
+    let small = |most| limited(resize(20, 10, Format::Png), needed, Some(most), false);
+    let (reply, _) = ask(&mut wire, small(pixels - 1), &source).await;
+    assert!(matches!(reply, Reply::Prepared(_)), "{reply:?}");
+    let (reply, _) = ask(&mut wire, small(pixels), &source).await;
+    assert!(matches!(reply, Reply::Done { .. }), "{reply:?}");
     // What the format cannot hold is the server's to decide.
     let args = json!({ "width": 16384, "height": 1, "fit": "fill", "enlarge": true });
     let wide = task("resize", args, Format::WebP);
@@ -254,7 +267,7 @@ async fn what_breaks_off_over_a_source_is_the_sources_fault() {
         let drawing = Task { extension: "svg".to_owned(), ..task(name, json!({}), Format::Png) };
         let request = Request::Run { tasks: vec![drawing], time_ms: 60_000 };
         let (outcome, answer) = assignment(request, samples::DRAWING.as_bytes(), |_| {});
-        assert!(perform(&mut wire, outcome).await.is_none());
+        assert!(perform(&mut wire, outcome, || ()).await.is_none());
         let (Reply::Refused(fault), _) = answer.await.unwrap().unwrap() else { panic!("{name}") };
         assert_eq!((fault.kind, fault.operation), (FaultKind::UnreadableSource, None), "{name}");
         assert!(fault.text.starts_with("the source cannot be read"), "{name}: {}", fault.text);
@@ -333,6 +346,7 @@ fn assignment(
         payload: Bytes::copy_from_slice(payload).into(),
         deadline: TimeLimit { time: Duration::from_secs(60), key: "[workers] run_timeout_ms" },
         progress: Some(Arc::new(progress)),
+        paid: None,
         again: false,
         outcome,
     };
@@ -343,7 +357,7 @@ fn assignment(
 async fn draws(wire: &mut Wire, width: u32) {
     let placeholder = Placeholder { width, height: 3, format: Format::Png, failed: false };
     let (assignment, answer) = assignment(Request::Draw(placeholder), &[], |_| {});
-    assert!(perform(wire, assignment).await.is_none());
+    assert!(perform(wire, assignment, || {}).await.is_none());
     let (reply, bytes) = answer.await.unwrap().unwrap();
     assert!(matches!(reply, Reply::Drawn), "{reply:?}");
     assert_eq!(size(&bytes), (width, 3));
@@ -366,7 +380,7 @@ async fn what_nobody_waits_for_is_cancelled_and_the_worker_goes_on() {
         }
         drop(answer);
     };
-    let (end, ()) = tokio::join!(perform(&mut wire, waits), leaves);
+    let (end, ()) = tokio::join!(perform(&mut wire, waits, || {}), leaves);
     assert!(end.is_none(), "{end:?}");
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     draws(&mut wire, 5).await;
@@ -397,7 +411,7 @@ async fn a_cancellation_at_any_moment_hits_no_other_task() {
             tokio::time::sleep(Duration::from_micros(number * 50)).await;
             drop(answer);
         };
-        let (end, ()) = tokio::join!(perform(&mut wire, small), leaves);
+        let (end, ()) = tokio::join!(perform(&mut wire, small, || {}), leaves);
         assert!(end.is_none(), "{end:?}");
         draws(&mut wire, 1 + (number % 50) as u32).await;
     }
@@ -423,6 +437,21 @@ async fn a_worker_that_ends_while_it_is_cancelled_is_lost() {
         tokio::time::sleep(Duration::from_millis(20)).await;
         drop(theirs);
     };
-    let (end, ()) = tokio::join!(perform(&mut wire, request), ends);
+    let (end, ()) = tokio::join!(perform(&mut wire, request, || {}), ends);
     assert!(matches!(end, Some(End::Task(..))), "{end:?}");
+}
+
+#[tokio::test]
+async fn a_worker_that_does_not_give_up_what_nobody_waits_for_is_let_go_of_within_a_second() {
+    let (ours, _deaf) = std::os::unix::net::UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let mut wire = Wire::new(tokio::net::UnixStream::from_std(ours).unwrap(), MIB);
+    // Its deadline is a minute away.
+    let (request, answer) =
+        assignment(Request::Run { tasks: Vec::new(), time_ms: 60_000 }, b"source", |_| {});
+    drop(answer);
+    let began = Instant::now();
+    let end = perform(&mut wire, request, || ()).await;
+    assert!(matches!(end, Some(End::Deaf)), "{end:?}");
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use imgserve_base::units::{KIB, MIB};
@@ -18,11 +19,17 @@ const READ_AT_ONCE: usize = 32 * KIB as usize;
 /// Most photographs for the web in one system call; without a privilege no more than `net.core.wmem_max`, half of that.
 const SEND_BUFFER: usize = MIB as usize;
 
+/// How long a worker may take to give up what is cancelled. Operations look many times a second whether they are to go on;
+/// one that does not is ended with its worker, so that nobody's place is held by what nobody waits for.
+const GIVES_UP_WITHIN: Duration = Duration::from_millis(400);
+
 /// What a worker says of a task under way.
 #[derive(Debug)]
 pub(super) enum Event {
     /// How much of it is done, 0 to 1.
     Progress(f32),
+    /// A direct call is no small one.
+    Large,
     /// Which operation's plugin is being called; none when it has returned.
     Calls(Option<String>),
     /// The plugin that is being called was not done in time; the worker ends itself.
@@ -44,7 +51,7 @@ impl Blame {
         match event {
             Event::Calls(operation) => self.culprit.clone_from(operation),
             Event::Late => self.late = true,
-            Event::Progress(_) => {}
+            Event::Progress(_) | Event::Large => {}
         }
     }
 }
@@ -56,6 +63,8 @@ pub(super) enum Lost {
     Before,
     /// While it worked.
     Under,
+    /// It does not give up what nobody waits for any more: it has to be killed.
+    Deaf,
 }
 
 /// The socket to a worker.
@@ -76,7 +85,7 @@ impl Wire {
     }
 
     /// Hands over a request and waits for its answer. When `cancelled` resolves, the worker is told once that it may give
-    /// up; its answer is waited for all the same, so that the next request gets its own.
+    /// up; its answer is waited for a moment all the same, so that the next request gets its own.
     ///
     /// # Errors
     /// When it was lost.
@@ -96,9 +105,12 @@ impl Wire {
             answer = &mut answer => return answer.map_err(|_| Lost::Under),
             () = cancelled => {}
         }
-        // That a worker is gone shows in its answer. Sent whole before the next request, it cannot hit that one.
-        let _ = frame::send(writer, &Request::Cancel, &Payload::NONE).await;
-        answer.await.map_err(|_| Lost::Under)
+        let give_up = async {
+            // That a worker is gone shows in its answer. Sent whole before the next request, it cannot hit that one.
+            let _ = frame::send(writer, &Request::Cancel, &Payload::NONE).await;
+            answer.await.map_err(|_| Lost::Under)
+        };
+        tokio::time::timeout(GIVES_UP_WITHIN, give_up).await.unwrap_or(Err(Lost::Deaf))
     }
 }
 
@@ -111,6 +123,7 @@ async fn answer(
     loop {
         match frame::receive(reader, max_payload).await? {
             (Reply::Progress(done), _) => hear(Event::Progress(done)),
+            (Reply::Large, _) => hear(Event::Large),
             (Reply::Calls(operation), _) => hear(Event::Calls(Some(operation))),
             (Reply::Returned, _) => hear(Event::Calls(None)),
             (Reply::Late, _) => hear(Event::Late),

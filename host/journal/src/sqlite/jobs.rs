@@ -1,16 +1,13 @@
-//! Changes of jobs, each called within a transaction of the writer's. What a change may not do shows in the number of
-//! rows it finds. A claim names its indexes: without one it would look at all jobs, and is refused instead.
+//! Changes of jobs but for claims, each called within a transaction of the writer's. What a change may not do shows in the
+//! number of rows it finds.
 
-use imgserve_base::job::{JobId, JobState, Priority, Record, now_ms};
+use imgserve_base::job::{JobId, JobState, Record, now_ms};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::notices;
-use super::rows::{ROW, Row, WIDTH, from_states, integer, number, prepare};
+use super::rows::{from_states, integer, prepare};
 use super::trouble::Trouble;
 use crate::store::{Entry, JournalError, Notice, Receipt, Submitted, rank};
-
-/// Highest first.
-const PRIORITIES: [Priority; 3] = [Priority::High, Priority::Normal, Priority::Low];
 
 /// A job's story as the caller wants it written, and its text.
 #[derive(Debug)]
@@ -18,9 +15,6 @@ pub(super) struct Written {
     pub(super) record: Record,
     pub(super) text: String,
 }
-
-/// A claimed job: its row and its order.
-pub(super) type Taken = (Row, String);
 
 pub(super) fn submit(db: &Connection, entry: &Entry, text: &str) -> Result<Submitted, Trouble> {
     let record = &entry.record;
@@ -38,7 +32,7 @@ pub(super) fn submit(db: &Connection, entry: &Entry, text: &str) -> Result<Submi
         ])?;
     }
     let sql = "INSERT INTO jobs (id, state, priority, due_at_ms, attempt, operation, client, accepted_at_ms, \
-               instructions, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+               instructions, record, flow, cost) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     prepare(db, sql)?.execute(params![
         record.id.as_bytes(),
         record.state.as_str(),
@@ -50,6 +44,8 @@ pub(super) fn submit(db: &Connection, entry: &Entry, text: &str) -> Result<Submi
         integer(record.accepted_at_ms),
         entry.order,
         text,
+        entry.flow,
+        integer(entry.cost),
     ])?;
     Ok(Submitted::New)
 }
@@ -74,96 +70,6 @@ pub(super) fn release(db: &Connection, id: JobId) -> Result<(), Trouble> {
     let from = from_states(next, |state| state == JobState::Accepting);
     let sql = format!("UPDATE jobs SET state = ?2 WHERE id = ?1 AND {from}");
     prepare(db, &sql)?.execute(params![id.as_bytes(), next.as_str()])?;
-    Ok(())
-}
-
-/// The jobs, best first, and when the next one may be claimable.
-pub(super) fn claim(
-    db: &Connection,
-    count: usize,
-    now_ms: u64,
-    lease_until_ms: u64,
-) -> Result<(Vec<Taken>, Option<u64>), Trouble> {
-    free_expired(db, now_ms)?;
-    let mut taken = Vec::new();
-    for priority in PRIORITIES {
-        taken.extend(claim_of(db, priority, count - taken.len(), now_ms, lease_until_ms)?);
-    }
-    Ok((taken, next_due(db, now_ms)?))
-}
-
-/// Jobs whose lease has ended wait again: what their attempt says later is stale.
-fn free_expired(db: &Connection, now_ms: u64) -> rusqlite::Result<()> {
-    let next = JobState::Accepted;
-    let from = from_states(next, |state| state == JobState::Running);
-    let sql = format!(
-        "UPDATE jobs INDEXED BY jobs_leased SET state = ?2, lease_until_ms = NULL \
-         WHERE {from} AND lease_until_ms < ?1"
-    );
-    prepare(db, &sql)?.execute(params![integer(now_ms), next.as_str()])?;
-    Ok(())
-}
-
-/// One priority at a time: then the index leads to the due ones, however many wait for a later time before them.
-fn claim_of(
-    db: &Connection,
-    priority: Priority,
-    count: usize,
-    now_ms: u64,
-    lease_until_ms: u64,
-) -> rusqlite::Result<Vec<Taken>> {
-    if count == 0 {
-        return Ok(Vec::new());
-    }
-    let next = JobState::Running;
-    let from = from_states(next, |_| true);
-    let sql = format!(
-        "UPDATE jobs SET state = ?1, attempt = attempt + 1, lease_until_ms = ?2 WHERE rowid IN (SELECT rowid FROM \
-         jobs INDEXED BY jobs_claimable WHERE {from} AND held_by IS NULL AND priority = ?3 AND due_at_ms <= ?4 ORDER BY due_at_ms, id LIMIT ?5) \
-         RETURNING {ROW}, instructions"
-    );
-    let mut statement = prepare(db, &sql)?;
-    let values = params![
-        next.as_str(),
-        integer(lease_until_ms),
-        rank(priority),
-        integer(now_ms),
-        integer(count as u64)
-    ];
-    let rows = statement.query_map(values, |row| Ok((Row::read(row)?, row.get(WIDTH)?)))?;
-    let mut taken = rows.collect::<rusqlite::Result<Vec<Taken>>>()?;
-    // RETURNING keeps no order (SQLite, "RETURNING", 3).
-    taken.sort_by_key(|(row, _)| (row.due_at_ms, row.id));
-    Ok(taken)
-}
-
-/// When a job becomes due, or a lease ends.
-fn next_due(db: &Connection, now_ms: u64) -> rusqlite::Result<Option<u64>> {
-    let waits = from_states(JobState::Running, |_| true);
-    let sql = format!(
-        "SELECT min(due_at_ms) FROM jobs INDEXED BY jobs_claimable \
-         WHERE {waits} AND held_by IS NULL AND priority = ?1 AND due_at_ms > ?2"
-    );
-    let mut times = Vec::new();
-    for priority in PRIORITIES {
-        let values = params![rank(priority), integer(now_ms)];
-        times.push(prepare(db, &sql)?.query_row(values, |row| row.get::<_, Option<i64>>(0))?);
-    }
-    let sql = "SELECT min(lease_until_ms) + 1 FROM jobs INDEXED BY jobs_leased WHERE state = 'running'";
-    times.push(prepare(db, sql)?.query_row([], |row| row.get(0))?);
-    Ok(times.into_iter().flatten().min().map(number))
-}
-
-/// Jobs that wait for a later time than `latest_ms` wait for that one; those that were never tried wait for none.
-pub(super) fn bring_forward(db: &Connection, now_ms: u64, latest_ms: u64) -> Result<(), Trouble> {
-    let waits = from_states(JobState::Running, |_| true);
-    let sql = format!(
-        "UPDATE jobs INDEXED BY jobs_claimable SET due_at_ms = CASE attempt WHEN 0 THEN ?2 ELSE ?3 END \
-         WHERE {waits} AND held_by IS NULL AND priority = ?1 AND due_at_ms > ?2 AND (attempt = 0 OR due_at_ms > ?3)"
-    );
-    for priority in PRIORITIES {
-        prepare(db, &sql)?.execute(params![rank(priority), integer(now_ms), integer(latest_ms)])?;
-    }
     Ok(())
 }
 
@@ -231,6 +137,21 @@ pub(super) fn give_back(db: &Connection, attempts: &[(JobId, u32)]) -> Result<()
     let mut statement = prepare(db, &sql)?;
     for (id, attempt) in attempts {
         statement.execute(params![id.as_bytes(), attempt, next.as_str()])?;
+    }
+    Ok(())
+}
+
+/// As [`give_back`], and not due before this time.
+pub(super) fn put_off(db: &Connection, attempts: &[(JobId, u32)], due_at_ms: u64) -> Result<(), Trouble> {
+    let next = JobState::Accepted;
+    let from = from_states(next, |state| state == JobState::Running);
+    let sql = format!(
+        "UPDATE jobs SET state = ?3, attempt = attempt - 1, lease_until_ms = NULL, due_at_ms = ?4 \
+         WHERE id = ?1 AND attempt = ?2 AND {from}"
+    );
+    let mut statement = prepare(db, &sql)?;
+    for (id, attempt) in attempts {
+        statement.execute(params![id.as_bytes(), attempt, next.as_str(), integer(due_at_ms)])?;
     }
     Ok(())
 }

@@ -93,3 +93,14 @@ pub(super) fn end(db: &Connection, id: &str, attempt: u32, again_at_ms: Option<u
     };
     Ok(())
 }
+
+/// Tries that are not the current ones are passed over.
+pub(super) fn put_off(db: &Connection, claims: &[(String, u32)], due_at_ms: u64) -> Result<(), Trouble> {
+    let sql = "UPDATE notices SET lease_until_ms = NULL, attempt = attempt - 1, due_at_ms = ?3 \
+               WHERE id = ?1 AND attempt = ?2 AND lease_until_ms IS NOT NULL";
+    let mut statement = prepare(db, sql)?;
+    for (id, attempt) in claims {
+        statement.execute(params![id, attempt, integer(due_at_ms)])?;
+    }
+    Ok(())
+}

@@ -14,7 +14,7 @@ async fn the_best_jobs_are_claimed_first_and_none_before_it_is_due() {
     let accepting = record();
     place.journal.submit(entry(accepting.clone())).await.unwrap();
 
-    let first = place.journal.claim(3, 100, 200).await.unwrap();
+    let first = place.journal.claim(room(3), 100, 200).await.unwrap();
     let ids = |claims: &[Claim]| claims.iter().map(|claim| claim.record.id).collect::<Vec<_>>();
     assert_eq!(ids(&first.claims), [high, early, same_time]);
     assert_eq!(first.next_due_ms, Some(170));
@@ -35,10 +35,10 @@ async fn a_lease_that_ends_makes_its_job_claimable_and_its_attempt_stale() {
     let first = place.claim(1).await.remove(0).record;
     // Extended, it is still held after its first lease.
     place.journal.heartbeat(vec![(id, 1), (JobId::generate(), 1), (id, 7)], 300).await.unwrap();
-    let none = place.journal.claim(1, 300, 400).await.unwrap();
+    let none = place.journal.claim(room(1), 300, 400).await.unwrap();
     assert_eq!((none.claims.len(), none.next_due_ms), (0, Some(301)));
 
-    let second = place.journal.claim(1, 301, 400).await.unwrap().claims.remove(0).record;
+    let second = place.journal.claim(room(1), 301, 400).await.unwrap().claims.remove(0).record;
     assert_eq!((second.id, second.attempt), (id, 2));
     assert!(is_stale(place.journal.save(first.clone()).await));
     let done = ended(&first, JobState::Succeeded);
@@ -88,9 +88,9 @@ async fn a_job_is_tried_again_when_it_is_due() {
     place.journal.end(first, Ending::Again(500)).await.unwrap();
     let waiting = place.journal.get(id).await.unwrap().unwrap();
     assert_eq!((waiting.state, waiting.due_at_ms, waiting.attempt), (JobState::Accepted, 500, 1));
-    let none = place.journal.claim(1, 499, 600).await.unwrap();
+    let none = place.journal.claim(room(1), 499, 600).await.unwrap();
     assert_eq!((none.claims.len(), none.next_due_ms), (0, Some(500)));
-    let second = place.journal.claim(1, 500, 600).await.unwrap().claims.remove(0).record;
+    let second = place.journal.claim(room(1), 500, 600).await.unwrap().claims.remove(0).record;
     assert_eq!(second.attempt, 2);
 }
 
@@ -198,6 +198,18 @@ async fn the_last_finished_jobs_are_kept() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_put_off_waits_for_its_time_and_was_not_tried() {
+    let place = Place::new();
+    let (off, next) = (place.waiting(Priority::Normal, 10).await, place.waiting(Priority::Normal, 20).await);
+    assert_eq!(place.claim(1).await[0].record.id, off);
+    place.journal.put_off(vec![(off, 1), (next, 1)], 150).await.unwrap();
+    let claimed = place.claim(9).await;
+    assert_eq!((claimed.len(), claimed[0].record.id), (1, next), "it keeps nobody waiting");
+    let again = place.journal.claim(room(9), 150, 200).await.unwrap().claims;
+    assert_eq!((again[0].record.id, again[0].record.attempt), (off, 1));
+}
+
+#[tokio::test]
 async fn a_clock_that_was_set_back_before_a_start_holds_nothing_back() {
     const HOUR: u64 = 3_600_000;
     let pauses = (Duration::from_millis(500), Duration::from_millis(700));
@@ -212,7 +224,7 @@ async fn a_clock_that_was_set_back_before_a_start_holds_nothing_back() {
     place.journal.bring_forward(1000, pauses.0, pauses.1).await.unwrap();
 
     let due = async |now_ms| {
-        let claimed = place.journal.claim(10, now_ms, 4 * HOUR).await.unwrap().claims;
+        let claimed = place.journal.claim(room(10), now_ms, 4 * HOUR).await.unwrap().claims;
         claimed.into_iter().map(|claim| claim.record.id).collect::<Vec<_>>()
     };
     assert_eq!(due(1000).await, [new], "what was never tried is due");

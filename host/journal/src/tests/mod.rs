@@ -6,6 +6,7 @@ mod keys;
 mod life;
 mod notices;
 mod stories;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,7 +52,7 @@ impl Place {
 
     /// Claims at time 100, with a lease until 200.
     async fn claim(&self, count: usize) -> Vec<Claim> {
-        self.journal.claim(count, 100, 200).await.unwrap().claims
+        self.journal.claim(room(count), 100, 200).await.unwrap().claims
     }
 
     async fn state(&self, id: JobId) -> JobState {
@@ -81,7 +82,13 @@ pub(crate) fn record() -> Record {
 }
 
 pub(crate) fn entry(record: Record) -> Entry {
-    Entry { record, order: "{\"how\":1}".to_owned(), key: None }
+    let flow = record.client.to_string();
+    Entry { record, order: "{\"how\":1}".to_owned(), flow, cost: 1_000_000, key: None }
+}
+
+/// Room for so many jobs, whosever they are.
+pub(crate) fn room(free: usize) -> Room {
+    Room { free, ..Room::default() }
 }
 
 pub(crate) fn notice(id: &str, job: JobId) -> Notice {

@@ -39,6 +39,17 @@ async fn a_webhooks_lease_ends_with_its_time() {
 }
 
 #[tokio::test]
+async fn a_webhook_that_is_put_off_was_not_tried() {
+    let place = place().await;
+    let claimed = place.journal.claim_notices(9, 50, 80).await.unwrap().0;
+    let stale = vec![("msg".to_owned(), 9)];
+    place.journal.put_off_notices(stale, 999).await.unwrap();
+    place.journal.put_off_notices(vec![("msg".to_owned(), claimed[0].attempt)], 70).await.unwrap();
+    assert_eq!(place.journal.claim_notices(9, 69, 200).await.unwrap(), (Vec::new(), Some(70)));
+    assert_eq!(place.journal.claim_notices(9, 70, 200).await.unwrap().0[0].attempt, 1);
+}
+
+#[tokio::test]
 async fn a_clock_that_was_set_back_before_a_start_holds_no_webhook_back_and_makes_none_older() {
     let pauses = (Duration::from_millis(500), Duration::from_millis(700));
     for tried in [false, true] {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::Args;
+use imgserve_base::fair::{Flow, Turn};
 use imgserve_base::fault::{Fault, one_line};
 use imgserve_base::format::Format;
 use imgserve_config::{Config, OperationSettings, PluginKind, Profile};
@@ -116,7 +117,8 @@ impl Lab {
             seed: 0,
         };
         self.runtime.block_on(async {
-            let prepared = self.pool.prepare(task.clone(), trial.source.clone(), true, true).await?;
+            let prepared =
+                self.pool.prepare(&Flow::default(), task.clone(), trial.source.clone(), true, true).await?;
             let (prepared, _) = prepared.ok_or_else(|| {
                 Fault::new(
                     imgserve_base::fault::FaultKind::UnreadableSource,
@@ -126,7 +128,8 @@ impl Lab {
             let began = Instant::now();
             let nobody_asks = Arc::new(|_| {});
             let (source, peak_bytes) = (trial.source.clone(), prepared.own_bytes);
-            let mut outcomes = self.pool.run(vec![task], source, peak_bytes, 0, nobody_asks).await?;
+            let turn = Turn::default();
+            let mut outcomes = self.pool.run(vec![task], source, peak_bytes, &turn, nobody_asks).await?;
             Ok(Measured { prepared, outcome: outcomes.swap_remove(0)?, took: began.elapsed() })
         })
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use imgserve_base::depth::{MAX_DEPTH, depth};
+use imgserve_base::fair::Flow;
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::format::Format;
 use imgserve_sdk::{InputKind, OutputKind};
@@ -27,6 +28,8 @@ const FALLBACK: Format = Format::Png;
 pub(crate) struct Call {
     /// The operation's name.
     pub(crate) operation: String,
+    /// Whose turn it is in.
+    pub(crate) flow: String,
     /// Arguments as JSON objects; a later one's go over an earlier one's.
     pub(crate) json: Vec<String>,
     /// Arguments as text, which go over those.
@@ -41,6 +44,8 @@ pub(crate) struct Call {
 #[derive(Debug)]
 pub(super) struct Checked {
     pub(super) generation: Arc<Generation>,
+    /// Whose turn it is in.
+    pub(super) flow: Flow,
     pub(super) unknown_arguments: Vec<String>,
     /// Whether the result's format depends on what the client takes.
     pub(super) negotiated: bool,
@@ -59,7 +64,7 @@ pub(super) struct Checked {
 impl Checked {
     /// # Errors
     /// The first check that fails.
-    pub(super) fn new(call: &Call, generation: Arc<Generation>) -> Result<Self, Fault> {
+    pub(super) fn new(call: &Call, flow: Flow, generation: Arc<Generation>) -> Result<Self, Fault> {
         let registry = &generation.registry;
         let operation = registry.get(&call.operation).ok_or_else(|| {
             request::unknown_operation(&format!("`{}`", call.operation.escape_debug()), registry)
@@ -107,7 +112,18 @@ impl Checked {
             .collect();
         let (steps, mut unknown_arguments) = (chain.steps, chain.unknown);
         unknown_arguments.extend(call.ignored.iter().cloned());
-        Ok(Self { generation, unknown_arguments, negotiated, steps, quality, format, output, files, plugins })
+        Ok(Self {
+            generation,
+            flow,
+            unknown_arguments,
+            negotiated,
+            steps,
+            quality,
+            format,
+            output,
+            files,
+            plugins,
+        })
     }
 
     /// Refuses the call while an operation's plugin fails too often; it does not count as the one that tries it again.

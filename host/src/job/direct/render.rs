@@ -17,7 +17,8 @@ use tokio::sync::{Notify, watch};
 use super::call::{Call, Checked, entity_tag};
 use super::product::{Product, Timings};
 use super::renders::{Key, Stage, broken_off};
-use crate::job::intake::{self, REPLY_PATIENCE};
+use super::{asked, waiting};
+use crate::job::intake::{self, REPLY_PATIENCE, Wish};
 use crate::job::request;
 use crate::job::service::Service;
 use crate::job::settings::Settings;
@@ -84,7 +85,7 @@ impl Service {
             return Err(Fault::new(FaultKind::EmptySource, "`src` is missing: it names the source's URL"));
         }
         request::scheme(&render.source, "src", FaultKind::SourceScheme)?;
-        let checked = Checked::new(&render.call, self.generation())?;
+        let checked = Checked::new(&render.call, self.flow(&render.call.flow), self.generation())?;
         let (negotiated, fingerprint) = (checked.negotiated, checked.fingerprint());
         let key = key(&render.source, &checked, &fingerprint);
         let under_way = self.renders().join(key, |stage, wanted| {
@@ -120,7 +121,7 @@ impl Service {
         // A file stays open until it is its turn: no more of them than calls may have their turn at once.
         let source = intake::understood(&render.source)?;
         let unread = !render.conditional && matches!(source, SourceUrl::File(_));
-        let turn = if unread { Some(self.turns().call().await?) } else { None };
+        let turn = if unread { Some(self.turns().call(&asked(checked.flow.clone())).await?) } else { None };
         let file = turn.as_ref().and_then(|_| transfer.cached_file(&source));
         // What is not recognised by its first bytes is looked at as a whole.
         let file = file.filter(|file| Format::from_content(&file.head).is_some());
@@ -135,7 +136,8 @@ impl Service {
                 return Ok(product);
             }
         }
-        let held = intake::fetch(transfer, &source, gate, REPLY_PATIENCE, || ()).await?;
+        let wish = Wish::new(waiting(checked.flow.clone()), REPLY_PATIENCE);
+        let held = intake::fetch_within(transfer, &source, gate, wish, || self.warm().cool()).await?;
         let timings = Timings { fetch: Some(began.elapsed()), ..Timings::default() };
         let task = checked.task(&held.bytes, Some(&render.source), held.media_type.as_deref())?;
         known(digested(&held.bytes).await?, &task);

@@ -3,10 +3,12 @@
 //!
 //! # Layout
 //! - this file: which version a text is of, and what becomes of one that cannot be read
-//! - `version`: the last one, and why a text cannot be read; `v1`: as imgserve 0.3 wrote them before they had a version; `v2`: as they are written now
+//! - `version`: the last one, and why a text cannot be read; `v1`: as imgserve 0.3 wrote them before they had a version; `v2`: as they are
+//!   written now; `v3`: the order of a job that is not planned yet
 
 mod v1;
 mod v2;
+mod v3;
 mod version;
 
 use serde::Deserialize;
@@ -22,7 +24,10 @@ pub(crate) fn reader() -> String {
 
 /// An order as it is kept.
 pub(super) fn order_text(order: &Order) -> String {
-    json(&v2::Order::from(order))
+    match &order.unplanned {
+        Some(unplanned) => json(&v3::Order::new(order, unplanned)),
+        None => json(&v2::Order::from(order)),
+    }
 }
 
 /// Reads a kept order of any version, of a job whose story has so many outputs.
@@ -33,6 +38,8 @@ pub(super) fn read_order(text: &str, outputs: usize) -> Result<Order, Unreadable
     let order: Order = match version(text)? {
         1 => parse::<v1::Order>(text)?.try_into()?,
         2 => parse::<v2::Order>(text)?.try_into()?,
+        // It has its outputs when it is planned.
+        3 => return Ok(parse::<v3::Order>(text)?.into()),
         found => return Err(Unreadable::Later { found }),
     };
     match order.recipes.len() == outputs {

@@ -11,6 +11,19 @@ const ORDER_1: &str = r#"{"source":"http://ann:secret@pictures.example/a%20b.svg
 /// Version 2: the same job. Never changed.
 const ORDER_2: &str = r#"{"version":2,"source":"http://ann:secret@pictures.example/a%20b.svg?t=1","outputs":[{"steps":[{"operation":"rasterize","args":{"height":64,"width":64},"profile":"fast"},{"operation":"resize","args":{"height":20,"width":32},"profile":"fast"}],"extension":"svg","format":"png","quality":80,"seed":18446744073709551615,"width":32,"height":20,"own_bytes":5000,"guest_bytes":7,"source_format":"svg","destination":{"form":{"page":"http://up.example/form","file_name":"a%20b_32.png"}},"field":"picture","media_type":"image/png"},{"steps":[{"operation":"blurhash","args":{},"profile":"best"}],"extension":"svg","format":null,"quality":80,"seed":1,"width":1,"height":1,"own_bytes":1,"guest_bytes":0,"source_format":null,"destination":{"ftp":"ftp://u:p@ftp.example/h.txt"},"media_type":"text/plain"}],"notify":"https://hook.example/x"}"#;
 
+/// Version 3: a job that is not planned. Never changed.
+const ORDER_3: &str = r#"{"version":3,"source":"http://ann:secret@pictures.example/a.png","request":{"accept":"now","args":{"height":2,"width":3},"dstURL":"file:///o/{$width}.png","operationType":"resize","srcURL":"http://ann:secret@pictures.example/a.png"},"notify":"https://hook.example/x"}"#;
+
+#[test]
+fn an_order_that_is_not_planned_keeps_what_was_asked_for() {
+    let order = read_order(ORDER_3, 1).unwrap();
+    assert_eq!(order_text(&order), ORDER_3, "a change is a version 4");
+    assert!(order.recipes.is_empty() && order.notify.is_some());
+    assert_eq!(order.unplanned.unwrap().request["accept"], "now");
+    let more = ORDER_3.replace("\"request\":", "\"deadline\":1,\"request\":");
+    assert!(read_order(&more, 1).unwrap_err().to_string().contains("deadline"));
+}
+
 const RECEIPT_1: &str = r#"{"id":"0190b6a0-c000-7000-8000-00000000002a","destinations":["file:///a.png"],"unknown_arguments":["w"]}"#;
 const RECEIPT_2: &str = r#"{"version":2,"id":"0190b6a0-c000-7000-8000-00000000002a","destinations":["file:///a.png"],"unknown_arguments":["w"]}"#;
 
@@ -39,8 +52,8 @@ fn both_versions_of_a_receipt_are_read() {
 
 #[test]
 fn what_cannot_be_read_says_why() {
-    let later = ORDER_2.replace("\"version\":2", "\"version\":3");
-    assert_eq!(read_order(&later, 2), Err(Unreadable::Later { found: 3 }));
+    let later = ORDER_2.replace("\"version\":2", "\"version\":4");
+    assert_eq!(read_order(&later, 2), Err(Unreadable::Later { found: 4 }));
     assert_eq!(read_receipt(&RECEIPT_2.replace(":2,", ":9,")), Err(Unreadable::Later { found: 9 }));
     // What this version does not know it must not leave out silently.
     let more = ORDER_2.replace("\"extension\":", "\"deadline\":1,\"extension\":");

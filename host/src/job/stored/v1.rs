@@ -55,7 +55,7 @@ impl TryFrom<Order> for order::Order {
         let source = SourceUrl::parse(&text).map_err(Unreadable::broken)?;
         let recipes = outputs.into_iter().map(|output| output.recipe(&text)).collect::<Result<_, _>>()?;
         let notify = notify_url.as_deref().map(HttpUrl::parse).transpose().map_err(Unreadable::broken)?;
-        Ok(Self { source, recipes, notify })
+        Ok(Self { source, recipes, notify, unplanned: None })
     }
 }
 
@@ -74,7 +74,9 @@ impl Output {
             quality,
             seed,
         };
-        let prepared = Prepared { width, height, own_bytes, guest_bytes, source_format, made_pixels: 0 };
+        // What it costs stands in the journal beside the order.
+        let prepared =
+            Prepared { width, height, own_bytes, guest_bytes, pixels: 0, source_format, made_pixels: 0 };
         Ok(Recipe { task, prepared, destination, field: self.field, media_type: self.media_type })
     }
 }

@@ -1,4 +1,4 @@
-//! Version 2 of what is stored, as it is written now. Frozen once released: a change is a version 3.
+//! Version 2 of what is stored, as it is written of what is planned. Frozen once released: a change is a later version.
 
 use imgserve_base::format::Format;
 use imgserve_base::job::JobId;
@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::super::order::{self, Accepted, Recipe};
-use super::version::{Unreadable, VERSION};
+use super::version::Unreadable;
+
+/// Its number.
+const VERSION: u32 = 2;
 
 /// How a job is done.
 #[derive(Serialize, Deserialize)]
@@ -88,7 +91,8 @@ impl From<&Recipe> for Output {
     fn from(recipe: &Recipe) -> Self {
         let Recipe { task, prepared, destination, field, media_type } = recipe;
         let Task { steps, extension, format, quality, seed } = task;
-        let Prepared { width, height, own_bytes, guest_bytes, source_format, made_pixels: _ } = prepared;
+        let Prepared { width, height, own_bytes, guest_bytes, pixels: _, source_format, made_pixels: _ } =
+            prepared;
         let name = |format: &Option<Format>| format.map(|format| format.name().to_owned());
         Self {
             steps: steps.iter().map(Step::from).collect(),
@@ -126,7 +130,7 @@ impl TryFrom<Order> for order::Order {
     fn try_from(order: Order) -> Result<Self, Unreadable> {
         let Order { version: _, source, outputs, notify } = order;
         let recipes = outputs.into_iter().map(Recipe::try_from).collect::<Result<_, _>>()?;
-        Ok(Self { source, recipes, notify })
+        Ok(Self { source, recipes, notify, unplanned: None })
     }
 }
 
@@ -144,7 +148,9 @@ impl TryFrom<Output> for Recipe {
             seed: output.seed,
         };
         let source_format = output.source_format.as_deref().map(format).transpose()?;
-        let prepared = Prepared { width, height, own_bytes, guest_bytes, source_format, made_pixels: 0 };
+        // What it costs stands in the journal beside the order.
+        let prepared =
+            Prepared { width, height, own_bytes, guest_bytes, pixels: 0, source_format, made_pixels: 0 };
         Ok(Self {
             task,
             prepared,

@@ -1,8 +1,8 @@
-//! The version that is written, and why a text of any version cannot be read.
+//! The latest version, and why a text of any version cannot be read.
 
-/// The version that is written, and the latest that is read. A text with a member more or less, or with another value of
+/// The latest version that is written and read. A text with a member more or less, or with another value of
 /// one, is a later version, with a file of its own here and a fixture of its own in the tests.
-pub(in crate::job) const VERSION: u32 = 2;
+pub(in crate::job) const VERSION: u32 = 3;
 
 /// Why a stored text cannot be read. It is left as it is, for a program that can.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

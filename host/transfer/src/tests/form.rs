@@ -154,3 +154,14 @@ async fn a_refused_post_is_an_error_and_a_field_is_needed() {
     let error = transfer().store(&destination, "PNG".into(), "image/png", None, &mark()).await.unwrap_err();
     assert_eq!(error.kind(), TransferErrorKind::InvalidUrl);
 }
+
+#[tokio::test]
+async fn a_form_whose_action_is_no_url_is_sent_nowhere() {
+    let (record, mut uploads) = recorder();
+    let page = "<form action='http://['><input type=file name=pic></form>";
+    let address = serve(Router::new().route("/", get(move || async move { Html(page) }).post(record))).await;
+    let error = upload(&format!("http://{address}/:x.png")).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_transient()), (TransferErrorKind::Protocol, false));
+    assert!(error.to_string().contains("the upload form's action is no URL: \"http://[\""), "{error}");
+    assert!(uploads.try_recv().is_err(), "it was sent to the page itself");
+}

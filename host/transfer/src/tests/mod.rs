@@ -6,6 +6,7 @@ mod ftp;
 mod ftp_odd;
 mod http;
 mod ports;
+mod slow;
 mod tls;
 
 use std::net::SocketAddr;
@@ -26,6 +27,8 @@ pub(crate) fn config() -> TransferConfig {
         connect_timeout: Duration::from_secs(20),
         idle_timeout: Duration::from_secs(20),
         total_timeout: Duration::from_secs(60),
+        min_rate: 1,
+        min_rate_window: Duration::from_secs(30),
         max_source_bytes: 1 << 20,
         user_agent: "imgserve/test".to_owned(),
         extra_ca_pem: Vec::new(),

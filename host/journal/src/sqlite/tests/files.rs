@@ -189,8 +189,9 @@ async fn a_journal_of_version_1_becomes_one_of_this_version() {
     let path = directory.path().join("journal.db");
     Connection::open(&path).unwrap().execute_batch(VERSION_1).unwrap();
     let journal = open(&path).unwrap();
-    let claim = journal.claim(9, 20, 90).await.unwrap().claims.remove(0);
+    let claim = journal.claim(room(9), 20, 90).await.unwrap().claims.remove(0);
     assert_eq!((claim.record.attempt, claim.record.due_at_ms, claim.order.as_str()), (3, 20, "order"));
+    assert_eq!((claim.flow.as_str(), claim.cost), ("ada", 0), "a client of before takes its turns too");
     assert_eq!(claim.record.outputs[0].destination, "file:///a.png");
     assert_eq!(claim.record.attempts[0].error.text, "later");
     assert_eq!(journal.receipt(&Client::parse("ada"), "k").await.unwrap().unwrap().receipt, "receipt");

@@ -66,7 +66,7 @@ fn filled(jobs: usize) -> (Place, Duration) {
 async fn with_many_that_wait_it_opens_and_claims_at_once() {
     let (place, opened) = filled(100_000);
     let began = Instant::now();
-    let claimed = place.journal.claim(100, 100, 200).await.unwrap();
+    let claimed = place.journal.claim(room(100), 100, 200).await.unwrap();
     let took = began.elapsed();
     assert_eq!((claimed.claims.len(), claimed.next_due_ms), (100, Some(201)));
     println!("100,000 wait: opened in {opened:?}, 100 claimed in {took:?}");

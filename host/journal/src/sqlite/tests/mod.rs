@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use imgserve_base::job::{JobState, Priority};
 
 use super::*;
-use crate::tests::{READER, ended, entry, is_stale, notice, record};
+use crate::tests::{READER, ended, entry, is_stale, notice, record, room};
 
 /// A journal, and the directory that goes with it.
 struct Place {
@@ -49,7 +49,7 @@ impl Place {
 
     /// Claims at time 100, with a lease until 200.
     async fn claim(&self, count: usize) -> Vec<Claim> {
-        self.journal.claim(count, 100, 200).await.unwrap().claims
+        self.journal.claim(room(count), 100, 200).await.unwrap().claims
     }
 
     async fn state(&self, id: JobId) -> JobState {

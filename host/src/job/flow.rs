@@ -1,0 +1,53 @@
+//! Whose turn it is: clients with a key are one flow each, clients without one flow for each address.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use imgserve_base::fair::Flow;
+use imgserve_base::job::Client;
+
+use super::service::Service;
+
+/// The name of a client's flow. Of IPv6 addresses the first half tells networks apart, and whoever has one has the other half.
+/// No key is called so.
+pub(crate) fn flow(client: &Client, address: Option<IpAddr>) -> String {
+    match (client, address.map(|address| address.to_canonical())) {
+        (Client::Anyone, Some(IpAddr::V4(address))) => format!("ip:{address}"),
+        (Client::Anyone, Some(IpAddr::V6(address))) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("ip:{}", Ipv6Addr::from([a, b, c, d, 0, 0, 0, 0]))
+        }
+        _ => client.to_string(),
+    }
+}
+
+impl Service {
+    /// The flow of this name, with the weight that is in force.
+    pub(super) fn flow(&self, name: &str) -> Flow {
+        Flow::new(name, self.keys().weight(name))
+    }
+
+    /// Whether another of a flow's jobs could begin now.
+    pub(super) fn may_begin(&self, flow: &Flow) -> bool {
+        let (all, own) = (self.live().len(), self.live().len_of(flow.name()));
+        own < self.turns().free(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_a_flow_and_without_keys_an_address() {
+        for (client, address, name) in [
+            ("shop", "192.0.2.1", "shop"),
+            ("url:web", "192.0.2.1", "url:web"),
+            ("", "192.0.2.1", "ip:192.0.2.1"),
+            ("", "::ffff:192.0.2.1", "ip:192.0.2.1"),
+            ("", "2001:db8:1:2:3:4:5:6", "ip:2001:db8:1:2::"),
+        ] {
+            assert_eq!(flow(&Client::parse(client), Some(address.parse().unwrap())), name);
+        }
+        assert_eq!(flow(&Client::Anyone, None), "");
+    }
+}

@@ -1,0 +1,143 @@
+//! Jobs that are taken before anything is fetched for them: what acceptance does else is done by an attempt, and tried again
+//! like everything that an attempt does.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use imgserve_base::fault::{Fault, FaultKind, Retry};
+use imgserve_base::job::{Output, OutputState, Phase};
+use imgserve_journal::IdempotencyKey;
+use imgserve_transfer::{Destination, SourceUrl};
+use imgserve_worker::Prepared;
+use serde_json::{Map, Value};
+
+use super::accept::{Acceptance, Outputs, Plan};
+use super::intake;
+use super::order::{Accepted, Order, Unplanned};
+use super::request::{Request, source_tags};
+use super::run::{Attempt, Stop, TURN_PATIENCE, parked, stopped};
+use super::store::{self, Kind};
+use super::turns;
+use super::wanted::Wanted;
+use super::warm::Supply;
+
+impl Acceptance {
+    /// Takes the job as it is: when this returns it is durable, and will run.
+    ///
+    /// # Errors
+    /// The fault for which it is refused: nothing that another server could mend.
+    pub(super) async fn take(
+        self,
+        request: Map<String, Value>,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Accepted, Fault> {
+        let source = intake::understood(self.wanted.source())?;
+        let outputs = self.wanted.requests.iter().map(unplanned).collect::<Result<Vec<_>, _>>()?;
+        let (outputs, destinations) = outputs.into_iter().unzip();
+        let (notify, unplanned) = (self.wanted.notify.clone(), Some(Unplanned { request }));
+        let order = Order { source, recipes: Vec::new(), notify, unplanned };
+        let record = self.record(&order.source, outputs);
+        let id = record.id;
+        let accepted = self.accepted(id, destinations);
+        if let Some(replayed) = self.submit((record, 0), &order, &accepted, key).await? {
+            return Ok(replayed);
+        }
+        self.service.journal().release(id);
+        self.service.wakeups().ask();
+        imgserve_base::crash::point("accept-after-release");
+        Ok(accepted)
+    }
+}
+
+/// An output of which no more is known than the request says, and where it goes as far as that tells.
+fn unplanned(request: &Request) -> Result<(Output, String), Fault> {
+    let (text, destination) = Destination::from_template(&request.destination, &source_tags(&request.source))
+        .map_err(|error| Fault::of(FaultKind::DestinationUnavailable, &error))?;
+    let output = Output {
+        operation: request.operation.clone(),
+        destination: destination.to_string(),
+        state: OutputState::Waiting,
+        width: 0,
+        height: 0,
+        format: request.format_name().to_owned(),
+        bytes: None,
+        warnings: Vec::new(),
+        error: None,
+    };
+    Ok((output, text))
+}
+
+impl Attempt {
+    /// Plans a job that was taken unplanned, and stores its placeholders.
+    pub(super) async fn plan(&mut self, order: &mut Order) -> Result<(), Stop> {
+        let Some(unplanned) = order.unplanned.take() else { return Ok(()) };
+        let (service, running) = (Arc::clone(&self.service), Arc::clone(&self.running));
+        tokio::select! {
+            biased;
+            stop = stopped(&service, &running) => Err(stop),
+            planned = self.planned(order, &unplanned.request) => planned,
+        }
+    }
+
+    async fn planned(&mut self, order: &mut Order, request: &Map<String, Value>) -> Result<(), Stop> {
+        let began = Instant::now();
+        // By the operations in force now; whether a webhook can be signed was seen to.
+        let wanted = Wanted::v1(request, &self.generation.registry, true)?;
+        for request in &wanted.requests {
+            let admitted = self.generation.registry.admit(&request.task.steps);
+            admitted.map_err(|suspended| suspended.retried(Retry::Later))?;
+        }
+        let acceptance = Acceptance {
+            service: Arc::clone(&self.service),
+            generation: Arc::clone(&self.generation),
+            settings: Arc::clone(&self.settings),
+            wanted,
+            client: self.record.client.clone(),
+            turn: self.turn.clone(),
+            began,
+        };
+        let plans = self.prepared(&acceptance, &order.source).await?;
+        let (prepared, placeholders): (Vec<_>, Vec<_>) = plans.into_iter().unzip();
+        self.turn.cost = Prepared::pixels_together(&prepared);
+        let Outputs { recipes, outputs, .. } = acceptance.outputs(prepared)?;
+        order.recipes = recipes;
+        for (before, output) in self.record.outputs.iter_mut().zip(outputs) {
+            // What an earlier attempt has decided stays so.
+            if before.state == OutputState::Waiting {
+                *before = output;
+            }
+        }
+        self.record.took(Phase::Plan, began.elapsed());
+        self.save().await;
+        if !acceptance.wanted.placeholder {
+            return Ok(());
+        }
+        let began = Instant::now();
+        for (index, (recipe, placeholder)) in order.recipes.iter().zip(placeholders).enumerate() {
+            if self.record.outputs[index].state == OutputState::Waiting {
+                let asks = turns::results([&recipe.destination].into_iter(), &self.record.client, &self.turn);
+                let _place = match self.service.turns().try_result(&asks) {
+                    Some(place) => place,
+                    None => {
+                        // Others have its memory while a destination has no place.
+                        self.supply = std::mem::replace(&mut self.supply, Supply::Again(None)).again();
+                        parked(&self.service, &self.running, self.service.turns().result(&asks)).await?
+                    }
+                };
+                // Named as acceptance names it, where a later attempt looks for what may be left of it.
+                let mark = store::mark(self.record.id, index, 0, Kind::Placeholder, self.cold);
+                store::store(&self.settings.transfer, recipe, placeholder, &mark).await?;
+            }
+        }
+        self.record.took(Phase::Placeholder, began.elapsed());
+        Ok(())
+    }
+
+    async fn prepared(&mut self, acceptance: &Acceptance, source: &SourceUrl) -> Result<Vec<Plan>, Stop> {
+        let gate = self.settings.gate.of(&self.record.client);
+        let place = parked(&self.service, &self.running, gate.place(source, TURN_PATIENCE)).await??;
+        let (plans, supply) = acceptance.prepare(source, place).await?;
+        self.supply = supply;
+        Ok(plans)
+    }
+}
