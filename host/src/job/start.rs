@@ -7,7 +7,7 @@ use std::time::Duration;
 use imgserve_base::clock::steady_ms;
 use imgserve_base::fault::Fault;
 use imgserve_config::Config;
-use imgserve_journal::Journal;
+use imgserve_journal::{Journal, JournalError};
 use imgserve_transfer::Transfer;
 use imgserve_worker::{Budget, Stats};
 
@@ -54,7 +54,11 @@ impl Service {
     async fn take_up(&self, max_pause: Duration) -> Result<(), Fault> {
         // Written by another process, perhaps before the machine's clock was set back.
         let forward = self.journal().bring_forward(steady_ms(), max_pause, LAST_PAUSE);
-        forward.await.map_err(|error| self.journal_fault(&error))?;
+        match forward.await {
+            // The journal says so itself; a server whose disk is full or read-only comes up, and tells its clients.
+            Ok(()) | Err(JournalError::Unwritable { .. }) => {}
+            Err(error) => return Err(self.journal_fault(&error)),
+        }
         let counts = self.journal().counts().await.map_err(|error| self.journal_fault(&error))?;
         for (client, jobs) in &counts.unfinished {
             self.queue().restore(client, *jobs as usize);
