@@ -261,8 +261,7 @@ impl Pool {
         (turn, wanted): (&Turn, Wanted),
         progress: Arc<dyn Fn(f32) + Send + Sync>,
     ) -> Result<(Reply, Bytes), Fault> {
-        let time = Duration::from_millis(time_ms);
-        let deadline = TimeLimit { time, key: "[workers] run_timeout_ms" };
+        let deadline = TimeLimit::to_run(time_ms);
         let (sender, outcome) = oneshot::channel();
         let progress = Some(progress);
         let paid = Some((turn.flow.clone(), turn.cost));
@@ -285,8 +284,7 @@ impl Pool {
     }
 
     async fn short(&self, flow: &Flow, request: Request, payload: Bytes) -> Result<(Reply, Bytes), Fault> {
-        let time = Duration::from_millis(self.shared.config.workers.prepare_timeout_ms);
-        let deadline = TimeLimit { time, key: "[workers] prepare_timeout_ms" };
+        let deadline = TimeLimit::to_prepare(self.shared.config.workers.prepare_timeout_ms);
         let (sender, outcome) = oneshot::channel();
         let payload = payload.into();
         let assignment = Assignment {
