@@ -1,9 +1,7 @@
 //! SVG: whether it is one, and its size, by the rules of `usvg`, which draws it in an operation. Nothing is drawn here.
 
-mod scan;
-
 use imgserve_base::format::Format;
-use imgserve_sdk::PixelFormat;
+use imgserve_sdk::{PixelFormat, xml};
 use roxmltree::{Document, Node, ParsingOptions};
 use std::str::FromStr;
 use svgtypes::{Length, LengthUnit, ViewBox};
@@ -36,7 +34,7 @@ fn probe(bytes: &[u8], complete: bool) -> Result<Option<Header>, CodecError> {
         return Ok(None);
     }
     let text = std::str::from_utf8(bytes).map_err(|_| invalid("the text is not UTF-8"))?;
-    scan::check(text)?;
+    xml::check(text).map_err(costly)?;
     // Entities are resolved as in usvg.
     let options = ParsingOptions { allow_dtd: true, nodes_limit: MAX_NODES, ..ParsingOptions::default() };
     let document = Document::parse_with_options(text, options).map_err(invalid)?;
@@ -94,6 +92,10 @@ fn pixels(length: Option<Length>, whole: f64) -> f64 {
         }
 }
 
+fn costly(xml::Costly { what, value, limit }: xml::Costly) -> CodecError {
+    CodecError::Limit { what, value, limit, key: "of any drawing" }
+}
+
 fn invalid(text: impl std::fmt::Display) -> CodecError {
     CodecError::InvalidSvg(text.to_string())
 }
@@ -146,7 +148,7 @@ mod tests {
         svg.push_str(&format!("]><svg xmlns='{NAMESPACE}'>&a11;</svg>"));
         assert!(matches!(probe(svg.as_bytes(), true), Err(CodecError::Limit { .. })));
         let itself = format!("<!DOCTYPE svg [<!ENTITY a '&a;'>]><svg xmlns='{NAMESPACE}'>&a;</svg>");
-        assert!(matches!(probe(itself.as_bytes(), true), Err(CodecError::InvalidSvg(_))));
+        assert!(matches!(probe(itself.as_bytes(), true), Err(CodecError::Limit { .. })));
     }
 
     #[test]
