@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use imgserve_base::depth::{MAX_DEPTH, depth};
 use imgserve_base::fault::{Fault, FaultKind, chain};
 use imgserve_base::units::{KIB, MIB};
-use imgserve_config::PluginKind;
+use imgserve_config::{OperationSettings, PluginKind};
 use imgserve_sdk::Host;
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::Value;
@@ -132,7 +132,7 @@ fn load_one(loader: &mut Loader, link: &Rc<Link>, registered: Registered) -> Res
         link.say(&Reply::Calls(name.clone()));
     }
     let plugin = loader.load(&settings, artifact.as_ref()).map_err(|error| chain(&error))?;
-    let config: Rc<str> = Value::Object(settings.config.clone()).to_string().into();
+    let config = config(&settings);
     let host: Rc<dyn Host> = Rc::new(StepHost::new(link, &name, &config, 0, Share::WHOLE));
     let description = plugin.describe(&host).map_err(|error| chain(&error))?;
     if outside {
@@ -143,6 +143,16 @@ fn load_one(loader: &mut Loader, link: &Rc<Link>, registered: Registered) -> Res
         return Err(format!("its description is nested more than {MAX_DEPTH} levels deep"));
     }
     Ok(LoadedOperation { name, settings, config, plugin, description })
+}
+
+/// What an operation is told of its section: its own table and, as what is built in counts beforehand how long it would take, its
+/// time limit.
+fn config(settings: &OperationSettings) -> Rc<str> {
+    let mut config = settings.config.clone();
+    if let (PluginKind::Builtin, Some(limit)) = (settings.kind, settings.time_limit()) {
+        config.insert("time_limit_ms".to_owned(), (limit.as_millis() as u64).into());
+    }
+    Value::Object(config).to_string().into()
 }
 
 /// The answer to a request, and the parts of its payload.

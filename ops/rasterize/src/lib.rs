@@ -10,6 +10,7 @@
 //! - `parse`: from its text to a tree; `limits`: what it may cost
 //! - `resources`: what a drawing may refer to
 //! - `render`: where it goes, and its pixels
+//! - `cut`: patterns that are larger than what shows of them
 //! - `vello`: the fast renderer, and which drawings are left to resvg
 //!
 //! # Text
@@ -18,6 +19,7 @@
 //! letter. From outside only one thing could be saved, and is: see `fonts::without_kern`.
 
 mod args;
+mod cut;
 mod fonts;
 mod limits;
 mod parse;
@@ -25,12 +27,17 @@ mod render;
 mod resources;
 mod vello;
 
+use std::time::Duration;
+
+use imgserve_sdk::serde::Deserialize;
 use imgserve_sdk::serde_json::json;
 use imgserve_sdk::{
     Description, Error, ErrorKind, Flow, Host, InputKind, Operation, Output, OutputKind, PixelFormat, Plan,
     Source, SourceHeader,
 };
 use resvg::usvg::{self, Options};
+
+use self::render::Wanted;
 
 pub use args::{Args, Fit};
 
@@ -70,11 +77,12 @@ impl Operation for Rasterize {
         )
     }
 
-    fn plan(args: &Args, source: &SourceHeader, _: &dyn Host) -> Result<Plan, Error> {
+    fn plan(args: &Args, source: &SourceHeader, host: &dyn Host) -> Result<Plan, Error> {
         args.check()?;
         check_beginning(&source.head)?;
-        let size = planned_size(args, source)?;
-        let foreseen = parse::foresee(&source.head, args, size)?;
+        let wanted = wanted(args, source, host)?;
+        let foreseen = parse::foresee(&source.head, &wanted)?;
+        let size = wanted.size;
         let mut plan = Plan::new(size.width, size.height, PixelFormat::Rgba8);
         let layers = PixelFormat::Rgba8.bytes(size.width, size.height).saturating_mul(LAYERS);
         let tree = DRAWING_BYTES.max(foreseen.elements.saturating_mul(ELEMENT_BYTES));
@@ -83,18 +91,37 @@ impl Operation for Rasterize {
     }
 
     fn run(args: &Args, source: Source<'_>, host: &dyn Host) -> Result<Output, Error> {
-        let size = planned_size(args, source.header)?;
+        let wanted = wanted(args, source.header, host)?;
         let tree = parse::parse(source.encoded()?)?;
         let go_on = |done| host.progress(done) == Flow::Continue;
         if !go_on(0.25) {
             return Err(render::stopped());
         }
-        render::render(&tree, args, size, &|| go_on(0.3)).map(Output::Pixels)
+        render::render(&tree, &wanted, &|| go_on(0.3)).map(Output::Pixels)
     }
 }
 
 #[cfg(feature = "plugin")]
 imgserve_sdk::export_operation!(Rasterize);
+
+/// What the host tells of the operation's section.
+#[derive(Deserialize)]
+#[serde(crate = "imgserve_sdk::serde")]
+struct Config {
+    /// Milliseconds that a call may take; counts are held to it.
+    #[serde(default = "default_time_ms")]
+    time_limit_ms: u64,
+}
+
+/// What a host gives a plugin that has no limit of its own.
+fn default_time_ms() -> u64 {
+    5000
+}
+
+fn wanted<'a>(args: &'a Args, source: &SourceHeader, host: &dyn Host) -> Result<Wanted<'a>, Error> {
+    let Config { time_limit_ms } = host.parse_config()?;
+    Ok(Wanted { args, size: planned_size(args, source)?, time: Duration::from_millis(time_limit_ms) })
+}
 
 fn planned_size(args: &Args, source: &SourceHeader) -> Result<render::Size, Error> {
     if args.fit == Fit::Inside && (source.width == 0 || source.height == 0) {

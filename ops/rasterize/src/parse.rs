@@ -6,9 +6,8 @@ use imgserve_sdk::Error;
 use resvg::usvg::roxmltree::{Document, ParsingOptions};
 use resvg::usvg::{self, Tree};
 
-use crate::args::Args;
 use crate::limits::{self, Census};
-use crate::render::{self, Size};
+use crate::render::{self, Wanted};
 use crate::{options, unsupported};
 
 /// How much of a drawing is shown to `plan` by any host; one whose beginning is shorter is shown whole.
@@ -17,6 +16,8 @@ const HEAD: usize = 64 << 10;
 const MAX_NODES: u32 = 4_000_000;
 /// Elements of a tree that is kept.
 const MAX_KEPT: u64 = 50_000;
+/// Bytes that drawing takes of which only the beginning is there to be counted; more than most of that length do.
+const UNSEEN_BYTES: u64 = 192 << 20;
 
 /// What was parsed last to plan, with its text.
 static KEPT: Mutex<Option<Kept>> = Mutex::new(None);
@@ -46,10 +47,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Tree, Error> {
     }
 }
 
-/// What is kept, if it is this text's.
+/// What is kept, if it is this text's. Another's stays: others plan and draw in between.
 fn kept(text: &[u8]) -> Option<Kept> {
-    let kept = KEPT.lock().ok().and_then(|mut kept| kept.take());
-    kept.filter(|kept| kept.text == text)
+    KEPT.lock().ok()?.take_if(|kept| kept.text == text)
 }
 
 /// Counts what drawing would take, by the `head` of a drawing, if that is all of it. What is wrong with it otherwise, the run
@@ -57,10 +57,13 @@ fn kept(text: &[u8]) -> Option<Kept> {
 ///
 /// # Errors
 /// `limit-exceeded`, with what there is too much of.
-pub(crate) fn foresee(head: &[u8], args: &Args, size: Size) -> Result<Foreseen, Error> {
-    // A host that shows no more than it must has cut off what is just as long.
-    if head.is_empty() || head.len() == HEAD {
+pub(crate) fn foresee(head: &[u8], wanted: &Wanted<'_>) -> Result<Foreseen, Error> {
+    if head.is_empty() {
         return Ok(Foreseen::default());
+    }
+    // A host that shows no more than it must has cut off what is just as long.
+    if head.len() == HEAD {
+        return Ok(Foreseen { elements: 0, bytes: UNSEEN_BYTES });
     }
     let kept = match kept(head) {
         Some(kept) => kept,
@@ -69,7 +72,7 @@ pub(crate) fn foresee(head: &[u8], args: &Args, size: Size) -> Result<Foreseen, 
             None => return Ok(Foreseen::default()),
         },
     };
-    let work = render::work(&kept.tree, args, size)?;
+    let work = render::work(&kept.tree, wanted)?;
     let elements = kept.census.elements;
     if elements <= MAX_KEPT
         && let Ok(mut last) = KEPT.lock()

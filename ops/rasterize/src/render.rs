@@ -1,19 +1,31 @@
 //! From a parsed drawing to straight-alpha pixels of exactly the planned size: where the drawing goes, the rendering
 //! by vello_cpu or resvg, and the background under it.
 
+use std::time::Duration;
+
 use imgserve_sdk::{Color, Error, Image, PixelFormat};
 use resvg::tiny_skia::{PixmapMut, Transform};
 use resvg::usvg::Tree;
 
 use crate::args::{Args, Fit};
 use crate::limits::{self, Renderer, Work};
-use crate::vello;
+use crate::{cut, vello};
 
 /// A width and a height in pixels, each at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size {
     pub(crate) width: u32,
     pub(crate) height: u32,
+}
+
+/// What is wanted of a drawing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) args: &'a Args,
+    /// [`output_size`]'s.
+    pub(crate) size: Size,
+    /// How long it may take, from its text to its pixels.
+    pub(crate) time: Duration,
 }
 
 /// The result's size, for a drawing whose sides are in proportion as `drawing`'s; only `inside` asks for them.
@@ -30,27 +42,38 @@ fn largest_inside(target: Size, (width, height): (f64, f64)) -> Size {
     Size { width: side(width, target_width), height: side(height, target_height) }
 }
 
-/// Draws `tree` on `size`, which is [`output_size`]'s. `go_on` is asked now and then, and stops it.
+/// Draws `tree`. `go_on` is asked now and then, and stops it.
 ///
 /// # Errors
 /// `limit-exceeded` when that would take too much; `failed` when it was stopped.
-pub(crate) fn render(tree: &Tree, args: &Args, size: Size, go_on: &dyn Fn() -> bool) -> Result<Image, Error> {
-    let (canvas, transform) = placed(tree, args, size);
-    let shown = draw(tree, canvas, transform, args.background, go_on)?;
-    match args.fit {
-        Fit::Contain => centred(shown, size, args.background),
+pub(crate) fn render(tree: &Tree, wanted: &Wanted<'_>, go_on: &dyn Fn() -> bool) -> Result<Image, Error> {
+    let shown = draw(tree, wanted, go_on)?;
+    match wanted.args.fit {
+        Fit::Contain => centred(shown, wanted.size, wanted.args.background),
         Fit::Fill | Fit::Inside | Fit::Cover => Ok(shown),
     }
 }
 
-/// What drawing `tree` on `size` would take.
+/// What drawing `tree` would take.
 ///
 /// # Errors
 /// `limit-exceeded` when that is too much.
-pub(crate) fn work(tree: &Tree, args: &Args, size: Size) -> Result<Work, Error> {
-    let (canvas, transform) = placed(tree, args, size);
+pub(crate) fn work(tree: &Tree, wanted: &Wanted<'_>) -> Result<Work, Error> {
+    let (canvas, transform) = placed(tree, wanted.args, wanted.size);
     let canvas = (canvas.width, canvas.height);
-    limits::count(tree, transform, canvas, renderer(tree, transform, canvas))
+    let count = |renderer| limits::count(tree, transform, canvas, renderer, wanted.time);
+    match renderer(tree, transform, canvas) {
+        Renderer::Resvg => match cut::large_patterns(tree, transform, canvas) {
+            Some(tree) => limits::count(&tree, transform, canvas, Renderer::Resvg, wanted.time),
+            None => count(Renderer::Resvg),
+        },
+        Renderer::Vello => {
+            let work = count(Renderer::Vello)?;
+            // What vello_cpu gives up is drawn by resvg, unless that would take too much.
+            let bytes = count(Renderer::Resvg).map_or(work.bytes, |work| work.bytes);
+            Ok(Work { bytes, ..work })
+        }
+    }
 }
 
 fn renderer(tree: &Tree, transform: Transform, canvas: (u32, u32)) -> Renderer {
@@ -108,28 +131,24 @@ fn centred(shown: Image, size: Size, background: Color) -> Result<Image, Error> 
 
 /// Draws into the result's own memory and leaves straight alpha there. What vello_cpu does not draw as resvg does,
 /// resvg draws.
-fn draw(
-    tree: &Tree,
-    size: Size,
-    transform: Transform,
-    background: Color,
-    go_on: &dyn Fn() -> bool,
-) -> Result<Image, Error> {
+fn draw(tree: &Tree, wanted: &Wanted<'_>, go_on: &dyn Fn() -> bool) -> Result<Image, Error> {
+    let (size, transform) = placed(tree, wanted.args, wanted.size);
     let canvas = (size.width, size.height);
-    let renderer = renderer(tree, transform, canvas);
-    limits::count(tree, transform, canvas, renderer)?;
     let mut image = Image::zeroed(size.width, size.height, PixelFormat::Rgba8)?;
-    let drawn = match renderer {
-        Renderer::Vello => vello::render(tree, transform, image.data_mut(), canvas, go_on),
+    let drawn = match renderer(tree, transform, canvas) {
+        Renderer::Vello => {
+            limits::count(tree, transform, canvas, Renderer::Vello, wanted.time)?;
+            vello::render(tree, transform, image.data_mut(), canvas, go_on)
+        }
         Renderer::Resvg => Err(vello::Unsuited::Pattern),
     };
     match drawn {
         Ok(()) => {}
         Err(vello::Unsuited::Stopped) => return Err(stopped()),
         Err(_) => {
-            if renderer == Renderer::Vello {
-                limits::count(tree, transform, canvas, Renderer::Resvg)?;
-            }
+            let cut = cut::large_patterns(tree, transform, canvas);
+            let tree = cut.as_ref().unwrap_or(tree);
+            limits::count(tree, transform, canvas, Renderer::Resvg, wanted.time)?;
             if !go_on() {
                 return Err(stopped());
             }
@@ -140,7 +159,7 @@ fn draw(
             resvg::render(tree, transform, &mut canvas);
         }
     }
-    finish(image.data_mut(), background);
+    finish(image.data_mut(), wanted.args.background);
     Ok(image)
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use imgserve_sdk::{Error, ErrorKind};
 use resvg::usvg::roxmltree::{Document, Node};
 
-use super::data;
+use super::data::{self, Extent, Fonts};
 use super::style::{Link, Sheets, declared, references};
 use super::within;
 
@@ -25,7 +25,7 @@ const SPAN: u64 = 128;
 /// Most points of outlines, references followed.
 const MAX_POINTS: u64 = 5_000_000;
 /// Most tries whether a rule of a style sheet is for an element.
-const MAX_MATCHES: u64 = 8_000_000;
+const MAX_MATCHES: u64 = 30_000_000;
 /// Most bytes of declarations that elements get from style sheets, and shapes from the attributes of groups.
 const MAX_COPIED: u64 = 128 << 20;
 /// Most elements inside one another, a reference counting as [`HOP`]. The parser calls itself for each.
@@ -35,6 +35,8 @@ const HOP: u64 = 8;
 const MAX_LEVELS: u64 = 25_000_000;
 /// Most elements that the parser goes through to find out whether something refers to itself.
 const MAX_SEARCHED: u64 = 50_000_000;
+/// Most elements that are looked at here. In a drawing without circles of references it is each of them once.
+const MAX_VISITS: u64 = 2_000_000;
 
 /// What a drawing comes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +64,9 @@ struct Counts {
     vertices: u64,
     /// How deep it goes.
     depth: u64,
+    /// The outermost of the elements with an `id` around it at which a reference in it was cut off, by their number there: what it
+    /// comes to holds only there.
+    cut: Option<usize>,
 }
 
 impl Counts {
@@ -85,6 +90,7 @@ impl Counts {
         add(&mut self.points, inner.points);
         add(&mut self.copied, inner.copied);
         self.depth = self.depth.max(inner.depth + depth);
+        self.cut = [self.cut, inner.cut].into_iter().flatten().min();
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -109,9 +115,13 @@ pub(crate) fn check(document: &Document<'_>) -> Result<Census, Error> {
             let (_, last) = counter.ids.entry(id).or_insert((node, node));
             *last = node;
         }
-        if node.has_tag_name("style") || node.tag_name().name() == "style" {
-            counter.sheets.add(node.text().unwrap_or_default());
+        if node.tag_name().name() == "style" {
+            let sheet = node.text().unwrap_or_default();
+            counter.sheets.add(sheet);
+            fonts(sheet).for_each(|size| counter.fonts.add(size, MAX_DEPTH));
         }
+        fonts(node.attribute("style").unwrap_or_default()).for_each(|size| counter.fonts.add(size, 1));
+        values(node, "font-size").for_each(|size| counter.fonts.add(size, 1));
     }
     let all = counter.count(document.root_element(), 1)?;
     let weight = counter.sheets.weight(all.depth);
@@ -126,8 +136,14 @@ struct Counter<'d, 'i> {
     /// The first and the last element of each `id`; the parser takes the one for some references and the other for others.
     ids: HashMap<&'d str, (Node<'d, 'i>, Node<'d, 'i>)>,
     sheets: Sheets<'d>,
-    /// Elements with an `id` that are counted; none while they are being counted.
-    counted: HashMap<u32, Option<Counts>>,
+    fonts: Fonts,
+    /// Elements with an `id` that are counted.
+    counted: HashMap<u32, Counts>,
+    /// Those that are being counted, by their number among the ones around them.
+    open: HashMap<u32, usize>,
+    /// The references that led here: how many elements were being counted, and what is referred to.
+    hops: Vec<(usize, &'d str)>,
+    visits: u64,
     searched: u64,
     /// References from within what may refer to itself to the like.
     circular: u64,
@@ -136,22 +152,31 @@ struct Counter<'d, 'i> {
 impl<'d, 'i> Counter<'d, 'i> {
     fn count(&mut self, node: Node<'d, 'i>, depth: u64) -> Result<Counts, Error> {
         let key = node.attribute("id").map(|_| node.id().get());
-        match key.and_then(|key| self.counted.get(&key)) {
-            Some(Some(counts)) => {
-                within("elements and references in one another", depth + counts.depth, MAX_DEPTH)?;
-                return Ok(*counts);
-            }
-            // It contains itself, which the parser finds out as well.
-            Some(None) => return Ok(Counts::default()),
-            None => {}
+        if let Some(counts) = key.and_then(|key| self.counted.get(&key)) {
+            within("elements and references in one another", depth + counts.depth, MAX_DEPTH)?;
+            return Ok(*counts);
+        }
+        // It contains itself, which the parser finds out as well.
+        if let Some(open) = key.and_then(|key| self.open.get(&key)) {
+            self.circle(*open)?;
+            return Ok(Counts { cut: Some(*open), ..Counts::default() });
         }
         within("elements and references in one another", depth, MAX_DEPTH)?;
-        key.map(|key| self.counted.insert(key, None));
-        let mut counts = own(node)?;
+        self.visits += 1;
+        within("elements in circles of references", self.visits, MAX_VISITS)?;
+        let number = self.open.len();
+        key.map(|key| self.open.insert(key, number));
+        let mut counts = own(node, self.fonts)?;
         self.children(node, depth, &mut counts)?;
         self.styles(node, depth, &mut counts)?;
         counts.check()?;
-        key.map(|key| self.counted.insert(key, Some(counts)));
+        if let Some(key) = key {
+            self.open.remove(&key);
+            counts.cut = counts.cut.filter(|cut| *cut < number);
+            if counts.cut.is_none() {
+                self.counted.insert(key, counts);
+            }
+        }
         Ok(counts)
     }
 
@@ -184,7 +209,9 @@ impl<'d, 'i> Counter<'d, 'i> {
                     counts.copied = counts.copied.saturating_add(value.len() as u64);
                     found.extend(declared(value));
                 }
-                "href" => found.extend(value.trim().strip_prefix('#').map(|id| (Link::Own, id))),
+                "href" if is_followed(node) => {
+                    found.extend(value.trim().strip_prefix('#').map(|id| (Link::Own, id)))
+                }
                 _ => found.extend(references(name, value)),
             }
             if value.len() > 256 && !matches!(name, "d" | "points" | "href" | "id") {
@@ -213,11 +240,20 @@ impl<'d, 'i> Counter<'d, 'i> {
         let Some(&(first, last)) = self.ids.get(id) else { return Ok(()) };
         let times = match link {
             Link::Own => 1,
-            Link::Inherited => counts.shapes,
+            Link::Fill | Link::Stroke => counts.shapes,
             Link::Marker => counts.vertices,
         };
         for target in [Some(first), (first != last).then_some(last)].into_iter().flatten() {
+            let kind = match node.tag_name().name() {
+                "use" => "use",
+                _ => target.tag_name().name(),
+            };
+            if is_its_own(node, target, link) {
+                within("references in one circle", 2, 1)?;
+            }
+            self.hops.push((self.open.len(), kind));
             let inner = self.count(target, depth + HOP)?;
+            self.hops.pop();
             self.search(node, target, inner.nodes);
             match node.tag_name().name() {
                 "use" => counts.add(&inner, HOP),
@@ -225,6 +261,19 @@ impl<'d, 'i> Counter<'d, 'i> {
             }
         }
         Ok(())
+    }
+
+    /// Refuses references that lead back to an element that is being counted where the parser does not find that out, and goes
+    /// round until its stack ends: it looks for one of a kind, and for two clip paths or masks; and it bounds `use` and markers.
+    fn circle(&self, number: usize) -> Result<(), Error> {
+        let kinds: Vec<_> = self.hops.iter().filter(|hop| hop.0 > number && hop.1 != "use").collect();
+        let most = match kinds.first().map(|hop| hop.1) {
+            Some(first) if kinds.iter().any(|hop| hop.1 != first) => 1,
+            Some("marker") | None => u64::MAX,
+            Some("clipPath" | "mask") => 2,
+            Some(_) => 1,
+        };
+        within("references in one circle", kinds.len() as u64, most)
     }
 
     /// Counts what is looked through for a reference, `nodes` at its end, once for each element around it that could be referred
@@ -236,6 +285,36 @@ impl<'d, 'i> Counter<'d, 'i> {
     }
 }
 
+/// Whether a shape in `target` is painted with that in turn, by what it inherits from a `node` around both.
+fn is_its_own(node: Node<'_, '_>, target: Node<'_, '_>, link: Link) -> bool {
+    let property = match link {
+        Link::Fill => "fill",
+        Link::Stroke => "stroke",
+        Link::Own | Link::Marker => return false,
+    };
+    let has_own = |element: Node<'_, '_>| {
+        let style = element.attribute("style").unwrap_or_default();
+        let mut names = style.split(';').filter_map(|one| one.split_once(':'));
+        values(element, property).next().is_some() || names.any(|(name, _)| name.trim() == property)
+    };
+    let inherits = |shape: Node<'_, '_>| !shape.ancestors().take_while(|around| *around != node).any(has_own);
+    let is_shape = |shape: &Node<'_, '_>| {
+        matches!(
+            shape.tag_name().name(),
+            "path" | "rect" | "circle" | "ellipse" | "line" | "polyline" | "polygon" | "text" | "use"
+        )
+    };
+    target != node
+        && target.ancestors().any(|around| around == node)
+        && target.descendants().filter(is_shape).any(inherits)
+}
+
+/// Whether the parser follows its `href`; of others it leads to a place, or is what moves.
+fn is_followed(node: Node<'_, '_>) -> bool {
+    let name = node.tag_name().name();
+    !matches!(name, "a" | "image" | "set" | "mpath" | "script" | "discard") && !name.starts_with("animate")
+}
+
 fn may_be_circular(node: Node<'_, '_>) -> bool {
     matches!(node.tag_name().name(), "pattern" | "clipPath" | "mask" | "filter")
 }
@@ -245,31 +324,49 @@ fn is_text(node: Node<'_, '_>) -> bool {
     matches!(node.tag_name().name(), "text" | "tspan" | "textPath" | "tref" | "a")
 }
 
+/// The values of the attributes of this name, whatever namespace they are in: so the parser takes them.
+fn values<'d>(node: Node<'d, '_>, name: &'static str) -> impl Iterator<Item = &'d str> {
+    node.attributes().filter(move |attribute| attribute.name() == name).map(|attribute| attribute.value())
+}
+
+/// The sizes of fonts in declarations.
+fn fonts(declarations: &str) -> impl Iterator<Item = &str> {
+    let pieces = declarations.split([';', '{', '}']).filter_map(|one| one.split_once(':'));
+    pieces.filter(|(name, _)| matches!(name.trim(), "font" | "font-size")).map(|(_, size)| size)
+}
+
 /// What an element is by itself.
-fn own(node: Node<'_, '_>) -> Result<Counts, Error> {
-    let attribute = |name| node.attribute(name).unwrap_or_default();
+fn own(node: Node<'_, '_>, fonts: Fonts) -> Result<Counts, Error> {
     for name in ["viewBox", "width", "height", "r", "rx", "ry"] {
-        check_radius(data::largest(attribute(name)))?;
+        values(node, name).try_for_each(|value| check_radius(data::largest(value)))?;
     }
     let points = match node.tag_name().name() {
         "path" => {
-            check_radius(data::largest_radius(attribute("d")))?;
-            data::points(attribute("d"))
+            let extents = values(node, "d").map(Extent::of);
+            let all = extents.reduce(|one, other| Extent {
+                points: one.points.saturating_add(other.points),
+                radius: one.radius.max(other.radius),
+            });
+            let all = all.unwrap_or_default();
+            check_radius(all.radius)?;
+            all.points
         }
-        "polygon" | "polyline" => data::points(attribute("points")),
-        "circle" | "ellipse" | "rect" => 8,
+        "polygon" | "polyline" => values(node, "points").map(data::points).sum(),
+        "circle" | "ellipse" | "rect" => 4 + data::ellipse(data::radius(node, &["r", "rx", "ry"], fonts)),
         "line" | "text" | "tspan" | "textPath" | "tref" => 2,
         _ => 0,
     };
+    let round = matches!(node.tag_name().name(), "circle" | "ellipse" | "rect");
     let stop = node.tag_name().name() == "stop";
     Ok(Counts {
         elements: u64::from(!stop),
         stops: u64::from(stop),
         points,
         nodes: 1,
-        matches: 1 + attribute("class").len() as u64 / 32,
+        matches: 1 + node.attribute("class").unwrap_or_default().len() as u64 / 32,
         shapes: u64::from(points > 0),
-        vertices: points,
+        // No marker stands on shapes without ends and corners of their own.
+        vertices: if round { 0 } else { points },
         depth: 1,
         ..Counts::default()
     })
@@ -410,5 +507,49 @@ mod tests {
         assert!(
             counted("<pattern id='p'><rect fill='url(#p)'/></pattern><rect fill='url(#nothing)'/>").is_ok()
         );
+    }
+
+    #[test]
+    fn what_is_in_a_circle_counts_wherever_it_is_met_first() {
+        let rects = "<rect/>".repeat(100);
+        for (one, other) in
+            [("<use href='#a'/>", "<use href='#b'/>"), ("<g mask='url(#a)'/>", "<g mask='url(#b)'/>")]
+        {
+            let circle = format!("<mask id='a'>{rects}{other}</mask><mask id='b'>{one}</mask>");
+            for order in [circle.clone() + &other.repeat(50), other.repeat(50) + &circle] {
+                let all = counted(&order).unwrap();
+                assert!(all > 50 * 100, "{all}: {order:.60}");
+            }
+        }
+        // Each of twenty refers to all: what they come to is nowhere the same.
+        let all: String = (0..20).map(|i| format!("<use href='#i{i}'/>")).collect();
+        let circles: String = (0..20).map(|i| format!("<g id='i{i}'>{all}</g>")).collect();
+        assert!(counted(&circles).is_err());
+    }
+
+    #[test]
+    fn circles_that_the_parser_does_not_find_are_refused() {
+        let mask = |id: char, to: char| format!("<mask id='{id}'><rect mask='url(#{to})'/></mask>");
+        for found in [mask('a', 'a'), mask('a', 'b') + &mask('b', 'a')] {
+            assert!(counted(&found).is_ok(), "{found}");
+        }
+        let fill = |id: char, paint: &str| format!("<pattern id='{id}'><rect {paint}/></pattern>");
+        let gradient = |id: char, to: char| format!("<linearGradient id='{id}' href='#{to}'/>");
+        for lost in [
+            mask('a', 'b') + &mask('b', 'c') + &mask('c', 'a'),
+            fill('a', "stroke='url(#b)'") + &fill('b', "fill='url(#a)'"),
+            fill('a', "mask='url(#b)'") + "<mask id='b'><rect fill='url(#a)'/></mask>",
+            gradient('a', 'b') + &gradient('b', 'c') + &gradient('c', 'b'),
+            "<g fill='url(#a)'><pattern id='a'><rect/></pattern></g>".to_owned(),
+            "<filter id='a'><feImage href='#b'/></filter><g id='b'><rect filter='url(#a)'/></g>".to_owned(),
+        ] {
+            assert!(counted(&lost).unwrap_err().contains("references in one circle"), "{lost}");
+        }
+        assert!(
+            counted("<g stroke='url(#a)'><pattern id='a'><rect style='stroke: red'/></pattern></g>").is_ok()
+        );
+        assert!(counted("<g fill='url(#a)'><pattern id='a'><g fill='red'><rect/></g></pattern></g>").is_ok());
+        // A link leads to a place.
+        assert_eq!(counted("<g id='top'><a href='#top'><rect/></a></g>"), Ok(1 + 3));
     }
 }

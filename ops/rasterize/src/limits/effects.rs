@@ -1,26 +1,16 @@
-//! What a filter takes: per primitive about how long for a pixel, by resvg's loops.
+//! What a filter takes, primitive by primitive, by resvg's loops.
 
 use imgserve_sdk::Error;
 use resvg::tiny_skia::Transform;
 use resvg::usvg::filter::{Filter, Kind, Primitive};
 
 use super::area::Area;
+use super::costs::filter::{
+    AROUND, BLUR, COLOUR, COMPOSED, DIFFUSE_LIGHT, KERNEL, NEIGHBOUR, NOISE, SMALL_BLUR, SPECULAR_LIGHT,
+    TILED,
+};
 use super::within;
 use super::work::{Count, Sums};
-
-/// Nanoseconds for a pixel, as measured here or more. A primitive's result is cut to its region, its inputs may be copied, and
-/// converted from one colour space to another.
-const AROUND: f64 = 25.0;
-const BLUR: f64 = 75.0;
-const SMALL_BLUR: f64 = 290.0;
-const LIGHT: f64 = 20.0;
-const SHINE: f64 = 60.0;
-const NOISE: f64 = 60.0;
-const KERNEL: f64 = 2.5;
-const NEIGHBOUR: f64 = 2.0;
-const COLOUR: f64 = 15.0;
-const COMPOSED: f64 = 6.0;
-const TILED: f64 = 16.0;
 
 /// The largest deviation of a blur in pixels; resvg's sums have 32 bits.
 const MAX_BLUR: f32 = 1e6;
@@ -88,17 +78,16 @@ fn primitive(
             let blurred = blur(of.std_dev_x().get() * across, of.std_dev_y().get() * down)?;
             (Count::Blur, blurred + 2.0 * COLOUR + 2.0 * COMPOSED)
         }
-        Kind::DiffuseLighting(_) => (Count::Lighting, LIGHT),
-        Kind::SpecularLighting(_) => (Count::Lighting, SHINE),
+        Kind::DiffuseLighting(_) => (Count::Lighting, DIFFUSE_LIGHT),
+        Kind::SpecularLighting(_) => (Count::Lighting, SPECULAR_LIGHT),
         Kind::Tile(_) => (Count::Filters, TILED),
         Kind::Merge(of) => (Count::Filters, (AROUND + COMPOSED) * of.inputs().len() as f64),
         Kind::ColorMatrix(_) | Kind::ComponentTransfer(_) | Kind::DisplacementMap(_) => {
             (Count::Filters, COLOUR)
         }
+        Kind::Blend(_) | Kind::Composite(_) => (Count::Filters, 2.0 * COMPOSED),
         // What an image shows is drawn, and counted, like anything else.
-        Kind::Image(_) | Kind::Blend(_) | Kind::Composite(_) | Kind::Flood(_) | Kind::Offset(_) => {
-            (Count::Filters, 2.0 * COMPOSED)
-        }
+        Kind::Image(_) | Kind::Flood(_) | Kind::Offset(_) => (Count::Filters, 0.0),
     };
     sums.add(count, pixels * (AROUND + each))
 }

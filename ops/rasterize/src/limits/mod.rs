@@ -2,11 +2,11 @@
 //! count. The renderers do what it says, so what it says is added up here first.
 //!
 //! # What is counted where
-//! - [`text`]: attributes, before the text is parsed; entities are the host's, which parses it first
+//! - [`text`]: attributes and entities, before the text is parsed, as the host does it
 //! - [`census`]: elements, letters and points, references followed as the parser follows them, before it does; [`style`]: style
 //!   sheets; [`data`]: numbers in attributes
 //! - [`work`]: pixels and points of what was parsed, for the size that is asked for; [`effects`]: of filters;
-//!   [`outline`]: points; [`area`]: rectangles
+//!   [`outline`]: points; [`area`]: rectangles; [`costs`]: what each takes, as measured
 //!
 //! # Beside others
 //! | | here | librsvg (`limits.rs`) | Skia |
@@ -17,33 +17,43 @@
 //! | layers in one another | 100 | a fixed depth | none of its own |
 //! | octaves of a turbulence | 16, and by work | by nothing | 255 |
 //! | deviation of a blur | by work, 10^6 pixels | by nothing | 532 pixels, clamped |
-//! | work in all | [`work::MOST`] | "no built-in limits" | none of its own |
+//! | work in all | most of the operation's `time_limit_ms` | "no built-in limits" | none of its own |
 //!
 //! What others clamp is refused here: a picture that is not the one that was asked for would be no help to anybody.
 
 mod area;
 mod census;
+mod costs;
 mod data;
 mod effects;
+#[cfg(test)]
+mod measure;
 mod outline;
 mod style;
-mod text;
 mod work;
 
-use imgserve_sdk::{Error, ErrorKind};
+use imgserve_sdk::{Error, ErrorKind, xml};
 
 pub(crate) use census::{Census, check as census};
-pub(crate) use text::check as text;
 pub(crate) use work::{Renderer, Work, count};
+
+/// Refuses a text that would cost its parser too much.
+///
+/// # Errors
+/// `limit-exceeded`.
+pub(crate) fn text(text: &str) -> Result<(), Error> {
+    xml::check(text).map_err(|costly| exceeded(costly.what, costly.value, costly.limit))
+}
 
 /// Holds a count against its limit.
 ///
 /// # Errors
 /// `limit-exceeded`, with what was counted, the count and the limit.
 fn within(what: &str, count: u64, limit: u64) -> Result<(), Error> {
-    if count <= limit {
-        return Ok(());
-    }
+    if count <= limit { Ok(()) } else { Err(exceeded(what, count, limit)) }
+}
+
+fn exceeded(what: &str, count: u64, limit: u64) -> Error {
     let text = format!("the drawing has {count} {what}, at most {limit} are drawn");
-    Err(Error::new(ErrorKind::LimitExceeded, text))
+    Error::new(ErrorKind::LimitExceeded, text)
 }

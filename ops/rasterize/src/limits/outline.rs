@@ -4,35 +4,44 @@ use resvg::tiny_skia::{Path, PathSegment, Point, Transform};
 use resvg::usvg::Stroke;
 
 use super::area::Area;
+use super::costs::Costs;
 
-/// Nanoseconds for a point, and for an edge on each line of samples, four to a pixel.
-const POINT: f64 = 60.0;
-const EDGE: f64 = 4.0 * 4.0;
+/// How many pixels of a line there may be beside each on its way down: of lines that lead nowhere else nothing is drawn.
+const FLATTEST: f64 = 4.0;
 
 /// What there is of an outline.
 pub(super) struct Outline {
-    pub(super) points: f64,
+    points: f64,
     /// Lengths of its lines, in its own units.
     length: f64,
-    /// What its lines cross of the canvas downwards, in pixels.
-    crossed: f64,
-    height: f64,
+    /// The pixels of the canvas that its lines cross downwards, and those on their way.
+    down: f64,
+    way: f64,
+    /// The rows that it reaches, and columns of the canvas.
+    rows: f64,
+    columns: f64,
 }
 
 impl Outline {
     pub(super) fn of(path: &Path, transform: Transform, canvas: Area) -> Self {
-        let mut outline =
-            Self { points: 0.0, length: 0.0, crossed: 0.0, height: f64::from(canvas.height()).max(1.0) };
+        let columns = f64::from(canvas.width()).max(1.0);
+        let mut outline = Self { points: 0.0, length: 0.0, down: 0.0, way: 0.0, rows: 0.0, columns };
         let (mut start, mut last) = (Point::zero(), Point::zero());
-        let row = |mut point: Point| {
+        let (mut top, mut bottom) = (f64::INFINITY, f64::NEG_INFINITY);
+        let pixel = |mut point: Point| {
             transform.map_point(&mut point);
             // What is not a number is nowhere.
-            f64::from(point.y.max(canvas.top).min(canvas.bottom))
+            let across = f64::from(point.x.max(canvas.left).min(canvas.right));
+            (across, f64::from(point.y.max(canvas.top).min(canvas.bottom)))
         };
         let mut line = |from: Point, to: Point| {
             outline.points += 1.0;
             outline.length += f64::from(from.distance(to));
-            outline.crossed += (row(from) - row(to)).abs();
+            let (from, to) = (pixel(from), pixel(to));
+            let down = (from.1 - to.1).abs();
+            outline.down += down;
+            outline.way += down + (from.0 - to.0).abs().min(FLATTEST * down);
+            (top, bottom) = (top.min(from.1).min(to.1), bottom.max(from.1).max(to.1));
         };
         for segment in path.segments() {
             match segment {
@@ -58,13 +67,25 @@ impl Outline {
                 }
             }
         }
+        outline.rows = (bottom - top).max(1.0);
         outline
     }
 
-    /// Nanoseconds to find the pixels inside. Edges that cross each other change places in a list, one by one.
-    pub(super) fn filled(&self) -> f64 {
-        let at_once = self.crossed / self.height;
-        self.points * POINT + self.crossed * EDGE + at_once * at_once
+    /// Nanoseconds to find the pixels inside.
+    pub(super) fn filled(&self, costs: &Costs) -> f64 {
+        self.sides(1.0, costs)
+    }
+
+    /// The same of its stroke with so many dashes: both sides of a line are edges.
+    pub(super) fn stroked(&self, dashes: f64, costs: &Costs) -> f64 {
+        self.sides(2.0, costs) + (self.points + 2.0 * dashes) * costs.stroked
+    }
+
+    fn sides(&self, sides: f64, costs: &Costs) -> f64 {
+        // More than one beside the other in each pixel are one.
+        let beside = (sides * self.down / self.rows).min(2.0 * self.columns);
+        sides * (self.points * costs.point + self.way * costs.edge)
+            + self.rows * beside * beside * costs.beside
     }
 
     /// Dashes of a stroke, if the renderer makes them: past a million in one outline it draws none.

@@ -9,7 +9,8 @@ pub(super) enum Link {
     /// Followed for the element itself.
     Own,
     /// Followed for each shape in it.
-    Inherited,
+    Fill,
+    Stroke,
     /// Followed at each point of each shape in it.
     Marker,
 }
@@ -125,7 +126,8 @@ pub(super) fn declared(declarations: &str) -> impl Iterator<Item = Reference<'_>
 pub(super) fn references<'t>(property: &str, value: &'t str) -> impl Iterator<Item = Reference<'t>> {
     let link = match property.trim_start_matches(|letter: char| !letter.is_ascii_alphabetic()) {
         "mask" | "clip-path" | "filter" => Some(Link::Own),
-        "fill" | "stroke" => Some(Link::Inherited),
+        "fill" => Some(Link::Fill),
+        "stroke" => Some(Link::Stroke),
         "marker" | "marker-start" | "marker-mid" | "marker-end" => Some(Link::Marker),
         _ => None,
     };
@@ -144,7 +146,7 @@ mod tests {
     #[test]
     fn references_are_found_in_attributes_and_declarations() {
         let found = |property, value| references(property, value).collect::<Vec<_>>();
-        assert_eq!(found("fill", "url(#a) red"), [(Link::Inherited, "a")]);
+        assert_eq!(found("fill", "url(#a) red"), [(Link::Fill, "a")]);
         assert_eq!(found("filter", "url('#a') blur(3) url( \"#b\" )"), [(Link::Own, "a"), (Link::Own, "b")]);
         assert_eq!(found("fill", "#abc"), []);
         assert_eq!(found("font", "url(#a)"), []);

@@ -1,6 +1,7 @@
 //! The pixels that drawing a parsed tree would touch, and the memory it would hold, by a walk that goes wherever the renderer goes:
-//! the same layers, cut in the same way. Times are estimates, in nanoseconds of the machine that this was written on, and from above;
-//! what is drawn by vello_cpu takes about half.
+//! the same layers, cut in the same way. Times are estimates from above, by the table of [`super::costs`].
+
+use std::time::Duration;
 
 use imgserve_sdk::{Error, ErrorKind};
 use resvg::tiny_skia::{Rect, Transform};
@@ -10,39 +11,19 @@ use resvg::usvg::{
 };
 
 use super::area::Area;
+use super::costs::{Costs, RESVG, VELLO};
 use super::outline::Outline;
 use super::{effects, within};
 use crate::vello;
 
-/// The most that a drawing may take, in nanoseconds as counted.
-pub(super) const MOST: f64 = 4e9;
+/// The part of an operation's time that drawing may take by count; before it, a drawing is parsed, and after it encoded.
+const SHARE: f64 = 0.8;
 /// The most bytes of layers, results of filters and tiles at a time.
 const MOST_BYTES: u64 = 512 << 20;
 /// Layers inside one another; librsvg has as many.
 const MAX_LAYERS: u64 = 100;
 /// The most dashes of all strokes.
 const MAX_DASHES: u64 = 1_000_000;
-
-/// Nanoseconds for a pixel of a colour, if it hides what is below and if not; of a gradient beside its stops, for one of these,
-/// and of a picture.
-const COVERED: f64 = 0.4;
-const FILLED: f64 = 1.0;
-const GRADIENT: f64 = 6.0;
-const STOP: f64 = 0.6;
-const RESAMPLED: f64 = 16.0;
-/// For a pixel of a layer, made and composed by one renderer and by the other.
-const LAYER: f64 = 8.0;
-const QUICK_LAYER: f64 = 4.0;
-/// For one whose colours are mixed with those below, for a clip path and for a mask, by resvg.
-const BLENDED: f64 = 22.0;
-const CLIP: f64 = 18.0;
-const MASK: f64 = 35.0;
-/// For a point of a stroke, or a dash.
-const STROKED: f64 = 500.0;
-/// For a pixel of an embedded image that is decoded.
-const DECODED: f64 = 15.0;
-/// For an element, however small.
-const ELEMENT: f64 = 4_000.0;
 
 /// Who is going to draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,11 +34,22 @@ pub(crate) enum Renderer {
     Resvg,
 }
 
+impl Renderer {
+    fn costs(self) -> &'static Costs {
+        match self {
+            Self::Vello => &VELLO,
+            Self::Resvg => &RESVG,
+        }
+    }
+}
+
 /// What a drawing would take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Work {
     /// Bytes that are held at a time beside the result, at most.
     pub(crate) bytes: u64,
+    /// How long, as counted.
+    pub(crate) nanoseconds: f64,
 }
 
 /// What time is counted by.
@@ -101,16 +93,21 @@ impl Count {
 }
 
 /// What was counted so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sums {
     each: [f64; 14],
     all: f64,
+    limit: Duration,
     dashes: f64,
     live: u64,
     most: u64,
 }
 
 impl Sums {
+    fn new(limit: Duration) -> Self {
+        Self { each: [0.0; 14], all: 0.0, limit, dashes: 0.0, live: 0, most: 0 }
+    }
+
     /// Adds nanoseconds.
     ///
     /// # Errors
@@ -119,15 +116,16 @@ impl Sums {
         self.each[count as usize] += nanoseconds;
         self.all += nanoseconds;
         // What is not a number is too much as well.
-        if self.all <= MOST {
+        if self.all <= self.limit.as_secs_f64() * 1e9 * SHARE {
             return Ok(());
         }
         let worst = if self.each[count as usize] * 2.0 >= self.all { count } else { self.worst() };
         let text = format!(
-            "the drawing has too much to be drawn: {}, at least {:.1} s of at most {:.0} s by count",
+            "the drawing has too much to be drawn: {}, at least {:.1} s by count of {:.1} s for drawing (time_limit_ms = {})",
             worst.name(),
             self.all / 1e9,
-            MOST / 1e9
+            self.limit.as_secs_f64() * SHARE,
+            self.limit.as_millis()
         );
         Err(Error::new(ErrorKind::LimitExceeded, text))
     }
@@ -161,7 +159,7 @@ impl Sums {
     }
 }
 
-/// Counts what drawing `tree` on a canvas of this size would take.
+/// Counts what drawing `tree` on a canvas of this size would take, of what may take `limit` in all.
 ///
 /// # Errors
 /// `limit-exceeded`, with what there is too much of.
@@ -170,16 +168,21 @@ pub(crate) fn count(
     transform: Transform,
     (width, height): (u32, u32),
     renderer: Renderer,
+    limit: Duration,
 ) -> Result<Work, Error> {
-    let mut walk = Walk { sums: Sums::default(), renderer };
+    let mut walk =
+        Walk { sums: Sums::new(limit), renderer, costs: renderer.costs(), rows: f64::from(height) };
     let canvas = Area::canvas(width as f32, height as f32);
     walk.children(tree.root(), Place { transform, canvas, reach: canvas.reach(), layers: 0 })?;
-    Ok(Work { bytes: walk.sums.most })
+    Ok(Work { bytes: walk.sums.most, nanoseconds: walk.sums.all })
 }
 
 struct Walk {
     sums: Sums,
     renderer: Renderer,
+    costs: &'static Costs,
+    /// Of the whole canvas.
+    rows: f64,
 }
 
 /// Where something is drawn.
@@ -196,7 +199,7 @@ struct Place {
 impl Walk {
     fn children(&mut self, parent: &Group, place: Place) -> Result<(), Error> {
         parent.children().iter().try_for_each(|node| {
-            self.sums.add(Count::Fills, ELEMENT)?;
+            self.sums.add(Count::Fills, self.costs.element)?;
             match node {
                 Node::Group(group) => self.group(group, place),
                 Node::Path(path) => self.path(path, place),
@@ -214,11 +217,12 @@ impl Walk {
         let Some((layer, transform, reach)) = layer(group, transform, place.reach) else { return Ok(()) };
         let layers = place.layers + 1;
         within("layers inside one another", layers, MAX_LAYERS)?;
-        let pixels = layer.pixels();
-        let bytes = (4.0 * pixels) as u64;
+        let bytes = (4.0 * layer.pixels()) as u64;
         self.hold(bytes)?;
-        let blended = group.blend_mode() != BlendMode::Normal && self.renderer == Renderer::Resvg;
-        self.sums.add(Count::Layers, pixels * if blended { BLENDED } else { self.layer() })?;
+        let mixed = group.blend_mode() != BlendMode::Normal;
+        let each = if mixed { self.costs.blended } else { self.costs.layer };
+        let composed = self.composed(group, transform, layer) * each;
+        self.sums.add(Count::Layers, composed + self.rows * self.costs.row)?;
         let inside = Place {
             transform: transform.post_translate(-layer.left, -layer.top),
             canvas: Area::canvas(layer.width(), layer.height()),
@@ -259,10 +263,15 @@ impl Walk {
         self.sums.live -= bytes.min(self.sums.live);
     }
 
-    fn layer(&self) -> f64 {
-        match self.renderer {
-            Renderer::Vello => QUICK_LAYER,
-            Renderer::Resvg => LAYER,
+    /// The pixels of a layer that are composed: vello_cpu composes what is inside of a clip path alone.
+    fn composed(&self, group: &Group, transform: Transform, layer: Area) -> f64 {
+        let clip = group.clip_path().filter(|_| self.renderer == Renderer::Vello);
+        let bounds = clip.map(|clip| (clip.root().bounding_box(), transform.pre_concat(clip.transform())));
+        match bounds {
+            None => layer.pixels(),
+            Some((bounds, transform)) => Area::of(bounds, transform)
+                .and_then(|bounds| bounds.grown(1.0).within(layer))
+                .map_or(0.0, Area::pixels),
         }
     }
 
@@ -276,7 +285,8 @@ impl Walk {
         let pixels = place.canvas.pixels();
         let bytes = (5.0 * pixels) as u64;
         self.hold(bytes)?;
-        self.sums.add(Count::Clips, pixels * CLIP)?;
+        let is_border = self.renderer == Renderer::Vello && is_one(clip.root());
+        self.sums.add(Count::Clips, if is_border { 0.0 } else { pixels * self.costs.clip })?;
         self.inner(clip.root(), Place { transform: place.transform.pre_concat(clip.transform()), ..place })?;
         if let Some(clip) = clip.clip_path() {
             self.clip(clip, Place { layers: place.layers + 1, ..place })?;
@@ -289,7 +299,7 @@ impl Walk {
         let pixels = place.canvas.pixels();
         let bytes = (6.0 * pixels) as u64;
         self.hold(bytes)?;
-        self.sums.add(Count::Masks, pixels * MASK)?;
+        self.sums.add(Count::Masks, pixels * self.costs.mask)?;
         self.inner(mask.root(), place)?;
         if let Some(mask) = mask.mask() {
             self.mask(mask, Place { layers: place.layers + 1, ..place })?;
@@ -304,16 +314,14 @@ impl Walk {
         }
         let outline = Outline::of(path.data(), place.transform, place.canvas);
         if let Some(fill) = path.fill() {
-            self.sums.add(Count::Outlines, outline.filled())?;
+            self.sums.add(Count::Outlines, outline.filled(self.costs))?;
             self.paint((fill.paint(), fill.opacity()), path.bounding_box(), place)?;
         }
         if let Some(stroke) = path.stroke() {
             let dashes = outline.dashes(stroke);
             self.sums.dashes += dashes;
             within("dashes", self.sums.dashes as u64, MAX_DASHES)?;
-            // Both sides of a line are edges.
-            self.sums
-                .add(Count::Outlines, 2.0 * outline.filled() + (outline.points + 2.0 * dashes) * STROKED)?;
+            self.sums.add(Count::Outlines, outline.stroked(dashes, self.costs))?;
             self.paint((stroke.paint(), stroke.opacity()), path.stroke_bounding_box(), place)?;
         }
         Ok(())
@@ -328,20 +336,16 @@ impl Walk {
     ) -> Result<(), Error> {
         let area = Area::of(bounds, place.transform).and_then(|area| area.grown(1.0).within(place.canvas));
         let Some(area) = area else { return Ok(()) };
-        let stops = |count: usize| if count > 2 { STOP * count as f64 } else { 0.0 };
-        match paint {
-            Paint::Color(_) if opacity == Opacity::ONE => {
-                self.sums.add(Count::Fills, area.pixels() * COVERED)
-            }
-            Paint::Color(_) => self.sums.add(Count::Fills, area.pixels() * FILLED),
-            Paint::LinearGradient(of) => {
-                self.sums.add(Count::Gradients, area.pixels() * (GRADIENT + stops(of.stops().len())))
-            }
-            Paint::RadialGradient(of) => {
-                self.sums.add(Count::Gradients, area.pixels() * (2.0 * GRADIENT + stops(of.stops().len())))
-            }
-            Paint::Pattern(pattern) => self.pattern(pattern, area, place),
-        }
+        let costs = self.costs;
+        let stops = |count: usize| if count > 2 { costs.stop * count as f64 } else { 0.0 };
+        let (count, each) = match paint {
+            Paint::Color(_) if opacity == Opacity::ONE => (Count::Fills, costs.covered),
+            Paint::Color(_) => (Count::Fills, costs.filled),
+            Paint::LinearGradient(of) => (Count::Gradients, costs.gradient + stops(of.stops().len())),
+            Paint::RadialGradient(of) => (Count::Gradients, 2.0 * costs.gradient + stops(of.stops().len())),
+            Paint::Pattern(pattern) => return self.pattern(pattern, area, place),
+        };
+        self.sums.add(count, area.pixels() * each)
     }
 
     fn pattern(&mut self, pattern: &Pattern, area: Area, place: Place) -> Result<(), Error> {
@@ -349,7 +353,7 @@ impl Walk {
             && let Some(tiles) = vello::tiles(pattern, place.transform, shown(area))
         {
             for transform in tiles {
-                self.sums.add(Count::Patterns, area.pixels() * self.layer())?;
+                self.sums.add(Count::Patterns, area.pixels() * self.costs.layer)?;
                 self.inner(pattern.root(), Place { transform, ..place })?;
             }
             return Ok(());
@@ -357,7 +361,8 @@ impl Walk {
         let (across, down) = place.transform.pre_concat(pattern.transform()).get_scale();
         let tile = Area::canvas(pattern.rect().width() * across, pattern.rect().height() * down);
         let bytes = (4.0 * tile.pixels()) as u64;
-        self.sums.add(Count::Patterns, tile.pixels() * FILLED + area.pixels() * RESAMPLED)?;
+        self.sums
+            .add(Count::Patterns, tile.pixels() * self.costs.tile + area.pixels() * self.costs.resampled)?;
         self.hold(bytes)?;
         let transform = Transform::from_scale(across, down);
         self.inner(pattern.root(), Place { transform, canvas: tile, ..place })?;
@@ -373,7 +378,7 @@ impl Walk {
             ImageKind::SVG(tree) => {
                 let bytes = (4.0 * place.canvas.pixels()) as u64;
                 self.hold(bytes)?;
-                self.sums.add(Count::Images, place.canvas.pixels() * self.layer())?;
+                self.sums.add(Count::Images, place.canvas.pixels() * self.costs.layer)?;
                 self.inner(tree.root(), Place { reach: place.canvas.reach(), ..place })?;
                 self.give_back(bytes);
                 return Ok(());
@@ -387,7 +392,17 @@ impl Walk {
         self.hold(bytes)?;
         self.give_back(bytes);
         let area = Area::of(image.bounding_box(), place.transform).and_then(|area| area.within(place.canvas));
-        self.sums.add(Count::Images, size * DECODED + area.map_or(0.0, Area::pixels) * RESAMPLED)
+        let shown = area.map_or(0.0, Area::pixels);
+        self.sums.add(Count::Images, size * self.costs.decoded + shown * self.costs.resampled)
+    }
+}
+
+/// Whether a clip path is one outline, which vello_cpu makes the border of the layer.
+fn is_one(clip: &Group) -> bool {
+    match clip.children() {
+        [Node::Group(group)] => is_one(group),
+        [Node::Path(_)] => true,
+        _ => false,
     }
 }
 
