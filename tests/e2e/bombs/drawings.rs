@@ -209,6 +209,12 @@ fn shown() -> Vec<Bomb> {
             "a radius or a view box",
             "<path d='M1e38 1e38L-1e38 -1e38A1e38 1e38 0 0 0 1e-38 1e-38z'/>",
         ),
+        refused("an arc from far away", "a radius or a view box", "<path d='M1e300 0A1 1 0 0 1 0 0'/>"),
+        refused(
+            "a circle of 10^36 letters",
+            "points of outlines",
+            "<g font-size='1e36'><circle r='9em'/></g>",
+        ),
         refused("circles of absurd size", "a radius or a view box", &"<circle r='1e35'/>".repeat(50)),
         refused(
             "300 nested layers",
@@ -226,14 +232,14 @@ fn shown() -> Vec<Bomb> {
             &"<path d='M0 0L300 300' stroke='red' stroke-dasharray='.005'/>".repeat(300),
         ),
         refused(
-            "60,000 half-transparent squares",
+            "90,000 half-transparent squares",
             "shapes",
-            &"<rect width='300' height='300' fill-opacity='.5'/>".repeat(60_000),
+            &"<rect width='300' height='300' fill-opacity='.5'/>".repeat(90_000),
         ),
         refused(
-            "14,000 half-transparent groups",
+            "50,000 half-transparent groups",
             "layers",
-            &"<g opacity='.5'><rect width='300' height='300'/><rect/></g>".repeat(14_000),
+            &"<g opacity='.5'><rect width='300' height='300'/><rect/></g>".repeat(50_000),
         ),
         refused(
             "5,000 masked squares",
@@ -244,25 +250,24 @@ fn shown() -> Vec<Bomb> {
             ),
         ),
         refused(
-            "3,000 shapes with a gradient of 40 stops",
+            "30,000 shapes with a gradient of 20 stops",
             "gradients",
             &format!(
                 "<radialGradient id='g'>{}</radialGradient><g fill='url(#g)'>{}</g>",
-                (0..40).map(|i| format!("<stop offset='{i}%'/>")).collect::<String>(),
-                SQUARE.repeat(3000)
+                (0..20).map(|i| format!("<stop offset='{i}%'/>")).collect::<String>(),
+                SQUARE.repeat(30_000)
             ),
         ),
         refused(
-            "a zigzag of 100,000 lines",
+            "a zigzag of 400,000 lines",
             "outlines",
             &format!(
                 "<path d='M0 0{}'/>",
-                (0..50_000).map(|i| format!("L{} 300L{} 0", i % 300, (i * 7) % 300)).collect::<String>()
+                (0..200_000).map(|i| format!("L{} 300L{} 0", i % 300, (i * 7) % 300)).collect::<String>()
             ),
         ),
-        refused(
-            "a pattern of a million pixels a side, blurred",
-            "patterns",
+        drawn(
+            "a pattern of a million pixels a side, moved",
             "<filter id='f'><feOffset dx='1'/></filter><pattern id='p' width='1e6' height='1e6' patternUnits='userSpaceOnUse'>\
              <rect width='9' height='9'/></pattern><rect width='300' height='300' fill='url(#p)' filter='url(#f)'/>",
         ),
@@ -281,6 +286,14 @@ fn shown() -> Vec<Bomb> {
             &format!("<filter id='f'><feGaussianBlur stdDeviation='9'/></filter>{big} filter='url(#f)'/>"),
         ),
         drawn(
+            "200 clipped lines",
+            &format!(
+                "<clipPath id='c'><rect x='9' y='9' width='280' height='280'/></clipPath>{}",
+                "<g clip-path='url(#c)'><path d='M0 9L90 200L300 50' fill='none' stroke='red'/></g>"
+                    .repeat(200)
+            ),
+        ),
+        drawn(
             "a chart of 2,000 shapes",
             &"<rect x='20' y='30' width='40' height='9' fill='red' stroke='blue'/>".repeat(2000),
         ),
@@ -294,9 +307,12 @@ fn long() -> Vec<Bomb> {
     let classes: String = (0..2000).map(|i| format!("<rect class='c{i}' width='9' height='9'/>")).collect();
     let entities: String =
         (1..12).map(|i| format!("<!ENTITY e{i} '{}'>", format!("&e{};", i - 1).repeat(10))).collect();
-    let laughs = format!(
-        "<!DOCTYPE svg [<!ENTITY e0 'ha'>{entities}]><svg xmlns='http://www.w3.org/2000/svg'>&e11;</svg>"
-    );
+    let laughs = |entity: &str| {
+        let text = format!(
+            "<!DOCTYPE svg [<!ENTITY e0 'ha'>{entities}]><svg xmlns='http://www.w3.org/2000/svg'><!-- &e10; -->{entity}</svg>"
+        );
+        text.into_bytes()
+    };
     vec![
         refused("100,000 attributes", "attributes in one element", &format!("<rect{attributes}/>")),
         refused(
@@ -334,9 +350,20 @@ fn long() -> Vec<Bomb> {
         Bomb {
             name: "entities of entities",
             operation: "rasterize",
-            bytes: laughs.into_bytes(),
+            bytes: laughs("&e9;"),
             refused: Some("bytes that its entities stand for"),
         },
+        Bomb {
+            name: "entities deep in entities",
+            operation: "rasterize",
+            bytes: laughs("&e11;"),
+            refused: Some("entities inside one another"),
+        },
+        refused(
+            "9,000,000 equals signs",
+            "bytes of its tree",
+            &format!("<!-- {} -->", "=".repeat(9_000_000)),
+        ),
         drawn(
             "text of 20,000 letters",
             &"<text y='20'>The quick brown fox jumps over it.</text>".repeat(600),
