@@ -127,6 +127,22 @@ async fn jobs_are_refused_at_acceptance_with_206_and_nobody_waits_for_them() {
 }
 
 #[tokio::test]
+async fn what_a_drawing_may_take_follows_its_operations_time_limit() {
+    let server = Server::start("[operations.rasterize]\ntime_limit_ms = 1000");
+    let noise = "<feTurbulence baseFrequency='.05' numOctaves='9'/>".repeat(8);
+    let noise = format!(
+        "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><filter id='f' x='0' y='0' width='1' height='1'>{noise}</filter>\
+         <rect width='9' height='9' filter='url(#f)'/></svg>"
+    );
+    let (status, said) = call(&server, "rasterize", 300, noise.as_bytes()).await;
+    assert_eq!(status, 422, "{said}");
+    assert!(said.starts_with("limit-exceeded") && said.contains("turbulence"), "{said}");
+    assert!(said.contains("time_limit_ms = 1000)"), "{said}");
+    let (status, said) = call(&Server::start(""), "rasterize", 300, noise.as_bytes()).await;
+    assert_eq!(status, 200, "{said}");
+}
+
+#[tokio::test]
 async fn outputs_and_steps_are_limited_together_before_anything_is_accepted() {
     let server = Server::start("");
     let source = server.write("small.png", samples::encoded(64, 48, image::ImageFormat::Png));

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{header, plugin, svg, try_draw};
+use common::{draw, header, pixel, plugin, svg, try_draw};
 use imgserve_sdk::abi::PluginError;
 use imgserve_sdk::serde_json::json;
 use imgserve_sdk::testing::TestHost;
@@ -109,4 +109,28 @@ fn a_plan_has_room_for_the_layers_of_either_renderer() {
     let args = json!({ "width": 10, "height": 10 }).to_string();
     let plan = plugin().plan(args.as_bytes(), &unseen, &TestHost::default()).unwrap();
     assert!(plan.peak_bytes > 128 << 20, "{}", plan.peak_bytes);
+}
+
+/// Without `patternUnits` a tile is so many times the shape, which is a common mistake: it is drawn as far as it shows.
+#[test]
+fn a_tile_far_larger_than_what_it_fills_is_drawn() {
+    let defined = "<mask id='m'><rect width='100' height='100' fill='white'/></mask><filter id='f'><feOffset dx='0'/></filter>";
+    let tile = "<rect width='30' height='30' fill='red'/>";
+    let sizes =
+        ["width='200' height='200'", "width='1e6' height='1e6' patternUnits='userSpaceOnUse' x='10' y='10'"];
+    for size in sizes {
+        for drawn_by in ["", "mask='url(#m)'", "filter='url(#f)'"] {
+            let pattern = format!("<pattern id='p' {size}>{tile}</pattern>");
+            let rect = "<rect x='10' y='10' width='80' height='80' fill='url(#p)'/>";
+            let image = draw(200, 200, &format!("{defined}{pattern}<g {drawn_by}>{rect}</g>"));
+            let found = [
+                pixel(&image, 40, 40),
+                pixel(&image, 70, 70),
+                pixel(&image, 120, 120),
+                pixel(&image, 10, 10),
+            ];
+            let red = [255, 0, 0, 255];
+            assert_eq!(found, [red, red, [0; 4], [0; 4]], "{size} {drawn_by}");
+        }
+    }
 }

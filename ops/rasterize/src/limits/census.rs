@@ -167,6 +167,9 @@ impl<'d, 'i> Counter<'d, 'i> {
         let number = self.open.len();
         key.map(|key| self.open.insert(key, number));
         let mut counts = own(node, self.fonts)?;
+        // A try reads about so many letters in the time that it takes anyway.
+        let read = node.attributes().filter(|attribute| self.sheets.tests(attribute.name()));
+        counts.matches += read.map(|attribute| attribute.value().len() as u64).sum::<u64>() / 32;
         self.children(node, depth, &mut counts)?;
         self.styles(node, depth, &mut counts)?;
         counts.check()?;
@@ -363,7 +366,7 @@ fn own(node: Node<'_, '_>, fonts: Fonts) -> Result<Counts, Error> {
         stops: u64::from(stop),
         points,
         nodes: 1,
-        matches: 1 + node.attribute("class").unwrap_or_default().len() as u64 / 32,
+        matches: 1,
         shapes: u64::from(points > 0),
         // No marker stands on shapes without ends and corners of their own.
         vertices: if round { 0 } else { points },
@@ -477,6 +480,14 @@ mod tests {
             (format!("<text>{}</text>", "<tspan>a</tspan>".repeat(9000)), "letters times pieces"),
             (format!("<path d='M0 0{}'/>", " 1 1".repeat(5_100_000)), "points of outlines"),
             (styled, "tries of style rules"),
+            (
+                format!(
+                    "<style>{}</style>{}",
+                    (0..900).map(|i| format!("[a~=b{i}]{{fill:red}}")).collect::<String>(),
+                    format!("<rect a='{}'/>", "x ".repeat(3000)).repeat(300)
+                ),
+                "tries of style rules",
+            ),
             ("<path d='M0 0A1e38 1e38 0 0 0 1 1'/>".to_owned(), "a radius"),
             ("<circle r='1e30'/>".to_owned(), "a radius"),
             ("<svg viewBox='0 0 1e38 1e38'/>".to_owned(), "a radius or a view box"),

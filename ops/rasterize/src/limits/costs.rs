@@ -76,7 +76,7 @@ pub(super) mod filter {
     /// A blur, and one with a deviation of less than two pixels.
     pub(crate) const BLUR: f64 = 160.0;
     pub(crate) const SMALL_BLUR: f64 = 420.0;
-    pub(crate) const DIFFUSE_LIGHT: f64 = 20.0;
+    pub(crate) const DIFFUSE_LIGHT: f64 = 40.0;
     pub(crate) const SPECULAR_LIGHT: f64 = 80.0;
     /// An octave.
     pub(crate) const NOISE: f64 = 160.0;

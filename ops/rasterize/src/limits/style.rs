@@ -1,7 +1,7 @@
 //! What a drawing's style sheets would cost: how much there is to be matched with each element, and what the rules that may match an
 //! element refer to. Not a reading of CSS: a rule counts for every element that its last part could mean.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A property that refers to another element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(super) struct Sheets<'t> {
     /// The same for each number of ancestors that a selector asks for.
     nested: HashMap<u32, u64>,
     rules: HashMap<Key<'t>, Rules<'t>>,
+    /// The attributes that selectors ask for, of which each try reads the value.
+    tested: HashSet<&'t str>,
 }
 
 /// What the last part of a selector names.
@@ -63,6 +65,12 @@ impl<'t> Sheets<'t> {
         for part in parts.filter(|part| !part.is_empty()) {
             (count, last) = (count + 1, part);
         }
+        let names = selector.split('[').skip(1);
+        self.tested.extend(
+            names.map(|name| {
+                name[..name.find(['=', '~', '|', '^', '$', '*', ']']).unwrap_or(name.len())].trim()
+            }),
+        );
         let weight = u64::from(count.max(1));
         match count {
             0 | 1 => self.simple += weight,
@@ -82,6 +90,11 @@ impl<'t> Sheets<'t> {
             weight.saturating_mul((ways / 1000.0).max(1.0) as u64)
         });
         nested.fold(self.simple, u64::saturating_add)
+    }
+
+    /// Whether a try may read the value of this attribute.
+    pub(super) fn tests(&self, attribute: &str) -> bool {
+        attribute == "class" || self.tested.contains(attribute)
     }
 
     /// The rules that may match an element.
