@@ -261,8 +261,7 @@ impl Pool {
         (turn, wanted): (&Turn, Wanted),
         progress: Arc<dyn Fn(f32) + Send + Sync>,
     ) -> Result<(Reply, Bytes), Fault> {
-        let time = Duration::from_millis(time_ms);
-        let deadline = TimeLimit { time, key: "[workers] run_timeout_ms" };
+        let deadline = TimeLimit::to_run(time_ms);
         let (sender, outcome) = oneshot::channel();
         let progress = Some(progress);
         let paid = Some((turn.flow.clone(), turn.cost));
@@ -285,8 +284,7 @@ impl Pool {
     }
 
     async fn short(&self, flow: &Flow, request: Request, payload: Bytes) -> Result<(Reply, Bytes), Fault> {
-        let time = Duration::from_millis(self.shared.config.workers.prepare_timeout_ms);
-        let deadline = TimeLimit { time, key: "[workers] prepare_timeout_ms" };
+        let deadline = TimeLimit::to_prepare(self.shared.config.workers.prepare_timeout_ms);
         let (sender, outcome) = oneshot::channel();
         let payload = payload.into();
         let assignment = Assignment {
@@ -300,7 +298,7 @@ impl Pool {
         };
         self.shared.queue.push_short(flow, assignment);
         // Somebody waits for the reply: a queue that does not move must not hold them for ever.
-        match tokio::time::timeout(time + SHORT_PATIENCE, self.outcome(outcome)).await {
+        match tokio::time::timeout(deadline.time + SHORT_PATIENCE, self.outcome(outcome)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Fault::new(FaultKind::Busy, "no worker was free in time").retried(Retry::Later)),
         }

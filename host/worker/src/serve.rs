@@ -26,7 +26,7 @@ use super::run::Ran;
 use super::sandbox;
 use super::stage::LoadedOperation;
 use super::task::{Source, Worker};
-use crate::plugin::{self, Deadline, Loader};
+use crate::plugin::{self, Deadline, Loader, TimeLimit};
 
 /// The hidden command `worker`: serves tasks on stdin, which must be a Unix socket.
 pub fn serve() -> ExitCode {
@@ -150,22 +150,22 @@ fn perform(worker: &Worker, request: Request, payload: Vec<u8>) -> (Reply, Vec<V
     let began = Instant::now();
     let outcome = caught(|| match request {
         Request::Prepare { task, complete, draw, time_ms } => {
-            worker.begin(time_ms);
+            worker.begin(TimeLimit::to_prepare(time_ms));
             Ok(match worker.prepare(&task, &Source::new(&payload, complete), draw)? {
                 None => (Reply::NeedMore, Vec::new()),
                 Some((prepared, placeholder)) => (Reply::Prepared(prepared), vec![placeholder]),
             })
         }
         Request::Run { tasks, time_ms } => {
-            worker.begin(time_ms);
+            worker.begin(TimeLimit::to_run(time_ms));
             Ok(done(worker.run(&tasks, payload)?, (began, began), None))
         }
         Request::Direct { task, within, most_pixels, digest, plan_ms, time_ms } => {
-            worker.begin(plan_ms.min(time_ms));
+            worker.begin(TimeLimit::to_prepare(plan_ms.min(time_ms)));
             if let Some(prepared) = worker.too_much(&task, &payload, (within, most_pixels))? {
                 return Ok((Reply::Prepared(prepared), Vec::new()));
             }
-            worker.begin(time_ms);
+            worker.begin(TimeLimit::to_run(time_ms));
             let planned = Instant::now();
             let digest = digest.then(|| imgserve_base::digest::digest(&payload));
             Ok(done(worker.run(&[task], payload)?, (began, planned), digest))

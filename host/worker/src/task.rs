@@ -4,7 +4,6 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::time::Duration;
 
 use imgserve_base::fair::SMALL;
 use imgserve_base::fault::{Fault, FaultKind};
@@ -21,7 +20,7 @@ use super::placeholder;
 use super::protocol::{Placeholder, Prepared, Reply, Task};
 use super::reading::reading;
 use super::stage::{LoadedOperation, Stage, within_chain};
-use crate::plugin::Deadline;
+use crate::plugin::{Deadline, TimeLimit};
 
 /// Bytes of the source that an operation which reads its own format gets to plan on.
 const HEAD: usize = 64 * KIB as usize;
@@ -125,10 +124,9 @@ impl Worker {
     }
 
     /// Operations are told to hurry before they are ended, and ended before the server ends the worker.
-    pub(super) fn begin(&self, time_ms: u64) {
-        let time = Duration::from_millis(time_ms);
-        self.link.begin(time);
-        self.deadline.begin_task(time.mul_f32(0.9));
+    pub(super) fn begin(&self, limit: TimeLimit) {
+        self.link.begin(limit.time);
+        self.deadline.begin_task(TimeLimit { time: limit.time.mul_f32(0.9), ..limit });
     }
 
     fn first(&self, task: &Task) -> Result<&LoadedOperation, Fault> {

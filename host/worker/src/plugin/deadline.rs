@@ -21,7 +21,8 @@ pub(crate) enum Expiry {
 #[derive(Debug)]
 pub struct Deadline {
     shared: Arc<Shared>,
-    task_ends: Cell<Option<Instant>>,
+    /// When the task's time is over, and what says so.
+    task_ends: Cell<Option<(Instant, &'static str)>>,
 }
 
 /// How long a call may take, and what says so.
@@ -29,6 +30,18 @@ pub struct Deadline {
 pub struct TimeLimit {
     pub time: Duration,
     pub key: &'static str,
+}
+
+impl TimeLimit {
+    /// To probe and plan, by the configuration.
+    pub(crate) const fn to_prepare(ms: u64) -> Self {
+        Self { time: Duration::from_millis(ms), key: "[workers] prepare_timeout_ms" }
+    }
+
+    /// To run, by the configuration.
+    pub(crate) const fn to_run(ms: u64) -> Self {
+        Self { time: Duration::from_millis(ms), key: "[workers] run_timeout_ms" }
+    }
 }
 
 /// What is said when it is over.
@@ -80,16 +93,16 @@ impl Deadline {
     }
 
     /// A task begins, all calls of which together may take this long.
-    pub fn begin_task(&self, time: Duration) {
-        self.task_ends.set(Some(Instant::now() + time));
+    pub fn begin_task(&self, limit: TimeLimit) {
+        self.task_ends.set(Some((Instant::now() + limit.time, limit.key)));
     }
 
     /// A call's own limit, or what is left of its task's time.
     pub(super) fn limit(&self, own: Duration) -> TimeLimit {
-        match self.task_ends.get().map(|ends| ends.saturating_duration_since(Instant::now())) {
-            Some(left) if left < own => {
-                TimeLimit { time: left, key: "what [workers] prepare_timeout_ms or run_timeout_ms left it" }
-            }
+        let left =
+            self.task_ends.get().map(|(ends, key)| (ends.saturating_duration_since(Instant::now()), key));
+        match left {
+            Some((time, key)) if time < own => TimeLimit { time, key },
             _ => TimeLimit { time: own, key: "time_limit_ms" },
         }
     }
@@ -195,9 +208,12 @@ mod tests {
         let deadline = Deadline::start(|| {}).unwrap();
         let own = Duration::from_secs(5);
         assert_eq!(deadline.limit(own), TimeLimit { time: own, key: "time_limit_ms" });
-        deadline.begin_task(Duration::from_secs(1));
+        let task = TimeLimit { time: Duration::from_secs(1), key: "run_timeout_ms" };
+        deadline.begin_task(task);
         let left = deadline.limit(own);
-        assert!(left.time <= Duration::from_secs(1) && left.key.contains("run_timeout_ms"), "{left:?}");
+        assert!(left.time <= task.time && left.key == task.key, "{left:?}");
+        let short = Duration::from_millis(1);
+        assert_eq!(deadline.limit(short), TimeLimit { time: short, key: "time_limit_ms" });
     }
 
     #[test]
