@@ -57,35 +57,41 @@ async fn connections_that_send_nothing_hold_up_nobody() {
 #[tokio::test]
 async fn one_address_leaves_places_to_others() {
     let server = Server::start("[server]\nmax_connections = 16\nmax_connections_per_address = 4");
-    let served = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{";
+    // Whoever is told to go on with the body is being served, and keeps its place.
+    let served = "POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n";
+    let go_on = async |client: &str| {
+        let mut stream = from(&server, client, served).await;
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).await.unwrap();
+        (stream, start)
+    };
+    // All places but a share of them; what is beyond is refused.
     let mut greedy = Vec::new();
-    for _ in 0..20 {
-        greedy.push(from(&server, "127.0.0.2", served).await);
+    for number in 0..20 {
+        let (stream, start) = go_on("127.0.0.2").await;
+        let wanted = if number < 12 { b"HTTP/1.1 100" } else { b"HTTP/1.1 503" };
+        assert_eq!(&start, wanted, "connection {number}");
+        greedy.push(stream);
     }
     let mut others = Vec::new();
     for _ in 0..3 {
-        others.push(from(&server, "127.0.0.1", served).await);
+        let (stream, start) = go_on("127.0.0.1").await;
+        assert_eq!(&start, b"HTTP/1.1 100");
+        others.push(stream);
     }
     let text = answer(&server, ASK).await;
     assert!(text.starts_with("HTTP/1.1 200"), "another address has its share: {text}");
+    let mut refused = from(&server, "127.0.0.2", ASK).await;
     let mut text = String::new();
-    // A place that is just becoming free may be had once more.
-    for _ in 0..10 {
-        greedy.push(from(&server, "127.0.0.2", served).await);
-        let mut refused = from(&server, "127.0.0.2", ASK).await;
-        text.clear();
-        refused.read_to_string(&mut text).await.unwrap();
-        if text.starts_with("HTTP/1.1 503") {
-            break;
-        }
-    }
+    refused.read_to_string(&mut text).await.unwrap();
     assert!(text.starts_with("HTTP/1.1 503") && text.contains("max_connections_per_address"), "{text}");
     // Whom the server has begun to serve it goes on with.
-    for stream in &mut others {
-        stream.write_all(b"        ").await.unwrap();
-        let mut start = [0; 12];
-        stream.read_exact(&mut start).await.unwrap();
-        assert_eq!(&start, b"HTTP/1.1 200");
+    for stream in others.iter_mut().chain(&mut greedy[..12]) {
+        stream.write_all(b"{        ").await.unwrap();
+        let mut told = vec![0; 128];
+        let read = stream.read(&mut told).await.unwrap();
+        let told = String::from_utf8_lossy(&told[..read]);
+        assert!(told.contains("HTTP/1.1 200"), "{told}");
     }
 }
 
