@@ -25,7 +25,7 @@ const SPAN: u64 = 128;
 /// Most points of outlines, references followed.
 const MAX_POINTS: u64 = 5_000_000;
 /// Most tries whether a rule of a style sheet is for an element.
-const MAX_MATCHES: u64 = 30_000_000;
+const MAX_MATCHES: u64 = 20_000_000;
 /// Most bytes of declarations that elements get from style sheets, and shapes from the attributes of groups.
 const MAX_COPIED: u64 = 128 << 20;
 /// Most elements inside one another, a reference counting as [`HOP`]. The parser calls itself for each.
