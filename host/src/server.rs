@@ -1,6 +1,7 @@
 //! A running server: the workers, the API on a listener, and what signals do to it. Takes the listener and the signals
 //! as arguments, so that a test can own both.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,6 +47,8 @@ pub(crate) enum Event {
 
 /// Hears of events; may block.
 pub(crate) type Tell = Arc<dyn Fn(Event) + Send + Sync>;
+/// Hears of a configuration that a reload has taken in; may block.
+pub(crate) type TakenIn = Arc<dyn Fn(&Config) + Send + Sync>;
 /// Reads the configuration; blocks.
 type ReadConfig = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
 
@@ -61,38 +64,49 @@ pub(crate) struct Setup {
     pub patience: Instant,
     /// Who hears of events.
     pub tell: Tell,
+    /// Who hears of what is taken in.
+    pub taken_in: TakenIn,
 }
 
-/// Serves on `listener` until it is told to stop. `ready` is called once requests can be answered.
+/// Serves until it is told to stop, on the listener that `listening` gives. `ready` is called with its address once requests
+/// can be answered.
 ///
 /// # Errors
 /// The fault for which it cannot start.
 pub(crate) async fn serve(
     setup: Setup,
-    listener: TcpListener,
+    listening: impl Future<Output = Result<TcpListener, Fault>>,
     mut commands: mpsc::Receiver<Command>,
-    ready: impl FnOnce(),
+    ready: impl FnOnce(SocketAddr),
 ) -> Result<(), Fault> {
     imgserve_base::crash::arm();
-    let Setup { mut config, read_config, program, patience, tell } = setup;
+    let Setup { mut config, read_config, program, patience, tell, taken_in } = setup;
     for warning in descriptors::fit(&mut config, descriptors::raise()) {
         tracing::warn!("{warning}");
     }
     let waits = Arc::clone(&tell);
-    let prepared = blocking(move || {
-        let transfer = transfer(&config)?;
-        let journal = open_journal(&config, patience, &*waits)?;
-        Ok((config, transfer, journal))
-    });
-    let (config, transfer, journal) = tokio::select! {
+    let prepared = async {
+        let listener = listening.await?;
+        let bound = listener.local_addr();
+        let bound = bound.map_err(|error| Fault::of(FaultKind::OperationFailed, &error))?;
+        let (config, transfer, journal) = blocking(move || {
+            let transfer = transfer(&config)?;
+            let journal = open_journal(&config, patience, &*waits)?;
+            Ok((config, transfer, journal))
+        })
+        .await?;
+        let service = Service::start(&config, program, transfer, journal).await?;
+        Ok::<_, Fault>((listener, bound, config, service))
+    };
+    let reload = Arc::new(Notify::new());
+    let (listener, bound, config, service) = tokio::select! {
         prepared = prepared => prepared?,
-        // What is waited for may take its time.
-        signal = told_to_end(&mut commands) => {
+        // What is waited for, and plugins that are compiled, may take their time.
+        signal = told_to_end(&mut commands, &reload) => {
             tracing::info!("{signal}: stopped before it served");
             return Ok(());
         }
     };
-    let service = Service::start(&config, program, transfer, journal).await?;
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn({
         let (service, config) = (Arc::clone(&service), config.clone());
@@ -103,11 +117,16 @@ pub(crate) async fn serve(
             http::serve(listener, service, &config, stopped).await;
         }
     });
-    ready();
-    let reload = Arc::new(Notify::new());
+    ready(bound);
     // Beside the loop below, so that a reload that takes long does not keep a stop waiting.
-    let reloading =
-        tokio::spawn(reloads(Arc::clone(&service), read_config, Arc::clone(&reload), Arc::clone(&tell)));
+    let reloads = Reloads {
+        service: Arc::clone(&service),
+        read_config,
+        asked: Arc::clone(&reload),
+        tell: Arc::clone(&tell),
+        taken_in,
+    };
+    let reloading = tokio::spawn(reloads.run());
     let (signal, drain) = loop {
         match commands.recv().await {
             Some(Command::Reload(signal)) => {
@@ -148,12 +167,16 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-/// The signal by which a server that does not serve yet is told not to begin.
-async fn told_to_end(commands: &mut mpsc::Receiver<Command>) -> &'static str {
+/// The signal by which a server that does not serve yet is told not to begin. A `reload` comes after the beginning: the
+/// configuration is read by now.
+async fn told_to_end(commands: &mut mpsc::Receiver<Command>, reload: &Notify) -> &'static str {
     while let Some(command) = commands.recv().await {
         match command {
             Command::Stop(signal) | Command::Drain(signal) => return signal,
-            Command::Reload(_) => {}
+            Command::Reload(signal) => {
+                tracing::info!("{signal}: reloading the configuration once it serves");
+                reload.notify_one();
+            }
         }
     }
     std::future::pending().await
@@ -171,30 +194,50 @@ async fn told_to_stop(commands: &mut mpsc::Receiver<Command>) {
     std::future::pending().await
 }
 
-/// Reloads whenever it is asked for, one after the other: what is asked for during a reload is one more.
-async fn reloads(service: Arc<Service>, read_config: ReadConfig, asked: Arc<Notify>, tell: Tell) {
-    for number in 1.. {
-        asked.notified().await;
-        let (tell_begin, tell_end, read_config) =
-            (Arc::clone(&tell), Arc::clone(&tell), Arc::clone(&read_config));
-        // Told before the file is read: whoever has changed it before that may count on it.
-        let read = move || {
-            tell_begin(Event::Reloading(number));
+/// What a reload needs, and whom it tells.
+struct Reloads {
+    service: Arc<Service>,
+    read_config: ReadConfig,
+    asked: Arc<Notify>,
+    tell: Tell,
+    taken_in: TakenIn,
+}
+
+impl Reloads {
+    /// Reloads whenever it is asked for, one after the other: what is asked for during a reload is one more.
+    async fn run(self) {
+        for number in 1.. {
+            self.asked.notified().await;
+            let outcome = self.reload(number).await;
+            match &outcome {
+                Ok(_) => tracing::info!("configuration reloaded"),
+                Err(fault) => tracing::error!("configuration not reloaded, the old one stays: {fault}"),
+            }
+            let error = outcome.as_ref().err().map(|fault| fault.text.clone());
+            self.service.reloaded(error.as_deref());
+            let (tell, taken_in) = (Arc::clone(&self.tell), Arc::clone(&self.taken_in));
+            let told = move || {
+                if let Ok(config) = &outcome {
+                    taken_in(config);
+                }
+                tell(Event::Reloaded(number, error));
+            };
+            let _ = tokio::task::spawn_blocking(told).await;
+        }
+    }
+
+    /// Takes in what the configuration says now, and gives it.
+    async fn reload(&self, number: u64) -> Result<Config, Fault> {
+        let (tell, read_config) = (Arc::clone(&self.tell), Arc::clone(&self.read_config));
+        let (config, transfer) = blocking(move || {
+            // Told before the file is read: whoever has changed it before that may count on it.
+            tell(Event::Reloading(number));
             let config = read_config().map_err(|error| config_fault(&error))?;
             transfer(&config).map(|transfer| (config, transfer))
-        };
-        let outcome = async {
-            let (config, transfer) = blocking(read).await?;
-            service.reload(&config, transfer).await
-        };
-        let error = outcome.await.err();
-        match &error {
-            None => tracing::info!("configuration reloaded"),
-            Some(fault) => tracing::error!("configuration not reloaded, the old one stays: {fault}"),
-        }
-        let error = error.map(|fault| fault.text);
-        service.reloaded(error.as_deref());
-        let _ = tokio::task::spawn_blocking(move || tell_end(Event::Reloaded(number, error))).await;
+        })
+        .await?;
+        self.service.reload(&config, transfer).await?;
+        Ok(config)
     }
 }
 
@@ -262,7 +305,13 @@ fn transfer(config: &Config) -> Result<Transfer, Fault> {
     let settings = &config.transfer;
     let file_roots = match config.access.file_roots.as_slice() {
         // Made when something is stored there.
-        [] => vec![Paths::of_this_user().files],
+        [] => {
+            let root = Paths::of_this_user().files;
+            if root.exists() {
+                check_root(&root)?;
+            }
+            vec![root]
+        }
         roots => {
             roots.iter().try_for_each(|root| check_root(root))?;
             roots.to_vec()

@@ -1,18 +1,35 @@
 //! The command line: the daemon's life, exit codes, and what is said when something is wrong.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
 use crate::harness::{children, program, signal};
 
-/// A place for a daemon of its own; whatever runs there is killed in the end.
+/// A place for a daemon of its own, with all its files; whatever runs there is killed in the end.
 pub(crate) struct Place(TempDir);
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        let place = Self(tempfile::tempdir().unwrap());
+        std::fs::write(place.config(), place.own_files()).unwrap();
+        place
+    }
+
+    /// The configuration of its daemons, unless a command names another.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.path().join("imgserve.toml")
+    }
+
+    /// What of a configuration keeps a daemon from this machine's own files.
+    pub(crate) fn own_files(&self) -> String {
+        let root = self.path().display();
+        std::fs::create_dir_all(self.path().join("files")).unwrap();
+        format!(
+            "[access]\nfile_roots = ['{root}/files']\n[jobs]\njournal = '{root}/journal.db'\n[plugins]\n\
+             cache_dir = '{root}/cache'\n"
+        )
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -22,6 +39,9 @@ impl Place {
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = program();
         command.args(words).arg("-pid").arg(self.path().join("pid"));
+        if !words.contains(&"--config") {
+            command.arg("--config").arg(self.config());
+        }
         if matches!(words[0], "start" | "restart") {
             command.args(["-host", "127.0.0.1", "-port", "0", "-logdir"]).arg(self.path().join("log"));
             command.arg("-journal").arg(self.path().join("journal.db"));
@@ -156,7 +176,7 @@ fn what_is_wrong_is_said_where_it_was_typed() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let impatient = place.path().join("impatient.toml");
-    std::fs::write(&impatient, "[server]\nstart_wait_s = 0\n").unwrap();
+    std::fs::write(&impatient, format!("{}[server]\nstart_wait_s = 0\n", place.own_files())).unwrap();
     let (code, text) = told(
         &program()
             .args(["start", "-host", "127.0.0.1", "-port", &port, "-pid"])
@@ -180,7 +200,7 @@ fn what_is_wrong_is_said_where_it_was_typed() {
     assert!(code == 64 && text.contains("did you mean `server.port`?"), "{text}");
     let (code, text) = place.run(&["start", "--config", "/no/such/file.toml"]);
     assert!(code == 64 && text.contains("/no/such/file.toml"), "{text}");
-    assert_eq!(place.run(&["reload"]).0, 1);
+    assert_eq!(place.run(&["reload", "--config", place.config().to_str().unwrap()]).0, 1);
     assert_eq!(told(&program().arg("strat").output().unwrap()).0, 2);
 }
 
@@ -205,12 +225,18 @@ fn another_user_serves_when_root_says_so() {
     }
     let place = Place::new();
     std::fs::set_permissions(place.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    // What root would have prepared for it.
+    for name in ["journal", "cache"] {
+        std::fs::create_dir(place.path().join(name)).unwrap();
+        std::os::unix::fs::chown(place.path().join(name), Some(65534), Some(65534)).unwrap();
+    }
     // The program itself must be reachable for the other user.
     let copy = place.path().join("imgserve");
     std::fs::copy(program().get_program(), &copy).unwrap();
     let mut command = Command::new(&copy);
     command.args(["start", "-uid", "65534", "-gid", "65534", "-host", "127.0.0.1", "-port", "0", "-pid"]);
     command.arg(place.path().join("pid")).arg("-logdir").arg(place.path().join("log"));
+    command.arg("--config").arg(place.config()).arg("-journal").arg(place.path().join("journal/jobs.db"));
     let output = loop {
         match command.output() {
             // A process that another test has just forked may still hold the copy open for writing.

@@ -157,6 +157,8 @@ async fn every_route_answers_errors_in_one_form() {
         get("/v1/jobs?limit=0", 400, "bad-query", "limit must be 1 to"),
         get("/v1/jobs?limit=1&limit=2", 400, "bad-query", "`limit` stands twice"),
         get("/v1/jobs?before=x", 400, "bad-query", "before"),
+        get("/v1/jobs?id=abc", 400, "bad-query", "id must be the first or last 4 digits"),
+        get("/v1/jobs?id=lost", 400, "bad-query", "id must be"),
         get("/v1/operations/x", 404, "unknown-operation", "`x` is none of pipeline, rasterize, resize"),
         get("/v1/operations/x/render?src=http://h/a.png", 404, "unknown-operation", "`x`"),
         get("/v1/operations/resize/render?width=1&width=2", 400, "bad-query", "`width` stands twice"),

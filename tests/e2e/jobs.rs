@@ -215,6 +215,15 @@ async fn the_list_has_pages() {
         (0..5).rev().map(|number| json!(server.file_url(&format!("{number}.png")))).collect();
     assert_eq!(seen, newest_first);
     assert_eq!(server.get("/v1/jobs?limit=0").await.0, 400);
+    // By a part of its id, as the lists of commands show it.
+    let id = server.get("/v1/jobs?limit=3").await.1["jobs"][2]["id"].as_str().unwrap().to_owned();
+    for part in [&id[id.len() - 8..], &id[id.len() - 13..], &id] {
+        let (_, page) = server.get(&format!("/v1/jobs?id={part}")).await;
+        let found = page["jobs"].as_array().unwrap();
+        assert!(found.len() == 1 && found[0]["id"] == id.as_str(), "{part}: {page}");
+    }
+    let (_, page) = server.get(&format!("/v1/jobs?id={}&state=failed", &id[..8])).await;
+    assert_eq!(page["jobs"], json!([]));
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! A server's life as an operator rules it: restarts under load, reloads with their outcome, configurations that are checked
 //! before anything is stopped, signals, the log, output that cannot be written.
 
+mod begin;
+
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -19,19 +21,14 @@ use crate::jobs::gated;
 
 /// A configuration for daemons of `place`, which may read and write its files; `more` goes on in `[server]`.
 fn configure(place: &Place, more: &str) -> PathBuf {
-    let root = place.path().display();
-    std::fs::create_dir_all(place.path().join("files")).unwrap();
-    let path = place.path().join("imgserve.toml");
-    let text = format!(
-        "[access]\nfile_roots = ['{root}/files']\n[jobs]\njournal = '{root}/journal.db'\n[plugins]\n\
-         cache_dir = '{root}/cache'\n[workers]\ncount = 1\n[server]\nhost = '127.0.0.1'\n{more}\n"
-    );
-    std::fs::write(&path, text).unwrap();
-    path
+    let own = place.own_files();
+    let text = format!("{own}[workers]\ncount = 1\n[server]\nhost = '127.0.0.1'\n{more}\n");
+    std::fs::write(place.config(), text).unwrap();
+    place.config()
 }
 
 fn run(place: &Place, words: &[&str], config: &Path) -> (i32, String) {
-    told(&place.command(words).arg("--config").arg(config).output().unwrap())
+    told(&place.command(&[words, &["--config", config.to_str().unwrap()]].concat()).output().unwrap())
 }
 
 /// Where a daemon listens, by what its start said.
@@ -141,6 +138,11 @@ fn a_configuration_that_would_not_start_is_found_before_anything_is_stopped() {
     let preset =
         |args: &str| format!("{good}[operations.x]\nkind = 'builtin'\nplugin = 'resize'\nargs = {args}\n");
     std::fs::write(place.path().join("ca.pem"), "nonsense").unwrap();
+    let check = |file: &Path| {
+        let mut command = program();
+        command.args(["config", "check"]).arg(file).arg("-pid").arg(place.path().join("pid"));
+        told(&command.output().unwrap())
+    };
     for (text, code, wanted) in [
         (format!("{good}[operations.x]\nkind = 'wasm'\npath = '/no/such.wasm'\n"), 1, "/no/such.wasm"),
         (
@@ -181,7 +183,7 @@ fn a_configuration_that_would_not_start_is_found_before_anything_is_stopped() {
     ] {
         let other = place.path().join("other.toml");
         std::fs::write(&other, text).unwrap();
-        let (checked, said) = told(&program().args(["config", "check"]).arg(&other).output().unwrap());
+        let (checked, said) = check(&other);
         assert!(checked == code && said.contains(wanted), "{wanted}: {checked} {said}");
         let mut restart = program();
         restart.arg("restart").arg("--config").arg(&other).arg("-pid").arg(place.path().join("pid"));
@@ -189,7 +191,7 @@ fn a_configuration_that_would_not_start_is_found_before_anything_is_stopped() {
         assert!(restarted == code && said.contains(wanted), "{wanted}: {restarted} {said}");
         assert_eq!(place.run(&["status"]), (0, format!("imgserve is running (pid {pid})\n")), "{wanted}");
     }
-    let checked = told(&program().args(["config", "check"]).arg(&config).output().unwrap());
+    let checked = check(&config);
     assert!(
         checked.0 == 0 && checked.1.contains("a server would start with it, with 3 operations"),
         "{checked:?}"
@@ -294,11 +296,12 @@ fn a_log_that_others_have_rotated_is_begun_anew() {
 
 #[tokio::test]
 async fn a_log_that_goes_to_no_terminal_has_no_escape_sequences() {
-    let directory = tempfile::tempdir().unwrap();
+    let place = Place::new();
+    let config = configure(&place, "");
     let mut command = program();
     command.args(["start", "--foreground", "-host", "localhost", "-port", "0", "-pid"]);
-    command.arg(directory.path().join("pid")).arg("-journal").arg(directory.path().join("journal.db"));
-    command.env_remove("NO_COLOR").env("TERM", "xterm-256color").env("HOME", directory.path());
+    command.arg(place.path().join("pid")).arg("--config").arg(config);
+    command.env_remove("NO_COLOR").env("TERM", "xterm-256color");
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     let line = lines.find(|line| line.contains("listens on")).unwrap();
@@ -320,9 +323,8 @@ fn an_address_may_be_written_as_people_write_it() {
         let place = Place::new();
         let mut command = program();
         command.args(["start", "-host", host, "-port", "0", "-pid"]).arg(place.path().join("pid"));
-        command.arg("-logdir").arg(place.path().join("log"));
-        let (code, said) =
-            told(&command.arg("-journal").arg(place.path().join("journal.db")).output().unwrap());
+        command.arg("-logdir").arg(place.path().join("log")).arg("--config").arg(place.config());
+        let (code, said) = told(&command.output().unwrap());
         assert!(code == 0 && said.contains(wanted), "{said}");
     }
 }
@@ -330,18 +332,20 @@ fn an_address_may_be_written_as_people_write_it() {
 #[test]
 fn output_that_cannot_be_written_is_an_error_and_a_reader_that_left_is_none() {
     let place = Place::new();
-    // Its own journal: this machine's may be one that cannot be used.
     let config = configure(&place, "port = 0").display().to_string();
+    let pid = place.path().join("pid").display().to_string();
     for words in [
-        vec!["config"],
+        vec!["config", "--config", &config],
         vec!["version"],
         vec!["--version"],
         vec!["help"],
         vec!["start", "--help"],
-        vec!["status"],
-        vec!["operations"],
+        vec!["status", "-pid", &pid],
+        vec!["stop", "-pid", &pid],
+        vec!["operations", "--config", &config],
         vec!["config", "check", &config],
         vec!["key", "webhook"],
+        vec!["key", "api", "a", "--scopes", "jobs"],
     ] {
         let output = program().args(&words).stdout(File::create("/dev/full").unwrap()).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();

@@ -9,6 +9,7 @@
 //! - [`named`]: enums whose values have names
 //! - [`crash`]: where the crash test ends the process
 //! - [`units`]: bytes of a KiB and a MiB
+//! - [`secret`]: which values are secrets, and how they are shown
 //! - [`depth`]: how deep JSON may be nested; [`digest`]: what tells sources apart
 
 #![forbid(unsafe_code)]
@@ -22,4 +23,5 @@ pub mod fault;
 pub mod format;
 pub mod job;
 mod named;
+pub mod secret;
 pub mod units;

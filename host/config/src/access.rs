@@ -9,10 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::error::{ConfigError, value_error};
-use super::{Access, ApiKey, Config, Scope, UrlKey, Webhooks};
+use super::{Access, ApiKey, Scope, UrlKey, Webhooks};
 
-/// What stands instead of a secret that is not to be shown.
-const HIDDEN: &str = "…";
 /// Before a webhook secret's base64 (Standard Webhooks, "Signature scheme").
 const WEBHOOK_PREFIX: &str = "whsec_";
 /// Bytes of a webhook's secret (ibid.).
@@ -35,18 +33,6 @@ impl Scope {
             Self::Operations => "operations",
             Self::Admin => "admin",
         }
-    }
-}
-
-impl Config {
-    /// The same to be shown to anyone: with "…" for each secret, which no server takes for one.
-    #[must_use]
-    pub fn without_secrets(mut self) -> Self {
-        let secrets = self.access.url_keys.iter_mut().map(|key| &mut key.secret);
-        for secret in secrets.chain([&mut self.webhooks.secret]).filter(|secret| !secret.is_empty()) {
-            HIDDEN.clone_into(secret);
-        }
-        self
     }
 }
 
@@ -186,6 +172,7 @@ fn decoded(text: &str, sizes: &RangeInclusive<usize>) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Config;
 
     /// A section of `[[access.api_keys]]`.
     fn api(name: &str, sha256: &str, scopes: &str) -> String {

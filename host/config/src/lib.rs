@@ -8,12 +8,11 @@
 //! - `error`: why a configuration is refused
 //! - `host`: addresses to listen on, as people write them
 //! - `memory`: how much memory may be had
-//! - `name`: what operations may be called
 //! - `plain`: values that no plugin can be told
 //! - `merge`: a user's file over the defaults; unknown keys refused, the nearest known one suggested
-//! - `names`: hosts and origins that are ours
 //! - `network`: what `[access] allow_networks` opens
-//! - `operation`: the section of an operation
+//! - `operation`: the section of an operation; `operation_name`: what operations may be called
+//! - `origin`: hosts and origins that are ours
 //! - `paths`: where files lie for root and for others
 //! - `render`: the configuration in force, with the defaults' comments; `secrets`: which of its keys hold one
 #![allow(
@@ -29,10 +28,10 @@ mod error;
 mod host;
 mod memory;
 mod merge;
-mod name;
-mod names;
 mod network;
 mod operation;
+mod operation_name;
+mod origin;
 mod paths;
 mod plain;
 mod render;
@@ -51,9 +50,9 @@ pub use codec::{Codec, Damaged, Profile};
 pub use error::ConfigError;
 pub use host::parse as parse_host;
 pub use merge::DEFAULTS;
-pub use names::EVERY;
 pub use network::{NetworkRule, RuleError, RuleHost};
 pub use operation::{OperationSettings, PIPELINE, PluginKind};
+pub use origin::EVERY;
 pub use paths::Paths;
 pub use render::render;
 

@@ -4,7 +4,7 @@
 use toml::{Table, Value};
 
 use super::error::{ConfigError, value_error};
-use super::{name, plain};
+use super::{operation_name, plain};
 
 /// The defaults, with a comment on every key.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
@@ -71,7 +71,7 @@ fn merge_section(section: &str, target: &mut Table, values: Table) -> Result<(),
 fn merge_operations(target: &mut Table, operations: Table) -> Result<(), ConfigError> {
     for (name, values) in operations {
         // Before its name is part of a key's.
-        name::check(&name)?;
+        operation_name::check(&name)?;
         let path = format!("operations.{name}");
         let Value::Table(values) = values else {
             return Err(value_error(&path, "is a section: write it as [operations.NAME]"));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::error::{ConfigError, value_error};
-use super::{LARGEST, Profile, Workers};
+use super::{LARGEST, Profile, Workers, secrets};
 
 /// The builtin plugin that is a chain of other operations.
 pub const PIPELINE: &str = "pipeline";
@@ -193,6 +193,9 @@ impl OperationSettings {
             if value.is_some_and(|value| !(1..=LARGEST).contains(&value)) {
                 return wrong(key, "must be at least 1, and not absurdly large");
             }
+        }
+        for (key, settings) in [("config", &self.config), ("args", &self.args)] {
+            secrets::check(&format!("operations.{name}.{key}"), settings)?;
         }
         Ok(())
     }

@@ -77,7 +77,9 @@ mod tests {
         let secret = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
         let text = format!(
             "[[access.api_keys]]\nname = 'a'\nsha256 = '{}'\nscopes = ['jobs', 'admin']\n\
-             [[access.url_keys]]\nname = 'web'\nsecret = '{secret}'\n[webhooks]\nsecret = 'whsec_{secret}'\n",
+             [[access.url_keys]]\nname = 'web'\nsecret = '{secret}'\n[webhooks]\nsecret = 'whsec_{secret}'\n\
+             [operations.x]\nkind = 'wasm'\npath = '/x.wasm'\nconfig = {{ token = '{secret}' }}\n\
+             args = {{ logo = 'https://u:{secret}@h/x.png' }}\n",
             "ab".repeat(32)
         );
         let config = Config::parse(&text).unwrap();
@@ -87,6 +89,9 @@ mod tests {
         assert!(!shown.contains(secret) && shown.contains(&"ab".repeat(32)), "{shown}");
         let error = Config::parse(&shown).unwrap_err().to_string();
         assert!(error.contains("secret: must be"), "what is hidden must not pass for a secret: {error}");
+        let (_, section) = shown.split_once("[operations.x]").unwrap();
+        let error = Config::parse(&format!("[operations.x]{section}")).unwrap_err().to_string();
+        assert!(error.starts_with("operations.x.config.token: \"…\" stands instead of a secret"), "{error}");
     }
 
     #[test]

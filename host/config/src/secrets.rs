@@ -1,13 +1,11 @@
-//! Which values of a configuration are secrets: by the keys that hold nothing else, and, in the settings of plugins, which name
-//! their keys as they like, by what secrets are usually called and by the password of a URL.
+//! Which keys of a configuration hold secrets: those that hold nothing else, and, in the settings of plugins, what
+//! [`imgserve_base::secret`] takes for one.
 
+use imgserve_base::secret::{self, HIDDEN};
 use serde_json::{Map, Value};
 
 use super::Config;
-
-/// What is part of a key's name that holds a secret.
-const NAMES: [&str; 8] =
-    ["secret", "password", "passwd", "passphrase", "token", "credential", "api_key", "private_key"];
+use super::error::{ConfigError, value_error};
 
 impl Config {
     /// The keys with secrets, each with its section. Of an API key there is the digest alone, which lets nobody in.
@@ -21,41 +19,39 @@ impl Config {
         }
         for (name, operation) in &self.operations {
             for (table, values) in [("config", &operation.config), ("args", &operation.args)] {
-                let section = format!("[operations.{name}] {table}");
-                in_table(&section, values, &mut found);
+                let hidden = secret::hidden(&format!("[operations.{name}] {table}"), values);
+                found.extend(hidden.into_iter().map(|(path, _)| path));
             }
         }
         found
     }
-}
 
-fn in_table(path: &str, table: &Map<String, Value>, found: &mut Vec<String>) {
-    for (key, value) in table {
-        let path = format!("{path}.{key}");
-        let name = key.to_ascii_lowercase().replace('-', "_");
-        let is_named = NAMES.iter().any(|secret| name.contains(secret));
-        match value {
-            Value::String(text) if is_named && !text.is_empty() => found.push(path),
-            value => in_value(&path, value, found),
+    /// The same to be shown to anyone: with "…" for each secret, which no server takes for one, and URLs without password and
+    /// query.
+    #[must_use]
+    pub fn without_secrets(mut self) -> Self {
+        let secrets = self.access.url_keys.iter_mut().map(|key| &mut key.secret);
+        for secret in secrets.chain([&mut self.webhooks.secret]).filter(|secret| !secret.is_empty()) {
+            HIDDEN.clone_into(secret);
         }
+        for operation in self.operations.values_mut() {
+            operation.config = secret::shown(&operation.config);
+            operation.args = secret::shown(&operation.args);
+        }
+        self
     }
 }
 
-fn in_value(path: &str, value: &Value, found: &mut Vec<String>) {
-    match value {
-        Value::String(text) if has_password(text) => found.push(path.to_owned()),
-        Value::Array(values) => values.iter().for_each(|value| in_value(path, value, found)),
-        Value::Object(table) => in_table(path, table, found),
-        _ => {}
+/// Whether the settings of a plugin, at `path`, are whole: a configuration that was printed for others is none.
+pub(super) fn check(path: &str, settings: &Map<String, Value>) -> Result<(), ConfigError> {
+    match secret::hidden(path, settings).into_iter().find(|(_, text)| text == HIDDEN) {
+        Some((path, _)) => {
+            let text =
+                format!("\"{HIDDEN}\" stands instead of a secret: `imgserve config --secrets` prints it");
+            Err(value_error(&path, &text))
+        }
+        None => Ok(()),
     }
-}
-
-/// Whether a text is a URL with a password in it.
-fn has_password(text: &str) -> bool {
-    let Some((_, rest)) = text.split_once("://") else { return false };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let user = authority.rsplit_once('@').map(|(user, _)| user);
-    user.and_then(|user| user.split_once(':')).is_some_and(|(_, password)| !password.is_empty())
 }
 
 #[cfg(test)]
@@ -80,12 +76,15 @@ mod tests {
                 format!("{plugin}config = {{ db = {{ password = 'x', user = 'y' }} }}"),
                 "[operations.x] config.db.password",
             ),
-            (format!("{plugin}config = {{ apiKey = 'x', api-key = 'y' }}"), "[operations.x] config.api-key"),
+            (
+                format!("{plugin}config = {{ apiKey = 'x', api-key = 'y' }}"),
+                "[operations.x] config.api-key; [operations.x] config.apiKey",
+            ),
             (format!("{plugin}config = {{ token = '', tokens = 3 }}"), ""),
             (format!("{plugin}args = {{ logo = 'https://u:p@h/x.png' }}"), "[operations.x] args.logo"),
             (
                 format!("{plugin}args = {{ logos = ['https://h/a:b@c', 'ftp://u:p@h'] }}"),
-                "[operations.x] args.logos",
+                "[operations.x] args.logos[1]",
             ),
             (format!("{plugin}args = {{ logo = 'https://u@h/x:y@z.png', text = 'a:b@c' }}"), ""),
         ] {

@@ -209,6 +209,8 @@ pub struct Filter {
     pub operation: Option<String>,
     /// Only of this client.
     pub client: Option<Client>,
+    /// Only those whose ids begin or end with these hexadecimal digits, written without hyphens.
+    pub id: Option<String>,
     /// Only older than this one: the last of the page before.
     pub before: Option<JobId>,
     /// At most so many.

@@ -1,24 +1,31 @@
 //! Whether a start would succeed, found out without one: all that it does before it serves, by the code that does it. For
 //! `config check`, and for `restart` before it ends a server that is well.
 
+#![allow(clippy::disallowed_methods, reason = "a command: nothing else runs in its process")]
+
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use imgserve_config::Config;
+use rustix::fs::Access;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
 
 use super::failure::Failure;
-use super::options::Place;
+use super::options::{Place, absolute};
 use super::pid_file::{self, State};
 use super::report::Report;
-use super::start;
-use crate::server;
+use super::{log, start};
+use crate::{descriptors, server};
 
 /// What a start would have.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Checked {
     /// Operations that requests may name.
     pub(super) operations: usize,
+    /// What there would be less of than the configuration says.
+    pub(super) warnings: Vec<String>,
 }
 
 /// Does what a start with this configuration does, but serve. The port may be in use: with `replacing`, by the server of
@@ -27,13 +34,46 @@ pub(super) fn run(config: &Config, place: &Place, replacing: bool) -> Result<Che
     let address = SocketAddr::new(config.server.host, config.server.port);
     let anybody = !replacing || listens_there(place, address)?;
     check_address(address, anybody)?;
+    let pid_file = place.pid_file();
+    can_be_written(&pid_file).map_err(|why| Failure::Other(format!("cannot write the pid file: {why}")))?;
+    let warnings = descriptors::fit(&mut config.clone(), descriptors::raise());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Failure::io("cannot start the runtime"))?;
     let checked = runtime.block_on(server::check(config, start::program()?));
     let operations = checked.map_err(|fault| Failure::Other(fault.text))?;
-    Ok(Checked { operations })
+    Ok(Checked { operations, warnings })
+}
+
+/// Whether a daemon could log to this directory.
+pub(super) fn log_directory(directory: &Path) -> Result<(), Failure> {
+    let file = can_be_written(&directory.join(log::FILE));
+    file.map_err(|why| Failure::Other(format!("cannot write the log: {why}")))
+}
+
+/// Whether a file is there that this user may write, or could be made, with the directories that are missing; else why not.
+fn can_be_written(path: &Path) -> Result<(), String> {
+    let path = &absolute(path);
+    let refuse = |of: &Path, why: &str| Err(format!("{} {why}", of.display()));
+    let may = |of: &Path, wanted: Access| rustix::fs::access(of, wanted);
+    match std::fs::metadata(path) {
+        Ok(data) if data.is_dir() => return refuse(path, "is a directory"),
+        Ok(_) => return may(path, Access::WRITE_OK).or_else(|errno| refuse(path, &errno.to_string())),
+        Err(_) => {}
+    }
+    for above in path.ancestors().skip(1) {
+        match std::fs::metadata(above) {
+            Ok(data) if !data.is_dir() => return refuse(above, "is no directory"),
+            Ok(_) => {
+                let entered = may(above, Access::WRITE_OK | Access::EXEC_OK);
+                return entered.or_else(|errno| refuse(above, &errno.to_string()));
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return refuse(above, &error.to_string()),
+        }
+    }
+    refuse(path, "is nowhere")
 }
 
 /// Whether the port is perhaps in use by the server that is to be replaced.
@@ -73,6 +113,21 @@ mod tests {
         // TEST-NET-1 (RFC 5737).
         assert!(check_address("192.0.2.1:0".parse().unwrap(), true).is_err());
         assert!(check_address("[::1]:0".parse().unwrap(), false).is_ok() || !ipv6());
+    }
+
+    #[test]
+    fn a_file_can_be_written_where_it_is_or_could_be_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |path: &str| directory.path().join(path);
+        std::fs::write(at("file"), "").unwrap();
+        for path in ["file", "new", "a/b/c/new"] {
+            assert_eq!(can_be_written(&at(path)), Ok(()), "{path}");
+        }
+        assert!(!at("a").exists(), "nothing is made");
+        for (path, wanted) in [("file/x", "file: Not a directory"), (".", "is a directory")] {
+            let why = can_be_written(&at(path)).unwrap_err();
+            assert!(why.contains(wanted) || why.contains("is no directory"), "{path}: {why}");
+        }
     }
 
     fn ipv6() -> bool {

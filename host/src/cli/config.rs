@@ -4,15 +4,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use imgserve_config as config;
+use imgserve_config::{self as config, Paths};
 
 use super::failure::Failure;
 use super::options::Place;
 use super::{check, exposure, ui};
 
 const HELP: &str = "\
-What it prints is a configuration file that gives the same again, except that \"…\" stands for each secret (of
-[[access.url_keys]] and [webhooks]): it can be shown to others, and is refused as a configuration. With --secrets it is whole.";
+What it prints is a configuration file that gives the same again, but for secrets: \"…\" stands instead of those of
+[[access.url_keys]] and [webhooks], and of settings and default arguments of operations that are called like one (password,
+token, api_key, …); URLs there are without password and query. So it can be shown to others, and is refused as a
+configuration. With --secrets it is whole.";
 
 const CHECK_HELP: &str = "\
 Does all that a start does but serve: reads every key, loads the plugins, checks the arguments of presets against what the
@@ -77,6 +79,10 @@ impl Check {
             Place { config: self.file.clone().or_else(|| self.place.config.clone()), ..self.place.clone() };
         let config = place.load()?;
         let checked = check::run(&config, &place, false)?;
+        checked.warnings.iter().for_each(|warning| ui::complain(warning));
+        if let Err(failure) = check::log_directory(&Paths::of_this_user().log_dir) {
+            ui::complain(&format!("a daemon would need another -logdir: {failure}"));
+        }
         let whose = match place.config_file() {
             Some(path) => {
                 if let Some(text) = exposure::readable_secrets(&config, &path) {

@@ -2,24 +2,20 @@
 //! between a fork and an exec, and so that the process that serves never had another user's rights.
 #![allow(clippy::disallowed_methods, reason = "a command: nothing else runs in its process")]
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::os::unix::fs::fchown;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use imgserve_config::Paths;
-use rustix::fs::OFlags;
 
 use super::failure::Failure;
 use super::options::{StartOptions, absolute};
+use super::own_file::{self, beside};
 use super::pid_file::make_parent;
 use super::{log, report, ui};
-
-/// open(2): a link in the last place is refused, a pipe does not hold us up.
-const FILE_ITSELF: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
-const DIRECTORY_ITSELF: i32 = OFlags::NOFOLLOW.union(OFlags::DIRECTORY).bits() as i32;
 
 /// First word of what the daemon says when it serves.
 pub(super) const READY: &str = "ready";
@@ -28,11 +24,7 @@ pub(super) const WAIT: &str = "wait";
 
 /// Starts the daemon and waits until it serves.
 pub(super) fn detach(arguments: &StartOptions) -> Result<ExitCode, Failure> {
-    let log_dir = arguments.log_dir();
-    std::fs::create_dir_all(&log_dir)
-        .map_err(Failure::io(format!("cannot make log directory {}", log_dir.display())))?;
-    let log_file = log_dir.join(log::FILE);
-    let stderr = append_to(&log_file)?;
+    let (stderr, log_file) = log_file(arguments)?;
     let mut command = again(arguments, &["--detached"])?;
     let mut daemon = command
         .stdin(Stdio::null())
@@ -75,14 +67,25 @@ pub(super) fn detach(arguments: &StartOptions) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Does all that the start of this server does but serve, in a process that has its rights; gives that one's exit code. What
-/// is wrong it says itself.
-pub(super) fn check(arguments: &StartOptions) -> Result<u8, Failure> {
+/// The daemon's log file, in a directory that is made if it is missing.
+fn log_file(arguments: &StartOptions) -> Result<(File, PathBuf), Failure> {
     let log_dir = arguments.log_dir();
     let made = std::fs::create_dir_all(&log_dir);
     made.map_err(Failure::io(format!("cannot make log directory {}", log_dir.display())))?;
-    append_to(&log_dir.join(log::FILE))?;
-    let checked = again(arguments, &["--check"])?.stdin(Stdio::null()).status();
+    let path = log_dir.join(log::FILE);
+    Ok((append_to(&path)?, path))
+}
+
+/// Does all that the start of this server does but serve, in a process that has its rights; gives that one's exit code. What
+/// is wrong it says itself.
+pub(super) fn check(arguments: &StartOptions) -> Result<u8, Failure> {
+    let mut flags = vec!["--check"];
+    match arguments.foreground {
+        true => flags.push("--foreground"),
+        // Made by whoever types the command: a daemon may have no right to.
+        false => drop(log_file(arguments)?),
+    }
+    let checked = again(arguments, &flags)?.stdin(Stdio::null()).status();
     let status = checked.map_err(Failure::io("cannot check the configuration"))?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
@@ -163,11 +166,12 @@ fn switch_user(arguments: &StartOptions, journal: &Path, command: &mut Command) 
     Ok(())
 }
 
-/// A directory, made if it is missing; not what a link there leads to.
 fn directory(path: &Path) -> Result<File, Failure> {
-    let _ = std::fs::create_dir_all(path);
-    let directory = OpenOptions::new().read(true).custom_flags(DIRECTORY_ITSELF).open(path);
-    directory.map_err(Failure::io(format!("cannot open directory {}", path.display())))
+    own_file::directory(path).map_err(Failure::io(format!("cannot open directory {}", path.display())))
+}
+
+fn append_to(path: &Path) -> Result<File, Failure> {
+    own_file::append_to(path).map_err(Failure::io(format!("cannot write {}", path.display())))
 }
 
 /// Where the journal is, and what is there of it: its directory only if it is the one that is nobody else's.
@@ -179,30 +183,12 @@ fn journal_files(journal: &Path) -> Result<Vec<(File, PathBuf)>, Failure> {
         files.push((directory(parent)?, parent.to_owned()));
     }
     for suffix in ["", "-wal", "-shm", ".lock"] {
-        let mut path = journal.as_os_str().to_owned();
-        path.push(suffix);
-        let path = PathBuf::from(path);
+        let path = beside(journal, suffix);
         if path.exists() {
             files.push((append_to(&path)?, path));
         }
     }
     Ok(files)
-}
-
-/// Opens a file to append to, which is that very file: where another user may write to its directory, a link there could
-/// make root write to, or give away, any file.
-fn append_to(path: &Path) -> Result<File, Failure> {
-    let cannot = || Failure::io(format!("cannot write {}", path.display()));
-    let mut options = OpenOptions::new();
-    let file = options.create(true).append(true).custom_flags(FILE_ITSELF).open(path).map_err(cannot())?;
-    let data = file.metadata().map_err(cannot())?;
-    if data.is_file() && data.nlink() == 1 {
-        return Ok(file);
-    }
-    Err(Failure::Other(format!(
-        "{} is not a file of its own (a link or a device): remove it",
-        path.display()
-    )))
 }
 
 struct Account {

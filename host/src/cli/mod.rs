@@ -7,7 +7,7 @@
 //! - `plugin`: operations of one's own
 //! - `key`, `sign`: keys for clients, URLs and webhooks, and what is signed with them
 //! - `jobs`, `top`: a running server's jobs, by `client` over HTTP and as `story` tells them
-//! - `failure`: why a command failed; `exposure`, `pid_file`, `log`, `launch`, `ui`: what the commands share
+//! - `failure`: why a command failed; `exposure`, `pid_file`, `own_file`, `log`, `launch`, `ui`: what the commands share
 //! - `report`: what a running server tells the commands, which `tell` writes; `process`: another process, and its end
 
 mod check;
@@ -22,6 +22,7 @@ mod launch;
 mod log;
 mod operations;
 mod options;
+mod own_file;
 mod pid_file;
 mod plugin;
 mod process;

@@ -3,7 +3,7 @@
 //! starts again.
 #![allow(clippy::disallowed_methods, reason = "a command: nothing else runs in its process")]
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -71,8 +71,32 @@ pub(super) fn is_held_by(path: &Path, pid: Pid) -> Option<bool> {
 /// A running server's hold on its pid file.
 #[derive(Debug)]
 pub(super) struct PidFile {
-    path: PathBuf,
+    claim: Claim,
     file: File,
+}
+
+/// Which file at which path it is: another server may have put one of its own there, once this one was removed.
+#[derive(Clone, Debug)]
+pub(super) struct Claim {
+    path: PathBuf,
+    /// Device and number (stat(2)); no other file has them as long as the server holds it.
+    file: (u64, u64),
+}
+
+impl Claim {
+    /// Where the file was put.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the file there is still the one.
+    pub(super) fn holds(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|there| identity(&there) == self.file)
+    }
+}
+
+fn identity(data: &Metadata) -> (u64, u64) {
+    (data.dev(), data.ino())
 }
 
 impl PidFile {
@@ -85,7 +109,13 @@ impl PidFile {
         file.set_len(0).map_err(cannot("write"))?;
         file.rewind().map_err(cannot("write"))?;
         writeln!(file, "{}", std::process::id()).map_err(cannot("write"))?;
-        Ok(Self { path: path.to_owned(), file })
+        let file_itself = identity(&file.metadata().map_err(cannot("read"))?);
+        Ok(Self { claim: Claim { path: path.to_owned(), file: file_itself }, file })
+    }
+
+    /// What tells whether the file is still there.
+    pub(super) fn claim(&self) -> Claim {
+        self.claim.clone()
     }
 }
 
@@ -98,8 +128,8 @@ fn hold(path: &Path, create: bool, deadline: Instant) -> Result<File, Failure> {
         let mut options = OpenOptions::new();
         let file =
             options.read(true).write(true).create(create).truncate(false).open(path).map_err(cannot())?;
-        let ours = file.metadata().map_err(cannot())?.ino();
-        if file.try_lock().is_ok() && std::fs::metadata(path).is_ok_and(|there| there.ino() == ours) {
+        let ours = identity(&file.metadata().map_err(cannot())?);
+        if file.try_lock().is_ok() && std::fs::metadata(path).is_ok_and(|there| identity(&there) == ours) {
             return Ok(file);
         }
         let now = Instant::now();
@@ -129,9 +159,12 @@ pub(super) fn remove(path: &Path) -> Result<(), Failure> {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        report::remove(&self.path);
+        if !self.claim.holds() {
+            return;
+        }
+        report::remove(&self.claim.path);
         // Where the directory belongs to another user (/var/run after -uid) the file can only be emptied.
-        if std::fs::remove_file(&self.path).is_err() {
+        if std::fs::remove_file(&self.claim.path).is_err() {
             let _ = self.file.set_len(0);
         }
     }
@@ -177,6 +210,27 @@ mod tests {
     }
 
     #[test]
+    fn a_server_takes_away_its_own_file_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("imgserve.pid");
+        let first = PidFile::take(&path, Instant::now()).unwrap();
+        assert!(first.claim().holds());
+        std::fs::remove_file(&path).unwrap();
+        assert!(!first.claim().holds());
+        let second = PidFile::take(&path, Instant::now()).unwrap();
+        std::fs::write(report::path(&path), "the second's").unwrap();
+        drop(first);
+        assert_eq!(
+            is_held_by(&path, rustix::process::getpid()),
+            Some(true),
+            "the second one's is still there"
+        );
+        assert!(report::path(&path).exists());
+        drop(second);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
     fn a_number_that_is_ours_or_another_programs_by_now_is_stale() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("imgserve.pid");
@@ -211,7 +265,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("imgserve.pid");
         let held = PidFile::take(&path, Instant::now()).unwrap();
-        let mut report = Report::new("127.0.0.1:1".parse().unwrap(), None, false);
+        let mut report = Report::new(
+            "127.0.0.1:1".parse().unwrap(),
+            None,
+            &imgserve_config::Config::parse("").unwrap().server,
+        );
         report.write(&path).unwrap();
         assert!(!is_ending(&path));
         report.stopping = true;

@@ -2,17 +2,17 @@
 //! how its last reload went, that it is ending. A reader sees one report or the next, never half of one.
 #![allow(clippy::disallowed_methods, reason = "small files of our own, written where that may block")]
 
-use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::OFlags;
+use imgserve_config::{Hangup, Server};
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
+
+use super::own_file::{self, beside};
 
 /// Of the file's form; one of another version is not read.
 const VERSION: u32 = 1;
@@ -32,6 +32,9 @@ pub(super) struct Report {
     pub(super) config: Option<PathBuf>,
     /// Whether SIGHUP reloads; then SIGQUIT alone stops it gracefully.
     pub(super) hangup_reloads: bool,
+    /// Seconds in which it ends when it is told to stop gracefully: of the configuration that it began with.
+    #[serde(default)]
+    pub(super) stop_s: Option<u64>,
     /// It has been told to stop.
     pub(super) stopping: bool,
     /// Reloads that have begun.
@@ -51,14 +54,15 @@ pub(super) struct Outcome {
 
 impl Report {
     /// Of this process, which has just begun to listen.
-    pub(super) fn new(address: SocketAddr, config: Option<PathBuf>, hangup_reloads: bool) -> Self {
+    pub(super) fn new(address: SocketAddr, config: Option<PathBuf>, server: &Server) -> Self {
         let pid = rustix::process::getpid().as_raw_pid();
         Self {
             version: VERSION,
             pid,
             address,
             config,
-            hangup_reloads,
+            hangup_reloads: server.hangup == Hangup::Reload,
+            stop_s: Some(stop_s(server)),
             stopping: false,
             reloads: 0,
             last: None,
@@ -88,14 +92,21 @@ impl Report {
     /// Puts it beside the pid file.
     ///
     /// # Errors
-    /// Neither a new file can be put there, nor the one that is there be written.
+    /// Neither a new file can be put there, nor the one that is there be written. On a full disk the last one stays.
     pub(super) fn write(&self, pid_file: &Path) -> io::Result<()> {
         let text = serde_json::to_vec(self)?;
         let (path, new) = (path(pid_file), beside(pid_file, ".report.new"));
-        let whole = put(&new, &text).and_then(|()| std::fs::rename(&new, &path));
-        // Where the directory is another user's (/var/run after -uid) what a start has prepared can only be written over.
-        whole.or_else(|_| put(&path, &text))
+        match own_file::replace(&path, &new, |file| file.write_all(&text)) {
+            // Where the directory is another user's (/var/run after -uid) what a start has prepared can only be written over.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => overwrite(&path, &text),
+            outcome => outcome,
+        }
     }
+}
+
+/// Seconds in which a server ends that is told to stop gracefully.
+pub(super) fn stop_s(server: &Server) -> u64 {
+    server.drain_timeout_s.saturating_add(server.stop_timeout_s)
 }
 
 /// Where the report stands beside a pid file.
@@ -105,24 +116,17 @@ pub(super) fn path(pid_file: &Path) -> PathBuf {
 
 /// Takes the report away that a server has left: it is of no use to anybody.
 pub(super) fn remove(pid_file: &Path) {
-    if std::fs::remove_file(path(pid_file)).is_err() {
-        let _ = OpenOptions::new().write(true).custom_flags(FILE_ITSELF).truncate(true).open(path(pid_file));
+    let path = path(pid_file);
+    if std::fs::remove_file(&path).is_err() {
+        let _ = own_file::open(OpenOptions::new().write(true).truncate(true), &path);
     }
 }
 
-/// A link in the last place is not followed, a pipe does not hold us up (open(2)).
-const FILE_ITSELF: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
-
-fn put(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).custom_flags(FILE_ITSELF).open(path)?;
-    file.write_all(text)
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
+/// Not made empty first: there may be no place for more on the disk.
+fn overwrite(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = own_file::open(OpenOptions::new().write(true), path)?;
+    file.write_all(text)?;
+    file.set_len(text.len() as u64)
 }
 
 #[cfg(test)]
@@ -135,7 +139,10 @@ mod tests {
         let pid_file = directory.path().join("imgserve.pid");
         let ours = rustix::process::getpid();
         assert_eq!(Report::read(&pid_file, ours), None);
-        let mut report = Report::new("[::1]:80".parse().unwrap(), Some("/c.toml".into()), true);
+        let server = imgserve_config::Config::parse("[server]\ndrain_timeout_s = 7\nstop_timeout_s = 2");
+        let mut report =
+            Report::new("[::1]:80".parse().unwrap(), Some("/c.toml".into()), &server.unwrap().server);
+        assert_eq!((report.stop_s, report.hangup_reloads), (Some(9), false));
         report.write(&pid_file).unwrap();
         report.last = Some(Outcome { number: 1, error: Some("why".to_owned()) });
         report.write(&pid_file).unwrap();
@@ -145,6 +152,12 @@ mod tests {
         assert_eq!(Report::read(&pid_file, ours), None, "of a version that nobody knows yet");
         std::fs::write(path(&pid_file), "{").unwrap();
         assert_eq!(Report::read(&pid_file, ours), None);
+        let earlier = serde_json::json!({ "version": 1, "pid": ours.as_raw_pid(), "address": "[::1]:80", "config": null,
+            "hangup_reloads": false, "stopping": false, "reloads": 0, "last": null });
+        std::fs::write(path(&pid_file), earlier.to_string()).unwrap();
+        assert_eq!(Report::read(&pid_file, ours).unwrap().stop_s, None, "of a program that did not say");
+        overwrite(&path(&pid_file), b"{}").unwrap();
+        assert_eq!(std::fs::read(path(&pid_file)).unwrap(), b"{}", "nothing is left of a longer one");
         remove(&pid_file);
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is left");
     }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_config::{Config, Hangup};
 use rustix::process::Pid;
 use tokio::net::TcpListener;
@@ -15,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::failure::Failure;
-use super::log::LogFile;
+use super::log::Log;
 use super::options::{Place, StartOptions, absolute};
 use super::pid_file::{PidFile, State};
 use super::process::Process;
@@ -34,6 +35,9 @@ pub(super) fn run(arguments: &StartOptions) -> Result<ExitCode, Failure> {
     if arguments.check {
         enter(arguments)?;
         check::run(&config, &arguments.place, true)?;
+        if !arguments.foreground {
+            check::log_directory(&arguments.log_dir())?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
     if arguments.detached {
@@ -52,8 +56,8 @@ pub(super) fn run(arguments: &StartOptions) -> Result<ExitCode, Failure> {
     if arguments.uid.is_some() || arguments.gid.is_some() {
         return Err(launch::become_other(arguments));
     }
-    log::to_stderr(&config.log);
-    serve(arguments, config, None, listening)?;
+    let log = log::to_stderr(&config.log);
+    serve(arguments, config, log, listening)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -116,7 +120,7 @@ fn daemon(arguments: &StartOptions, config: Config) -> ExitCode {
     let directory = arguments.log_dir();
     let cannot = Failure::io(format!("cannot open the log in {}", directory.display()));
     let served = log::to_file(&config.log, &directory).map_err(cannot).and_then(|log| {
-        serve(arguments, config, Some(log), |address| {
+        serve(arguments, config, log, |address| {
             listening(address);
             let _ = writeln!(std::io::stdout(), "{} {address}", launch::READY);
             if let Ok(null) = std::fs::OpenOptions::new().write(true).open("/dev/null") {
@@ -139,7 +143,7 @@ fn daemon(arguments: &StartOptions, config: Config) -> ExitCode {
 fn serve(
     arguments: &StartOptions,
     config: Config,
-    log: Option<LogFile>,
+    log: Log,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), Failure> {
     if let Some(mask) = arguments.umask {
@@ -153,28 +157,36 @@ fn serve(
     let pid_path = absolute(arguments.place.pid_file());
     enter(arguments)?;
     let patience = patience(&config);
-    let _pid_file = PidFile::take(&pid_path, patience)?;
-    let teller = Arc::new(Teller::new(pid_path, log, arguments.detached));
+    let pid_file = PidFile::take(&pid_path, patience)?;
+    let teller = Arc::new(Teller::new(pid_file.claim(), log, arguments.detached));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads())
         .enable_all()
         .build()
         .map_err(Failure::io("cannot start the runtime"))?;
     let outcome = runtime.block_on(async {
-        let listener = listen(&config, patience, &teller).await?;
-        let bound = listener.local_addr().map_err(Failure::io("cannot learn the port"))?;
-        // Before the report is there by which commands send them.
+        // Before anything is waited for, and before the report is there by which commands send them.
         let commands = signals(config.server.hangup).map_err(Failure::io("cannot catch signals"))?;
-        let warnings = exposure::warnings(&config, config_file.as_deref(), bound);
-        teller.listens(bound, config_file, &config);
-        for text in warnings {
-            tracing::warn!("{text}");
-        }
-        let tell = Arc::new(move |event| teller.tell(event));
-        let setup = Setup { config, read_config, program, patience, tell };
-        server::serve(setup, listener, commands, || ready(bound))
-            .await
-            .map_err(|fault| Failure::Other(fault.text))
+        let (began, hears, takes_in) = (config.clone(), Arc::clone(&teller), Arc::clone(&teller));
+        let listening = async move {
+            let listener = listen(&began, patience, &teller).await?;
+            let bound = listener.local_addr().map_err(Failure::io("cannot learn the port"))?;
+            let warnings = exposure::warnings(&began, config_file.as_deref(), bound);
+            teller.listens(bound, config_file, &began);
+            for text in warnings {
+                tracing::warn!("{text}");
+            }
+            Ok(listener)
+        };
+        let listening = async {
+            let listener: Result<_, Failure> = listening.await;
+            listener.map_err(|failure| Fault::of(FaultKind::OperationFailed, &failure))
+        };
+        let tell = Arc::new(move |event| hears.tell(event));
+        let taken_in = Arc::new(move |config: &Config| takes_in.taken_in(config));
+        let setup = Setup { config, read_config, program, patience, tell, taken_in };
+        let served = server::serve(setup, listening, commands, ready).await;
+        served.map_err(|fault| Failure::Other(fault.text))
     });
     // Transfers that nobody waits for any more must not hold up the end.
     runtime.shutdown_background();

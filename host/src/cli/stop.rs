@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use imgserve_config::Hangup;
+use imgserve_config::{Config, Hangup, Server};
 use rustix::process::{Pid, Signal};
 
 use super::failure::Failure;
 use super::options::{Place, StartOptions};
 use super::pid_file::{self, State};
 use super::process::Process;
-use super::report::Report;
+use super::report::{self, Report};
 use super::{launch, start, ui};
 
 /// How long a killed process may take to go.
@@ -82,6 +82,34 @@ fn no_pid(path: &Path) -> Failure {
     Failure::Other(format!("a server holds {} and has not written its pid; try again", path.display()))
 }
 
+/// How a server is to be stopped gracefully.
+#[derive(Debug, PartialEq, Eq)]
+struct Manner {
+    /// SIGHUP does not stop it.
+    hangup_reloads: bool,
+    stops_within: Duration,
+}
+
+impl Manner {
+    /// As the running server says it: it may have begun with another configuration than the file's. Of one that says nothing,
+    /// an earlier one, the file's; a file that is broken by now must not keep it from being stopped.
+    fn of(place: &Place, path: &Path, pid: Pid) -> Self {
+        let report = Report::read(path, pid);
+        let configured = || place.load().map_or_else(|_| defaults(), |config| config.server);
+        let said = report.as_ref().and_then(|report| Some((report.hangup_reloads, report.stop_s?)));
+        let (hangup_reloads, stop_s) = said.unwrap_or_else(|| {
+            let server = configured();
+            let reloads = report.map_or(server.hangup == Hangup::Reload, |report| report.hangup_reloads);
+            (reloads, report::stop_s(&server))
+        });
+        Self { hangup_reloads, stops_within: Duration::from_secs(stop_s) }
+    }
+}
+
+fn defaults() -> Server {
+    Config::parse("").expect("the defaults are a configuration: a test parses them").server
+}
+
 /// Ends the server, and waits until its process has ended and with it all that it held: pid file, journal, port.
 fn end(place: &Place, path: &Path, pid: Pid, kill: bool) -> Result<(), Failure> {
     let Some(process) = Process::open(pid) else { return gone(path, pid) };
@@ -89,21 +117,14 @@ fn end(place: &Place, path: &Path, pid: Pid, kill: bool) -> Result<(), Failure> 
     if pid_file::is_held_by(path, pid) == Some(false) {
         return gone(path, pid);
     }
-    let configured = || place.load().is_ok_and(|config| config.server.hangup == Hangup::Reload);
-    let quits = || Report::read(path, pid).map_or_else(configured, |report| report.hangup_reloads);
+    let manner = Manner::of(place, path, pid);
     let signal = match kill {
         true => Signal::KILL,
-        false if quits() => Signal::QUIT,
+        false if manner.hangup_reloads => Signal::QUIT,
         false => Signal::HUP,
     };
     process.signal(signal).map_err(Failure::io(format!("cannot stop process {pid}")))?;
-    let limit = if kill {
-        KILL_WAIT
-    } else {
-        // A configuration that is broken by now must not keep the server from being stopped.
-        let drain = place.load().map_or(60, |config| config.server.drain_timeout_s);
-        Duration::from_secs(drain) + EXTRA_WAIT
-    };
+    let limit = if kill { KILL_WAIT } else { manner.stops_within + EXTRA_WAIT };
     let began = Instant::now();
     while !process.ends_within(SAY.min(limit.saturating_sub(began.elapsed()))) {
         if began.elapsed() >= limit {
@@ -135,4 +156,34 @@ fn gone(path: &Path, pid: Pid) -> Result<(), Failure> {
         std::thread::sleep(LOOK);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_waited_for_as_it_began_and_not_as_the_file_says_by_now() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let (pid_file, ours) = (directory.path().join("pid"), rustix::process::getpid());
+        let began = "[server]\ndrain_timeout_s = 300\nstop_timeout_s = 20\nhangup = 'reload'";
+        let server = Config::parse(began).unwrap().server;
+        Report::new("127.0.0.1:1".parse().unwrap(), None, &server).write(&pid_file).unwrap();
+        let by_now = Place { config: Some(file("c.toml", "[server]\ndrain_timeout_s = 1")), pid: None };
+        let manner = |hangup_reloads: bool, seconds: u64| Manner {
+            hangup_reloads,
+            stops_within: Duration::from_secs(seconds),
+        };
+        assert_eq!(Manner::of(&by_now, &pid_file, ours), manner(true, 320));
+        // One that does not say: its time for results that are being stored counts as well.
+        let nowhere = directory.path().join("other");
+        assert_eq!(Manner::of(&by_now, &nowhere, ours), manner(false, 2));
+        let broken = Place { config: Some(file("b.toml", "[sever]")), pid: None };
+        assert_eq!(Manner::of(&broken, &nowhere, ours), manner(false, 26));
+    }
 }

@@ -5,32 +5,32 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use imgserve_config::{Config, Hangup};
+use imgserve_config::Config;
 
 use super::launch;
-use super::log::LogFile;
+use super::log::Log;
+use super::pid_file::Claim;
 use super::report::{Outcome, Report};
 use crate::server::Event;
 
 /// Whom a server tells of its events.
 #[derive(Debug)]
 pub(super) struct Teller {
-    pid_file: PathBuf,
-    log: Option<LogFile>,
+    pid_file: Claim,
+    log: Log,
     /// Whether a starter waits to hear on stdout that it serves.
     starter: bool,
     report: Mutex<Option<Report>>,
 }
 
 impl Teller {
-    pub(super) fn new(pid_file: PathBuf, log: Option<LogFile>, starter: bool) -> Self {
+    pub(super) fn new(pid_file: Claim, log: Log, starter: bool) -> Self {
         Self { pid_file, log, starter, report: Mutex::new(None) }
     }
 
     /// It listens at `address`, and reads `config_file` for a reload.
     pub(super) fn listens(&self, address: SocketAddr, config_file: Option<PathBuf>, config: &Config) {
-        let hangup_reloads = config.server.hangup == Hangup::Reload;
-        self.write(|report| *report = Some(Report::new(address, config_file, hangup_reloads)));
+        self.write(|report| *report = Some(Report::new(address, config_file, &config.server)));
     }
 
     /// Something has happened.
@@ -56,8 +56,13 @@ impl Teller {
         }
     }
 
+    /// A reload has taken this in.
+    pub(super) fn taken_in(&self, config: &Config) {
+        self.log.take_in(&config.log);
+    }
+
     fn reopen_log(&self) {
-        if let Some(Err(error)) = self.log.as_ref().map(LogFile::reopen) {
+        if let Err(error) = self.log.reopen() {
             tracing::error!("the log cannot be opened anew, the old file is gone on with: {error}");
         }
     }
@@ -73,9 +78,15 @@ impl Teller {
     fn write(&self, change: impl FnOnce(&mut Option<Report>)) {
         let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut report);
-        if let Some(Err(error)) = report.as_ref().map(|report| report.write(&self.pid_file)) {
+        let Some(report) = report.as_ref() else { return };
+        // Another server's commands look there by now.
+        if !self.pid_file.holds() {
+            return;
+        }
+        let path = self.pid_file.path();
+        if let Err(error) = report.write(path) {
             // Commands then know less: it serves all the same.
-            tracing::warn!("no report can be written beside {}: {error}", self.pid_file.display());
+            tracing::warn!("no report can be written beside {}: {error}", path.display());
         }
     }
 }

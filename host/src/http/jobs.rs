@@ -29,6 +29,9 @@ const MAX_WAIT_S: u64 = 300;
 const PAGE: usize = 50;
 /// Most jobs on a page.
 const MAX_PAGE: usize = 1000;
+/// Fewest and most digits of a part of an id.
+const FEWEST_DIGITS: usize = 4;
+const MOST_DIGITS: usize = 32;
 /// The most of a name that is told again, in bytes.
 const MAX_NAME: usize = 100;
 /// Longest idempotency key, in bytes.
@@ -245,7 +248,7 @@ fn parameters(query: &str) -> Result<HashMap<String, String>, Problem> {
 }
 
 fn next_page(query: &HashMap<String, String>, last: &str) -> String {
-    let kept = ["state", "operation", "limit"];
+    let kept = ["state", "operation", "id", "limit"];
     let kept = kept.iter().filter_map(|key| Some((*key, query.get(*key)?.as_str())));
     let pairs = form_urlencoded::Serializer::new(String::new())
         .extend_pairs(kept)
@@ -255,7 +258,7 @@ fn next_page(query: &HashMap<String, String>, last: &str) -> String {
 }
 
 fn filter(query: &HashMap<String, String>) -> Result<Filter, Problem> {
-    let known = ["state", "operation", "limit", "before"];
+    let known = ["state", "operation", "id", "limit", "before"];
     if let Some(key) = query.keys().find(|key| !known.contains(&key.as_str())) {
         let key = one_line(key, MAX_NAME);
         return Err(bad_query(&format!("the parameter `{key}` is none of {}", known.join(", "))));
@@ -274,7 +277,18 @@ fn filter(query: &HashMap<String, String>) -> Result<Filter, Problem> {
     let before =
         query.get("before").map(|id| JobId::parse(id).ok_or_else(|| bad_query("before must be a job's id")));
     let (operation, before) = (query.get("operation").cloned(), before.transpose()?);
-    Ok(Filter { states, operation, client: None, before, limit })
+    let id = query.get("id").map(|part| part_of_id(part)).transpose()?;
+    Ok(Filter { states, operation, client: None, id, before, limit })
+}
+
+/// The first or the last digits of an id, with or without its hyphens.
+fn part_of_id(text: &str) -> Result<String, Problem> {
+    let digits: String = text.chars().filter(|c| *c != '-').collect();
+    let fits = (FEWEST_DIGITS..=MOST_DIGITS).contains(&digits.len())
+        && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    fits.then_some(digits).ok_or_else(|| {
+        bad_query(&format!("id must be the first or last {FEWEST_DIGITS} digits of a job's id, or more"))
+    })
 }
 
 fn bad_query(text: &str) -> Problem {
@@ -314,8 +328,17 @@ mod tests {
         assert!(parameters("limit=7&limit=7").is_err() && parameters("state=a&sate=b&sate=b").is_err());
         let filter = filter(&asked).unwrap();
         assert_eq!((filter.states.len(), filter.limit), (2, 7));
+        let by_id = super::filter(&query(&[("id", "AB12-34")])).unwrap();
+        assert_eq!(by_id.id.as_deref(), Some("AB1234"));
         assert_eq!(next_page(&asked, "x"), "/v1/jobs?state=failed%2Ccancelled&limit=7&before=x");
-        for wrong in [("state", "lost"), ("limit", "0"), ("before", "x"), ("sate", "failed")] {
+        for wrong in [
+            ("state", "lost"),
+            ("limit", "0"),
+            ("before", "x"),
+            ("sate", "failed"),
+            ("id", "123"),
+            ("id", "12%5f"),
+        ] {
             assert!(super::filter(&query(&[wrong])).is_err(), "{wrong:?}");
         }
     }

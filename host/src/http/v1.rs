@@ -27,7 +27,7 @@ pub(super) struct Shown {
     kind: PluginKind,
     /// The sources' file name extensions.
     sources: Vec<String>,
-    /// Default arguments from the configuration.
+    /// Default arguments from the configuration, without secrets.
     defaults: Map<String, Value>,
     /// Whether its work is for time or quality.
     profile: Profile,
@@ -60,7 +60,7 @@ impl Shown {
             name: operation.name.clone(),
             kind,
             sources: registry.source_extensions(operation).into_iter().map(str::to_owned).collect(),
-            defaults: operation.default_args(),
+            defaults: operation.shown_default_args(),
             profile: operation.profile,
             limits: Limits {
                 memory_limit_mb: (kind == PluginKind::Wasm).then(|| operation.settings.memory_limit_mb()),

@@ -206,7 +206,8 @@ impl Acceptance {
         let (prepared, placeholders): (Vec<_>, Vec<_>) = planned.into_iter().unzip();
         let cost = Prepared::pixels_together(&prepared);
         let Outputs { recipes, outputs, destinations } = self.outputs(prepared)?;
-        let order = Order { source, recipes, notify: self.wanted.notify.clone(), unplanned: None };
+        let (notify, unknown_arguments) = (self.wanted.notify.clone(), self.wanted.unknown_arguments());
+        let order = Order { source, recipes, notify, unplanned: None, unknown_arguments };
         let mut record = self.record(&order.source, outputs);
         let id = record.id;
         let accepted = self.accepted(id, destinations);
@@ -296,9 +297,8 @@ impl Acceptance {
 
     /// What the client is told of it.
     pub(super) fn accepted(&self, id: JobId, destinations: Vec<String>) -> Accepted {
-        let requests = self.wanted.requests.iter();
-        let unknown = requests.flat_map(|request| request.unknown_arguments.clone()).collect();
-        Accepted { id, destinations, unknown_arguments: unknown, replayed: false }
+        let unknown_arguments = self.wanted.unknown_arguments();
+        Accepted { id, destinations, unknown_arguments, replayed: false }
     }
 
     /// Forgets the job; where the journal cannot be written just now, as soon as it can.

@@ -1,8 +1,8 @@
-//! What was asked of a job, as its order has it: its arguments as they were understood, what of them nobody knows, who is
+//! What was asked of a job, as its order has it: its arguments as they were understood, what of them nobody knew, who is
 //! told. Without the secrets that an order holds.
 
 use imgserve_base::job::{Output, Record};
-use imgserve_transfer::redact;
+use imgserve_base::secret::{redact, shown};
 use imgserve_worker::{Step, Task};
 use serde_json::{Map, Value, json};
 
@@ -16,52 +16,66 @@ pub(crate) struct Asked {
     pub(super) outputs: Vec<AskedOutput>,
     /// Who is told of the outcome.
     pub(super) notify: Option<String>,
+    /// The paths of arguments that nobody knows.
+    pub(super) unknown_arguments: Vec<String>,
 }
 
 /// What was asked of one output.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct AskedOutput {
-    /// Its arguments, defaults included; of a pipeline those of its steps.
+    /// Its arguments: defaults included where it is planned; of a pipeline those of its steps.
     pub(super) args: Value,
+    /// How it is planned; none of a job that was taken before.
+    pub(super) plan: Option<AskedPlan>,
+}
+
+/// How an output is planned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct AskedPlan {
     /// Encoding quality; none for a result that its operation encodes.
     pub(super) quality: Option<u8>,
     /// What it was planned to take in memory, in bytes.
     pub(super) memory_bytes: u64,
-    /// The paths of its arguments that nobody knows.
-    pub(super) unknown_arguments: Vec<String>,
 }
 
 impl Asked {
-    /// What the order of this job asks for, by the operations that there are now.
+    /// What the order of this job asks for.
     pub(super) fn of(order: &Order, record: &Record, registry: &Registry) -> Self {
-        let one = |(recipe, output): (&Recipe, &Output)| {
-            let (task, prepared) = (&recipe.task, &recipe.prepared);
-            let operation = registry.get(&output.operation);
-            let pipeline =
-                task.steps.len() > 1 || operation.is_some_and(|operation| operation.settings.is_pipeline());
-            AskedOutput {
-                args: args(task, pipeline),
-                quality: task.format.map(|_| task.quality),
-                memory_bytes: prepared.own_bytes.saturating_add(prepared.guest_bytes),
-                unknown_arguments: unknown(task, pipeline, registry),
+        let outputs = match &order.unplanned {
+            Some(unplanned) => unplanned_outputs(&unplanned.request, record.outputs.len()),
+            None => {
+                let outputs = order.recipes.iter().zip(&record.outputs);
+                outputs.map(|(recipe, output)| planned(recipe, output, registry)).collect()
             }
         };
         let notify = order.notify.as_ref().map(|url| redact(url.as_str()));
-        Self { outputs: order.recipes.iter().zip(&record.outputs).map(one).collect(), notify }
+        Self { outputs, notify, unknown_arguments: order.unknown_arguments.clone() }
     }
+}
 
-    /// The paths of all arguments that nobody knows.
-    pub(super) fn unknown_arguments(&self) -> Vec<String> {
-        let several = self.outputs.len() > 1;
-        let of = |(index, output): (usize, &AskedOutput)| {
-            let path = move |path: &String| match several {
-                true => format!("outputs[{index}].args.{path}"),
-                false => path.clone(),
-            };
-            output.unknown_arguments.iter().map(path).collect::<Vec<_>>()
-        };
-        self.outputs.iter().enumerate().flat_map(of).collect()
-    }
+fn planned(recipe: &Recipe, output: &Output, registry: &Registry) -> AskedOutput {
+    let (task, prepared) = (&recipe.task, &recipe.prepared);
+    let operation = registry.get(&output.operation);
+    let pipeline =
+        task.steps.len() > 1 || operation.is_some_and(|operation| operation.settings.is_pipeline());
+    let plan = AskedPlan {
+        quality: task.format.map(|_| task.quality),
+        memory_bytes: prepared.own_bytes.saturating_add(prepared.guest_bytes),
+    };
+    AskedOutput { args: args(task, pipeline), plan: Some(plan) }
+}
+
+/// The outputs as their request has them, which came through all checks that need no source.
+fn unplanned_outputs(request: &Map<String, Value>, count: usize) -> Vec<AskedOutput> {
+    let of = |index: usize| match request.get("outputs") {
+        Some(outputs) => outputs[index].get("args"),
+        None => request.get("args"),
+    };
+    let asked = |index: usize| {
+        let args = of(index).and_then(Value::as_object).map(shown).unwrap_or_default();
+        AskedOutput { args: Value::Object(args), plan: None }
+    };
+    (0..count).map(asked).collect()
 }
 
 fn args(task: &Task, pipeline: bool) -> Value {
@@ -74,45 +88,21 @@ fn args(task: &Task, pipeline: bool) -> Value {
     }
 }
 
-fn unknown(task: &Task, pipeline: bool, registry: &Registry) -> Vec<String> {
-    let of = |(index, step): (usize, &Step)| {
-        let at = match step.at.as_str() {
-            "" if !pipeline => String::new(),
-            "" => format!("steps[{index}].args."),
-            at => format!("{at}.args."),
-        };
-        // Of an operation that is gone nobody can tell.
-        let operation = registry.get(&step.operation);
-        let unknown = |name: &&String| operation.is_some_and(|operation| !operation.knows(name));
-        step.args.keys().filter(unknown).map(move |name| format!("{at}{name}")).collect::<Vec<_>>()
-    };
-    task.steps.iter().enumerate().flat_map(of).collect()
-}
-
-/// Arguments as they may be shown: an URL among them without its password and query.
-fn shown(args: &Map<String, Value>) -> Map<String, Value> {
-    args.iter().map(|(name, value)| (name.clone(), shown_value(value))).collect()
-}
-
-fn shown_value(value: &Value) -> Value {
-    match value {
-        Value::String(text) if text.contains("://") => Value::from(redact(text)),
-        Value::Array(items) => items.iter().map(shown_value).collect(),
-        Value::Object(members) => Value::Object(shown(members)),
-        other => other.clone(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn arguments_are_shown_without_secrets() {
-        let value =
-            json!({ "a": ["http://ann:secret@h/x?key=1"], "b": { "c": "ftp://u:p@h/" }, "d": "a: b" });
-        let text = shown_value(&value).to_string();
-        assert!(!text.contains("secret") && !text.contains("key=1") && !text.contains(":p@"), "{text}");
-        assert!(text.contains("http://ann@h/x") && text.contains("a: b"), "{text}");
+    fn what_is_not_planned_is_told_as_it_was_asked_for_without_secrets() {
+        let asked = |request: Value, count: usize| {
+            let outputs = unplanned_outputs(request.as_object().unwrap(), count);
+            outputs.into_iter().map(|output| output.args).collect::<Vec<_>>()
+        };
+        let (one, other) =
+            (json!({ "width": 3, "token": "x" }), json!({ "logo": "http://ann:secret@h/x?key=1" }));
+        assert_eq!(asked(json!({ "args": one }), 1), [json!({ "width": 3, "token": "…" })]);
+        let several = json!({ "outputs": [{ "args": one }, { "args": other }, {}] });
+        let shown = [json!({ "width": 3, "token": "…" }), json!({ "logo": "http://ann@h/x?..." }), json!({})];
+        assert_eq!(asked(several, 3), shown);
     }
 }

@@ -35,7 +35,8 @@ impl Acceptance {
         let outputs = self.wanted.requests.iter().map(unplanned).collect::<Result<Vec<_>, _>>()?;
         let (outputs, destinations) = outputs.into_iter().unzip();
         let (notify, unplanned) = (self.wanted.notify.clone(), Some(Unplanned { request }));
-        let order = Order { source, recipes: Vec::new(), notify, unplanned };
+        let unknown_arguments = self.wanted.unknown_arguments();
+        let order = Order { source, recipes: Vec::new(), notify, unplanned, unknown_arguments };
         let record = self.record(&order.source, outputs);
         let id = record.id;
         let accepted = self.accepted(id, destinations);

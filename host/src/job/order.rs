@@ -19,6 +19,8 @@ pub(super) struct Order {
     pub(super) notify: Option<HttpUrl>,
     /// What is to be planned before anything else; there are no recipes until then.
     pub(super) unplanned: Option<Unplanned>,
+    /// The paths of arguments that nobody knows, as the client was told them.
+    pub(super) unknown_arguments: Vec<String>,
 }
 
 /// A job that was taken before anything was fetched for it.

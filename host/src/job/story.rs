@@ -45,9 +45,8 @@ pub(super) fn tell(
         let outputs = record.outputs.iter().enumerate();
         say("outputs", outputs.map(|(index, output)| one_of_several(output, asked_of(index))).collect());
     }
-    let unknown = asked.map(Asked::unknown_arguments).unwrap_or_default();
-    if !unknown.is_empty() {
-        say("unknownArguments", json!(unknown));
+    if let Some(asked) = asked.filter(|asked| !asked.unknown_arguments.is_empty()) {
+        say("unknownArguments", json!(asked.unknown_arguments));
     }
     say("srcURL", json!(record.source));
     if let Some(url) = asked.and_then(|asked| asked.notify.as_ref()) {
@@ -100,11 +99,11 @@ fn output(output: &Output, asked: Option<&AskedOutput>) -> Value {
     // Nothing has no width: it is not planned yet.
     let side = |side: &u32| (*side > 0).then_some(*side);
     let mut told = json!({ "width": side(width), "height": side(height), "format": format, "bytes": bytes });
-    if let Some(asked) = asked {
-        told["planned_memory_bytes"] = json!(asked.memory_bytes);
-    }
-    if let Some(quality) = asked.and_then(|asked| asked.quality) {
-        told["quality"] = json!(quality);
+    if let Some(plan) = asked.and_then(|asked| asked.plan) {
+        told["planned_memory_bytes"] = json!(plan.memory_bytes);
+        if let Some(quality) = plan.quality {
+            told["quality"] = json!(quality);
+        }
     }
     if !output.warnings.is_empty() {
         told["warnings"] = json!(output.warnings);

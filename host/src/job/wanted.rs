@@ -80,6 +80,11 @@ impl Wanted {
     pub(super) fn source(&self) -> &str {
         self.requests.first().map_or("", |request| &request.source)
     }
+
+    /// The paths of arguments that nobody knows.
+    pub(super) fn unknown_arguments(&self) -> Vec<String> {
+        self.requests.iter().flat_map(|request| request.unknown_arguments.clone()).collect()
+    }
 }
 
 fn many(

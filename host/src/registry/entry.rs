@@ -4,6 +4,7 @@ use std::mem;
 
 use imgserve_base::fault::{Fault, FaultKind, one_line};
 use imgserve_base::format::Format;
+use imgserve_base::secret;
 use imgserve_config::{self as config, PluginKind, Profile};
 use imgserve_sdk::{Description, InputKind};
 use imgserve_worker::plugin::Artifact;
@@ -73,6 +74,11 @@ impl Entry {
     /// Arguments of requests that do not say otherwise.
     pub(crate) fn default_args(&self) -> Map<String, Value> {
         self.default_args_for(self.profile)
+    }
+
+    /// The same as they may be shown to anyone.
+    pub(crate) fn shown_default_args(&self) -> Map<String, Value> {
+        secret::shown(&self.default_args())
     }
 
     /// The same where the work is of this profile, which for a pipeline's step is the pipeline's.
@@ -154,7 +160,11 @@ impl Entry {
         // What is wrong with all of them together is that some are missing.
         let missing = |error: &ValidationError<'_>| error.instance_path().to_string().is_empty();
         let error = self.arguments.validator.iter_errors(args).find(|error| !missing(error))?;
-        Some((error.instance_path().to_string().trim_start_matches('/').replace('/', "."), error.to_string()))
+        let why = match shown(&error) == **error.instance() {
+            true => error.to_string(),
+            false => error.masked().to_string(),
+        };
+        Some((path(error.instance_path().segments()), why))
     }
 
     /// Whether arguments of this size can be checked in a moment.
@@ -214,10 +224,19 @@ fn has_wrong_type(error: &ValidationError<'_>) -> bool {
     }
 }
 
+/// The value that is wrong, as it may be shown: errors of default arguments are told to everyone.
+fn shown(error: &ValidationError<'_>) -> Value {
+    let names = error.instance_path().segments().filter_map(|segment| match segment {
+        LocationSegment::Property(name) => Some(name),
+        LocationSegment::Index(_) => None,
+    });
+    secret::value_of(&names.last().unwrap_or_default(), error.instance())
+}
+
 fn type_fault(error: &ValidationError<'_>, root: &Value) -> Fault {
     let place = error.instance_path();
     let wanted = Allowed::of(root, schema_at(root, place.segments())).told();
-    let value = one_line(&error.instance().to_string(), MAX_VALUE);
+    let value = one_line(&shown(error).to_string(), MAX_VALUE);
     let text = format!("argument `{}`: {value} is not {wanted}", path(place.segments()));
     Fault::new(FaultKind::WrongType, text)
 }
@@ -278,6 +297,39 @@ mod tests {
         ] {
             assert_eq!(operation.check(&args).unwrap_err().text, text, "{args}");
         }
+    }
+
+    #[test]
+    fn an_error_repeats_no_secret() {
+        let number = json!({ "type": "integer" });
+        let arguments = json!({ "properties": { "auth": { "properties": { "token": number } }, "logos": { "items": number } } });
+        let description = Description { arguments, ..imgserve_resize::Resize::describe() };
+        let operation = operation(PluginKind::Wasm, &json!({}), description);
+        for (args, place) in [
+            (json!({ "auth": { "token": "hunter2" } }), "auth.token"),
+            (json!({ "logos": ["https://u:hunter2@h/"] }), "logos[0]"),
+        ] {
+            let text = operation.check(&args).unwrap_err().text;
+            assert!(
+                text.starts_with(&format!("argument `{place}`: \"")) && !text.contains("hunter2"),
+                "{text}"
+            );
+            let (path, why) = operation.schema_error(&args).unwrap();
+            assert!(path == place && !why.contains("hunter2"), "{path}: {why}");
+        }
+        let (_, why) = operation.schema_error(&json!({ "logos": ["x"] })).unwrap();
+        assert!(why.contains("\"x\""), "{why}");
+    }
+
+    #[test]
+    fn default_arguments_are_shown_without_their_secrets() {
+        let arguments = json!({ "properties": { "auth_token": {}, "logo": {}, "width": {} } });
+        let description = Description { arguments, ..imgserve_resize::Resize::describe() };
+        let args = json!({ "auth_token": "x", "logo": "https://u:p@h/logo.png", "width": 3 });
+        let operation = operation(PluginKind::Wasm, &args, description);
+        assert_eq!(Value::Object(operation.default_args()), args);
+        let shown = json!({ "auth_token": "…", "logo": "https://u@h/logo.png", "width": 3 });
+        assert_eq!(Value::Object(operation.shown_default_args()), shown);
     }
 
     #[test]

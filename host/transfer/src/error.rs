@@ -6,9 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use imgserve_base::secret::redact;
 use rustix::io::Errno;
-
-use super::redact::redact;
 
 type Cause = Box<dyn StdError + Send + Sync>;
 

@@ -1,6 +1,7 @@
 //! The HTTP form upload: fetch the page, fill in its form, post it; or, where there is no such form, post to the page
 //! itself, as imgserve 0.2 did.
 
+use imgserve_base::secret::redact;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, REFERER};
 use reqwest::{Method, Response};
 use url::Url;
@@ -11,7 +12,6 @@ use super::config::MAX_FORM_PAGE;
 use super::error::{TransferError, TransferErrorKind};
 use super::html::{NoAction, UploadForm, fill_form};
 use super::http::{Call, Http, Session, success};
-use super::redact::redact;
 
 /// The most characters of an action that are shown.
 const MAX_SHOWN: usize = 200;

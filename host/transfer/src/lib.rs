@@ -6,7 +6,7 @@
 //!
 //! | file | owns |
 //! | --- | --- |
-//! | `url`, `tags`, `redact` | what URLs and the tags in them mean, and how they are shown |
+//! | `url`, `tags` | what URLs and the tags in them mean |
 //! | `policy`, `resolve` | which addresses and paths are permitted; names to permitted addresses |
 //! | `clock`, `tls`, `config`, `error` | timeouts, the one TLS configuration, settings, failures |
 //! | `http`, `body`, `form`, `html` | GET and PUT, request bodies, form uploads, reading a page's form |
@@ -33,7 +33,6 @@ mod mark;
 mod peer;
 mod places;
 mod policy;
-mod redact;
 mod resolve;
 mod tags;
 mod tls;
@@ -56,7 +55,6 @@ pub use self::mark::PartMark;
 pub use self::peer::Server;
 pub use self::places::{Asks, Place, PlaceKind, PlaceLimits, Places, PlacesNow};
 pub use self::policy::{Allowed, AllowedHost};
-pub use self::redact::redact;
 pub use self::tags::{Tags, substitute_tags};
 pub use self::url::{
     Destination, HttpUrl, SourceUrl, basename, destination_extension, extension, scheme_of, split_form,

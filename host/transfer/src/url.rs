@@ -5,12 +5,12 @@ use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::ffi::OsStringExt;
 
+use imgserve_base::secret::redact;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 use super::error::{TransferError, TransferErrorKind};
-use super::redact::redact;
 use super::tags::{Tags, substitute_tags};
 
 /// A scheme imgserve transfers by.

@@ -43,6 +43,68 @@ async fn what_was_asked_for_is_told_in_every_answer_and_in_the_story() {
 }
 
 #[tokio::test]
+async fn what_nobody_knows_is_named_alike_by_every_answer_and_after_a_restart() {
+    let preset = "[operations.icon]\nkind = 'builtin'\nplugin = 'pipeline'\n\
+                  args = { steps = [{ operationType = 'resize', args = { width = 9, height = 9 } }] }\n";
+    let mut server = Server::start(preset);
+    server.write("a.png", samples::encoded(60, 40, ImageFormat::Png));
+    let resize = |more: Value| {
+        let mut args = json!({ "width": 3, "height": 2 });
+        args.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({ "operationType": "resize", "args": args })
+    };
+    let nested = json!({ "operationType": "pipeline", "args": { "steps": [resize(json!({})), resize(json!({ "x": 1 }))] } });
+    let output = |operation: &str, args: Value| json!({ "operationType": operation, "dstURL": server.file_url("o.png"), "args": args });
+    let source = server.file_url("a.png");
+    let mut ids = Vec::new();
+    for (body, unknown) in [
+        // Of a list of one, of the pipeline itself, of one within another, of one that the preset brings.
+        (
+            json!({ "outputs": [output("resize", json!({ "width": 3, "height": 2, "y": 1 }))] }),
+            "outputs[0].args.y",
+        ),
+        (output("pipeline", json!({ "steps": [resize(json!({}))], "speed": 1 })), "speed"),
+        (
+            output("pipeline", json!({ "steps": [resize(json!({})), nested] })),
+            "steps[1].args.steps[1].args.x",
+        ),
+        (output("icon", json!({ "z": 1 })), "z"),
+    ] {
+        for accept in ["planned", "now"] {
+            let mut body = body.clone();
+            body["srcURL"] = json!(source);
+            body["accept"] = json!(accept);
+            let (told, _, answer) = server.post_job(&body, &[]).await;
+            assert_eq!((told, &answer["unknownArguments"]), (202, &json!([unknown])), "{answer}");
+            let id = answer["id"].as_str().unwrap().to_owned();
+            let story = server.ended(&id).await;
+            assert_eq!(story["unknownArguments"], json!([unknown]), "{story}");
+            assert!(story.to_string().contains("\"args\":"), "{story}");
+            ids.push((id, unknown));
+        }
+    }
+    server.kill();
+    server.restart();
+    for (id, unknown) in ids {
+        let story = server.ended(&id).await;
+        assert_eq!(story["unknownArguments"], json!([unknown]), "{story}");
+    }
+}
+
+#[tokio::test]
+async fn secrets_in_arguments_are_shown_by_nothing() {
+    let server = Server::start("");
+    server.write("a.png", samples::encoded(60, 40, ImageFormat::Png));
+    let args =
+        json!({ "width": 3, "height": 2, "api-key": "hidden1", "logo": "https://u:hidden2@h/x?sig=hidden3" });
+    let body: Value = serde_json::from_str(&job(&server, &json!({ "args": args }))).unwrap();
+    let (_, _, story) = server.post_job(&body, &[("prefer", "wait=30")]).await;
+    assert!(story["args"]["api-key"] == "…" && !story.to_string().contains("hidden"), "{story}");
+    let (_, again) = server.get(&format!("/v1/jobs/{}", story["id"].as_str().unwrap())).await;
+    assert!(!again.to_string().contains("hidden"), "{again}");
+}
+
+#[tokio::test]
 async fn who_asks_for_a_job_may_wait_for_its_end() {
     let (origin, gate) = crate::jobs::gated().await;
     let server = Server::start("");

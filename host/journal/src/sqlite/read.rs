@@ -85,7 +85,8 @@ pub(super) fn list(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Row
     let transaction = db.unchecked_transaction()?;
     let sql = format!(
         "SELECT {ROW} FROM jobs INDEXED BY jobs_listed WHERE state = ?1 AND id < ?2 AND (?3 IS NULL OR client = ?3) \
-         AND (?4 IS NULL OR operation = ?4) ORDER BY id DESC LIMIT ?5"
+         AND (?4 IS NULL OR operation = ?4) AND (?6 IS NULL OR hex(id) LIKE ?6 || '%' OR hex(id) LIKE '%' || ?6) \
+         ORDER BY id DESC LIMIT ?5"
     );
     let before = filter.before.map_or([0xff; 16], |id| *id.as_bytes());
     let client = filter.client.as_ref().map(Client::to_string);
@@ -95,7 +96,7 @@ pub(super) fn list(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Row
             continue;
         }
         let limit = integer(filter.limit as u64);
-        let values = params![state.as_str(), before, client, filter.operation, limit];
+        let values = params![state.as_str(), before, client, filter.operation, limit, filter.id];
         let mut statement = prepare(&transaction, &sql)?;
         for row in statement.query_map(values, Row::read)? {
             found.push(row?);

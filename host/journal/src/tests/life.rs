@@ -164,7 +164,20 @@ async fn lists_are_newest_first_filtered_and_paged() {
     let waiting = Filter { states: vec![JobState::Accepted, JobState::Failed], ..all.clone() };
     assert_eq!(list(waiting.clone()).await, ids[5..]);
     assert_eq!(list(Filter { operation: Some("rasterize".to_owned()), ..waiting }).await, [ids[5], ids[8]]);
-    assert_eq!(list(Filter { client: Some(Client::parse("ada")), ..all }).await, [ids[2], ids[5], ids[8]]);
+    let ada = Filter { client: Some(Client::parse("ada")), ..all.clone() };
+    assert_eq!(list(ada.clone()).await, [ids[2], ids[5], ids[8]]);
+    let digits = |id: JobId| id.to_string().replace('-', "");
+    let part = |part: &str, filter: &Filter| Filter { id: Some(part.to_owned()), ..filter.clone() };
+    for id in [ids[0], ids[5], ids[8]] {
+        assert_eq!(list(part(&digits(id)[20..], &all)).await, [id]);
+        assert_eq!(list(part(&digits(id), &all)).await, [id]);
+    }
+    assert!(list(part(&digits(ids[0])[20..], &ada)).await.is_empty());
+    assert_eq!(
+        list(part(&digits(ids[2])[..4], &ada)).await,
+        [ids[2], ids[5], ids[8]],
+        "a time that they share"
+    );
 
     let counts = place.journal.counts().await.unwrap();
     let of = |state| counts.states.iter().find(|(found, _)| *found == state).unwrap().1;

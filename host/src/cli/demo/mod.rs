@@ -198,11 +198,11 @@ async fn start_server(config: Config) -> Result<(SocketAddr, mpsc::Sender<Comman
     let (listener, address) = peers::listen().await?;
     let again = config.clone();
     let read_config = Arc::new(move || Ok(again.clone()));
-    let (patience, tell) = (Instant::now(), Arc::new(|_| {}));
-    let setup = Setup { config, read_config, program: start::program()?, patience, tell };
+    let (patience, tell, taken_in) = (Instant::now(), Arc::new(|_| {}), Arc::new(|_: &Config| {}));
+    let setup = Setup { config, read_config, program: start::program()?, patience, tell, taken_in };
     let (commands, receiver) = mpsc::channel(1);
     let (ready, is_ready) = oneshot::channel();
-    let serving = tokio::spawn(server::serve(setup, listener, receiver, || {
+    let serving = tokio::spawn(server::serve(setup, async { Ok(listener) }, receiver, |_| {
         // The receiver waits as long as this task lives.
         let _ = ready.send(());
     }));

@@ -4,9 +4,11 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::Value;
 use url::form_urlencoded;
+use uuid::Uuid;
 
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
+use crate::cli::story::Story;
 use crate::job::JobState;
 
 /// Most jobs that are asked for at once.
@@ -30,9 +32,22 @@ fn state(text: &str) -> Result<JobState, String> {
 
 /// A page of the list.
 #[derive(Debug, Deserialize)]
-struct Page {
+pub(super) struct Page {
     jobs: Vec<Value>,
     next: Option<String>,
+}
+
+impl Page {
+    /// The ids of its jobs.
+    pub(super) fn ids(&self) -> Result<Vec<Uuid>, Failure> {
+        self.jobs.iter().map(id_of).collect()
+    }
+}
+
+/// The id of a job of the list.
+pub(super) fn id_of(job: &Value) -> Result<Uuid, Failure> {
+    let id = Story::read(job)?.id;
+    Uuid::parse_str(id.as_str()).map_err(|_| Failure::Other(format!("`{id}` is no job's id")))
 }
 
 impl Filter {

@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::filter::Filter;
+use super::filter::Page;
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
-use crate::cli::story::Story;
 
 /// Digits of a short id, unless more are needed to tell jobs apart.
 const SHORT: usize = 8;
@@ -16,6 +15,9 @@ const SHORT: usize = 8;
 const LAST_GROUP: usize = 12;
 /// Fewest digits that are taken for an id.
 const FEWEST: usize = 4;
+
+/// Most ids that are told where several fit.
+const SHOWN: usize = 5;
 
 /// An id as it was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,43 +39,35 @@ pub(super) fn parse(text: &str) -> Result<Id, String> {
     }
 }
 
-/// The jobs that are meant. The server is asked for its jobs only where an id is not whole.
+/// The jobs that are meant. The server is asked where an id is not whole.
 ///
 /// # Errors
 /// An id that is no job's, or several jobs'.
 pub(super) async fn find(client: &Client, ids: &[Id]) -> Result<Vec<Uuid>, Failure> {
-    let mut all = Vec::new();
-    if ids.iter().any(|id| matches!(id, Id::Part(_))) {
-        let any = Filter { state: Vec::new(), operation: None };
-        let collect = |jobs: &[serde_json::Value]| {
-            for job in jobs {
-                all.extend(Uuid::parse_str(Story::read(job)?.id.as_str()).ok());
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        found.push(match id {
+            Id::Whole(id) => *id,
+            Id::Part(digits) => {
+                let page: Page = client.get(&format!("/v1/jobs?id={digits}&limit={}", SHOWN + 1)).await?;
+                only(digits, &page.ids()?)?
             }
-            Ok(())
-        };
-        any.pages(client, usize::MAX, collect).await?;
+        });
     }
-    ids.iter().map(|id| meant(id, &all)).collect()
+    Ok(found)
 }
 
-fn meant(id: &Id, all: &[Uuid]) -> Result<Uuid, Failure> {
-    let digits = match id {
-        Id::Whole(id) => return Ok(*id),
-        Id::Part(digits) => digits,
-    };
-    let fits = |id: &&Uuid| {
-        let whole = id.simple().to_string();
-        whole.ends_with(digits.as_str()) || whole.starts_with(digits.as_str())
-    };
-    // A page may begin with what the one before ended with, where jobs were added meanwhile.
-    let found: BTreeSet<&Uuid> = all.iter().filter(fits).collect();
-    match found.iter().collect::<Vec<_>>().as_slice() {
-        [only] => Ok(***only),
+/// The one job whose id begins or ends with these digits.
+fn only(digits: &str, found: &[Uuid]) -> Result<Uuid, Failure> {
+    match found {
+        [only] => Ok(*only),
         [] => Err(Failure::Other(format!("no job's id begins or ends with {digits}"))),
         several => {
-            let ids: Vec<String> = several.iter().take(5).map(ToString::to_string).collect();
-            let text = format!("{} jobs' ids begin or end with {digits}: {}", several.len(), ids.join(", "));
-            Err(Failure::Other(text))
+            let mut ids: Vec<String> = several.iter().take(SHOWN).map(ToString::to_string).collect();
+            if several.len() > SHOWN {
+                ids.push("…".to_owned());
+            }
+            Err(Failure::Other(format!("several jobs' ids begin or end with {digits}: {}", ids.join(", "))))
         }
     }
 }
@@ -114,19 +108,24 @@ mod tests {
 
     #[test]
     fn what_a_list_shows_can_be_typed() {
-        let all = [ONE, OTHER, THIRD].map(|id| Uuid::parse_str(id).unwrap());
-        let typed = |text: &str| meant(&parse(text).unwrap(), &all).map_err(|failure| failure.to_string());
-        for (text, wanted) in [(ONE, 0), ("a12345678", 0), ("B12345678", 1), ("87654321", 2), ("4321", 2)] {
-            assert_eq!(typed(text).unwrap(), all[wanted], "{text}");
+        for (text, digits) in [("B12345678", "b12345678"), ("4321", "4321"), ("7000-8000", "70008000")] {
+            assert_eq!(parse(text).unwrap(), Id::Part(digits.to_owned()));
         }
-        let unknown = "01890000-0000-7000-8000-000000000000";
-        assert_eq!(typed(unknown).unwrap().to_string(), unknown, "a whole one is the server's to know");
-        let several = typed("12345678").unwrap_err();
-        assert!(several.contains(ONE) && several.contains(OTHER) && !several.contains(THIRD), "{several}");
-        assert!(typed("01890000").unwrap_err().starts_with("3 jobs"));
-        assert!(typed("ffff").unwrap_err().contains("no job's id begins or ends with ffff"));
+        assert_eq!(parse(ONE).unwrap(), Id::Whole(Uuid::parse_str(ONE).unwrap()));
         for wrong in ["", "abc", "lost", "1234567z", "../jobs"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn digits_of_several_jobs_are_told_from_those_of_one() {
+        let all = [ONE, OTHER, THIRD].map(|id| Uuid::parse_str(id).unwrap());
+        let meant = |found: &[Uuid]| only("1234", found).map_err(|failure| failure.to_string());
+        assert_eq!(meant(&all[..1]).unwrap(), all[0]);
+        assert_eq!(meant(&[]).unwrap_err(), "no job's id begins or ends with 1234");
+        let several = meant(&all[..2]).unwrap_err();
+        assert!(several.contains(ONE) && several.contains(OTHER) && !several.contains('…'), "{several}");
+        let many = meant(&[all, all].concat()).unwrap_err();
+        assert!(many.ends_with(", …") && many.matches(THIRD).count() == 1, "{many}");
     }
 }

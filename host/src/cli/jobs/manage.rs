@@ -5,11 +5,10 @@ use std::process::ExitCode;
 use clap::Args;
 use uuid::Uuid;
 
-use super::filter::Filter;
+use super::filter::{Filter, id_of};
 use super::id::{self, Id};
 use crate::cli::client::{Client, Outcome, Reach};
 use crate::cli::failure::Failure;
-use crate::cli::story::Story;
 use crate::cli::ui;
 use crate::job::JobState;
 
@@ -86,10 +85,7 @@ async fn found(client: &Client, filter: &Filter) -> Result<Vec<Uuid>, Failure> {
     let mut ids = Vec::new();
     let collect = |jobs: &[serde_json::Value]| {
         for job in jobs {
-            let id = Story::read(job)?.id;
-            ids.push(
-                Uuid::parse_str(id.as_str()).map_err(|_| Failure::Other(format!("`{id}` is no job's id")))?,
-            );
+            ids.push(id_of(job)?);
         }
         Ok(())
     };

@@ -55,13 +55,26 @@ impl Visit for Line<'_> {
 /// A value as it is, or between quotation marks where it would not be one word.
 fn quoted(value: &str) -> String {
     let plain = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '=' | '\\');
-    // Debug texts of strings have their quotation marks, and are escaped.
-    let has_marks = value.len() > 1 && value.starts_with('"') && value.ends_with('"');
-    if has_marks || (!value.is_empty() && value.chars().all(plain)) {
+    if is_quoted(value) || (!value.is_empty() && value.chars().all(plain)) {
         return one_line(value, MAX_TEXT);
     }
     let escaped = value.replace('\\', "\\\\").replace('"', "\\\"");
     format!("\"{}\"", one_line(&escaped, MAX_TEXT))
+}
+
+/// Whether it is the Debug text of one string, which has its quotation marks and is escaped.
+fn is_quoted(value: &str) -> bool {
+    let Some(inside) = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')) else {
+        return false;
+    };
+    let mut escaped = false;
+    for character in inside.chars() {
+        match character {
+            '"' if !escaped => return false,
+            _ => escaped = character == '\\' && !escaped,
+        }
+    }
+    !escaped
 }
 
 #[cfg(test)]
@@ -97,6 +110,8 @@ mod tests {
             let evil = "a b\nINFO \u{1b}[2Jforged";
             tracing::info!(jobs = 3, plain = %"resize", wide = %"two words", empty = "", mark = %"a\"b", "text: {evil}");
             tracing::info!(evil, debug = ?"x y", path = ?std::path::Path::new("/a b"));
+            tracing::info!(forged = %"\"a\" level=\"b\"", open = %"\"a\\\"", back = %"a\\b", several = ?["x y", "z"]);
+            tracing::info!(equals = %"a=b", tab = %"a\tb", none = ?None::<u8>, mark = ?"\"", wide = %"a\u{a0}b");
         });
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -105,6 +120,8 @@ mod tests {
             [
                 r#"INFO text: a b\nINFO \u{1b}[2Jforged jobs=3 plain=resize wide="two words" empty="" mark="a\"b""#,
                 r#"INFO evil="a b\nINFO \u{1b}[2Jforged" debug="x y" path="/a b""#,
+                r#"INFO forged="\"a\" level=\"b\"" open="\"a\\\"" back="a\\b" several="[\"x y\", \"z\"]""#,
+                "INFO equals=\"a=b\" tab=\"a\\tb\" none=None mark=\"\\\"\" wide=\"a\u{a0}b\"",
             ]
         );
     }

@@ -17,11 +17,32 @@ const ORDER_3: &str = r#"{"version":3,"source":"http://ann:secret@pictures.examp
 #[test]
 fn an_order_that_is_not_planned_keeps_what_was_asked_for() {
     let order = read_order(ORDER_3, 1).unwrap();
-    assert_eq!(order_text(&order), ORDER_3, "a change is a version 4");
+    assert_eq!(order_text(&order), ORDER_3, "a change is a later version");
     assert!(order.recipes.is_empty() && order.notify.is_some());
     assert_eq!(order.unplanned.unwrap().request["accept"], "now");
     let more = ORDER_3.replace("\"request\":", "\"deadline\":1,\"request\":");
     assert!(read_order(&more, 1).unwrap_err().to_string().contains("deadline"));
+}
+
+/// Version 4: two jobs with an argument that nobody knows, of which one is not planned. Never changed.
+const ORDER_4: &str = r#"{"version":4,"source":"http://pictures.example/a.png","outputs":[{"steps":[{"operation":"resize","args":{"height":20,"width":32,"wdith":1},"profile":"fast"}],"extension":"png","format":"png","quality":80,"seed":1,"width":32,"height":20,"own_bytes":5000,"guest_bytes":7,"source_format":"png","destination":{"ftp":"ftp://u:p@ftp.example/h.png"},"media_type":"image/png"}],"unknown_arguments":["wdith"]}"#;
+const ORDER_4_UNPLANNED: &str = r#"{"version":4,"source":"http://pictures.example/a.png","request":{"accept":"now","args":{"height":2,"width":3,"x":1}},"notify":"https://hook.example/x","unknown_arguments":["x"]}"#;
+
+#[test]
+fn an_order_keeps_what_of_its_request_was_passed_over() {
+    let order = read_order(ORDER_4, 1).unwrap();
+    assert_eq!((order.unknown_arguments.as_slice(), order.recipes.len()), (&["wdith".to_owned()][..], 1));
+    assert_eq!(read_order(&order_text(&order), 1).unwrap(), order);
+    let text: serde_json::Value = serde_json::from_str(&order_text(&order)).unwrap();
+    assert_eq!(
+        text,
+        serde_json::from_str::<serde_json::Value>(ORDER_4).unwrap(),
+        "a change is a later version"
+    );
+    assert!(read_order(ORDER_4, 2).unwrap_err().to_string().contains("1 outputs of 2"));
+    let order = read_order(ORDER_4_UNPLANNED, 2).unwrap();
+    assert_eq!(order_text(&order), ORDER_4_UNPLANNED, "a change is a later version");
+    assert!(order.unplanned.is_some() && order.unknown_arguments == ["x"]);
 }
 
 const RECEIPT_1: &str = r#"{"id":"0190b6a0-c000-7000-8000-00000000002a","destinations":["file:///a.png"],"unknown_arguments":["w"]}"#;
@@ -31,7 +52,7 @@ const RECEIPT_2: &str = r#"{"version":2,"id":"0190b6a0-c000-7000-8000-0000000000
 fn both_versions_of_an_order_mean_the_same_job() {
     let order = read_order(ORDER_1, 2).unwrap();
     assert_eq!(read_order(ORDER_2, 2).unwrap(), order);
-    assert_eq!(order_text(&order), ORDER_2, "a change is a version 3");
+    assert_eq!(order_text(&order), ORDER_2, "a change is a later version");
 
     let [first, second] = &order.recipes[..] else { panic!("{order:?}") };
     let profiles: Vec<Profile> = first.task.steps.iter().map(|step| step.profile).collect();
@@ -52,8 +73,8 @@ fn both_versions_of_a_receipt_are_read() {
 
 #[test]
 fn what_cannot_be_read_says_why() {
-    let later = ORDER_2.replace("\"version\":2", "\"version\":4");
-    assert_eq!(read_order(&later, 2), Err(Unreadable::Later { found: 4 }));
+    let later = ORDER_2.replace("\"version\":2", "\"version\":5");
+    assert_eq!(read_order(&later, 2), Err(Unreadable::Later { found: 5 }));
     assert_eq!(read_receipt(&RECEIPT_2.replace(":2,", ":9,")), Err(Unreadable::Later { found: 9 }));
     // What this version does not know it must not leave out silently.
     let more = ORDER_2.replace("\"extension\":", "\"deadline\":1,\"extension\":");

@@ -32,6 +32,7 @@ impl Order {
 impl From<Order> for order::Order {
     fn from(order: Order) -> Self {
         let Order { version: _, source, request, notify } = order;
-        Self { source, recipes: Vec::new(), notify, unplanned: Some(Unplanned { request }) }
+        let unplanned = Some(Unplanned { request });
+        Self { source, recipes: Vec::new(), notify, unplanned, unknown_arguments: Vec::new() }
     }
 }
