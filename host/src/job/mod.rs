@@ -60,6 +60,7 @@ pub(crate) use flow::flow;
 pub(crate) use imgserve_base::job::{JobId, JobState};
 pub(crate) use imgserve_journal::Filter;
 pub(crate) use manage::Wish;
+pub(crate) use notify::MOST_WEBHOOKS;
 pub(crate) use order::Accepted;
 pub(crate) use request::unknown_operation;
 pub(crate) use room::Room;
