@@ -57,6 +57,7 @@ mod warm;
 pub(crate) use accept::{Api, Submission};
 pub(crate) use direct::{Answer, Call, Product, Render, Sent};
 pub(crate) use flow::flow;
+pub(crate) use gathered::{Gathered, NoMemory};
 pub(crate) use imgserve_base::job::{JobId, JobState};
 pub(crate) use imgserve_journal::Filter;
 pub(crate) use manage::Wish;
