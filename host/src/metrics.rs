@@ -39,15 +39,6 @@ named! {
     }
 }
 named! {
-    /// Why a request came no further than its key.
-    pub(crate) enum Denial {
-        /// It has none, or an unknown one.
-        Unauthorized = "unauthorized",
-        /// It is not good for this; or the URL is not signed rightly.
-        Forbidden = "forbidden",
-    }
-}
-named! {
     /// How a webhook ended.
     pub(crate) enum Webhook {
         Delivered = "delivered",
@@ -85,7 +76,7 @@ pub(crate) struct Metrics {
     accepted: Counter,
     jobs: Family<OfOperation, Counter>,
     calls: Family<OfOperation, Counter>,
-    refusals: Family<Label, Counter>,
+    refused: Family<Label, Counter>,
     phases: Family<Label, Histogram>,
     bytes: Family<Label, Counter<u64, AtomicU64>>,
     plugin_failures: Family<OfOperation, Counter>,
@@ -103,7 +94,7 @@ impl Metrics {
             accepted: Counter::default(),
             jobs: Family::default(),
             calls: Family::default(),
-            refusals: Family::default(),
+            refused: Family::default(),
             phases: Family::new_with_constructor(|| Histogram::new(PHASE_BOUNDS)),
             bytes: Family::default(),
             plugin_failures: Family::default(),
@@ -127,7 +118,7 @@ impl Metrics {
         to.register("jobs_accepted", "Jobs accepted", self.accepted.clone());
         to.register("jobs", "Jobs ended, by operation and outcome", self.jobs.clone());
         to.register("calls", "Direct calls answered, by operation and outcome", self.calls.clone());
-        to.register("refusals", "Requests refused, by kind", self.refusals.clone());
+        to.register("refusals", "Requests refused, by kind", self.refused.clone());
         let text = "Time that jobs spent in each phase";
         to.register_with_unit("phase", text, Unit::Seconds, self.phases.clone());
         to.register("bytes", "Bytes of sources fetched and of results stored", self.bytes.clone());
@@ -153,9 +144,6 @@ impl Metrics {
         }
         for outcome in Webhook::ALL {
             drop(self.webhooks.get_or_create(&[("outcome", outcome.as_str())]));
-        }
-        for denial in Denial::ALL {
-            drop(self.refusals.get_or_create(&[("kind", denial.as_str())]));
         }
         for outcome in Render::ALL {
             drop(self.renders.get_or_create(&[("outcome", outcome.as_str())]));
@@ -189,14 +177,16 @@ impl Metrics {
         self.calls.get_or_create(&of_operation(operation, "outcome", outcome.as_str())).inc();
     }
 
-    /// A request came no further than its key.
-    pub(crate) fn denied(&self, denial: Denial) {
-        self.refused(denial.as_str());
+    /// The kinds by which requests may be refused: they are counted from zero.
+    pub(crate) fn refusals(&self, kinds: impl Iterator<Item = &'static str>) {
+        for kind in kinds {
+            drop(self.refused.get_or_create(&[("kind", kind)]));
+        }
     }
 
-    /// A request was refused. `kind` is a fault's.
+    /// A request was refused. `kind` is that of the problem document.
     pub(crate) fn refused(&self, kind: &'static str) {
-        self.refusals.get_or_create(&[("kind", kind)]).inc();
+        self.refused.get_or_create(&[("kind", kind)]).inc();
     }
 
     /// A job has been through a phase.

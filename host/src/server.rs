@@ -336,6 +336,7 @@ fn transfer(config: &Config) -> Result<Transfer, Fault> {
         min_rate_window: Duration::from_secs(settings.min_rate_window_s),
         max_source_bytes: config.limits.max_source_mb * MIB,
         max_redirects: settings.max_redirects,
+        idle_per_server: descriptors::idle_per_server(settings.max_transfers),
         user_agent: settings.user_agent.clone(),
         extra_ca_pem,
     })

@@ -86,7 +86,7 @@ async fn a_reload_takes_in_new_keys_and_forgets_old_ones() {
     assert_eq!(status(&server, "GET", "/v1/operations", "one").await, 401);
     assert_eq!(status(&server, "GET", "/v1/operations", "two").await, 200);
     let counted = send(&server, "GET", "/metrics", "two", String::new()).await.text().await.unwrap();
-    let line = "imgserve_refusals_total{kind=\"unauthorized\"} 2";
+    let line = "imgserve_refusals_total{kind=\"unknown-key\"} 2";
     assert!(counted.lines().any(|found| found == line), "{line}:\n{counted}");
     let line = server.reload("[[access.url_keys]]\nname = 'web'\nsecret = 'c2hvcnQgc2VjcmV0'\n").await;
     assert!(line.contains("access.url_keys[0].secret: must be") && !line.contains("c2hvcnQ"), "{line}");
@@ -193,16 +193,31 @@ async fn a_server_with_all_its_connections_in_use_says_so_at_once() {
     assert!(times[4] < Duration::from_millis(50), "{times:?}");
     let told = answer(&server, "GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert!(told.starts_with("HTTP/1.1 200 OK") && told.contains("\"accepting\":true"), "{told}");
-    let told = answer(&server, "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}").await;
-    let told = told.to_ascii_lowercase();
-    for part in [
-        "http/1.1 503 ",
-        "retry-after: 5",
-        "connection: close",
-        "application/problem+json",
-        "[server] max_connections",
+    for (path, parts) in [
+        ("/v1/jobs", ["application/problem+json", "[server] max_connections", "\"kind\":\"busy\""]),
+        // As 0.2's clients know it.
+        (
+            "/",
+            [
+                "application/json",
+                "x-imgserve-error: busy; ",
+                "\r\n\r\n{\"code\":301,\"msg\":\"request invalid\"}",
+            ],
+        ),
+        (
+            "/healthz",
+            [
+                "application/json",
+                "x-imgserve-error: busy; ",
+                "\r\n\r\n{\"code\":301,\"msg\":\"request invalid\"}",
+            ],
+        ),
     ] {
-        assert!(told.contains(part), "{part} is not in {told}");
+        let request = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{{}}");
+        let told = answer(&server, &request).await.to_ascii_lowercase();
+        for part in ["http/1.1 503 ", "retry-after: 5", "connection: close"].iter().chain(&parts) {
+            assert!(told.contains(part), "{part} is not in {told}");
+        }
     }
     drop(first);
     until("there is room again", async || {

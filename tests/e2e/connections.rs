@@ -88,10 +88,50 @@ async fn one_address_leaves_places_to_others() {
     // Whom the server has begun to serve it goes on with.
     for stream in others.iter_mut().chain(&mut greedy[..12]) {
         stream.write_all(b"{        ").await.unwrap();
-        let mut told = vec![0; 128];
-        let read = stream.read(&mut told).await.unwrap();
-        let told = String::from_utf8_lossy(&told[..read]);
-        assert!(told.contains("HTTP/1.1 200"), "{told}");
+        // What is left of the words to go on, and the answer.
+        let mut told = [0; 25];
+        stream.read_exact(&mut told).await.unwrap();
+        assert!(told.ends_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&told));
+    }
+}
+
+/// What this many clients are answered that come at once, each with a small request that is there in whole.
+async fn burst(server: &Server, clients: usize) -> Vec<String> {
+    let address = address(server);
+    let mut asking = tokio::task::JoinSet::new();
+    for number in 0..clients {
+        asking.spawn(async move {
+            let (path, connection) =
+                [("POST /", "close"), ("GET /v1/operations", "close"), ("GET /healthz", "keep-alive")]
+                    [number % 3];
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let text = format!("{path} HTTP/1.1\r\nhost: x\r\nconnection: {connection}\r\n\r\n");
+            let _ = stream.write_all(text.as_bytes()).await;
+            let mut told = vec![0; 4096];
+            let read = tokio::time::timeout(Duration::from_secs(20), stream.read(&mut told)).await;
+            let read = read.map_or(0, |read| read.unwrap_or(0));
+            String::from_utf8_lossy(&told[..read]).into_owned()
+        });
+    }
+    asking.join_all().await
+}
+
+#[tokio::test]
+async fn nobody_whose_request_has_come_is_left_without_an_answer() {
+    for config in [
+        "[server]\nmax_connections = 8",
+        "[server]\nmax_connections = 8\nmax_connections_per_address = 2",
+        "[server]\nmax_connections = 40",
+    ] {
+        let server = Server::start(config);
+        for _ in 0..5 {
+            let told = burst(&server, 400).await;
+            let of = |start: &str| told.iter().filter(|text| text.starts_with(start)).count();
+            let (answered, busy) = (of("HTTP/1.1 200"), of("HTTP/1.1 503"));
+            println!("{config:?}: {answered} answered, {busy} told that there is no place");
+            assert_eq!(answered + busy, told.len(), "some were told nothing");
+            assert!(answered > 0);
+        }
     }
 }
 
@@ -108,9 +148,14 @@ async fn an_idle_connection_has_a_time_of_its_own() {
 
 /// A server that may open so many files.
 fn with_files(limit: u32, config: &str) -> Server {
+    limited(&format!("-n {limit}"), config)
+}
+
+/// A server with such a limit, as `ulimit` takes it.
+fn limited(limit: &str, config: &str) -> Server {
     let directory = tempfile::tempdir().unwrap();
     let script = directory.path().join("limited");
-    let text = format!("#!/bin/sh\nulimit -n {limit}\nexec '{}' \"$@\"\n", binary().display());
+    let text = format!("#!/bin/sh\nulimit {limit}\nexec '{}' \"$@\"\n", binary().display());
     std::fs::write(&script, text).unwrap();
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
     let config = format!("[access]\nallow_networks = ['127.0.0.0/8']\nfile_roots = ['FILES']\n{config}");
@@ -137,6 +182,26 @@ async fn with_few_files_idle_clients_make_no_job_fail() {
         assert_eq!(server.ended(&job).await["state"], "succeeded");
     }
     drop(idle);
+}
+
+#[tokio::test]
+async fn what_is_announced_takes_no_memory() {
+    let server = limited("-v 1500000", "[server]\nmax_body_kb = 4000000");
+    // More than there is, of which nothing comes.
+    let boasts = "POST /v1/jobs HTTP/1.1\r\nhost: x\r\ncontent-length: 3500000000\r\n\r\n{";
+    let mut boasting = Vec::new();
+    for _ in 0..3 {
+        boasting.push(from(&server, "127.0.0.1", boasts).await);
+    }
+    for _ in 0..3 {
+        let text = answer(&server, ASK).await;
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    }
+    for mut stream in boasting {
+        // It still waits for the body.
+        let more = tokio::time::timeout(Duration::from_millis(1), stream.read_u8()).await;
+        assert!(more.is_err(), "{more:?}");
+    }
 }
 
 /// Lets a process open no file more, or as many as it may.

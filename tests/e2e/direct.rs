@@ -375,3 +375,27 @@ async fn eight_clients_at_once_are_all_served() {
     }
     assert_eq!(server.get("/readyz").await.1["calls"], 0);
 }
+
+#[tokio::test]
+async fn who_waits_for_the_servers_memory_is_not_told_to_be_slow() {
+    let server = Server::start(
+        "[server]\nbody_timeout_s = 1\n[limits]\nsource_memory_mb = 8\nmax_source_mb = 8\n[workers]\ncount = 1",
+    );
+    // Of this one a worker makes nothing, as it does nothing any more.
+    for worker in server.workers() {
+        crate::harness::signal(worker, "STOP");
+    }
+    let url = "resize?width=20&height=10";
+    let large = || operation(&server, url).body(vec![b'x'; 7 << 20]);
+    let holds = tokio::spawn(large().send());
+    crate::harness::until("the first one is here", async || {
+        server.get("/readyz").await.1["calls"].as_u64() == Some(1)
+    })
+    .await;
+    let waits = large().send().await.unwrap();
+    let (status, headers) = (waits.status().as_u16(), waits.headers().clone());
+    let text = waits.text().await.unwrap();
+    assert_eq!(status, 503, "{text}");
+    assert!(headers.contains_key("retry-after") && text.contains("source_memory_mb"), "{text}");
+    holds.abort();
+}

@@ -138,6 +138,21 @@ async fn a_body_that_is_too_long_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_expected_is_refused() {
+    let server = Server::start("");
+    for (request, lines, wanted) in [
+        ("POST /v1/jobs", ["expect: 200-ok"], 417),
+        ("GET /v1/jobs", ["expect: a b"], 417),
+        ("POST /", ["expect: x"], 417),
+        ("GET /v1/jobs", ["expect: 100-Continue"], 200),
+    ] {
+        let (status, text) = ask(&server, request, &["host: x", lines[0]]).await;
+        assert_eq!(status, wanted, "{request} {lines:?}: {text}");
+        assert_eq!(text.contains("\"kind\":\"unknown-expectation\""), wanted == 417, "{text}");
+    }
+}
+
+#[tokio::test]
 async fn who_is_refused_by_a_header_is_told_so_however_long_the_body() {
     let server = Server::start("");
     let client = reqwest::Client::builder().no_proxy().build().unwrap();

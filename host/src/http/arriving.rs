@@ -35,21 +35,33 @@ pub(super) struct Arriving<B> {
     asked: bool,
 }
 
-/// How fast it comes.
+/// How fast it comes, while it is waited for: what the server takes its time with is not the client's.
 #[derive(Debug)]
 struct Pace {
     /// Bytes a second.
     least: usize,
-    began: Instant,
     received: usize,
+    /// For how long it has been waited for, and since when it is.
+    waited: Duration,
+    since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Pace {
+    fn new(least: usize) -> Self {
+        Self { least, received: 0, waited: Duration::ZERO, since: None, timer: None }
+    }
+
+    fn received(&mut self, bytes: usize) {
+        self.received += bytes;
+        self.waited += self.since.take().map_or(Duration::ZERO, |since| since.elapsed());
+    }
+
     /// Whether it is too slow by now; else the task is woken when it will be.
     fn is_missed(&mut self, context: &mut Context<'_>) -> bool {
         let earned = Duration::from_secs_f64(self.received as f64 / self.least as f64);
-        let deadline = self.began + GRACE + earned;
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let deadline = since + (GRACE + earned).saturating_sub(self.waited);
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if timer.deadline() != deadline {
             timer.as_mut().reset(deadline);
@@ -62,7 +74,6 @@ impl Pace {
 #[derive(Debug)]
 pub(super) struct Unread<B> {
     left: Mutex<Option<B>>,
-    began: Instant,
     limit: BodyLimit,
     /// Whether the client waits to be asked for it (RFC 9110, section 10.1.1): then it has not sent it, and will not.
     expects: bool,
@@ -74,11 +85,10 @@ pub(super) fn arriving<B: HttpBody>(
     headers: &HeaderMap,
     limit: BodyLimit,
 ) -> (Arriving<B>, Arc<Unread<B>>) {
-    let began = Instant::now();
     let expects = headers.contains_key(header::EXPECT);
-    let unread = Arc::new(Unread { left: Mutex::new(None), began, limit, expects });
-    let pace = Pace { least: limit.rate, began, received: 0, timer: None };
-    (Arriving { body: Some(body), unread: Arc::clone(&unread), pace, asked: false }, unread)
+    let unread = Arc::new(Unread { left: Mutex::new(None), limit, expects });
+    let (body, pace) = (Some(body), Pace::new(limit.rate));
+    (Arriving { body, unread: Arc::clone(&unread), pace, asked: false }, unread)
 }
 
 impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Arriving<B>
@@ -97,7 +107,7 @@ where
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
         match Pin::new(body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
-                this.pace.received += frame.data_ref().map_or(0, Bytes::len);
+                this.pace.received(frame.data_ref().map_or(0, Bytes::len));
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(ended) => {
@@ -135,7 +145,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> Unread<B> {
     pub(super) async fn read_on(&self) {
         let left = self.left.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut body) = left.filter(|body| !body.is_end_stream()) else { return };
-        let end = (self.began + self.limit.time).min(Instant::now() + GRACE);
+        let end = Instant::now() + self.limit.time.min(GRACE);
         let read = async {
             let mut more = MOST_DISCARDED;
             // Whether it comes to an end is the client's affair.
@@ -209,6 +219,20 @@ mod tests {
         let (slow, _) = dripping(50, 2100, 2000);
         let (arriving, _unread) = super::arriving(slow, &HeaderMap::new(), LIMIT);
         assert_eq!(body::read(Body::new(arriving), LIMIT).await.unwrap().len(), 50 * 2100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_that_the_server_takes_is_not_the_clients() {
+        let (body, taken) = dripping(4, 100, 100);
+        let (mut arriving, unread) = arriving(body, &HeaderMap::new(), LIMIT);
+        for _ in 0..3 {
+            let next = std::future::poll_fn(|context| Pin::new(&mut arriving).poll_frame(context)).await;
+            assert!(next.unwrap().is_ok());
+            tokio::time::sleep(LIMIT.time).await;
+        }
+        drop(arriving);
+        unread.read_on().await;
+        assert_eq!(*taken.lock().unwrap(), 4);
     }
 
     #[tokio::test(start_paused = true)]

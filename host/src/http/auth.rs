@@ -34,12 +34,11 @@ pub(super) enum Need {
     Render,
 }
 
-/// What the guard asks: which keys are in force; and tells: that somebody was refused, for want of a known key or not.
+/// What the guard asks: who may come from a browser, and which keys are in force.
 #[derive(Clone)]
 pub(super) struct Guard {
     visits: Visits,
     keys: Arc<dyn Fn() -> Arc<Keys> + Send + Sync>,
-    denied: Arc<dyn Fn(bool) + Send + Sync>,
 }
 
 impl fmt::Debug for Guard {
@@ -51,20 +50,16 @@ impl fmt::Debug for Guard {
 impl Guard {
     /// By the keys that this service has at the time.
     pub(super) fn of(service: &Arc<Service>, visits: Visits) -> Self {
-        let (asked, told) = (Arc::clone(service), Arc::clone(service));
-        Self {
-            visits,
-            keys: Arc::new(move || asked.keys()),
-            denied: Arc::new(move |unknown_key| told.denied(unknown_key)),
-        }
+        let service = Arc::clone(service);
+        Self { visits, keys: Arc::new(move || service.keys()) }
     }
 
-    /// By these keys, telling nobody.
+    /// By these keys.
     #[cfg(test)]
     pub(super) fn by(keys: Keys) -> Self {
         let keys = Arc::new(keys);
         let visits = Visits { hosts: KnownHosts::new(&[], ""), origins: Origins::new(&[]), local: false };
-        Self { visits, keys: Arc::new(move || Arc::clone(&keys)), denied: Arc::new(|_| ()) }
+        Self { visits, keys: Arc::new(move || Arc::clone(&keys)) }
     }
 }
 
@@ -75,28 +70,24 @@ pub(super) async fn guard(
     next: Next,
 ) -> Response {
     let keys = (guarded.keys)();
-    let refused = match admit(&keys, need, &request) {
+    let admitted = match admit(&keys, need, &request) {
         // Nothing says who it is: a browser may be sent by anyone.
         Ok(caller) if keys.are_none() && caller.client == Client::Anyone => {
             match guarded.visits.stranger(&request) {
                 None => Ok(caller),
-                Some(stranger) => Err((stranger.to_string(), false, stranger.refusal())),
+                Some(stranger) => Err((stranger.to_string(), stranger.refusal())),
             }
         }
         Ok(caller) => Ok(caller),
-        Err(denied) => {
-            let unknown_key = matches!(denied, Denied::NoKey | Denied::UnknownKey);
-            Err((denied.to_string(), unknown_key, refusal(&denied)))
-        }
+        Err(denied) => Err((denied.to_string(), refusal(&denied))),
     };
-    match refused {
+    match admitted {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err((why, unknown_key, answer)) => {
+        Err((why, answer)) => {
             tracing::debug!(path = request.uri().path(), "refused: {why}");
-            (guarded.denied)(unknown_key);
             answer
         }
     }
@@ -106,7 +97,7 @@ fn admit(keys: &Keys, need: Need, request: &Request<Body>) -> Result<Caller, Den
     let uri = request.uri();
     let bearer = bearer(request.headers());
     match need {
-        Need::Nothing => Ok(Caller::anyone()),
+        Need::Nothing => Ok(Caller::nobody()),
         Need::Key => keys.authenticate(bearer),
         Need::Scope(scope) => keys.authenticate(bearer)?.with(scope),
         Need::Render => {
@@ -167,6 +158,15 @@ mod tests {
             assert_eq!(bearer(&headers), token, "{value}");
         }
         assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn who_needs_nothing_may_nothing() {
+        let keys = Keys::new(&imgserve_config::Config::parse("").unwrap().access);
+        let request = Request::builder().body(Body::empty()).unwrap();
+        let may = |need| admit(&keys, need, &request).unwrap().may(Scope::Admin);
+        assert!(!may(Need::Nothing));
+        assert!(may(Need::Key) && may(Need::Scope(Scope::Jobs)), "without keys everyone may do everything");
     }
 
     #[test]

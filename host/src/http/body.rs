@@ -7,11 +7,12 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
-use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::fault::{Fault, FaultKind, Retry};
 
 use super::arriving::TooSlow;
 use super::kind::RequestKind;
 use super::problem::Problem;
+use crate::job::{Gathered, NoMemory};
 
 /// What a request's body may cost.
 #[derive(Clone, Copy, Debug)]
@@ -36,10 +37,12 @@ pub(super) enum Unread {
     Slow(String),
     /// The client broke off.
     Broken(String),
+    /// The system gives no memory for more of it.
+    NoMemory,
 }
 
 impl Unread {
-    /// As 0.2 has it: a request that cannot be parsed.
+    /// As 0.2 has it: a request that cannot be parsed, unless it can be sent again.
     pub(super) fn fault(&self) -> Fault {
         let text = match self {
             Self::TooLong(bytes) => {
@@ -48,14 +51,20 @@ impl Unread {
             Self::Late => "the body did not come in time ([server] body_timeout_s)".to_owned(),
             Self::Slow(why) => why.clone(),
             Self::Broken(why) => format!("the body cannot be read: {why}"),
+            Self::NoMemory => {
+                let text = "the system gives no memory for the body ([server] max_body_kb)";
+                return Fault::new(FaultKind::Busy, text).retried(Retry::Later);
+            }
         };
         Fault::new(FaultKind::NotJson, text)
     }
 
     /// As HTTP has it.
     pub(super) fn problem(self) -> Problem {
-        let Fault { text, .. } = self.fault();
+        let fault = self.fault();
+        let text = fault.text.clone();
         match self {
+            Self::NoMemory => Problem::of(&fault),
             Self::TooLong(_) => Problem::of_body(&Fault::new(FaultKind::LimitExceeded, text)),
             Self::Late | Self::Slow(_) => Problem::new(RequestKind::BodyTooSlow, text),
             Self::Broken(_) => Problem::new(RequestKind::UnreadableBody, text),
@@ -87,12 +96,8 @@ pub(super) fn refuse_encoded(headers: &HeaderMap) -> Option<Response> {
 
 /// The whole body, if it comes in time and is not too long.
 pub(super) async fn read(body: Body, limit: BodyLimit) -> Result<Bytes, Unread> {
-    match tokio::time::timeout(limit.time, whole(body, limit.bytes)).await {
-        Ok(Ok(Some(body))) => Ok(body),
-        Ok(Ok(None)) => Err(Unread::TooLong(limit.bytes)),
-        Ok(Err(error)) => Err(broken(&error)),
-        Err(_) => Err(Unread::Late),
-    }
+    let whole = tokio::time::timeout(limit.time, whole(body, limit.bytes)).await;
+    whole.unwrap_or(Err(Unread::Late))
 }
 
 /// Why a body broke off.
@@ -104,25 +109,20 @@ pub(super) fn broken(error: &(dyn std::error::Error + 'static)) -> Unread {
     }
 }
 
-/// The body, or none when it is longer than `most`: what says so beforehand is not begun to be read.
-///
-/// # Errors
-/// When the client breaks off.
-pub(super) async fn whole(mut body: Body, most: usize) -> Result<Option<Bytes>, axum::Error> {
-    // The length is the client's to say: no memory is taken before it is written to.
-    let announced = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
-    let mut kept = Vec::new();
-    match announced {
-        Some(announced) if announced > most => return Ok(None),
-        announced => kept.reserve_exact(announced.unwrap_or_default()),
+/// The body, of at most so many bytes: one that says beforehand that it has more is not begun to be read.
+async fn whole(mut body: Body, most: usize) -> Result<Bytes, Unread> {
+    // Whatever else it says of its length, memory is taken for what comes.
+    if body.size_hint().exact().is_some_and(|announced| announced > most as u64) {
+        return Err(Unread::TooLong(most));
     }
-    while let Some(data) = next(&mut body).await? {
+    let mut kept = Gathered::new(None);
+    while let Some(data) = next(&mut body).await.map_err(|error| broken(&error))? {
         if kept.len() + data.len() > most {
-            return Ok(None);
+            return Err(Unread::TooLong(most));
         }
-        kept.extend_from_slice(&data);
+        kept.add(data).map_err(|NoMemory| Unread::NoMemory)?;
     }
-    Ok(Some(kept.into()))
+    Ok(kept.whole())
 }
 
 /// The next bytes of a body.
@@ -141,7 +141,47 @@ pub(super) async fn next(body: &mut Body) -> Result<Option<Bytes>, axum::Error> 
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Poll};
+
+    use axum::body::HttpBody;
+
     use super::*;
+
+    /// A body that says that it has more than any memory, and has three bytes.
+    struct Boasting(bool);
+
+    impl HttpBody for Boasting {
+        type Data = Bytes;
+        type Error = std::io::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
+            let sent = std::mem::replace(&mut self.0, true);
+            Poll::Ready((!sent).then(|| Ok(http_body::Frame::data(Bytes::from_static(b"abc")))))
+        }
+
+        fn size_hint(&self) -> http_body::SizeHint {
+            http_body::SizeHint::with_exact(1 << 62)
+        }
+    }
+
+    #[tokio::test]
+    async fn memory_is_taken_for_what_comes_and_not_for_what_is_announced() {
+        assert_eq!(whole(Body::new(Boasting(false)), usize::MAX).await.unwrap(), "abc");
+        let refused = whole(Body::new(Boasting(false)), 1 << 20).await.unwrap_err();
+        assert!(matches!(refused, Unread::TooLong(_)), "{refused:?}");
+        let refused = whole(Body::from("abcd"), 3).await.unwrap_err();
+        assert!(matches!(refused, Unread::TooLong(3)), "{refused:?}");
+    }
+
+    #[test]
+    fn want_of_memory_is_the_servers_trouble() {
+        let fault = Unread::NoMemory.fault();
+        assert_eq!((fault.kind, fault.retry), (FaultKind::Busy, Retry::Later));
+        assert_eq!(Unread::NoMemory.problem().into_response().status(), 503);
+    }
 
     #[test]
     fn a_body_is_encoded_unless_it_says_that_it_is_not() {

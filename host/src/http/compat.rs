@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use imgserve_base::fault::{Fault, FaultKind};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::answer::answer;
 use super::body::{self, BodyLimit};
@@ -67,15 +67,19 @@ fn acceptance(accepted: &Accepted) -> Response {
     response
 }
 
-fn refusal(fault: &Fault) -> Response {
-    let answer = answer(fault);
-    let body = match answer.code {
+/// What 0.2 said of a fault.
+pub(super) fn told(fault: &Fault) -> Value {
+    match answer(fault).code {
         None => json!({ "msg": "request parse error" }),
         Some(code) => json!({ "msg": "request invalid", "code": code }),
-    };
-    let mut response = Json(body).into_response();
+    }
+}
+
+/// The answer to a request that is refused.
+pub(super) fn refusal(fault: &Fault) -> Response {
+    let mut response = Json(told(fault)).into_response();
     response.headers_mut().insert(ERROR, header_value(&format!("{}; {}", fault.kind, fault.text)));
-    if let Some(seconds) = answer.retry_after_s {
+    if let Some(seconds) = answer(fault).retry_after_s {
         // 0.2 knows no other status for it.
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

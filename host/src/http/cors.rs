@@ -8,8 +8,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode
 use axum::response::{IntoResponse, Response};
 use imgserve_config::EVERY;
 
+use super::routes;
+
 /// What a page's script may send beside what needs no permission, and what of an answer it may read.
-const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, DELETE");
 const HEADERS: HeaderValue = HeaderValue::from_static(
     "authorization, content-type, idempotency-key, if-none-match, last-event-id, prefer, traceparent",
 );
@@ -52,7 +53,7 @@ impl Origins {
         asks.then(|| self.told(origin(request.headers())))??;
         let mut response = StatusCode::NO_CONTENT.into_response();
         let headers = response.headers_mut();
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, routes::methods());
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE);
         Some(response)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Extension;
-use axum::body::{Body, HttpBody as _};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use imgserve_base::fault::{Fault, FaultKind, one_line};
 use imgserve_base::format::Format;
 use imgserve_base::units::MIB;
+use tokio::time::Instant;
 use url::form_urlencoded;
 
 use super::body::{self, BodyLimit, Unread};
@@ -61,12 +62,8 @@ pub(super) async fn operate(
     let work = async {
         let mut call = call(name, request.uri(), request.headers())?;
         call.flow = flow(&caller.client, peer.address());
-        let sent = tokio::time::timeout(limit.time, receive(&service, &mut call, request, limit.bytes)).await;
-        let late = |_| {
-            let detail = "the body did not come in time ([server] body_timeout_s)";
-            Problem::new(RequestKind::BodyTooSlow, detail)
-        };
-        Ok::<_, Problem>(product(service.operate(&call, sent.map_err(late)??).await?))
+        let sent = receive(&service, &mut call, request, limit).await?;
+        Ok::<_, Problem>(product(service.operate(&call, sent).await?))
     };
     answered(peer.while_there(work).await)
 }
@@ -132,26 +129,42 @@ fn call(name: Name, uri: &Uri, headers: &HeaderMap) -> Result<Call, Problem> {
     })
 }
 
+/// For how much longer a client may be waited for to send its body. For what it waits for itself, memory, it is not to blame.
+struct Patience(Duration);
+
+impl Patience {
+    /// Waits for the client.
+    async fn wait<T>(&mut self, coming: impl Future<Output = T>) -> Result<T, Problem> {
+        let began = Instant::now();
+        let come = tokio::time::timeout(self.0, coming).await.map_err(|_| Unread::Late.problem())?;
+        self.0 = self.0.saturating_sub(began.elapsed());
+        Ok(come)
+    }
+}
+
 /// The image that comes as the body, or as a part of it.
 async fn receive(
     service: &Service,
     call: &mut Call,
     request: Request,
-    most_args: usize,
+    limit: BodyLimit,
 ) -> Result<Sent, Problem> {
+    let mut patience = Patience(limit.time);
     let announced = request.body().size_hint().exact();
     let room = service.room(&call.flow, announced).await;
     let mut room = room.map_err(|fault| Problem::of_body(&fault))?;
     let media_type = text(request.headers(), header::CONTENT_TYPE);
     let is_form = media_type.as_deref().is_some_and(|name| essence(name) == "multipart/form-data");
     if is_form {
-        let form = Form::read(service, request, &mut room, most_args).await?;
+        let form = Form::read(service, request, (&mut room, &mut patience), limit.bytes).await?;
         call.json.splice(0..0, form.args);
         call.ignored = form.ignored;
         return Ok(Sent { held: room.hold(form.media_type), name: form.file_name });
     }
     let mut body = request.into_body();
-    while let Some(bytes) = body::next(&mut body).await.map_err(|error| body::broken(&error).problem())? {
+    loop {
+        let next = patience.wait(body::next(&mut body)).await?;
+        let Some(bytes) = next.map_err(|error| body::broken(&error).problem())? else { break };
         match service.take(&mut room, bytes).await {
             Ok(true) => {}
             Ok(false) => return Err(too_large(room.limit())),
@@ -174,7 +187,7 @@ impl Form {
     async fn read(
         service: &Service,
         mut request: Request,
-        room: &mut Room,
+        (room, patience): (&mut Room, &mut Patience),
         most_args: usize,
     ) -> Result<Self, Problem> {
         let limit = room.limit();
@@ -182,17 +195,19 @@ impl Form {
         let form = Multipart::from_request(request, &()).await;
         let mut form = form.map_err(|error| unreadable(&error.to_string()))?;
         let (mut image, mut args, mut ignored) = (None, None, Vec::new());
-        while let Some(field) = form.next_field().await.map_err(|error| broken(&error, limit))? {
+        loop {
+            let next = patience.wait(form.next_field()).await?;
+            let Some(field) = next.map_err(|error| broken(&error, limit))? else { break };
             match field.name().map(str::to_owned).as_deref() {
                 Some("image") if image.is_some() => return Err(unreadable("the form has two parts `image`")),
                 Some("args") if args.is_some() => return Err(unreadable("the form has two parts `args`")),
                 Some("image") => {
                     let file_name = field.file_name().map(str::to_owned);
                     let media_type = field.content_type().map(str::to_owned);
-                    bytes(service, field, room).await?;
+                    bytes(service, field, (room, patience)).await?;
                     image = Some((file_name, media_type));
                 }
-                Some("args") => args = Some(arguments(field, most_args, limit).await?),
+                Some("args") => args = Some(arguments(field, patience, (most_args, limit)).await?),
                 Some(other) if ignored.len() < MAX_IGNORED => ignored.push(one_line(other, MAX_NAME)),
                 _ => {}
             }
@@ -203,9 +218,13 @@ impl Form {
 }
 
 /// The arguments: no longer than a request for a job may be, as they are read here and not in a worker.
-async fn arguments(mut field: Field<'_>, most: usize, limit: usize) -> Result<String, Problem> {
+async fn arguments(
+    mut field: Field<'_>,
+    patience: &mut Patience,
+    (most, limit): (usize, usize),
+) -> Result<String, Problem> {
     let mut text = Vec::new();
-    while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error, limit))? {
+    while let Some(chunk) = chunk(&mut field, patience, limit).await? {
         if text.len() + chunk.len() > most {
             let detail = format!("the part `args` is too long ([server] max_body_kb = {})", most >> 10);
             return Err(Problem::of_body(&Fault::new(FaultKind::LimitExceeded, detail)));
@@ -216,14 +235,27 @@ async fn arguments(mut field: Field<'_>, most: usize, limit: usize) -> Result<St
 }
 
 /// Takes in the image.
-async fn bytes(service: &Service, mut field: Field<'_>, room: &mut Room) -> Result<(), Problem> {
+async fn bytes(
+    service: &Service,
+    mut field: Field<'_>,
+    (room, patience): (&mut Room, &mut Patience),
+) -> Result<(), Problem> {
     let limit = room.limit();
-    while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error, limit))? {
+    while let Some(chunk) = chunk(&mut field, patience, limit).await? {
         if !service.take(room, chunk).await.map_err(|fault| Problem::of_body(&fault))? {
             return Err(too_large(limit));
         }
     }
     Ok(())
+}
+
+/// The next bytes of a part.
+async fn chunk(
+    field: &mut Field<'_>,
+    patience: &mut Patience,
+    limit: usize,
+) -> Result<Option<Bytes>, Problem> {
+    patience.wait(field.chunk()).await?.map_err(|error| broken(&error, limit))
 }
 
 fn broken(error: &MultipartError, limit: usize) -> Problem {
@@ -308,4 +340,21 @@ fn rendered(answer: Answer, seconds: u64, private: bool) -> Response {
         headers.insert(header::VARY, HeaderValue::from_static("Accept"));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_is_to_blame_for_its_own_time_alone() {
+        let mut patience = Patience(Duration::from_secs(10));
+        for _ in 0..3 {
+            assert!(patience.wait(tokio::time::sleep(Duration::from_secs(3))).await.is_ok());
+            // The server takes its time.
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        let late = patience.wait(tokio::time::sleep(Duration::from_secs(3))).await.unwrap_err();
+        assert_eq!(late.into_response().status(), 408);
+    }
 }

@@ -14,12 +14,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use imgserve_base::fault::{Fault, FaultKind};
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
+use super::long::LongAnswers;
 use super::path::{Name, job_id, unknown_job};
+use super::peer::Peer;
 use super::problem::Problem;
 use crate::access::Caller;
-use crate::job::{JobId, Service};
+use crate::job::{JobId, Service, flow};
 
 /// Shortest time between two events of progress.
 const PACE: Duration = Duration::from_millis(100);
@@ -30,24 +32,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const RETRY: &str = "retry: 2000\n\n";
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// Places for answers that take long, waits and events: half of all connections, so that others find one.
-#[derive(Clone, Debug)]
-pub(super) struct LongAnswers(Arc<Semaphore>);
-
-impl LongAnswers {
-    pub(super) fn new(max_connections: usize) -> Self {
-        Self(Arc::new(Semaphore::new(max_connections.div_ceil(2))))
-    }
-
-    /// A place, if one is free; held for as long as the answer takes.
-    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0).try_acquire_owned().ok()
-    }
-}
-
 pub(super) async fn events(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
+    Extension(peer): Extension<Peer>,
     Extension(long): Extension<LongAnswers>,
     headers: HeaderMap,
     id: Name,
@@ -62,8 +50,8 @@ pub(super) async fn events(
         // Nothing more will come: a browser's EventSource, which comes back after every end, stops at this.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let place = long.place().ok_or_else(|| {
-        let text = "too many clients wait for jobs (half of [server] max_connections may)";
+    let place = long.place(&flow(&caller.client, peer.address())).ok_or_else(|| {
+        let text = "too many wait for jobs (half of [server] max_connections may, and of those one client as many as are left)";
         Problem::of(&Fault::new(FaultKind::Busy, text))
     })?;
     let (sender, receiver) = mpsc::channel(8);

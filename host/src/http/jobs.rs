@@ -15,8 +15,8 @@ use url::form_urlencoded;
 
 use super::body::{self, BodyLimit, Unread};
 use super::compat::{WARNING, unknown_arguments};
-use super::events::LongAnswers;
 use super::kind::RequestKind;
+use super::long::LongAnswers;
 use super::path::{Name, job_id, unknown_job};
 use super::peer::Peer;
 use super::problem::Problem;
@@ -74,10 +74,11 @@ pub(super) async fn submit(
         idempotency_key(&headers).map_err(|text| Problem::new(RequestKind::BadHeader, text))?;
     let body = body::read(body, limit).await.map_err(Unread::problem)?;
     let (flow, at_once) = (flow(&caller.client, peer.address()), prefers_async(&headers));
+    let wait = wait_of(&headers).map(|seconds| (seconds, flow.clone()));
     let submission = Submission { client: caller.client, flow, body, api: Api::V1, idempotency_key, at_once };
     let accepted = service.accept(submission).await.map_err(|fault| Problem::of(&fault))?;
     // Where too many wait already the preference is not met, as RFC 7240 lets a server do.
-    let wait = wait_of(&headers).and_then(|seconds| Some((seconds, long.place()?)));
+    let wait = wait.and_then(|(seconds, flow)| Some((seconds, long.place(&flow)?)));
     let Some((seconds, _place)) = wait else {
         let mut response = told(&accepted, None);
         if at_once {
@@ -165,7 +166,8 @@ pub(super) async fn job(
     let id = job_id(id)?;
     let look = async || service.job(id, caller.sees_only()).await?.ok_or_else(unknown_job);
     let (story, ended) = look().await?;
-    let wait = wait_of(&headers).and_then(|seconds| Some((seconds, long.place()?)));
+    let place = || long.place(&flow(&caller.client, peer.address()));
+    let wait = wait_of(&headers).and_then(|seconds| Some((seconds, place()?)));
     let Some((seconds, _place)) = wait else { return Ok(Json(story).into_response()) };
     if ended || seconds == 0 {
         return Ok(waited(Json(story).into_response(), seconds));

@@ -34,6 +34,8 @@ named! {
         BodyTooSlow = "body-too-slow",
         /// The body is encoded.
         EncodedBody = "encoded-body",
+        /// Something is expected of the server that it does not know.
+        UnknownExpectation = "unknown-expectation",
         /// The request is for no host.
         BadHost = "bad-host",
         /// The host is not this server's.
@@ -89,6 +91,7 @@ impl RequestKind {
             Self::UnreadableBody => (StatusCode::BAD_REQUEST, "Body not understood"),
             Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "Body too slow"),
             Self::EncodedBody => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Body encoded"),
+            Self::UnknownExpectation => (StatusCode::EXPECTATION_FAILED, "Expectation not known"),
             Self::BadHost => (StatusCode::BAD_REQUEST, "Host not understood"),
             Self::UnknownHost => (StatusCode::FORBIDDEN, "Host not known"),
             Self::OtherSite => (StatusCode::FORBIDDEN, "Another site's request"),
@@ -102,6 +105,15 @@ impl RequestKind {
             Self::UrlSignature => (StatusCode::FORBIDDEN, "URL not signed rightly"),
             Self::UrlExpired => (StatusCode::FORBIDDEN, "URL expired"),
         }
+    }
+}
+
+impl RequestKind {
+    /// Those by which somebody is not let in.
+    pub(super) fn denials() -> impl Iterator<Item = Self> {
+        let denies =
+            |kind: &Self| matches!(kind.answer().0, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        Self::ALL.into_iter().filter(denies)
     }
 }
 
@@ -207,6 +219,9 @@ fn request_meaning(kind: RequestKind) -> &'static str {
         }
         K::EncodedBody => {
             "The body has a `Content-Encoding`. Send it as it is: `Accept-Encoding` says what is taken."
+        }
+        K::UnknownExpectation => {
+            "The header `Expect` has another value than `100-continue`. Send the request without it."
         }
         K::BadHost => "The request has no `Host`, more than one, or one that is no host. HTTP/1.1 wants one.",
         K::UnknownHost => {

@@ -3,8 +3,8 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use axum::body::HttpBody;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use super::peer::Peer;
 
 /// How long a client may be waited for.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +41,10 @@ pub(super) struct Line {
     begun: AtomicU64,
     /// Whether a request has been answered before.
     again: AtomicBool,
-    /// Whether the client takes no more of an answer at present.
-    blocked: AtomicBool,
+    /// Whether the answer is complete, and the client has only to take what is left of it.
+    complete: AtomicBool,
+    /// Its other end, where bytes may lie that nobody has read yet.
+    peer: OnceLock<Peer>,
     closed: Notify,
 }
 
@@ -51,33 +55,59 @@ impl Line {
             since: AtomicU64::new(0),
             begun: AtomicU64::new(NOTHING),
             again: AtomicBool::new(false),
-            blocked: AtomicBool::new(false),
+            complete: AtomicBool::new(false),
+            peer: OnceLock::new(),
             closed: Notify::new(),
         })
+    }
+
+    /// Says whose connection it is.
+    pub(super) fn of(&self, peer: Peer) {
+        let _ = self.peer.set(peer);
+    }
+
+    /// Whether the client has sent what nobody has read yet: it is not the one who is waited for.
+    pub(super) fn has_unread(&self) -> bool {
+        self.peer.get().is_some_and(Peer::has_unread)
     }
 
     fn now(&self) -> u64 {
         self.began.elapsed().as_micros() as u64
     }
 
-    /// The whole answer has been handed over; the next request is waited for.
-    fn answered(&self) {
-        self.begun.store(NOTHING, Relaxed);
-        self.again.store(true, Relaxed);
-        self.since.store(self.now(), Relaxed);
+    /// All that was to be sent is: where that was the end of an answer, the next request is waited for.
+    pub(super) fn flushed(&self) {
+        if self.complete.swap(false, Relaxed) {
+            self.begun.store(NOTHING, Relaxed);
+            self.again.store(true, Relaxed);
+            self.since.store(self.now(), Relaxed);
+        }
     }
 
-    fn heard(&self) {
+    /// Some of a request has come.
+    pub(super) fn heard(&self) {
         if self.begun.load(Relaxed) == NOTHING {
             self.begun.store(self.now(), Relaxed);
         }
     }
 
+    fn at(&self, time: u64) -> Instant {
+        self.began + Duration::from_micros(time)
+    }
+
     /// Since when the client is waited for, if it is.
     pub(super) fn waiting_since(&self) -> Option<Instant> {
         let since = self.since.load(Relaxed);
-        let waits = since < CLOSED && !self.blocked.load(Relaxed);
-        waits.then(|| self.began + Duration::from_micros(since))
+        (since < CLOSED).then(|| self.at(since))
+    }
+
+    /// The same, or since when its request is under way.
+    pub(super) fn quiet_since(&self) -> Option<Instant> {
+        let since = self.waiting_since()?;
+        match self.begun.load(Relaxed) {
+            NOTHING => Some(since),
+            begun => Some(since.max(self.at(begun))),
+        }
     }
 
     /// Until when it is waited for, if it is.
@@ -86,16 +116,15 @@ impl Line {
         Some(match (self.again.load(Relaxed), self.begun.load(Relaxed)) {
             (false, _) => since + patience.header,
             (true, NOTHING) => since + patience.idle,
-            (true, begun) => self.began + Duration::from_micros(begun) + patience.header,
+            (true, begun) => self.at(begun) + patience.header,
         })
     }
 
     /// Closes the connection, unless a request has come in the meantime or an answer is still being taken: whether it does.
     pub(super) fn close(&self) -> bool {
         let since = self.since.load(Relaxed);
-        let waits = since < CLOSED && !self.blocked.load(Relaxed);
         // Whichever of the two comes first, a close or a request, decides: no connection is both closed and served.
-        let closes = waits && self.since.compare_exchange(since, CLOSED, Relaxed, Relaxed).is_ok();
+        let closes = since < CLOSED && self.since.compare_exchange(since, CLOSED, Relaxed, Relaxed).is_ok();
         if closes {
             self.closed.notify_one();
         }
@@ -107,9 +136,10 @@ impl Line {
         self.closed.notified().await;
     }
 
-    /// A request begins; when its answer has been handed over to the last byte, it ends. None on a connection that is being
-    /// closed.
+    /// A request begins; when its answer has been sent to the last byte, it ends. None on a connection that is being closed.
     pub(super) fn request(self: &Arc<Self>) -> Option<Request> {
+        // It may be here before the answer to the one before it has been taken.
+        self.complete.store(false, Relaxed);
         let serve = |since| (since != CLOSED).then_some(SERVED);
         self.since.fetch_update(Relaxed, Relaxed, serve).ok()?;
         Some(Request(Arc::clone(self)))
@@ -128,11 +158,11 @@ impl Request {
 
 impl Drop for Request {
     fn drop(&mut self) {
-        self.0.answered();
+        self.0.complete.store(true, Relaxed);
     }
 }
 
-/// An answer's body, dropped when it has been sent or will not be.
+/// An answer's body, dropped when all of it has been handed over to be sent, or will not be.
 pub(super) struct Answer<B> {
     body: B,
     _request: Request,
@@ -186,9 +216,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.line.blocked.store(written.is_pending(), Relaxed);
-        written
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -196,9 +224,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.line.blocked.store(written.is_pending(), Relaxed);
-        written
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -206,7 +232,12 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        // hyper flushes when it has written all it had.
+        if matches!(flushed, Poll::Ready(Ok(()))) {
+            self.line.flushed();
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -232,11 +263,13 @@ mod tests {
         tokio::time::advance(Duration::from_secs(10)).await;
         line.heard();
         assert_eq!(left(&line), Some(20), "what trickles in gives no more time");
+        assert_eq!(line.quiet_since().unwrap().elapsed(), Duration::ZERO);
         let request = line.request().unwrap();
         assert_eq!(left(&line), None, "it is being served");
         assert!(!line.close(), "it is being served");
         tokio::time::advance(Duration::from_secs(100)).await;
         drop(request.answer(axum::body::Body::empty()));
+        line.flushed();
         assert_eq!(left(&line), Some(5));
         tokio::time::advance(Duration::from_secs(3)).await;
         line.heard();
@@ -252,19 +285,41 @@ mod tests {
         let request = line.request().unwrap();
         assert!(!line.close());
         drop(request);
+        assert!(!line.close(), "what is left of the answer is still to be sent");
+        line.flushed();
         assert!(line.close() && line.request().is_none() && !line.close());
         line.closed().await;
         assert!(line.waiting_since().is_none());
     }
 
     #[tokio::test]
-    async fn an_answer_that_the_client_does_not_take_is_not_over() {
+    async fn an_answer_is_over_when_the_client_has_all_of_it() {
         let line = Line::new();
-        let (ours, _theirs) = tokio::io::duplex(4);
+        let (ours, mut theirs) = tokio::io::duplex(4);
         let mut watched = Watched { stream: ours, line: Arc::clone(&line) };
-        assert!(line.waiting_since().is_some());
-        let write = tokio::io::AsyncWriteExt::write_all(&mut watched, b"12345");
+        drop(line.request().unwrap().answer(axum::body::Body::empty()));
+        assert!(line.waiting_since().is_none(), "nothing of it has been sent");
+        tokio::io::AsyncWriteExt::write_all(&mut watched, b"1234").await.unwrap();
+        assert!(line.waiting_since().is_none() && !line.close(), "part of it has");
+        let write = tokio::io::AsyncWriteExt::write_all(&mut watched, b"5");
         assert!(tokio::time::timeout(Duration::from_millis(10), write).await.is_err());
+        assert!(line.waiting_since().is_none() && !line.close(), "the client takes no more");
+        tokio::io::AsyncReadExt::read_exact(&mut theirs, &mut [0; 4]).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut watched, b"5").await.unwrap();
         assert!(line.waiting_since().is_none());
+        tokio::io::AsyncWriteExt::flush(&mut watched).await.unwrap();
+        assert!(line.waiting_since().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_further_request_that_comes_before_an_answer_was_taken_is_served() {
+        let line = Line::new();
+        drop(line.request().unwrap());
+        let further = line.request().unwrap();
+        line.flushed();
+        assert!(line.waiting_since().is_none());
+        drop(further);
+        line.flushed();
+        assert!(line.waiting_since().is_some());
     }
 }

@@ -25,15 +25,16 @@ pub(super) fn instead_of(slices: &[IoSlice<'_>]) -> Option<Vec<u8>> {
     };
     let head = std::str::from_utf8(head).ok()?;
     let is_hypers = head.ends_with("\r\n\r\n") && head.to_ascii_lowercase().contains(EMPTY);
-    is_hypers.then(|| whole(&Problem::new(kind, detail), kind.answer().0))
+    let told = || Problem::new(kind, detail).body();
+    is_hypers.then(|| whole(kind.answer().0, "application/problem+json", "", &told()))
 }
 
-fn whole(problem: &Problem, status: StatusCode) -> Vec<u8> {
-    let body = problem.body();
+/// A whole answer as it is written, after which the connection is closed; `more` are header lines.
+pub(super) fn whole(status: StatusCode, media_type: &str, more: &str, body: &str) -> Vec<u8> {
     let (reason, length) = (status.canonical_reason().unwrap_or_default(), body.len());
     let status = status.as_u16();
     format!(
-        "HTTP/1.1 {status} {reason}\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\n\
+        "HTTP/1.1 {status} {reason}\r\ncontent-type: {media_type}\r\ncache-control: no-store\r\n{more}\
          connection: close\r\ncontent-length: {length}\r\n\r\n{body}"
     )
     .into_bytes()

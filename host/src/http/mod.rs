@@ -7,7 +7,8 @@
 //! - `room`, `line`: places for connections and who has one, what a connection is doing; `overload`: who has none
 //! - `routes`: every route with what it needs; `auth`: the guard of each
 //! - `compat`: `POST /` as in 0.2
-//! - `v1`: jobs and operations; `jobs`, `events`: posting and following jobs; `direct`: operations called directly
+//! - `v1`: jobs and operations; `jobs`, `events`, `long`: posting and following jobs, and who may wait for them; `direct`:
+//!   operations called directly
 //! - `answer`: the one function that maps a fault to HTTP's status and 0.2's code; `problem`: RFC 9457 problem documents;
 //!   `kind`: their kinds, explained; `malformed`: requests that hyper itself refuses
 //! - `path`, `arriving`, `body`, `negotiate`, `peer`: what a request's path names, its body on its way and as a whole, what
@@ -26,6 +27,7 @@ mod host;
 mod jobs;
 mod kind;
 mod line;
+mod long;
 mod malformed;
 mod metrics;
 mod negotiate;
@@ -57,19 +59,21 @@ use imgserve_config::{Config, Server};
 use rustix::event::EventfdFlags;
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::{Service as _, ServiceExt};
 
 use self::auth::Guard;
 use self::body::BodyLimit;
 use self::cors::Origins;
 use self::direct::RenderAge;
-use self::events::LongAnswers;
 use self::host::KnownHosts;
+use self::kind::RequestKind;
 use self::line::{Line, Patience, Watched};
+use self::long::LongAnswers;
 pub(crate) use self::overload::OVERFLOW;
 use self::overload::{OVERFLOW_BODY, OVERFLOW_TIME};
 use self::peer::Peer;
-use self::room::{Full, Room};
+use self::room::Room;
 use self::visit::Visits;
 use crate::job::Service;
 
@@ -82,8 +86,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const TOLD_AGAIN: Duration = Duration::from_secs(10);
 
 fn app(service: Arc<Service>, config: &Server, body: BodyLimit, visits: &Visits) -> Router {
-    routes::router(routes::table(), &Guard::of(&service, visits.clone()), service)
+    service.refusals(RequestKind::denials().map(RequestKind::as_str));
+    routes::router(routes::table(), &Guard::of(&service, visits.clone()), Arc::clone(&service))
         .layer(from_fn_with_state(visits.clone(), visit::receive))
+        .layer(from_fn_with_state(service, problem::count))
         .layer(Extension(body))
         .layer(Extension(LongAnswers::new(config.max_connections)))
         .layer(Extension(RenderAge(config.render_max_age_s)))
@@ -99,6 +105,7 @@ pub(crate) async fn serve(
     let visits = visits(config, &listener).await;
     let beyond = Served::beyond(Arc::clone(&service), &visits, &config.server);
     let served = Served::whole(service, &visits, &config.server);
+    let turned_away = Arc::new(Semaphore::new(beyond.room.places()));
     let graceful = GracefulShutdown::new();
     let (mut told, mut spare) = (None, spare());
     tokio::pin!(shutdown);
@@ -111,11 +118,16 @@ pub(crate) async fn serve(
             Ok((stream, client)) => {
                 spare = spare.or_else(self::spare);
                 let place = tokio::select! {
-                    place = place(&served, &beyond, client.ip()) => place,
+                    place = place(&served, &beyond, &turned_away, client.ip()) => place,
                     () = &mut shutdown => break,
                 };
-                // Who has no place at all is hung up on.
-                let Some((place, served)) = place else { continue };
+                let (place, served) = match place {
+                    Ok(place) => place,
+                    Err(turn) => {
+                        tokio::spawn(overload::turn_away(stream, turn));
+                        continue;
+                    }
+                };
                 let connection = graceful.watch(connection(stream, served, &place.line));
                 tokio::spawn(async move {
                     tokio::select! {
@@ -149,25 +161,46 @@ async fn visits(config: &Config, listener: &TcpListener) -> Visits {
     }
 }
 
-/// A place for a client that has come, and how it is served there. Where there is none of either kind it waits, and with it
-/// all who come later, unless those could have one: then it has none.
+/// A place for a client that has come, and how it is served there. Where one who is waited for may have to go, and else where
+/// there is none of either kind, it waits, and with it all who come later.
+///
+/// # Errors
+/// A turn to be turned away, where those who come later could have a place.
 async fn place<'a>(
     served: &'a Served,
     beyond: &'a Served,
+    turned_away: &Arc<Semaphore>,
     client: IpAddr,
-) -> Option<(room::Place, &'a Served)> {
+) -> Result<(room::Place, &'a Served), OwnedSemaphorePermit> {
     loop {
         let full = match served.room.place(client) {
-            Ok(place) => return Some((place, served)),
+            Ok(place) => return Ok((place, served)),
             Err(full) => full,
         };
-        if let Ok(place) = beyond.room.place(client) {
-            return Some((place, beyond));
+        let soon = match full.soon {
+            Some(soon) => Some(soon),
+            None => match beyond.room.place(client) {
+                Ok(place) => return Ok((place, beyond)),
+                Err(full) => full.soon,
+            },
+        };
+        if full.for_address && soon.is_none() {
+            let turn = Arc::clone(turned_away).acquire_owned().await;
+            return Err(turn.expect("turns are never closed"));
         }
-        if full == Full::ForAddress {
-            return None;
+        tokio::select! {
+            () = served.room.freed() => {}
+            () = beyond.room.freed() => {}
+            () = at(soon) => {}
         }
-        beyond.room.freed().await;
+    }
+}
+
+/// Resolves at this time, if there is one.
+async fn at(time: Option<tokio::time::Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -239,7 +272,8 @@ fn connection(
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + use<> {
     // Replies are small and complete: waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
-    let peer = Peer::new(stream);
+    let peer = Peer::new(stream, served.body.rate);
+    line.of(peer.clone());
     let connection = TokioIo::new(Watched { stream: peer.clone(), line: Arc::clone(line) });
     let (app, limit, line) = (served.app.clone(), served.body, Arc::clone(line));
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {

@@ -9,18 +9,28 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustix::net::Shutdown;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use super::malformed::instead_of;
 
-/// How long a client may take nothing of what is sent to it; then the connection is closed, and what it holds is free.
-const STALL: Duration = Duration::from_secs(60);
+/// Over how long the rate is measured at which a client takes what is sent to it; one that is slower is left, and what is held
+/// for it is free.
+const WINDOW: Duration = Duration::from_secs(15);
+/// So many bytes are handed to the system ahead of what it can send, at most: what a client has taken shows within these.
+const AHEAD: u32 = 32 << 10;
 
 /// A connection. Clones are the same one.
 #[derive(Clone, Debug)]
-pub(super) struct Peer(Arc<TcpStream>, Stalled, Instead);
+pub(super) struct Peer {
+    stream: Arc<TcpStream>,
+    /// Bytes a second that must be taken at least.
+    rate: usize,
+    taking: Taking,
+    instead: Instead,
+}
 
 /// What is being written instead of hyper's own answer, and how much of it is; the connection's alone.
 #[derive(Debug, Default)]
@@ -32,25 +42,50 @@ impl Clone for Instead {
     }
 }
 
-/// Since when nothing could be written; the connection's alone, none of its clones writes.
+/// How fast the client takes an answer that it does not take at once; the connection's alone, none of its clones writes.
 #[derive(Debug, Default)]
-struct Stalled(Option<Pin<Box<Sleep>>>);
+struct Taking(Option<Window>);
 
-impl Clone for Stalled {
+impl Clone for Taking {
     fn clone(&self) -> Self {
         Self::default()
     }
 }
 
-impl Stalled {
-    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
-        self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL))).as_mut().poll(context).is_ready()
+#[derive(Debug)]
+struct Window {
+    ends: Pin<Box<Sleep>>,
+    taken: usize,
+}
+
+impl Taking {
+    /// Whether the client has been too slow; else the task is woken when it will have been.
+    fn is_too_slow(&mut self, context: &mut Context<'_>) -> bool {
+        let begin = || Window { ends: Box::pin(tokio::time::sleep(WINDOW)), taken: 0 };
+        self.0.get_or_insert_with(begin).ends.as_mut().poll(context).is_ready()
+    }
+
+    /// The client has taken so many bytes more.
+    fn taken(&mut self, bytes: usize, rate: usize) {
+        let Some(window) = &mut self.0 else { return };
+        window.taken = window.taken.saturating_add(bytes);
+        if window.taken as f64 >= rate as f64 * WINDOW.as_secs_f64() {
+            self.0 = None;
+        }
     }
 }
 
 impl Peer {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self(Arc::new(stream), Stalled::default(), Instead::default())
+    /// The client's end of `stream`, which must take so many bytes a second of what is sent to it.
+    pub(super) fn new(stream: TcpStream, rate: usize) -> Self {
+        // Where the system does not know of it, a slow client is only found out later.
+        let _ = SockRef::from(&stream).set_tcp_notsent_lowat(AHEAD);
+        Self { stream: Arc::new(stream), rate, taking: Taking::default(), instead: Instead::default() }
+    }
+
+    /// Whether there is what the client has sent and nobody has read.
+    pub(super) fn has_unread(&self) -> bool {
+        rustix::io::ioctl_fionread(&*self.stream).is_ok_and(|bytes| bytes > 0)
     }
 
     /// Does the work for as long as the client is there; none when it has hung up. One that has only closed its sending
@@ -65,7 +100,7 @@ impl Peer {
 
     /// Where the client is, as far as the system still knows.
     pub(super) fn address(&self) -> Option<IpAddr> {
-        self.0.peer_addr().ok().map(|address| address.ip())
+        self.stream.peer_addr().ok().map(|address| address.ip())
     }
 
     fn poll_write_out(
@@ -74,17 +109,17 @@ impl Peer {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         loop {
-            match self.0.poll_write_ready(context) {
+            match self.stream.poll_write_ready(context) {
                 Poll::Ready(ready) => ready?,
-                Poll::Pending if self.1.is_over(context) => {
+                Poll::Pending if self.taking.is_too_slow(context) => {
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
                 Poll::Pending => return Poll::Pending,
             }
-            match self.0.try_write_vectored(slices) {
+            match self.stream.try_write_vectored(slices) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => {
-                    self.1.0 = None;
+                    self.taking.taken(*written.as_ref().unwrap_or(&0), self.rate);
                     return Poll::Ready(written);
                 }
             }
@@ -93,7 +128,7 @@ impl Peer {
 
     async fn gone(&self) {
         // The one interest that is met by the client's end alone, and not by what it may have sent as well.
-        if self.0.ready(Interest::PRIORITY).await.is_err() {
+        if self.stream.ready(Interest::PRIORITY).await.is_err() {
             std::future::pending().await
         }
     }
@@ -106,8 +141,8 @@ impl AsyncRead for Peer {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.0.poll_read_ready(context))?;
-            match self.0.try_read_buf(buffer) {
+            ready!(self.stream.poll_read_ready(context))?;
+            match self.stream.try_read_buf(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return Poll::Ready(read.map(|_| ())),
             }
@@ -125,7 +160,7 @@ impl AsyncWrite for Peer {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let begun = self.2.0.take();
+        let begun = self.instead.0.take();
         let Some((bytes, mut done)) = begun.or_else(|| Some((instead_of(slices)?, 0))) else {
             return self.poll_write_out(context, slices);
         };
@@ -133,7 +168,7 @@ impl AsyncWrite for Peer {
             match self.poll_write_out(context, &[IoSlice::new(&bytes[done..])]) {
                 Poll::Ready(written) => done += written?,
                 Poll::Pending => {
-                    self.2.0 = Some((bytes, done));
+                    self.instead.0 = Some((bytes, done));
                     return Poll::Pending;
                 }
             }
@@ -145,12 +180,80 @@ impl AsyncWrite for Peer {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // All that there was has been taken.
+        self.taking.0 = None;
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         // The socket is shared, and tokio shuts down only one that is its caller's alone.
-        Poll::Ready(rustix::net::shutdown(self.0.as_fd(), Shutdown::Write).map_err(Into::into))
+        Poll::Ready(rustix::net::shutdown(self.stream.as_fd(), Shutdown::Write).map_err(Into::into))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const RATE: usize = 1024;
+
+    async fn pair() -> (Peer, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Peer::new(listener.accept().await.unwrap().0, RATE), theirs)
+    }
+
+    #[tokio::test]
+    async fn what_nobody_has_read_is_seen() {
+        let (mut peer, mut theirs) = pair().await;
+        assert!(!peer.has_unread());
+        theirs.write_all(b"POST").await.unwrap();
+        while !peer.has_unread() {
+            tokio::task::yield_now().await;
+        }
+        peer.read_exact(&mut [0; 4]).await.unwrap();
+        assert!(!peer.has_unread());
+    }
+
+    #[tokio::test]
+    async fn who_takes_nothing_of_an_answer_is_left() {
+        let (mut peer, _theirs) = pair().await;
+        let answer = vec![0; 64 << 20];
+        // What fits into the system's buffers goes.
+        assert!(tokio::time::timeout(Duration::from_millis(300), peer.write_all(&answer)).await.is_err());
+        tokio::time::pause();
+        let began = Instant::now();
+        let error = peer.write_all(&answer).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() <= WINDOW, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_an_answer_slowly_is_not_left() {
+        let too_slow = async |taking: &mut Taking| {
+            tokio::time::timeout(
+                Duration::ZERO,
+                std::future::poll_fn(|context| {
+                    if taking.is_too_slow(context) { Poll::Ready(()) } else { Poll::Pending }
+                }),
+            )
+            .await
+            .is_ok()
+        };
+        let mut taking = Taking::default();
+        for _ in 0..10 {
+            assert!(!too_slow(&mut taking).await);
+            tokio::time::advance(WINDOW - Duration::from_secs(1)).await;
+            taking.taken(RATE * WINDOW.as_secs() as usize, RATE);
+        }
+        assert!(!too_slow(&mut taking).await);
+        tokio::time::advance(WINDOW).await;
+        taking.taken(RATE, RATE);
+        assert!(too_slow(&mut taking).await, "a little of it is not enough");
     }
 }

@@ -1,8 +1,11 @@
 //! Errors on `/v1` as problem documents (RFC 9457): with a `kind`, a `type` that leads to its explanation, and 0.2's `code`
 //! where there is one.
 
-use axum::extract::Path;
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use imgserve_base::fault::{Fault, FaultKind};
 use serde_json::json;
@@ -10,6 +13,7 @@ use serde_json::json;
 use super::answer::{Answer, answer};
 use super::kind::{self, Kind, RequestKind};
 use super::path::Name;
+use crate::job::Service;
 
 /// A problem document.
 #[derive(Debug)]
@@ -71,6 +75,9 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = (self.status, self.body()).into_response();
+        if let Kind::Request(kind) = self.kind {
+            response.extensions_mut().insert(kind);
+        }
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -79,6 +86,15 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+/// Counts the requests that are refused before they are a job's or a call's, whose faults are counted where they are found.
+pub(super) async fn count(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if let Some(kind) = response.extensions().get::<RequestKind>() {
+        service.refused(kind.as_str());
+    }
+    response
 }
 
 /// `GET /v1/problems`: all kinds, as the manual's page has them.

@@ -2,7 +2,8 @@
 //! longest gives its place to the one that comes; the more are taken, the shorter is what is waited for headers. One address
 //! has a share: it may have more while as many again are left to others, and past that only its own make room for it.
 
-use std::collections::HashMap;
+mod taken;
+
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,16 +11,15 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use self::taken::{Found, Of, Taken};
 use super::line::{Line, Patience};
 
 /// Shortest time for headers, where the configuration has no shorter one.
 const LEAST: Duration = Duration::from_secs(1);
 /// What is left of the times when all places are taken.
 const LEAST_SHARE: f64 = 0.1;
-/// For how long a client is waited for before its place can go to another, unless many are: what it sends may be under way.
-const UNDER_WAY: Duration = Duration::from_millis(50);
-/// One in so many is many.
-const MANY: usize = 8;
+/// For how long a client is waited for before its place can go to another: what it sends may be under way.
+pub(super) const UNDER_WAY: Duration = Duration::from_millis(50);
 /// How often it is looked at most for who has been waited for too long.
 const SWEEP: Duration = Duration::from_millis(100);
 
@@ -27,19 +27,9 @@ const SWEEP: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Room {
     places: usize,
-    /// How many of them one address may have for certain.
-    share: usize,
     patience: Patience,
     taken: Mutex<Taken>,
     freed: Notify,
-}
-
-#[derive(Debug)]
-struct Taken {
-    lines: HashMap<u64, (Arc<Line>, IpAddr)>,
-    by_address: HashMap<IpAddr, usize>,
-    next: u64,
-    swept: Instant,
 }
 
 /// A connection's place, free again when this is dropped.
@@ -52,19 +42,22 @@ pub(super) struct Place {
 
 /// Why there is no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Full {
-    /// All are taken, by clients that are being served.
-    ForAll,
-    /// What is free is left to other addresses.
-    ForAddress,
+pub(super) struct Full {
+    /// The client's address has its share already, or more.
+    pub(super) for_address: bool,
+    /// When the place of one who is waited for can be had, if its request has not come by then.
+    pub(super) soon: Option<Instant>,
 }
 
 impl Room {
     pub(super) fn new(places: usize, share: usize, patience: Patience) -> Arc<Self> {
-        let taken =
-            Taken { lines: HashMap::new(), by_address: HashMap::new(), next: 0, swept: Instant::now() };
-        let (taken, freed) = (Mutex::new(taken), Notify::new());
-        Arc::new(Self { places, share: share.min(places), patience, taken, freed })
+        let taken = Mutex::new(Taken::new(share.min(places)));
+        Arc::new(Self { places, patience, taken, freed: Notify::new() })
+    }
+
+    /// How many places there are.
+    pub(super) fn places(&self) -> usize {
+        self.places
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -75,34 +68,35 @@ impl Room {
     /// A place for a client, if one is free or another's client has been waited for.
     ///
     /// # Errors
-    /// Whether there is none for anyone, or none for more of this address.
+    /// Why there is none.
     pub(super) fn place(self: &Arc<Self>, client: IpAddr) -> Result<Place, Full> {
-        let address = whose(client);
+        let (address, now) = (whose(client), Instant::now());
         let mut taken = self.taken();
-        let free = self.places.saturating_sub(taken.lines.len());
-        let beyond = taken.has(address) >= self.share;
-        let fits = if beyond { free > self.share } else { free > 0 };
+        // Where the share is all there is, nothing is left to others.
+        let for_address = taken.share() < self.places && taken.has_share(address);
+        let left = self.places.saturating_sub(taken.len());
+        let fits = if for_address { left > taken.share() } else { left > 0 };
         if !fits {
-            let many = (self.places / MANY).max(1);
-            let gone = taken.close_longest(many, |taken, other| match beyond {
-                true => other == address,
-                false => taken.has(other) > self.share,
-            });
-            if !gone && !taken.close_longest(many, |_, _| !beyond) {
-                return Err(if beyond && free > 0 { Full::ForAddress } else { Full::ForAll });
+            let found = match for_address {
+                true => taken.close_longest(Of::Address(address), now),
+                false => taken.close_longest(Of::Greedy, now).or_else(|| taken.close_longest(Of::All, now)),
+            };
+            match found {
+                Found::Closed => {}
+                Found::Soon(at) => return Err(Full { for_address, soon: Some(at) }),
+                Found::Nobody => return Err(Full { for_address, soon: None }),
             }
         }
-        self.sweep(&mut taken);
-        let (number, line) = (taken.next, Line::new());
-        taken.next += 1;
-        taken.insert(number, Arc::clone(&line), address);
+        self.sweep(&mut taken, now);
+        let line = Line::new();
+        let number = taken.insert(Arc::clone(&line), address, now);
         drop(taken);
         Ok(Place { room: Arc::clone(self), number, line })
     }
 
     /// Closes a connection that waits, to have its file descriptor.
     pub(super) fn make_room(&self) {
-        self.taken().close_longest(0, |_, _| true);
+        self.taken().close_longest(Of::All, Instant::now());
     }
 
     /// Resolves when a place has become free.
@@ -120,60 +114,10 @@ impl Room {
 
     /// Closes those that have been waited for longer than so full a room allows. At the full times connections end by
     /// themselves.
-    fn sweep(&self, taken: &mut Taken) {
-        let count = taken.lines.len();
-        if count * 2 < self.places || taken.swept.elapsed() < SWEEP {
-            return;
+    fn sweep(&self, taken: &mut Taken, now: Instant) {
+        if taken.len() * 2 >= self.places {
+            taken.close_late(self.patience(taken.len()), now);
         }
-        taken.swept = Instant::now();
-        let patience = self.patience(count);
-        for (line, _) in taken.lines.values() {
-            if line.deadline(patience).is_some_and(|deadline| deadline <= taken.swept) {
-                line.close();
-            }
-        }
-    }
-}
-
-impl Taken {
-    fn has(&self, address: IpAddr) -> usize {
-        self.by_address.get(&address).copied().unwrap_or_default()
-    }
-
-    /// Closes the connection whose client has been waited for longest, of those whose address fits: for long enough, or
-    /// beside more than so `many` others. Whether there was one.
-    fn close_longest(&mut self, many: usize, fits: impl Fn(&Self, IpAddr) -> bool) -> bool {
-        loop {
-            let of_address = self.lines.iter().filter(|(_, (_, address))| fits(self, *address));
-            let waiting = of_address.filter_map(|(number, (line, _))| Some((line.waiting_since()?, *number)));
-            let (mut longest, mut count) = (None, 0);
-            for found in waiting {
-                count += 1;
-                longest = Some(longest.map_or(found, |longest: (Instant, u64)| longest.min(found)));
-            }
-            let long = |since: Instant| count > many || since.elapsed() >= UNDER_WAY;
-            let Some((_, number)) = longest.filter(|(since, _)| long(*since)) else { return false };
-            // One whose request has come in this moment is served, and waits no more: the next one is looked for.
-            if self.lines.get(&number).is_some_and(|(line, _)| line.close()) {
-                return self.remove(number);
-            }
-        }
-    }
-
-    fn insert(&mut self, number: u64, line: Arc<Line>, address: IpAddr) {
-        self.lines.insert(number, (line, address));
-        *self.by_address.entry(address).or_default() += 1;
-    }
-
-    fn remove(&mut self, number: u64) -> bool {
-        let Some((_, address)) = self.lines.remove(&number) else { return false };
-        if let Some(count) = self.by_address.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                self.by_address.remove(&address);
-            }
-        }
-        true
     }
 }
 
@@ -216,8 +160,13 @@ fn whose(client: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::super::peer::Peer;
     use super::*;
 
+    const FOR_ALL: Full = Full { for_address: false, soon: None };
     const PATIENCE: Patience = Patience { header: Duration::from_secs(30), idle: Duration::from_secs(60) };
 
     fn client(number: u8) -> IpAddr {
@@ -247,11 +196,12 @@ mod tests {
         tokio::time::advance(UNDER_WAY).await;
         assert!(!is_over(&places[0]).await && !is_over(&places[2]).await);
         drop(served);
+        places[0].line.flushed();
         let _fifth = room.place(client(2)).unwrap();
         assert!(is_over(&places[2]).await, "the one that was served has waited less");
         let _serving: Vec<_> =
             [&places[0].line, &_fourth.line, &_fifth.line].map(|line| line.request().unwrap()).into();
-        assert_eq!(room.place(client(3)).err(), Some(Full::ForAll), "all are being served");
+        assert_eq!(room.place(client(3)).err(), Some(FOR_ALL), "all are being served");
         drop(places.remove(0));
         assert!(room.place(client(3)).is_ok());
     }
@@ -264,22 +214,50 @@ mod tests {
         let second = room.place(client(2)).unwrap();
         assert!(first.line.request().is_none() && is_over(&first).await);
         let request = second.line.request().unwrap();
-        assert_eq!(room.place(client(3)).err(), Some(Full::ForAll));
-        assert!(!is_over(&second).await && room.taken().lines.len() == 1);
+        assert_eq!(room.place(client(3)).err(), Some(FOR_ALL));
+        assert!(!is_over(&second).await && room.taken().len() == 1);
         drop(request);
         drop(first);
         drop(second);
-        let taken = room.taken();
-        assert_eq!((taken.lines.len(), taken.by_address.len()), (0, 0));
+        assert!(room.taken().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_has_only_just_come_has_a_moment_for_its_request() {
         let room = Room::new(1, 1, PATIENCE);
         let first = room.place(client(1)).unwrap();
-        assert_eq!(room.place(client(2)).err(), Some(Full::ForAll));
+        let full = room.place(client(2)).unwrap_err();
+        assert_eq!(full.soon, Some(Instant::now() + UNDER_WAY));
         tokio::time::advance(UNDER_WAY).await;
         assert!(room.place(client(2)).is_ok() && is_over(&first).await);
+        // Whose request is under way has the moment from its beginning.
+        let second = Room::new(1, 1, PATIENCE).place(client(2)).unwrap();
+        tokio::time::advance(UNDER_WAY).await;
+        second.line.heard();
+        assert!(second.room.place(client(3)).is_err());
+        tokio::time::advance(UNDER_WAY).await;
+        second.line.heard();
+        assert!(second.room.place(client(3)).is_ok() && is_over(&second).await);
+    }
+
+    #[tokio::test]
+    async fn who_has_sent_what_nobody_has_read_yet_does_not_go() {
+        let (room, listener) = (Room::new(2, 2, PATIENCE), TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let mut connections = Vec::new();
+        for _ in 0..2 {
+            let theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (ours, place) = (listener.accept().await.unwrap().0, room.place(client(1)).unwrap());
+            place.line.of(Peer::new(ours, 1));
+            connections.push((theirs, place));
+        }
+        connections[0].0.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        while !connections[0].1.line.has_unread() {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(UNDER_WAY * 2).await;
+        assert!(room.place(client(2)).is_ok());
+        assert!(!is_over(&connections[0].1).await, "it has waited longest, but not for its client");
+        assert!(is_over(&connections[1].1).await);
     }
 
     #[tokio::test(start_paused = true)]
@@ -290,6 +268,7 @@ mod tests {
         let answered = async {
             tokio::time::sleep(Duration::from_secs(3)).await;
             drop(place.line.request().unwrap());
+            place.line.flushed();
             std::future::pending::<()>().await;
         };
         tokio::select! {
@@ -308,11 +287,12 @@ mod tests {
             serving.push((place.line.request().unwrap(), place));
             Ok::<_, Full>(())
         };
+        let of_address = Err(Full { for_address: true, soon: None });
         let greedy = (0..12).filter(|_| serve(1).is_ok()).count();
         assert_eq!(greedy, 9, "a share is left to others");
-        assert_eq!(serve(1), Err(Full::ForAddress));
+        assert_eq!(serve(1), of_address);
         assert!((0..3).all(|_| serve(2).is_ok()), "others get their share");
-        assert_eq!([serve(1), serve(2), serve(3)], [Err(Full::ForAll); 3]);
+        assert_eq!([serve(1), serve(2), serve(3)], [of_address, of_address, Err(FOR_ALL)]);
     }
 
     #[tokio::test(start_paused = true)]

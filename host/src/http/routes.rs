@@ -1,11 +1,11 @@
 //! Every route, once: its path, its method, what it needs and who answers it stand in one row. The router is made of these
 //! rows, each behind the guard of its own need, so that what is matched and what is guarded cannot differ.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::handler::Handler;
-use axum::http::Method;
+use axum::http::{HeaderValue, Method};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, any};
 use imgserve_config::Scope;
@@ -13,6 +13,9 @@ use imgserve_config::Scope;
 use super::auth::{Guard, Need, guard};
 use super::{compat, direct, events, jobs, metrics, pages, problem, v1};
 use crate::job::Service;
+
+/// Below which all that is not 0.2's is.
+const V1: &str = "/v1";
 
 const JOBS: Need = Need::Scope(Scope::Jobs);
 const OPERATIONS: Need = Need::Scope(Scope::Operations);
@@ -66,6 +69,45 @@ pub(super) fn table() -> Vec<Row<Arc<Service>>> {
         else_row(Place::Post, JOBS, compat::post),
         else_row(Place::Other, Need::Key, compat::not_found),
     ]
+}
+
+/// Whether a request is one to [`Place::Post`].
+pub(super) fn is_as_of_old(method: &Method, path: &str) -> bool {
+    *method == Method::POST && path != V1 && !path.strip_prefix(V1).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// The paths of `/v1`, each once, as a text.
+pub(super) fn paths_of_v1() -> &'static str {
+    static PATHS: LazyLock<String> = LazyLock::new(|| {
+        let mut paths: Vec<&str> =
+            places().map(|(_, path)| path).filter(|path| path.starts_with(V1)).collect();
+        paths.dedup();
+        paths.join(", ")
+    });
+    &PATHS
+}
+
+/// The methods that some path answers, as a header has them.
+pub(super) fn methods() -> HeaderValue {
+    static METHODS: LazyLock<HeaderValue> = LazyLock::new(|| {
+        let mut methods = vec![Method::GET, Method::HEAD];
+        for (method, _) in places() {
+            if !methods.contains(&method) {
+                methods.push(method);
+            }
+        }
+        let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+        HeaderValue::try_from(names.join(", ")).expect("names of methods are a valid header value")
+    });
+    METHODS.clone()
+}
+
+/// The methods and paths of the table.
+fn places() -> impl Iterator<Item = (Method, &'static str)> {
+    table().into_iter().filter_map(|row| match row.place {
+        Place::At(method, path) => Some((method, path)),
+        _ => None,
+    })
 }
 
 fn row<H, T, S>(method: Method, path: &'static str, need: Need, handler: H) -> Row<S>
@@ -135,7 +177,7 @@ impl<S: Clone + Send + Sync + 'static> Beyond<S> {
     fn router(self, paths: Vec<(&'static str, MethodRouter<S>)>, state: S) -> Router {
         let mut router = Router::new();
         for (path, methods) in paths {
-            let other_methods = if path.starts_with("/v1/") { &self.v1_method } else { &self.else_where };
+            let other_methods = if path.starts_with(V1) { &self.v1_method } else { &self.else_where };
             router = router.route(path, methods.merge(other_methods.clone()));
         }
         // A router of its own: its wildcard stands in nobody's way.
@@ -263,6 +305,12 @@ mod tests {
         for path in &paths {
             for method in odd.map(|method| Method::from_bytes(method.as_bytes()).unwrap()) {
                 let row = answer(&router, &method, path, "admin").await.expect("admin may have everything");
+                let parsed: axum::http::Uri = path.parse().unwrap();
+                assert_eq!(
+                    is_as_of_old(&method, parsed.path()),
+                    rows[row].0 == Place::Post,
+                    "{method} {path}"
+                );
                 for key in KEYS {
                     let answered = answer(&router, &method, path, key).await;
                     let wanted = suffices(key, rows[row].1).then_some(row);
@@ -279,6 +327,46 @@ mod tests {
             }
         }
         assert!(asked > 10_000, "only {asked}");
+    }
+
+    /// What every row needs, said once more: a change of the table has to be meant.
+    const NEEDS: [(&str, &str, Need); 16] = [
+        ("GET", "/", Need::Nothing),
+        ("GET", "/healthz", Need::Nothing),
+        ("GET", "/readyz", Need::Nothing),
+        ("GET", "/metrics", Need::Scope(Scope::Admin)),
+        ("GET", "/v1/jobs", Need::Scope(Scope::Jobs)),
+        ("POST", "/v1/jobs", Need::Scope(Scope::Jobs)),
+        ("GET", "/v1/jobs/{id}", Need::Scope(Scope::Jobs)),
+        ("DELETE", "/v1/jobs/{id}", Need::Scope(Scope::Jobs)),
+        ("GET", "/v1/jobs/{id}/events", Need::Scope(Scope::Jobs)),
+        ("POST", "/v1/jobs/{id}/retry", Need::Scope(Scope::Jobs)),
+        ("GET", "/v1/operations", Need::Key),
+        ("GET", "/v1/operations/{name}", Need::Key),
+        ("POST", "/v1/operations/{name}", Need::Scope(Scope::Operations)),
+        ("GET", "/v1/operations/{name}/render", Need::Render),
+        ("GET", "/v1/problems", Need::Nothing),
+        ("GET", "/v1/problems/{kind}", Need::Nothing),
+    ];
+
+    #[test]
+    fn every_row_needs_what_it_is_meant_to() {
+        let mut found = Vec::new();
+        for Row { place, need, .. } in table() {
+            match place {
+                Place::At(method, path) => found.push((method, path, need)),
+                Place::Post => assert_eq!(need, Need::Scope(Scope::Jobs)),
+                Place::V1Method | Place::V1Path | Place::Other => assert_eq!(need, Need::Key),
+            }
+        }
+        let wanted = NEEDS.map(|(method, path, need)| (method.parse::<Method>().unwrap(), path, need));
+        assert_eq!(found, wanted);
+        assert_eq!(methods(), "GET, HEAD, POST, DELETE");
+        let paths = paths_of_v1();
+        assert!(
+            paths.starts_with("/v1/jobs, /v1/jobs/{id}, ") && paths.ends_with(", /v1/problems/{kind}"),
+            "{paths}"
+        );
     }
 
     #[tokio::test]

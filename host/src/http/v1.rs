@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use super::kind::RequestKind;
 use super::path::Name;
 use super::problem::Problem;
+use super::routes;
 use crate::job::{Service, unknown_operation};
 use crate::registry::{BreakerState, Entry, Registry};
 
@@ -98,9 +99,7 @@ pub(super) async fn operation(
 /// What is below `/v1` and no route.
 pub(super) async fn unknown_path(uri: Uri) -> Problem {
     let path = one_line(uri.path(), MAX_PATH);
-    let known = "/v1/jobs, /v1/jobs/{id}, /v1/jobs/{id}/events, /v1/jobs/{id}/retry, /v1/operations, \
-                 /v1/operations/{name}, /v1/operations/{name}/render, /v1/problems, /v1/problems/{kind}";
-    let detail = format!("{path} is none of {known}");
+    let detail = format!("{path} is none of {}", routes::paths_of_v1());
     Problem::new(RequestKind::UnknownPath, detail)
 }
 

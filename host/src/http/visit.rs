@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use imgserve_base::fault::one_line;
 
 use super::cors::{self, Origins};
 use super::host::{self, Authority, KnownHosts};
@@ -17,6 +18,9 @@ const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const DESTINATION: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const BRANDS: HeaderName = HeaderName::from_static("sec-ch-ua");
+
+/// The most of a header's value that is told again, in bytes.
+const MAX_VALUE: usize = 100;
 
 /// Who may come from a browser.
 #[derive(Clone, Debug)]
@@ -60,6 +64,26 @@ impl Visits {
         (!self.hosts.know(host)).then(|| Stranger::Host(host.to_string()))
     }
 
+    /// Whom a request is for.
+    ///
+    /// # Errors
+    /// The answer to one that is for nobody here, or expects what there is not.
+    fn meant<B>(&self, request: &axum::http::Request<B>) -> Result<Option<Authority>, Response> {
+        let authority = host::authority(request)
+            .map_err(|none| Problem::new(RequestKind::BadHost, none.to_string()).into_response())?;
+        if let Some(stranger) = self.unlisted(authority.as_ref()) {
+            return Err(stranger.refusal());
+        }
+        match unknown_expectation(request) {
+            None => Ok(authority),
+            Some(value) => {
+                let detail =
+                    format!("`Expect: {value}` is not 100-continue, which is all that can be expected");
+                Err(Problem::new(RequestKind::UnknownExpectation, detail).into_response())
+            }
+        }
+    }
+
     /// Whether a request that brings nothing by which its client is known may come from a stranger's page.
     pub(super) fn stranger<B>(&self, request: &axum::http::Request<B>) -> Option<Stranger> {
         let (method, headers) = (request.method(), request.headers());
@@ -74,7 +98,11 @@ impl Visits {
 
     /// The other origin whose page has sent a request.
     fn page(&self, method: &Method, headers: &HeaderMap, authority: Option<&Authority>) -> Option<String> {
-        let origin = text(headers, header::ORIGIN);
+        let origin = match headers.get_all(header::ORIGIN).iter().count() {
+            0 | 1 => text(headers, header::ORIGIN),
+            // No browser says two, and nobody can tell which of them is meant.
+            _ => return Some("more than one origin".to_owned()),
+        };
         if self.origins.are_all() || origin.is_some_and(|origin| self.origins.allow(origin)) {
             return None;
         }
@@ -142,26 +170,32 @@ fn may_be_browsers(method: &Method, headers: &HeaderMap) -> bool {
     headers.contains_key(header::ORIGIN) || (reads && marks)
 }
 
-/// Before anything else: whom a request is for, and what browsers are told of its answer.
-pub(super) async fn receive(State(visits): State<Visits>, mut request: Request, next: Next) -> Response {
+/// Before anything else: whom a request is for and what it expects, and what browsers are told of its answer.
+pub(super) async fn receive(State(visits): State<Visits>, request: Request, next: Next) -> Response {
     let origin = cors::origin(request.headers()).cloned();
-    let mut response = match host::authority(&request) {
-        Err(none) => Problem::new(RequestKind::BadHost, none.to_string()).into_response(),
-        Ok(authority) => match visits.unlisted(authority.as_ref()) {
-            Some(stranger) => stranger.refusal(),
-            None => match visits.origins.preflight(&request) {
-                Some(answer) => answer,
-                None => {
-                    if let Some(authority) = authority {
-                        request.extensions_mut().insert(authority);
-                    }
-                    next.run(request).await
-                }
-            },
+    let mut response = match visits.meant(&request) {
+        Err(refusal) => refusal,
+        Ok(authority) => match visits.origins.preflight(&request) {
+            Some(answer) => answer,
+            None => next.run(with(request, authority)).await,
         },
     };
     visits.origins.tell(origin.as_ref(), response.headers_mut());
     response
+}
+
+fn with(mut request: Request, authority: Option<Authority>) -> Request {
+    if let Some(authority) = authority {
+        request.extensions_mut().insert(authority);
+    }
+    request
+}
+
+/// What a request expects of the server that it does not know (RFC 9110, section 10.1.1).
+fn unknown_expectation<B>(request: &axum::http::Request<B>) -> Option<String> {
+    let all = request.headers().get_all(header::EXPECT).iter();
+    let mut unknown = all.filter(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    unknown.next().map(|value| one_line(&String::from_utf8_lossy(value.as_bytes()), MAX_VALUE))
 }
 
 #[cfg(test)]
@@ -258,6 +292,18 @@ mod tests {
             ("POST localhost:8602; origin: http://localhost:8602; sec-fetch-site: cross-site", true),
             ("POST localhost:8602; origin: ftp://localhost:8602", true),
             ("POST localhost:8602; origin: https://evil.example; sec-fetch-site: none", true),
+            ("POST localhost:8602; origin: http://localhost:8602; origin: https://evil.example", true),
+            ("POST localhost:8602; origin: http://localhost:8602; origin: http://localhost:8602", true),
+            ("POST localhost:8602; origin: ", true),
+            ("POST localhost:8602; origin: http://u@localhost:8602", true),
+            ("POST localhost:8602; origin: http://localhost:8602/", true),
+            ("POST localhost:8602; origin: http://localhost.:8602", true),
+            ("POST localhost:8602; origin: http://LOCALHOST:8602", false),
+            ("POST [::1]:8602; origin: http://[::1]:8602", false),
+            ("POST [::1]:8602; origin: http://[::2]:8602", true),
+            ("POST localhost:8602; sec-fetch-site: Same-Origin", true),
+            ("POST localhost:8602; sec-fetch-site: ", true),
+            ("POST localhost:8602; sec-fetch-site: same-origin, none", true),
             ("POST localhost:8602; sec-fetch-site: cross-site", true),
             (
                 "GET localhost:8602; sec-fetch-site: cross-site; sec-fetch-mode: no-cors; sec-fetch-dest: image",
@@ -279,6 +325,26 @@ mod tests {
                 let found = visits(&[], &[], local).stranger(&request(text));
                 assert_eq!(matches!(found, Some(Stranger::Page(_))), stranger, "{text}: {found:?}");
             }
+        }
+    }
+
+    #[test]
+    fn nothing_but_to_go_on_can_be_expected() {
+        for (text, known) in [
+            ("POST x", true),
+            ("POST x; expect: 100-continue", true),
+            ("POST x; expect: 100-Continue", true),
+            ("POST x; expect: ", false),
+            ("POST x; expect: 200-ok", false),
+            ("POST x; expect: 100-continue, more", false),
+            ("POST x; expect: 100-continue; expect: more", false),
+        ] {
+            let meant = visits(&[], &[], false).meant(&request(text));
+            assert_eq!(
+                meant.as_ref().err().map(|answer| answer.status().as_u16()),
+                (!known).then_some(417),
+                "{text}"
+            );
         }
     }
 

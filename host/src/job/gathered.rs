@@ -10,11 +10,11 @@ const MOST_AT_ONCE: usize = 8 * MIB as usize;
 
 /// The system gives no memory for more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NoMemory;
+pub(crate) struct NoMemory;
 
 /// Bytes that have come so far.
 #[derive(Debug)]
-pub(super) struct Gathered {
+pub(crate) struct Gathered {
     /// How many are likely to come.
     expected: usize,
     /// All of them, while one piece is: it is not copied.
@@ -25,13 +25,13 @@ pub(super) struct Gathered {
 
 impl Gathered {
     /// None yet, of as many as the other end says.
-    pub(super) fn new(expected: Option<u64>) -> Self {
+    pub(crate) fn new(expected: Option<u64>) -> Self {
         let expected = expected.unwrap_or_default().min(MOST_EXPECTED) as usize;
         Self { expected, one: Bytes::new(), many: Vec::new() }
     }
 
     /// How many there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.one.len().max(self.many.len())
     }
 
@@ -39,7 +39,7 @@ impl Gathered {
     ///
     /// # Errors
     /// When there is no memory for it; what was there before still is.
-    pub(super) fn add(&mut self, piece: Bytes) -> Result<(), NoMemory> {
+    pub(crate) fn add(&mut self, piece: Bytes) -> Result<(), NoMemory> {
         if self.len() == 0 && piece.len() >= self.expected {
             self.one = piece;
             return Ok(());
@@ -76,7 +76,7 @@ impl Gathered {
     }
 
     /// All that have come; none are left.
-    pub(super) fn whole(&mut self) -> Bytes {
+    pub(crate) fn whole(&mut self) -> Bytes {
         match self.one.is_empty() {
             true => std::mem::take(&mut self.many).into(),
             false => std::mem::take(&mut self.one),

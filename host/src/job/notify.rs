@@ -21,6 +21,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::mpsc;
 
+pub(crate) use self::receivers::MOST as MOST_WEBHOOKS;
 use self::receivers::{Receiver, Receivers, Tried};
 use super::asked::Asked;
 use super::order::Order;

@@ -6,14 +6,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use imgserve_base::fair::Turn;
 use imgserve_base::fault::Fault;
+use tokio::time::Instant;
 
 use super::gathered::{Gathered, NoMemory};
-use super::intake::{Gate, Held, refused};
+use super::intake::{Gate, Held, REPLY_PATIENCE, refused};
 use super::shares::{Share, Wanted};
 
 /// In such steps the share grows, in bytes.
 const STEP: u64 = 128 << 10;
-/// How long a client waits for memory before it is told "busy".
+/// How long a client waits for some memory before it is told "busy"; for all of it, no longer than for anything.
 const ROOM_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Gate {
@@ -32,15 +33,13 @@ impl Gate {
             return Err(self.too_large(&format!("the body has {bytes} bytes")));
         }
         let (share, gathered) = (self.share(turn), Gathered::new(announced));
-        let mut room = Room { gate: self.clone(), share, announced, limit: limit as usize, gathered };
-        let first = room.wanted(announced.unwrap_or(limit).min(STEP) as usize);
+        let (limit, patience) = (limit as usize, REPLY_PATIENCE);
+        let mut room = Room { gate: self.clone(), share, announced, limit, gathered, patience };
+        let first = room.wanted(announced.unwrap_or(STEP).min(STEP) as usize);
         match room.share.try_grow(first) {
             // There is some, and none is held before there is what for.
             true => room.share.shrink(0),
-            false => {
-                short();
-                room.share.grow(first, ROOM_PATIENCE).await?;
-            }
+            false => room.grow(first, short).await?,
         }
         Ok(room)
     }
@@ -54,6 +53,8 @@ pub(crate) struct Room {
     announced: Option<u64>,
     limit: usize,
     gathered: Gathered,
+    /// For how much longer the client waits.
+    patience: Duration,
 }
 
 impl Room {
@@ -73,11 +74,19 @@ impl Room {
         }
         let wanted = self.wanted(needed);
         if !self.share.try_grow(wanted) {
-            short();
-            self.share.grow(wanted, ROOM_PATIENCE).await?;
+            self.grow(wanted, short).await?;
         }
         self.gathered.add(bytes).map_err(|NoMemory| refused())?;
         Ok(true)
+    }
+
+    /// Waits for memory.
+    async fn grow(&mut self, wanted: Wanted, short: impl FnOnce()) -> Result<(), Fault> {
+        short();
+        let began = Instant::now();
+        let grown = self.share.grow(wanted, self.patience.min(ROOM_PATIENCE)).await;
+        self.patience = self.patience.saturating_sub(began.elapsed());
+        grown
     }
 
     /// In steps, so that nobody is asked for each piece.

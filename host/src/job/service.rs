@@ -25,7 +25,7 @@ use super::turns::Turns;
 use super::wakeups::Wakeups;
 use super::warm::Warm;
 use crate::access::Keys;
-use crate::metrics::{Denial, Snapshot};
+use crate::metrics::Snapshot;
 
 /// Seconds after which a client should try again when the journal cannot be written.
 const JOURNAL_RETRY_S: u64 = 30;
@@ -228,9 +228,14 @@ impl Service {
         })
     }
 
-    /// Counts a request that came no further than its key: its key is `unknown`, or not good for it.
-    pub(crate) fn denied(&self, unknown: bool) {
-        self.tally.metrics().denied(if unknown { Denial::Unauthorized } else { Denial::Forbidden });
+    /// Counts a request that was refused before it was a job's or a call's, by its `kind`.
+    pub(crate) fn refused(&self, kind: &'static str) {
+        self.tally.metrics().refused(kind);
+    }
+
+    /// The kinds of such that are counted from zero.
+    pub(crate) fn refusals(&self, kinds: impl Iterator<Item = &'static str>) {
+        self.tally.metrics().refusals(kinds);
     }
 
     /// The fault of a request that the journal cannot serve.

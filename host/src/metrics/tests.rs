@@ -46,7 +46,8 @@ fn what_is_counted_is_told() {
     metrics.ended("resize", JobState::Succeeded);
     metrics.ended("thumb", JobState::Failed);
     metrics.refused("busy");
-    metrics.denied(Denial::Forbidden);
+    metrics.refusals(["key-needed", "key-scope"].into_iter());
+    metrics.refused("key-scope");
     metrics.called("thumb", DirectCall::Succeeded);
     metrics.took(Phase::Work, Duration::from_millis(30));
     metrics.took(Phase::Work, Duration::from_secs(90));
@@ -63,8 +64,8 @@ fn what_is_counted_is_told() {
         ("imgserve_jobs_total{operation=\"resize\",outcome=\"cancelled\"}", 0.0),
         ("imgserve_jobs_total{operation=\"thumb\",outcome=\"failed\"}", 1.0),
         ("imgserve_refusals_total{kind=\"busy\"}", 1.0),
-        ("imgserve_refusals_total{kind=\"forbidden\"}", 1.0),
-        ("imgserve_refusals_total{kind=\"unauthorized\"}", 0.0),
+        ("imgserve_refusals_total{kind=\"key-scope\"}", 1.0),
+        ("imgserve_refusals_total{kind=\"key-needed\"}", 0.0),
         ("imgserve_calls_total{operation=\"thumb\",outcome=\"succeeded\"}", 1.0),
         ("imgserve_calls_total{operation=\"resize\",outcome=\"failed\"}", 0.0),
         ("imgserve_phase_seconds_bucket{phase=\"work\",le=\"0.025\"}", 0.0),

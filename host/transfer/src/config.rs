@@ -50,4 +50,9 @@ pub struct TransferConfig {
     pub extra_ca_pem: Vec<Vec<u8>>,
     /// How many HTTP redirects are followed.
     pub max_redirects: usize,
+    /// How many connections to one HTTP server are kept while nothing is asked of it; of [`IDLE_SERVERS`] at most.
+    pub idle_per_server: usize,
 }
+
+/// With how many HTTP servers connections are kept while nothing is asked of them.
+pub const IDLE_SERVERS: usize = 16;

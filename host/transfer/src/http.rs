@@ -1,7 +1,6 @@
 //! HTTP and HTTPS: requests whose every hop passes the address policy, and on them fetch and PUT. Redirects are
 //! followed by hand; credentials stay with the origin they were given for.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -13,17 +12,16 @@ use rustls::ClientConfig;
 use url::{Origin, Url};
 
 use super::body::{Paced, Upload, header_value};
+use super::clients::Clients;
 use super::clock::Clock;
 use super::config::{MAX_FORM_PAGE, TransferConfig};
 use super::error::{TransferError, TransferErrorKind, find_cause};
-use super::resolve::{ResolveError, Resolver, ResolverAt};
+use super::resolve::{ResolveError, Resolver};
 
-/// The HTTP client; keeps connections alive between transfers.
+/// What speaks HTTP.
 #[derive(Debug)]
 pub(super) struct Http {
-    client: reqwest::Client,
-    /// Those for the ports that rules of the policy name.
-    at_port: BTreeMap<u16, reqwest::Client>,
+    clients: Clients,
     resolver: Resolver,
     pub(super) config: Arc<TransferConfig>,
 }
@@ -34,17 +32,8 @@ impl Http {
         resolver: Resolver,
         tls: ClientConfig,
     ) -> Result<Self, TransferError> {
-        let client = |port| {
-            let resolver = ResolverAt { resolver: resolver.clone(), port };
-            client(&config, resolver, tls.clone())
-        };
-        let at_port = resolver.ports().into_iter().map(|port| Ok((port, client(Some(port))?)));
-        let at_port = at_port.collect::<Result<_, TransferError>>()?;
-        Ok(Self { client: client(None)?, at_port, resolver, config })
-    }
-
-    fn client(&self, port: u16) -> &reqwest::Client {
-        self.at_port.get(&port).unwrap_or(&self.client)
+        let clients = Clients::new(Arc::clone(&config), resolver.clone(), tls)?;
+        Ok(Self { clients, resolver, config })
     }
 
     /// Starts a fetch: the response to a GET, its body still to be read.
@@ -82,28 +71,6 @@ impl Http {
         session.drain(response).await;
         Ok(())
     }
-}
-
-fn client(
-    config: &TransferConfig,
-    resolver: ResolverAt,
-    tls: ClientConfig,
-) -> Result<reqwest::Client, TransferError> {
-    reqwest::Client::builder()
-        .user_agent(&config.user_agent)
-        .connect_timeout(config.connect_timeout)
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        // A proxy would resolve names itself, past the policy.
-        .no_proxy()
-        .http1_only()
-        .dns_resolver(Arc::new(resolver))
-        .tls_backend_preconfigured(tls)
-        .build()
-        .map_err(|error| {
-            TransferError::new(TransferErrorKind::Config, "the HTTP client cannot be built")
-                .with_source(error)
-        })
 }
 
 /// One request, which redirects may change.
@@ -202,7 +169,7 @@ impl<'a> Session<'a> {
         })?;
         let port = call.url.port_or_known_default().unwrap_or_default();
         self.http.resolver.check_literal(&host, port)?;
-        let client = self.http.client(port);
+        let client = self.http.clients.of(&call.url)?;
         let mut request = client.request(call.method.clone(), call.url.clone()).headers(call.headers.clone());
         if let Some(cookies) = self.cookies(&call.url) {
             request = request.header(COOKIE, cookies);

@@ -9,7 +9,7 @@
 //! | `url`, `tags` | what URLs and the tags in them mean |
 //! | `policy`, `resolve` | which addresses and paths are permitted; names to permitted addresses |
 //! | `clock`, `tls`, `config`, `error` | timeouts, the one TLS configuration, settings, failures |
-//! | `http`, `body`, `form`, `html` | GET and PUT, request bodies, form uploads, reading a page's form |
+//! | `clients`, `http`, `body`, `form`, `html` | idle connections, GET and PUT, request bodies, form uploads, reading a page's form |
 //! | `ftp`, `ftp_store`, `file` | the other two protocols |
 //! | `mark` | what a file is called until it is whole |
 //! | `peer`, `places` | which server a URL leads to; how many transfers may be under way, with each and for each client |
@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod body;
+mod clients;
 mod clock;
 mod config;
 mod error;
@@ -48,7 +49,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-pub use self::config::TransferConfig;
+pub use self::config::{IDLE_SERVERS, TransferConfig};
 pub use self::error::{Blame, TransferError, TransferErrorKind};
 pub use self::file::CachedFile;
 pub use self::mark::PartMark;

@@ -8,7 +8,7 @@ use imgserve_journal::Notice;
 use imgserve_transfer::Server;
 
 /// Webhooks sent at once.
-const MOST: usize = 64;
+pub(crate) const MOST: usize = 64;
 /// Of these to a receiver that has taken the last one.
 const MOST_EACH: usize = 8;
 /// Webhooks that wait here for their receiver. More of them are put off.

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::{any, get, put};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::{config, fetch, impatient, mark, raw, serve, transfer};
-use crate::{Destination, Transfer, TransferConfig, TransferError, TransferErrorKind};
+use crate::{Destination, IDLE_SERVERS, Transfer, TransferConfig, TransferError, TransferErrorKind};
 
 #[tokio::test]
 async fn a_source_is_fetched_with_its_size_and_our_user_agent() {
@@ -26,6 +28,59 @@ async fn a_source_is_fetched_with_its_size_and_our_user_agent() {
         .unwrap();
     assert_eq!(fetched.size_hint, Some(18));
     assert_eq!(super::read(fetched).await.unwrap(), b"Mozilla/5.0 (test)");
+}
+
+/// A server that keeps connections; how many are open is counted in `open`.
+async fn keeps_connections(open: &Arc<AtomicUsize>) -> String {
+    let (listener, open) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), Arc::clone(open));
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let open = Arc::clone(&open);
+            open.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                while stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx").await.unwrap();
+                }
+                open.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+    });
+    format!("http://{address}/x.png")
+}
+
+#[tokio::test]
+async fn connections_are_kept_to_few_servers_and_few_to_each() {
+    let (transfer, open) = (Arc::new(transfer()), Arc::new(AtomicUsize::new(0)));
+    let mut servers = Vec::new();
+    for _ in 0..IDLE_SERVERS + 4 {
+        servers.push(keeps_connections(&open).await);
+        assert_eq!(fetch(&transfer, servers.last().unwrap()).await.unwrap(), b"x");
+    }
+    let until = async |most: usize| {
+        let ended = async {
+            while open.load(Ordering::SeqCst) > most {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(20), ended).await;
+        assert!(ended.is_ok(), "{} connections are kept", open.load(Ordering::SeqCst));
+    };
+    until(IDLE_SERVERS).await;
+    assert_eq!(open.load(Ordering::SeqCst), IDLE_SERVERS);
+    // One that is asked often is kept to, however many others there are; many at once are not kept.
+    let (busy, others) = servers.split_last().unwrap();
+    for other in others {
+        assert_eq!(fetch(&transfer, busy).await.unwrap(), b"x");
+        assert_eq!(fetch(&transfer, other).await.unwrap(), b"x");
+    }
+    let mut many = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let (transfer, busy) = (Arc::clone(&transfer), busy.clone());
+        many.spawn(async move { fetch(&transfer, &busy).await.unwrap() });
+    }
+    assert!(many.join_all().await.iter().all(|fetched| fetched == b"x"));
+    until(IDLE_SERVERS - 1 + config().idle_per_server).await;
 }
 
 #[tokio::test]

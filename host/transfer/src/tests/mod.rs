@@ -33,6 +33,7 @@ pub(crate) fn config() -> TransferConfig {
         user_agent: "imgserve/test".to_owned(),
         extra_ca_pem: Vec::new(),
         max_redirects: 5,
+        idle_per_server: 4,
     }
 }
 
