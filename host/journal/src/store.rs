@@ -243,6 +243,12 @@ pub trait Journal: Send + Sync + fmt::Debug {
     fn bring_forward(&self, now_ms: u64, job_pause: Duration, notice_pause: Duration) -> Answer<'_, ()>;
     /// Extends the leases of attempts under way.
     fn heartbeat(&self, attempts: Vec<(JobId, u32)>, lease_until_ms: u64) -> Answer<'_, ()>;
+    /// Writes down what a running job is planned to be: its story, its order, and what it costs. What a power cut undoes of that
+    /// is planned once more.
+    ///
+    /// # Errors
+    /// [`JournalError::Stale`], as of `save`.
+    fn plan(&self, record: Record, order: String, cost: u64) -> Answer<'_, ()>;
     /// Writes down a running job's story so far: an output that is stored.
     ///
     /// # Errors

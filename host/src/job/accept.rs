@@ -206,7 +206,7 @@ impl Acceptance {
         let (prepared, placeholders): (Vec<_>, Vec<_>) = planned.into_iter().unzip();
         let cost = Prepared::pixels_together(&prepared);
         let Outputs { recipes, outputs, destinations } = self.outputs(prepared)?;
-        let order = Order { source, recipes, notify: self.wanted.notify.clone(), unplanned: None };
+        let order = Order { source, recipes, notify: self.wanted.notify.clone(), left: None };
         let mut record = self.record(&order.source, outputs);
         let id = record.id;
         let accepted = self.accepted(id, destinations);

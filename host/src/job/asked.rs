@@ -6,7 +6,9 @@ use imgserve_transfer::redact;
 use imgserve_worker::{Step, Task};
 use serde_json::{Map, Value, json};
 
-use super::order::{Order, Recipe};
+use super::order::{Left, Order, Recipe};
+use super::request::Request;
+use super::wanted::Wanted;
 use crate::registry::Registry;
 
 /// What was asked of a job.
@@ -25,8 +27,8 @@ pub(super) struct AskedOutput {
     pub(super) args: Value,
     /// Encoding quality; none for a result that its operation encodes.
     pub(super) quality: Option<u8>,
-    /// What it was planned to take in memory, in bytes.
-    pub(super) memory_bytes: u64,
+    /// What it was planned to take in memory, in bytes; none before it is planned.
+    pub(super) memory_bytes: Option<u64>,
     /// The paths of its arguments that nobody knows.
     pub(super) unknown_arguments: Vec<String>,
 }
@@ -34,20 +36,25 @@ pub(super) struct AskedOutput {
 impl Asked {
     /// What the order of this job asks for, by the operations that there are now.
     pub(super) fn of(order: &Order, record: &Record, registry: &Registry) -> Self {
-        let one = |(recipe, output): (&Recipe, &Output)| {
-            let (task, prepared) = (&recipe.task, &recipe.prepared);
-            let operation = registry.get(&output.operation);
-            let pipeline =
-                task.steps.len() > 1 || operation.is_some_and(|operation| operation.settings.is_pipeline());
-            AskedOutput {
-                args: args(task, pipeline),
-                quality: task.format.map(|_| task.quality),
-                memory_bytes: prepared.own_bytes.saturating_add(prepared.guest_bytes),
-                unknown_arguments: unknown(task, pipeline, registry),
+        let outputs = match &order.left {
+            Some(Left { request }) if order.recipes.is_empty() => {
+                // Of a request that these operations do not take any more, nobody can tell.
+                let requests =
+                    Wanted::v1(request, registry, true).map_or(Vec::new(), |wanted| wanted.requests);
+                let one =
+                    |request: &Request| AskedOutput::of(&request.task, &request.operation, None, registry);
+                requests.iter().map(one).collect()
+            }
+            _ => {
+                let one = |(recipe, output): (&Recipe, &Output)| {
+                    let Recipe { task, prepared, .. } = recipe;
+                    let memory_bytes = prepared.own_bytes.saturating_add(prepared.guest_bytes);
+                    AskedOutput::of(task, &output.operation, Some(memory_bytes), registry)
+                };
+                order.recipes.iter().zip(&record.outputs).map(one).collect()
             }
         };
-        let notify = order.notify.as_ref().map(|url| redact(url.as_str()));
-        Self { outputs: order.recipes.iter().zip(&record.outputs).map(one).collect(), notify }
+        Self { outputs, notify: order.notify.as_ref().map(|url| redact(url.as_str())) }
     }
 
     /// The paths of all arguments that nobody knows.
@@ -61,6 +68,20 @@ impl Asked {
             output.unknown_arguments.iter().map(path).collect::<Vec<_>>()
         };
         self.outputs.iter().enumerate().flat_map(of).collect()
+    }
+}
+
+impl AskedOutput {
+    fn of(task: &Task, operation: &str, memory_bytes: Option<u64>, registry: &Registry) -> Self {
+        let operation = registry.get(operation);
+        let pipeline =
+            task.steps.len() > 1 || operation.is_some_and(|operation| operation.settings.is_pipeline());
+        Self {
+            args: args(task, pipeline),
+            quality: task.format.map(|_| task.quality),
+            memory_bytes,
+            unknown_arguments: unknown(task, pipeline, registry),
+        }
     }
 }
 

@@ -100,8 +100,8 @@ impl Attempt {
     }
 
     async fn run(mut self, mut order: Order) {
-        let planned = self.plan(&mut order).await;
-        let worked = match planned {
+        let made_up = self.make_up(&mut order).await;
+        let worked = match made_up {
             Ok(()) => self.work(&order).await,
             Err(stop) => Err(stop),
         };

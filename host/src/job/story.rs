@@ -100,8 +100,8 @@ fn output(output: &Output, asked: Option<&AskedOutput>) -> Value {
     // Nothing has no width: it is not planned yet.
     let side = |side: &u32| (*side > 0).then_some(*side);
     let mut told = json!({ "width": side(width), "height": side(height), "format": format, "bytes": bytes });
-    if let Some(asked) = asked {
-        told["planned_memory_bytes"] = json!(asked.memory_bytes);
+    if let Some(memory_bytes) = asked.and_then(|asked| asked.memory_bytes) {
+        told["planned_memory_bytes"] = json!(memory_bytes);
     }
     if let Some(quality) = asked.and_then(|asked| asked.quality) {
         told["quality"] = json!(quality);

@@ -94,6 +94,15 @@ pub(super) fn save(db: &Connection, written: &Written) -> Result<(), Trouble> {
     current(changed, record)
 }
 
+/// What a job is planned to be; `save` with the order and the cost.
+pub(super) fn plan(db: &Connection, written: &Written, order: &str, cost: u64) -> Result<(), Trouble> {
+    let sql = "UPDATE jobs SET record = ?3, instructions = ?4, cost = ?5 \
+               WHERE id = ?1 AND attempt = ?2 AND state = 'running'";
+    let Written { record, text } = written;
+    let values = params![record.id.as_bytes(), record.attempt, text, order, integer(cost)];
+    current(prepare(db, sql)?.execute(values)?, record)
+}
+
 /// Ends an attempt, and with it the job.
 pub(super) fn end(db: &Connection, written: &Written, notice: Option<&Notice>) -> Result<(), Trouble> {
     let Written { record, text } = written;

@@ -4,7 +4,7 @@
 //! # Layout
 //! - this file: which version a text is of, and what becomes of one that cannot be read
 //! - `version`: the last one, and why a text cannot be read; `v1`: as imgserve 0.3 wrote them before they had a version; `v2`: as they are
-//!   written now; `v3`: the order of a job that is not planned yet
+//!   written now; `v3`: the order of a job of which acceptance has left something to do
 
 mod v1;
 mod v2;
@@ -24,8 +24,8 @@ pub(crate) fn reader() -> String {
 
 /// An order as it is kept.
 pub(super) fn order_text(order: &Order) -> String {
-    match &order.unplanned {
-        Some(unplanned) => json(&v3::Order::new(order, unplanned)),
+    match &order.left {
+        Some(left) => json(&v3::Order::new(order, left)),
         None => json(&v2::Order::from(order)),
     }
 }
@@ -38,11 +38,12 @@ pub(super) fn read_order(text: &str, outputs: usize) -> Result<Order, Unreadable
     let order: Order = match version(text)? {
         1 => parse::<v1::Order>(text)?.try_into()?,
         2 => parse::<v2::Order>(text)?.try_into()?,
-        // It has its outputs when it is planned.
-        3 => return Ok(parse::<v3::Order>(text)?.into()),
+        3 => parse::<v3::Order>(text)?.try_into()?,
         found => return Err(Unreadable::Later { found }),
     };
-    match order.recipes.len() == outputs {
+    // It has its outputs when it is planned.
+    let unplanned = order.left.is_some() && order.recipes.is_empty();
+    match unplanned || order.recipes.len() == outputs {
         true => Ok(order),
         false => Err(Unreadable::Broken(format!("{} outputs of {outputs}", order.recipes.len()))),
     }

@@ -28,7 +28,7 @@ pub(super) struct Order {
 /// How one output is made, and where it goes.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Output {
+pub(super) struct Output {
     steps: Vec<Step>,
     /// The source's extension.
     extension: String,
@@ -130,7 +130,7 @@ impl TryFrom<Order> for order::Order {
     fn try_from(order: Order) -> Result<Self, Unreadable> {
         let Order { version: _, source, outputs, notify } = order;
         let recipes = outputs.into_iter().map(Recipe::try_from).collect::<Result<_, _>>()?;
-        Ok(Self { source, recipes, notify, unplanned: None })
+        Ok(Self { source, recipes, notify, left: None })
     }
 }
 
