@@ -246,7 +246,6 @@ impl Journal for Sqlite {
             if let Some(oldest) = self.read(move |db| read::oldest_kept(db, keep)).await? {
                 self.in_portions(move |db, count| jobs::forget(db, oldest, count)).await?;
             }
-            self.in_portions(notices::forget).await?;
             self.in_portions(move |db, count| jobs::forget_keys(db, keys_before_ms, count)).await
         })
     }

@@ -319,7 +319,7 @@ pub struct Health {
 /// Upper bounds in seconds of the buckets of commit times; the last bucket has no bound.
 pub const COMMIT_BOUNDS: [f64; 8] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0];
 
-/// Whether a job's or a webhook's priority is stored as this number: higher goes first.
+/// The number that a job's priority is stored as: higher goes first.
 pub fn rank(priority: Priority) -> i64 {
     match priority {
         Priority::Low => 0,

@@ -219,9 +219,11 @@ pub(super) fn replay(db: &Connection, written: &Written) -> Result<bool, Trouble
 
 /// Forgets up to `count` jobs that had finished before the one at `oldest`; how many it were.
 pub(super) fn forget(db: &Connection, oldest: (i64, JobId), count: usize) -> Result<usize, Trouble> {
-    let sql = "DELETE FROM jobs WHERE rowid IN (SELECT rowid FROM jobs WHERE finished_at_ms IS NOT NULL AND \
-               (finished_at_ms, id) < (?1, ?2) ORDER BY finished_at_ms, id LIMIT ?3)";
-    Ok(prepare(db, sql)?.execute(params![oldest.0, oldest.1.as_bytes(), integer(count as u64)])?)
+    let those = "FROM jobs WHERE finished_at_ms IS NOT NULL AND (finished_at_ms, id) < (?1, ?2) \
+                 ORDER BY finished_at_ms, id LIMIT ?3";
+    let values = params![oldest.0, oldest.1.as_bytes(), integer(count as u64)];
+    notices::forget_of(db, &format!("SELECT id {those}"), values)?;
+    Ok(prepare(db, &format!("DELETE FROM jobs WHERE rowid IN (SELECT rowid {those})"))?.execute(values)?)
 }
 
 /// Forgets up to `count` idempotency keys from before this time; how many it were.
