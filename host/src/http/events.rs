@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use super::path::{Name, job_id, unknown_job};
 use super::problem::Problem;
 use crate::access::Caller;
-use crate::job::{JobId, Service};
+use crate::job::{JobId, Known, Service};
 
 /// Shortest time between two events of progress.
 const PACE: Duration = Duration::from_millis(100);
@@ -91,6 +91,7 @@ async fn follow(
     if sender.send(RETRY.into()).await.is_err() {
         return;
     }
+    let mut known = Known::default();
     loop {
         let event = match &told {
             // Nobody was told of anything new: a comment keeps the connection.
@@ -107,7 +108,7 @@ async fn follow(
             _ = tokio::time::timeout(KEEP_ALIVE, changes.changed()) => {}
         }
         tokio::time::sleep(PACE).await;
-        match service.job(id, None).await {
+        match service.job_again(id, None, &mut known).await {
             Ok(Some(now)) => (story, ended) = now,
             // It is forgotten, or the journal is gone.
             _ => return,

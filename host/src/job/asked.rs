@@ -40,7 +40,7 @@ impl Asked {
             Some(Left { request }) if order.recipes.is_empty() => {
                 // Of a request that these operations do not take any more, nobody can tell.
                 let requests =
-                    Wanted::v1(request, registry, true).map_or(Vec::new(), |wanted| wanted.requests);
+                    Wanted::v1(request, registry, true).map(|wanted| wanted.requests).unwrap_or_default();
                 let one =
                     |request: &Request| AskedOutput::of(&request.task, &request.operation, None, registry);
                 requests.iter().map(one).collect()
@@ -55,6 +55,11 @@ impl Asked {
             }
         };
         Self { outputs, notify: order.notify.as_ref().map(|url| redact(url.as_str())) }
+    }
+
+    /// Whether it is planned: then it stays as it is.
+    pub(super) fn is_planned(&self) -> bool {
+        self.outputs.iter().all(|output| output.memory_bytes.is_some())
     }
 
     /// The paths of all arguments that nobody knows.

@@ -158,7 +158,7 @@ impl Attempt {
         let began = Instant::now();
         for (index, (recipe, placeholder)) in order.recipes.iter().zip(placeholders).enumerate() {
             if self.record.outputs[index].state == OutputState::Waiting {
-                let asks = turns::results([&recipe.destination].into_iter(), &self.record.client, &self.turn);
+                let asks = turns::results([&recipe.destination].into_iter(), &self.turn);
                 let _place = match self.service.turns().try_result(&asks) {
                     Some(place) => place,
                     None => {
@@ -177,8 +177,8 @@ impl Attempt {
     }
 
     async fn prepared(&mut self, acceptance: &Acceptance, source: &SourceUrl) -> Result<Vec<Plan>, Stop> {
-        let gate = self.settings.gate.of(&self.record.client);
-        let place = parked(&self.service, &self.running, gate.place(source, TURN_PATIENCE)).await??;
+        let place = self.settings.gate.place(source, &self.turn, TURN_PATIENCE);
+        let place = parked(&self.service, &self.running, place).await??;
         let (plans, supply) = acceptance.prepare(source, place).await?;
         self.supply = supply;
         Ok(plans)

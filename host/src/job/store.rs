@@ -16,7 +16,7 @@ use super::settings::Settings;
 /// What is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// "Image being processed", before the first attempt.
+    /// "Image being processed", before the first result.
     Placeholder,
     /// What was asked for.
     Result,
