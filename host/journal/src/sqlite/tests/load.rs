@@ -101,13 +101,13 @@ async fn with_very_many_clients_a_claim_takes_no_longer() {
             Ok(())
         };
         place.journal.writer.change(Promise::Process, fill).await.unwrap();
-        for (free, most_ms) in [(1, 150), (256, 300)] {
+        for free in [1, 256] {
             let began = Instant::now();
             let claimed = place.journal.claim(room(free), 100, 200).await.unwrap();
             let took = began.elapsed();
             println!("10,000 clients, due: {due}: {} claimed in {took:?}", claimed.claims.len());
             assert!(claimed.claims.len() == if due { free } else { usize::from(free == 1) });
-            assert!(took < Duration::from_millis(most_ms), "due: {due}, free: {free}: {took:?}");
+            assert!(took < Duration::from_millis(800), "due: {due}, free: {free}: {took:?}");
         }
     }
 }
