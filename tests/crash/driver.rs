@@ -65,6 +65,8 @@ struct Order {
     to_file: Vec<bool>,
     key: Option<String>,
     wait: bool,
+    /// Whether it is to be taken before anything is fetched for it.
+    at_once: bool,
 }
 
 /// What came of a request.
@@ -128,6 +130,7 @@ impl Driver {
             to_file: menus[menu].dishes.iter().map(|_| random.percent(50)).collect(),
             key: random.percent(40).then(|| format!("key-{number}")),
             wait: v1 && random.percent(10),
+            at_once: v1 && random.percent(30),
         }
     }
 
@@ -184,7 +187,7 @@ impl Driver {
         }
         for name in empty {
             // After a crash between journal and placeholder the key is known, and the job will run soon.
-            match replayed {
+            match replayed || order.at_once {
                 true => count(&self.figures.without_placeholder),
                 false => self.ledger.problem(
                     &name,
@@ -242,7 +245,11 @@ impl Driver {
             None => self.peer.file(&named.name),
         };
         let to: Vec<String> = named.iter().map(to).collect();
-        work::body(&from, source, &source.menus[order.menu], &to)
+        let body = work::body(&from, source, &source.menus[order.menu], &to);
+        match order.at_once {
+            true => body.replacen('{', "{\"accept\":\"now\",", 1),
+            false => body,
+        }
     }
 
     async fn post(&self, http: &reqwest::Client, order: &Order, body: &str) -> Reply {
@@ -289,7 +296,8 @@ impl Order {
     fn describe(&self) -> String {
         let path = if self.v1 { "/v1/jobs" } else { "/" };
         let key = self.key.as_deref().unwrap_or("no key");
-        format!("POST {path}, {key}, {} outputs", self.to_file.len())
+        let when = if self.at_once { ", at once" } else { "" };
+        format!("POST {path}, {key}, {} outputs{when}", self.to_file.len())
     }
 }
 

@@ -161,7 +161,7 @@ fn tell(driver: &Driver, killed: &Killed, posted: Duration, took: Duration) {
     let [acknowledged, refused, unknown] = driver.ledger.count();
     println!(
         "  destinations: {acknowledged} acknowledged, {refused} refused, {unknown} without an answer; {} PUTs broken off; \
-         {} keys known before their placeholder stood there",
+         {} acknowledged by their key or at once, before a placeholder stood there",
         driver.peer.broken_off(),
         figure(&figures.without_placeholder),
     );

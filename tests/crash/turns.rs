@@ -25,6 +25,9 @@ pub(crate) async fn turns(arena: &mut Arena) -> usize {
         "job-after-replay",
         "accept-before-withdraw",
         "accept-after-withdraw",
+        "job-before-plan",
+        "job-after-plan",
+        "job-after-placeholder",
         "notice-before-send",
         "notice-before-end",
     ];
@@ -37,6 +40,7 @@ pub(crate) async fn turns(arena: &mut Arena) -> usize {
                 "cancel" => cancel(arena, point).await,
                 "replay" => replay(arena, point).await,
                 "withdraw" => withdraw(arena, point).await,
+                "plan" | "placeholder" => planned(arena, point).await,
                 _ => webhook(arena, point).await,
             },
         };
@@ -152,6 +156,29 @@ async fn withdraw(arena: &mut Arena, point: &str) -> Result<(), String> {
         (true, "accept-before-withdraw") => is_result(bodies(arena, &post).last(), &post),
         (false, "accept-after-withdraw") if bodies(arena, &post).is_empty() => Ok(()),
         _ => Err(format!("in the journal: {listed}, stored: {}", bodies(arena, &post).len())),
+    }
+}
+
+/// A job that is taken at once is planned by an attempt. Whenever the server dies, one placeholder stands there before the result.
+async fn planned(arena: &mut Arena, point: &str) -> Result<(), String> {
+    let key = Some(format!("key-{point}"));
+    let post = Post { key, ..arena.post_to_peer(point, &json!({ "accept": "now" })) };
+    // The attempt may be there before the reply is.
+    let first = arena.submit(&post).await.id();
+    next_server(arena).await?;
+    let id = match first {
+        Ok(id) => id,
+        Err(_) => arena.submit(&post).await.id()?,
+    };
+    arena.reaches(&id, "succeeded", PATIENCE).await?;
+    match bodies(arena, &post).as_slice() {
+        [placeholder, _] if *placeholder == post.named[0].made.placeholder => {
+            is_result(bodies(arena, &post).last(), &post)
+        }
+        several => Err(format!(
+            "{} bodies came there, of which the first is no placeholder, or the last not all",
+            several.len()
+        )),
     }
 }
 

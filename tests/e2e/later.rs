@@ -1,13 +1,14 @@
 //! Jobs that are taken before anything is fetched for them: `"accept": "now"`, and `Prefer: respond-async`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::body::Bytes;
+use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, put};
 use image::ImageFormat;
 use imgserve_peers::{Web, samples};
 use serde_json::{Value, json};
@@ -55,7 +56,8 @@ async fn a_job_is_taken_while_its_sources_server_has_trouble_and_done_when_that_
     let path = format!("/v1/jobs/{id}");
     let tried = async || server.get(&path).await.1["attempts"][0]["error"]["kind"] == "source-unavailable";
     until("it was tried", tried).await;
-    assert_eq!(server.get(&path).await.1["output"]["width"], Value::Null);
+    let story = server.get(&path).await.1;
+    assert_eq!((&story["output"]["width"], &story["args"]["width"]), (&Value::Null, &json!(30)), "{story}");
     // It is as durable as any.
     server.kill();
     server.restart();
@@ -126,6 +128,60 @@ async fn what_no_other_server_can_mend_is_refused_at_once_and_the_rest_fails_in_
         "{story}"
     );
     assert!(!server.files().join("out.png").exists(), "nobody knew how large its picture would have been");
+}
+
+/// Where a job stores, and what came there: the second time it has trouble, for so many seconds.
+async fn troubled(seconds: u32) -> (String, Arc<Mutex<Vec<Bytes>>>) {
+    let bodies = Arc::<Mutex<Vec<Bytes>>>::default();
+    let came = Arc::clone(&bodies);
+    let take = put(move |body: Bytes| async move {
+        let mut came = came.lock().unwrap();
+        came.push(body);
+        match came.len() {
+            2 => (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, seconds.to_string())])
+                .into_response(),
+            _ => StatusCode::CREATED.into_response(),
+        }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/out.png", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/out.png", take)).await });
+    (url, bodies)
+}
+
+#[tokio::test]
+async fn what_a_first_attempt_has_planned_is_known_whatever_becomes_of_the_job() {
+    for (state, pause) in [("cancelled", 300), ("failed", 0)] {
+        let mut server = Server::start("[jobs]\nmax_retry_pause_s = 300\nmax_attempts = 2");
+        let ((source, well), (to, bodies)) = (ill().await, troubled(pause).await);
+        well.store(true, Ordering::SeqCst);
+        let (_, _, told) = server.post_job(&job(&source, &to), &[]).await;
+        until("its result comes", async || bodies.lock().unwrap().len() == 2).await;
+        // Nobody could plan it any more.
+        well.store(false, Ordering::SeqCst);
+        let path = format!("/v1/jobs/{}", told["id"].as_str().unwrap());
+        until("it was refused", async || {
+            server.get(&path).await.1["attempts"][0]["error"]["kind"] == "destination-unavailable"
+        })
+        .await;
+        server.kill();
+        server.restart();
+        let story = server.get(&path).await.1;
+        assert!(
+            story["output"]["planned_memory_bytes"].is_u64() && story["output"]["width"] == 30,
+            "{story}"
+        );
+        if state == "cancelled" {
+            assert_eq!(server.delete(&path).await.1["state"], state);
+        }
+        until("it has ended", async || server.get(&path).await.1["state"] == state).await;
+        until("the failure is shown", async || bodies.lock().unwrap().len() == 3).await;
+        let bodies = bodies.lock().unwrap();
+        assert!(
+            is_placeholder(&bodies[0]) && is_placeholder(&bodies[2]) && bodies[0] != bodies[2],
+            "{state}"
+        );
+    }
 }
 
 #[tokio::test]

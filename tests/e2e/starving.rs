@@ -1,7 +1,9 @@
 //! One slow peer holds up nobody but itself: sources, destinations, forms, direct calls and webhooks that trickle or hang,
 //! and clients that go away.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -139,18 +141,84 @@ async fn takes_placeholders_only() -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn destinations_that_take_no_result_keep_nobody_else_waiting() {
-    const JOBS: usize = 150;
+    const JOBS: usize = 170;
     let (server, origin) = (Arc::new(Server::start(FEW)), takes_placeholders_only().await);
     let local = server.write("a.png", samples::encoded(60, 40, ImageFormat::Png));
     for number in 0..JOBS {
         server.submit("resize", &local, &format!("{origin}/{number}.png"), size()).await;
     }
-    // More than may be under way, and more than may wait in memory for their server.
-    const { assert!(JOBS > 2 * 8 * 9) };
+    // More than one client may have under way (half of four times as many as transfers) and waiting for their server (eight times
+    // as many): those behind them are put off.
+    const { assert!(JOBS > 2 * 8 * 9 + 2) };
     until("two are being stored", async || readyz(&server, "transfers").await == 2).await;
+    until("as many wait as may", async || readyz(&server, "running").await >= 2 * 8 * 8).await;
     all_others_are_done(&server, "results").await;
     assert_eq!(readyz(&server, "transfers").await, 2);
     assert_eq!(readyz(&server, "workers_busy").await, 0, "they hold no worker");
+}
+
+/// A server of a picture, that it keeps to itself until it is told to go on.
+async fn keeps_back(png: Vec<u8>) -> (String, Arc<AtomicBool>) {
+    let go = Arc::new(AtomicBool::new(false));
+    let going = Arc::clone(&go);
+    let give = get(move || async move {
+        match going.load(Ordering::SeqCst) {
+            true => png,
+            false => std::future::pending().await,
+        }
+    });
+    (format!("{}/a.png", serve(Router::new().route("/a.png", give)).await), go)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_the_server_may_have_died_of_keeps_none_of_its_like_waiting_while_it_has_no_source() {
+    let png = samples::encoded(900, 700, ImageFormat::Png);
+    let mut server = Server::start("");
+    let slow = Slow::start(Pace::Body(100 << 10), png.clone()).await;
+    let (source, go) = keeps_back(png.clone()).await;
+    assert!(png.len() > 200 << 10, "it is planned by its first bytes");
+    let first = server.submit("resize", &slow.file("a.png"), &server.file_url("never.png"), size()).await;
+    let mut body = job(&source, &server.file_url("out.png"));
+    body["accept"] = json!("now");
+    let second = server.post_job(&body, &[]).await.2["id"].as_str().unwrap().to_owned();
+    for attempt in 1..=4 {
+        for id in [&first, &second] {
+            until("it is tried", async || {
+                let story = server.get(&format!("/v1/jobs/{id}")).await.1;
+                story["state"] == "running" && story["attempt"] == attempt
+            })
+            .await;
+        }
+        server.kill();
+        server.restart();
+    }
+    until("the first one is fetched", async || slow.open() == 1).await;
+    go.store(true, Ordering::SeqCst);
+    // What it has hung on to so far is asked for again.
+    server.kill();
+    server.restart();
+    let story = server.ended(&second).await;
+    assert_eq!(story["state"], "succeeded", "{story}");
+    assert_eq!(server.get(&format!("/v1/jobs/{first}")).await.1["state"], "running");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trickling_sources_of_many_servers_for_one_client_without_a_key_keep_no_other_client_waiting() {
+    let server = Server::start(FEW);
+    let client =
+        reqwest::Client::builder().no_proxy().local_address(IpAddr::from([127, 0, 0, 2])).build().unwrap();
+    let mut slow = Vec::new();
+    for number in 0..20 {
+        let at = IpAddr::from([127, 0, 1, number]);
+        slow.push(Slow::start_at(at, Pace::Body(0), samples::encoded(60, 40, ImageFormat::Png)).await);
+        let mut body = job(&slow.last().unwrap().file("a.png"), &server.file_url(&format!("{number}.png")));
+        body["accept"] = json!("now");
+        let posted = client.post(format!("{}/v1/jobs", server.origin)).body(body.to_string()).send().await;
+        assert_eq!(posted.unwrap().status(), 202);
+    }
+    until("they wait", async || readyz(&server, "transfers_waiting").await == 12).await;
+    assert_eq!(readyz(&server, "transfers").await, 8);
+    all_others_are_done(&server, "another client").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

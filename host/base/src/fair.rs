@@ -40,6 +40,11 @@ impl Flow {
     pub fn name(&self) -> &Arc<str> {
         &self.name
     }
+
+    /// What this costs, in its virtual time.
+    fn spent(&self, cost: u64) -> u128 {
+        u128::from(cost) * u128::from(MAX_WEIGHT) / u128::from(self.weight)
+    }
 }
 
 impl Default for Flow {
@@ -67,6 +72,12 @@ impl Turn {
     }
 }
 
+/// Whether who has so much of something may have more, where so much of it is left: nobody has more than is left, so that whoever
+/// comes finds some. One alone has half of all.
+pub fn may_have_more(own: usize, left: usize) -> bool {
+    own < left
+}
+
 /// The flows' virtual times.
 #[derive(Debug, Default)]
 pub struct Clock {
@@ -78,6 +89,11 @@ pub struct Clock {
 }
 
 impl Clock {
+    /// When the last turn began: none begins before that.
+    pub fn now(&self) -> u128 {
+        self.now
+    }
+
     /// When a flow's next turn begins: the earliest of all is next.
     pub fn start(&self, flow: &str) -> u128 {
         self.flows.get(flow).copied().unwrap_or_default().max(self.now)
@@ -97,8 +113,14 @@ impl Clock {
     /// A turn has cost so much more than was planned.
     pub fn charge(&mut self, flow: &Flow, cost: u64) {
         let time = self.start(&flow.name);
-        let spent = u128::from(cost) * u128::from(MAX_WEIGHT) / u128::from(flow.weight);
-        self.flows.insert(Arc::clone(&flow.name), time + spent);
+        self.flows.insert(Arc::clone(&flow.name), time + flow.spent(cost));
+    }
+
+    /// A turn that was planned to cost so much came to nothing.
+    pub fn refund(&mut self, flow: &Flow, cost: u64) {
+        if let Some(time) = self.flows.get_mut(&flow.name) {
+            *time = time.saturating_sub(flow.spent(cost.max(FLOOR)));
+        }
     }
 }
 
@@ -151,6 +173,20 @@ mod tests {
         clock.charge(&a, 100 * FLOOR);
         let had = turns(&mut clock, &[(a, FLOOR), (b, FLOOR)], 100);
         assert_eq!(had, [0, 100]);
+    }
+
+    #[test]
+    fn a_turn_that_comes_to_nothing_costs_nothing() {
+        let (a, b) = (Flow::new("a", 1), Flow::new("b", 1));
+        let mut clock = Clock::default();
+        for _ in 0..100 {
+            clock.turn(&a, 24_000_000);
+            clock.refund(&a, 24_000_000);
+            clock.turn(&a, 0);
+            clock.refund(&a, 0);
+        }
+        let had = turns(&mut clock, &[(a, FLOOR), (b, FLOOR)], 100);
+        assert!(had[1].abs_diff(had[0]) <= 1, "{had:?}");
     }
 
     #[test]

@@ -51,10 +51,10 @@ impl Config {
         }
     }
 
-    /// Transfers at once for one API key: half where nothing else is said.
+    /// Transfers at once for one client: all that it may have where nothing else is said.
     pub fn transfers_per_client(&self) -> usize {
         match self.transfer.max_transfers_per_client {
-            0 => (self.transfer.max_transfers / 2).max(1),
+            0 => self.transfer.max_transfers,
             most => most,
         }
     }

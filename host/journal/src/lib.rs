@@ -7,7 +7,7 @@
 //! - `sqlite`: the store in a file
 //!
 //! A claim carries its attempt's number, and what a stale attempt says is refused. Every answer comes after the change
-//! is on disk (`fsync`), except for those that promise nothing but that the process may die: claims, leases, what is
+//! is on disk (`fsync`), except for those that promise nothing but that the process may die: claims, plans, leases, what is
 //! given back, webhooks' ends, and what is forgotten.
 
 #![forbid(unsafe_code)]

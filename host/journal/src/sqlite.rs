@@ -87,13 +87,14 @@ impl Sqlite {
     /// The same, for a change that writes a story. It is made into text here, as the writer's time is everybody's.
     fn write<T: Send + 'static>(
         &self,
+        promise: Promise,
         record: Record,
         make: impl Fn(&Connection, &Written) -> Result<T, Trouble> + Send + 'static,
     ) -> Answer<'_, T> {
         match rows::text(&record) {
             Ok(text) => {
                 let written = Written { record, text };
-                self.change(Promise::Disk, move |db| make(db, &written))
+                self.change(promise, move |db| make(db, &written))
             }
             Err(error) => Box::pin(ready(Err(error))),
         }
@@ -180,12 +181,16 @@ impl Journal for Sqlite {
         self.change(Promise::Process, move |db| jobs::heartbeat(db, &attempts, lease_until_ms))
     }
 
+    fn plan(&self, record: Record, order: String, cost: u64) -> Answer<'_, ()> {
+        self.write(Promise::Process, record, move |db, written| jobs::plan(db, written, &order, cost))
+    }
+
     fn save(&self, record: Record) -> Answer<'_, ()> {
-        self.write(record, jobs::save)
+        self.write(Promise::Disk, record, jobs::save)
     }
 
     fn end(&self, record: Record, outcome: Ending) -> Answer<'_, ()> {
-        self.write(record, move |db, written| match &outcome {
+        self.write(Promise::Disk, record, move |db, written| match &outcome {
             Ending::Ended(notice) => jobs::end(db, written, notice.as_ref()),
             Ending::Again(due_at_ms) => jobs::again(db, written, *due_at_ms),
         })
@@ -206,11 +211,11 @@ impl Journal for Sqlite {
     }
 
     fn cancel(&self, record: Record, notice: Option<Notice>) -> Answer<'_, bool> {
-        self.write(record, move |db, written| jobs::cancel(db, written, notice.as_ref()))
+        self.write(Promise::Disk, record, move |db, written| jobs::cancel(db, written, notice.as_ref()))
     }
 
     fn replay(&self, record: Record) -> Answer<'_, bool> {
-        self.write(record, jobs::replay)
+        self.write(Promise::Disk, record, jobs::replay)
     }
 
     fn order(&self, id: JobId) -> Answer<'_, Option<String>> {
@@ -241,7 +246,6 @@ impl Journal for Sqlite {
             if let Some(oldest) = self.read(move |db| read::oldest_kept(db, keep)).await? {
                 self.in_portions(move |db, count| jobs::forget(db, oldest, count)).await?;
             }
-            self.in_portions(notices::forget).await?;
             self.in_portions(move |db, count| jobs::forget_keys(db, keys_before_ms, count)).await
         })
     }

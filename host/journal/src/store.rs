@@ -245,6 +245,12 @@ pub trait Journal: Send + Sync + fmt::Debug {
     fn bring_forward(&self, now_ms: u64, job_pause: Duration, notice_pause: Duration) -> Answer<'_, ()>;
     /// Extends the leases of attempts under way.
     fn heartbeat(&self, attempts: Vec<(JobId, u32)>, lease_until_ms: u64) -> Answer<'_, ()>;
+    /// Writes down what a running job is planned to be: its story, its order, and what it costs. What a power cut undoes of that
+    /// is planned once more.
+    ///
+    /// # Errors
+    /// [`JournalError::Stale`], as of `save`.
+    fn plan(&self, record: Record, order: String, cost: u64) -> Answer<'_, ()>;
     /// Writes down a running job's story so far: an output that is stored.
     ///
     /// # Errors
@@ -315,7 +321,7 @@ pub struct Health {
 /// Upper bounds in seconds of the buckets of commit times; the last bucket has no bound.
 pub const COMMIT_BOUNDS: [f64; 8] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0];
 
-/// Whether a job's or a webhook's priority is stored as this number: higher goes first.
+/// The number that a job's priority is stored as: higher goes first.
 pub fn rank(priority: Priority) -> i64 {
     match priority {
         Priority::Low => 0,

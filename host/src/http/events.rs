@@ -21,7 +21,7 @@ use super::path::{Name, job_id, unknown_job};
 use super::peer::Peer;
 use super::problem::Problem;
 use crate::access::Caller;
-use crate::job::{JobId, Service, flow};
+use crate::job::{JobId, Known, Service, flow};
 
 /// Shortest time between two events of progress.
 const PACE: Duration = Duration::from_millis(100);
@@ -79,6 +79,7 @@ async fn follow(
     if sender.send(RETRY.into()).await.is_err() {
         return;
     }
+    let mut known = Known::default();
     loop {
         let event = match &told {
             // Nobody was told of anything new: a comment keeps the connection.
@@ -95,7 +96,7 @@ async fn follow(
             _ = tokio::time::timeout(KEEP_ALIVE, changes.changed()) => {}
         }
         tokio::time::sleep(PACE).await;
-        match service.job(id, None).await {
+        match service.job_again(id, None, &mut known).await {
             Ok(Some(now)) => (story, ended) = now,
             // It is forgotten, or the journal is gone.
             _ => return,

@@ -207,7 +207,7 @@ impl Acceptance {
         let cost = Prepared::pixels_together(&prepared);
         let Outputs { recipes, outputs, destinations } = self.outputs(prepared)?;
         let (notify, unknown_arguments) = (self.wanted.notify.clone(), self.wanted.unknown_arguments());
-        let order = Order { source, recipes, notify, unplanned: None, unknown_arguments };
+        let order = Order { source, recipes, notify, left: None, unknown_arguments };
         let mut record = self.record(&order.source, outputs);
         let id = record.id;
         let accepted = self.accepted(id, destinations);
@@ -333,7 +333,7 @@ impl Acceptance {
             let stored = async {
                 let waited = Instant::now();
                 let turns = self.service.turns();
-                let _turn = turns.placeholder(&recipe.destination, &self.client, patience).await?;
+                let _turn = turns.placeholder(&recipe.destination, &self.turn, patience).await?;
                 patience = patience.saturating_sub(waited.elapsed());
                 let transfer = &self.settings.transfer;
                 self.patient(|| store::store(transfer, recipe, placeholder.clone(), &mark)).await
@@ -350,7 +350,7 @@ impl Acceptance {
         for (index, recipe) in order.recipes.iter().enumerate().take(stored) {
             let shown = async {
                 let turns = self.service.turns();
-                let _turn = turns.placeholder(&recipe.destination, &self.client, REPLY_PATIENCE).await?;
+                let _turn = turns.placeholder(&recipe.destination, &self.turn, REPLY_PATIENCE).await?;
                 store::failure(&self.generation, &self.settings, recipe, (id, index, 0)).await
             };
             if let Err(fault) = shown.await {
@@ -377,7 +377,7 @@ impl Acceptance {
     }
 
     async fn prepare_in_turn(&self, source: &SourceUrl) -> Result<(Vec<Plan>, Supply), Fault> {
-        let place = self.settings.gate.of(&self.client).place(source, REPLY_PATIENCE).await?;
+        let place = self.settings.gate.place(source, &self.turn, REPLY_PATIENCE).await?;
         self.prepare(source, place).await
     }
 
@@ -418,8 +418,8 @@ impl Acceptance {
     ) -> Result<(Vec<Plan>, Supply), Fault> {
         let Settings { transfer, gate, .. } = &*self.settings;
         let wish = Wish::new(self.turn.clone(), REPLY_PATIENCE).expecting(expected).again();
-        let (gate, short) = (gate.of(&self.client), || self.service.warm().cool());
-        let held: Held = intake::fetch_within(transfer, source, &gate, wish, short).await?;
+        let short = || self.service.warm().cool();
+        let held: Held = intake::fetch_within(transfer, source, gate, wish, short).await?;
         match self.plan_all(held.bytes.clone(), true).await? {
             Some(planned) => Ok((planned, Supply::Here(held))),
             None => Err(Fault::new(FaultKind::UnreadableSource, "the source ends before its dimensions")),

@@ -6,7 +6,7 @@ use imgserve_base::secret::{redact, shown};
 use imgserve_worker::{Step, Task};
 use serde_json::{Map, Value, json};
 
-use super::order::{Order, Recipe};
+use super::order::{Left, Order, Recipe};
 use crate::registry::Registry;
 
 /// What was asked of a job.
@@ -41,15 +41,22 @@ pub(super) struct AskedPlan {
 impl Asked {
     /// What the order of this job asks for.
     pub(super) fn of(order: &Order, record: &Record, registry: &Registry) -> Self {
-        let outputs = match &order.unplanned {
-            Some(unplanned) => unplanned_outputs(&unplanned.request, record.outputs.len()),
-            None => {
+        let outputs = match &order.left {
+            Some(Left { request }) if order.recipes.is_empty() => {
+                unplanned_outputs(request, record.outputs.len())
+            }
+            _ => {
                 let outputs = order.recipes.iter().zip(&record.outputs);
                 outputs.map(|(recipe, output)| planned(recipe, output, registry)).collect()
             }
         };
         let notify = order.notify.as_ref().map(|url| redact(url.as_str()));
         Self { outputs, notify, unknown_arguments: order.unknown_arguments.clone() }
+    }
+
+    /// Whether it is planned: then it stays as it is.
+    pub(super) fn is_planned(&self) -> bool {
+        self.outputs.iter().all(|output| output.plan.is_some())
     }
 }
 

@@ -165,17 +165,17 @@ async fn attempt(
     source: Payload,
     timings: &mut Timings,
 ) -> Result<DirectOutcome, Fault> {
-    let (turn, queued) = (Turn::default(), Instant::now());
+    let (begun, queued) = (Begun::default(), Instant::now());
     // They take turns with the jobs: neither keeps the other from being done.
     let asked = asked(checked.flow.clone());
     let whose = (&asked.flow, asked.rank);
-    let working = checked.generation.pool.direct(task.clone(), source, whose, turn.reports());
-    let attempt = turn.wait(working).await;
+    let working = checked.generation.pool.direct(task.clone(), source, whose, begun.reports());
+    let attempt = begun.wait(working).await;
     match &attempt {
         Ok(DirectOutcome::Planned(_)) => timings.plan = queued.elapsed(),
         Ok(DirectOutcome::Done(outcome)) => {
             checked.note(Ok(()));
-            timings.queue = turn.waited(queued);
+            timings.queue = begun.waited(queued);
             (timings.plan, timings.work) = (micros(outcome.plan_us), micros(outcome.work_us));
         }
         Err(fault) => checked.note(Err(fault)),
@@ -191,15 +191,15 @@ async fn run(
     (peak_bytes, in_turn): (u64, fair::Turn),
     timings: &mut Timings,
 ) -> Result<TaskOutput, Fault> {
-    let (turn, queued) = (Turn::default(), Instant::now());
+    let (begun, queued) = (Begun::default(), Instant::now());
     let tasks = vec![task.clone()];
-    let working = checked.generation.pool.run(tasks, source, peak_bytes, &in_turn, turn.reports());
-    let ran = turn.wait(working).await.and_then(|outcomes| {
+    let working = checked.generation.pool.run(tasks, source, peak_bytes, &in_turn, begun.reports());
+    let ran = begun.wait(working).await.and_then(|outcomes| {
         let broken = || Err(Fault::new(FaultKind::OperationFailed, "the worker gave no result"));
         outcomes.into_iter().next().unwrap_or_else(broken)
     });
     checked.note(ran.as_ref().map(|_| ()));
-    timings.queue = turn.waited(queued);
+    timings.queue = begun.waited(queued);
     timings.work = ran.as_ref().map(|ran| micros(ran.work_us)).unwrap_or_default();
     ran
 }
@@ -220,9 +220,9 @@ fn micros(us: u64) -> Duration {
 
 /// When a worker begins with a task, which its first report of progress tells.
 #[derive(Default)]
-struct Turn(Arc<OnceLock<Instant>>);
+struct Begun(Arc<OnceLock<Instant>>);
 
-impl Turn {
+impl Begun {
     fn reports(&self) -> Arc<dyn Fn(f32) + Send + Sync> {
         let began = Arc::clone(&self.0);
         Arc::new(move |_| {

@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use imgserve_base::fair::Flow;
+use imgserve_base::fair::{Flow, may_have_more};
 use imgserve_base::job::Client;
 
+use super::live::{Running, Waits};
 use super::service::Service;
 
 /// The name of a client's flow. Of IPv6 addresses the first half tells networks apart, and whoever has one has the other half.
@@ -28,8 +29,17 @@ impl Service {
 
     /// Whether another of a flow's jobs could begin now.
     pub(super) fn may_begin(&self, flow: &Flow) -> bool {
-        let (all, own) = (self.live().len(), self.live().len_of(flow.name()));
-        own < self.turns().free(all)
+        let census = self.live().census();
+        may_have_more(census.of(flow.name()).under_way, self.turns().free(&census))
+    }
+
+    /// An attempt waits for a place and keeps no other from beginning, until what is returned is dropped. None where too many of
+    /// its client's do.
+    pub(super) fn park<'r>(&self, running: &'r Running) -> Option<Waits<'r>> {
+        let room = self.turns().parking().has_room(&self.live().census(), running.flow());
+        let waits = room.then(|| running.wait())?;
+        self.wakeups().over();
+        Some(waits)
     }
 }
 

@@ -9,7 +9,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use imgserve_base::fair::Turn;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
-use imgserve_base::job::Client;
 use imgserve_base::units::MIB;
 use imgserve_config::Config;
 use imgserve_transfer::{
@@ -21,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::gathered::Gathered;
-use super::shares::{Share, Shares, Wanted};
+use super::shares::{Need, Share, Shares};
 
 /// Bytes that every source may hold outside of the shared limit, so that any job can be planned.
 const FREE: usize = 64 << 10;
@@ -45,8 +44,6 @@ pub(super) const REPLY_PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Gate {
     memory: Shares,
     places: Places,
-    /// For whom sources are fetched.
-    client: Option<Arc<str>>,
     largest: u32,
     /// The key that says so.
     largest_key: &'static str,
@@ -63,7 +60,6 @@ impl Gate {
                 per_server: config.transfers_per_host(),
                 per_client: config.transfers_per_client(),
             }),
-            client: None,
             largest: all,
             largest_key: MEMORY,
         };
@@ -75,11 +71,6 @@ impl Gate {
         let (all, bytes) = (self.memory.total(), units(bytes));
         let largest_key = if bytes <= all { "[limits] max_source_mb" } else { MEMORY };
         Self { largest: bytes.min(all), largest_key, ..self.clone() }
-    }
-
-    /// The same bounds for the sources of a client.
-    pub(super) fn of(&self, client: &Client) -> Self {
-        Self { client: share_of(client), ..self.clone() }
     }
 
     /// The places for transfers of all kinds.
@@ -104,16 +95,16 @@ impl Gate {
     }
 
     /// What is wanted for a source of so many bytes, if anybody knows.
-    fn whole(&self, bytes: Option<u64>) -> Wanted {
+    fn whole(&self, bytes: Option<u64>) -> Need {
         match bytes {
-            Some(bytes) => Wanted::new(needed(bytes).min(self.largest), self.is_small(bytes)),
-            None => Wanted::new(self.largest, false),
+            Some(bytes) => Need::new(needed(bytes).min(self.largest), self.is_small(bytes)),
+            None => Need::new(self.largest, false),
         }
     }
 
     /// What is wanted for so many bytes of a source that has so many in all, if anybody knows.
-    pub(super) fn part(&self, bytes: u64, whole: Option<u64>) -> Wanted {
-        Wanted::new(needed(bytes), self.is_small(bytes.max(whole.unwrap_or_default())))
+    pub(super) fn part(&self, bytes: u64, whole: Option<u64>) -> Need {
+        Need::new(needed(bytes), self.is_small(bytes.max(whole.unwrap_or_default())))
     }
 
     /// Whether there is a reserve for a source of so many bytes.
@@ -125,13 +116,14 @@ impl Gate {
     ///
     /// # Errors
     /// [`FaultKind::Busy`] when it does not come in time.
-    pub(super) async fn place(&self, source: &SourceUrl, patience: Duration) -> Result<Place, Fault> {
-        let asks = self.asks(source);
+    pub(super) async fn place(
+        &self,
+        source: &SourceUrl,
+        turn: &Turn,
+        patience: Duration,
+    ) -> Result<Place, Fault> {
+        let asks = asks(source, turn);
         self.places.take_within(&asks, patience).await.ok_or_else(|| no_place(asks.servers.first()))
-    }
-
-    fn asks(&self, source: &SourceUrl) -> Asks {
-        Asks::new(PlaceKind::Source, source.server(), self.client.clone())
     }
 
     /// Memory for a source, and a place to fetch it: waits for memory without holding the place, and for the place not at
@@ -147,7 +139,7 @@ impl Gate {
         if let Some(share) = self.memory.try_take(&wish.turn, wanted) {
             return Ok(Some((share, place)));
         }
-        drop(place);
+        place.give_up();
         let taken = self.memory.take(&wish.turn, wanted, Some(wish.left()));
         tokio::pin!(taken);
         let share = loop {
@@ -158,17 +150,18 @@ impl Gate {
                 () = tokio::time::sleep(SHORT_AGAIN) => {}
             }
         };
-        Ok(self.places.try_take(&self.asks(source)).map(|place| (share, place)))
+        match self.places.try_take(&asks(source, &wish.turn)) {
+            Some(place) => Ok(Some((share, place))),
+            None => {
+                share.give_up();
+                Ok(None)
+            }
+        }
     }
 }
 
-/// Whose share of the places a client's transfers count to. Those without a key have none: what is behind one address may be
-/// one client or a proxy's thousands.
-pub(super) fn share_of(client: &Client) -> Option<Arc<str>> {
-    match client {
-        Client::Anyone => None,
-        Client::Key(_) | Client::SignedUrl(_) => Some(client.to_string().into()),
-    }
+fn asks(source: &SourceUrl, turn: &Turn) -> Asks {
+    Asks::new(PlaceKind::Source, source.server(), turn)
 }
 
 /// The fault of a transfer for which there is no place.
@@ -385,7 +378,7 @@ pub(super) async fn fetch_within(
     mut short: impl FnMut(),
 ) -> Result<Held, Fault> {
     loop {
-        let place = gate.place(source, wish.left()).await?;
+        let place = gate.place(source, &wish.turn, wish.left()).await?;
         if let Some(held) = fetch(transfer, source, (gate, place), &mut wish, &mut short).await? {
             return Ok(held);
         }
@@ -396,7 +389,7 @@ pub(super) async fn fetch_within(
 /// the place is gone, and another one is to be waited for before it is fetched again.
 ///
 /// # Errors
-/// As [`fetch_whole`].
+/// As [`fetch_within`].
 pub(super) async fn fetch(
     transfer: &Transfer,
     source: &SourceUrl,

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{Output, OutputState, Phase};
 use imgserve_journal::IdempotencyKey;
@@ -13,10 +14,11 @@ use serde_json::{Map, Value};
 
 use super::accept::{Acceptance, Outputs, Plan};
 use super::intake;
-use super::order::{Accepted, Order, Unplanned};
+use super::order::{Accepted, Left, Order};
 use super::request::{Request, source_tags};
 use super::run::{Attempt, Stop, TURN_PATIENCE, parked, stopped};
 use super::store::{self, Kind};
+use super::stored;
 use super::turns;
 use super::wanted::Wanted;
 use super::warm::Supply;
@@ -34,9 +36,9 @@ impl Acceptance {
         let source = intake::understood(self.wanted.source())?;
         let outputs = self.wanted.requests.iter().map(unplanned).collect::<Result<Vec<_>, _>>()?;
         let (outputs, destinations) = outputs.into_iter().unzip();
-        let (notify, unplanned) = (self.wanted.notify.clone(), Some(Unplanned { request }));
+        let (notify, left) = (self.wanted.notify.clone(), Some(Left { request }));
         let unknown_arguments = self.wanted.unknown_arguments();
-        let order = Order { source, recipes: Vec::new(), notify, unplanned, unknown_arguments };
+        let order = Order { source, recipes: Vec::new(), notify, left, unknown_arguments };
         let record = self.record(&order.source, outputs);
         let id = record.id;
         let accepted = self.accepted(id, destinations);
@@ -69,18 +71,36 @@ fn unplanned(request: &Request) -> Result<(Output, String), Fault> {
 }
 
 impl Attempt {
-    /// Plans a job that was taken unplanned, and stores its placeholders.
-    pub(super) async fn plan(&mut self, order: &mut Order) -> Result<(), Stop> {
-        let Some(unplanned) = order.unplanned.take() else { return Ok(()) };
+    /// Does what acceptance has left to do: plans, and stores the placeholders.
+    pub(super) async fn make_up(&mut self, order: &mut Order) -> Result<(), Stop> {
         let (service, running) = (Arc::clone(&self.service), Arc::clone(&self.running));
         tokio::select! {
             biased;
             stop = stopped(&service, &running) => Err(stop),
-            planned = self.planned(order, &unplanned.request) => planned,
+            made_up = self.make_up_in_turn(order) => made_up,
         }
     }
 
-    async fn planned(&mut self, order: &mut Order, request: &Map<String, Value>) -> Result<(), Stop> {
+    /// Each step is in the journal before anything shows of it: whenever the server ends, the next one knows what stands where.
+    async fn make_up_in_turn(&mut self, order: &mut Order) -> Result<(), Stop> {
+        let Some(Left { request }) = order.left.clone() else { return Ok(()) };
+        let placeholders = match order.recipes.is_empty() {
+            true => self.planned(order, &request).await?,
+            false => self.drawn(order).await?,
+        };
+        if order.left.is_none() {
+            return Ok(());
+        }
+        self.store_placeholders(order, placeholders).await?;
+        order.left = None;
+        // Else they would be stored again, perhaps over a result.
+        self.write_order(order).await?;
+        imgserve_base::crash::point("job-after-placeholder");
+        Ok(())
+    }
+
+    /// Plans, and has it written down; gives the placeholders.
+    async fn planned(&mut self, order: &mut Order, request: &Map<String, Value>) -> Result<Vec<Bytes>, Stop> {
         let began = Instant::now();
         // By the operations in force now; whether a webhook can be signed was seen to.
         let wanted = Wanted::v1(request, &self.generation.registry, true)?;
@@ -102,6 +122,9 @@ impl Attempt {
         self.turn.cost = Prepared::pixels_together(&prepared);
         let Outputs { recipes, outputs, .. } = acceptance.outputs(prepared)?;
         order.recipes = recipes;
+        if !acceptance.wanted.placeholder {
+            order.left = None;
+        }
         for (before, output) in self.record.outputs.iter_mut().zip(outputs) {
             // What an earlier attempt has decided stays so.
             if before.state == OutputState::Waiting {
@@ -109,14 +132,34 @@ impl Attempt {
             }
         }
         self.record.took(Phase::Plan, began.elapsed());
-        self.save().await;
-        if !acceptance.wanted.placeholder {
-            return Ok(());
+        self.write_order(order).await?;
+        Ok(placeholders)
+    }
+
+    async fn write_order(&self, order: &Order) -> Result<(), Fault> {
+        imgserve_base::crash::point("job-before-plan");
+        let text = stored::order_text(order);
+        let written = self.service.journal().plan(self.record.clone(), text, self.turn.cost).await;
+        imgserve_base::crash::point("job-after-plan");
+        written.map_err(|error| self.service.journal_fault(&error))
+    }
+
+    /// The placeholders of what an earlier attempt has planned.
+    async fn drawn(&self, order: &Order) -> Result<Vec<Bytes>, Stop> {
+        let mut placeholders = Vec::with_capacity(order.recipes.len());
+        for recipe in &order.recipes {
+            let drawn = store::picture(&self.generation, &self.turn.flow, recipe, false).await?;
+            // A result that is no image has an empty one.
+            placeholders.push(drawn.unwrap_or_default());
         }
+        Ok(placeholders)
+    }
+
+    async fn store_placeholders(&mut self, order: &Order, placeholders: Vec<Bytes>) -> Result<(), Stop> {
         let began = Instant::now();
         for (index, (recipe, placeholder)) in order.recipes.iter().zip(placeholders).enumerate() {
             if self.record.outputs[index].state == OutputState::Waiting {
-                let asks = turns::results([&recipe.destination].into_iter(), &self.record.client, &self.turn);
+                let asks = turns::results([&recipe.destination].into_iter(), &self.turn);
                 let _place = match self.service.turns().try_result(&asks) {
                     Some(place) => place,
                     None => {
@@ -135,8 +178,8 @@ impl Attempt {
     }
 
     async fn prepared(&mut self, acceptance: &Acceptance, source: &SourceUrl) -> Result<Vec<Plan>, Stop> {
-        let gate = self.settings.gate.of(&self.record.client);
-        let place = parked(&self.service, &self.running, gate.place(source, TURN_PATIENCE)).await??;
+        let place = self.settings.gate.place(source, &self.turn, TURN_PATIENCE);
+        let place = parked(&self.service, &self.running, place).await??;
         let (plans, supply) = acceptance.prepare(source, place).await?;
         self.supply = supply;
         Ok(plans)

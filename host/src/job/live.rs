@@ -29,10 +29,38 @@ pub(super) struct Running {
     /// Bits of an `f32`, 0 to 1.
     progress: AtomicU32,
     stage: AtomicU8,
-    /// For how much it waits that others have, and keeps none of its client's other jobs from beginning.
+    /// For how many places it waits.
     waits: AtomicU32,
     /// Somebody wants the job cancelled.
     cancel: CancellationToken,
+}
+
+/// How many attempts there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Those that keep others from beginning.
+    pub(super) under_way: usize,
+    /// Those that wait for a place.
+    pub(super) waiting: usize,
+}
+
+/// How many attempts there are, in all and by flow.
+#[derive(Debug, Default)]
+pub(super) struct Census {
+    pub(super) all: Counts,
+    flows: HashMap<Arc<str>, Counts>,
+}
+
+impl Census {
+    /// Those of a flow.
+    pub(super) fn of(&self, flow: &str) -> Counts {
+        self.flows.get(flow).copied().unwrap_or_default()
+    }
+
+    /// The flows that have any.
+    pub(super) fn flows(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.flows.keys()
+    }
 }
 
 /// What an attempt is at, for those who watch.
@@ -67,9 +95,9 @@ impl Running {
         Waits(self)
     }
 
-    /// Whether it counts as under way.
-    fn counts(&self) -> bool {
-        self.waits.load(Ordering::Acquire) == 0
+    /// Whose turn it is in.
+    pub(super) fn flow(&self) -> &Arc<str> {
+        &self.flow
     }
 
     /// Somebody wants the job cancelled.
@@ -147,18 +175,17 @@ impl Live {
         lock(&self.running).len()
     }
 
-    /// How many are under way of a flow, but for those that wait for a place.
-    pub(super) fn len_of(&self, flow: &str) -> usize {
-        lock(&self.running).values().filter(|running| &*running.flow == flow && running.counts()).count()
-    }
-
-    /// How many are under way, by flow, but for those that wait for a place.
-    pub(super) fn by_flow(&self) -> HashMap<Arc<str>, usize> {
-        let mut flows = HashMap::new();
-        for running in lock(&self.running).values().filter(|running| running.counts()) {
-            *flows.entry(Arc::clone(&running.flow)).or_default() += 1;
+    /// How many are under way and how many wait, whose they are.
+    pub(super) fn census(&self) -> Census {
+        let mut census = Census::default();
+        for running in lock(&self.running).values() {
+            let waits = running.waits.load(Ordering::Acquire) > 0;
+            let own = census.flows.entry(Arc::clone(&running.flow)).or_default();
+            for counts in [&mut census.all, own] {
+                *(if waits { &mut counts.waiting } else { &mut counts.under_way }) += 1;
+            }
         }
-        flows
+        census
     }
 
     /// The attempts under way.
@@ -212,11 +239,14 @@ mod tests {
         let id = JobId::generate();
         let mut watcher = live.watch(id);
         let running = live.begin(id, 1, &Flow::new("shop", 1));
-        assert_eq!((live.len_of("shop"), live.len_of(""), live.by_flow()["shop"]), (1, 0, 1));
-        let waits = running.wait();
-        assert_eq!((live.len(), live.len_of("shop"), live.by_flow().len()), (1, 0, 0));
+        let counts = || (live.census().all, live.census().of("shop"), live.census().of(""));
+        let one = Counts { under_way: 1, waiting: 0 };
+        assert_eq!(counts(), (one, one, Counts::default()));
+        let waits = (running.wait(), running.wait());
+        let one = Counts { under_way: 0, waiting: 1 };
+        assert_eq!((live.len(), counts()), (1, (one, one, Counts::default())));
         drop(waits);
-        assert_eq!(live.len_of("shop"), 1);
+        assert_eq!(live.census().all.under_way, 1);
         watcher.changed().await.unwrap();
         live.progress(id, &running, 0.5);
         live.enter(id, &running, Stage::Storing);

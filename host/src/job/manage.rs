@@ -27,6 +27,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How often a job is looked at that nobody has told anything new of.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// What was asked of a job that is watched: its order is not read each time.
+#[derive(Debug, Default)]
+pub(crate) struct Known(Option<Asked>);
+
 /// What came of a wish.
 #[derive(Debug)]
 pub(crate) enum Wish {
@@ -50,12 +54,14 @@ impl Service {
 
     /// A job's story with all that there is to tell.
     async fn tell(&self, record: &Record) -> Value {
-        let order = match record.is_foreign() {
-            true => None,
-            false => self.journal().order(record.id).await.ok().flatten(),
-        };
-        let order = order.and_then(|order| stored::read_order(&order, record.outputs.len()).ok());
-        let asked = order.map(|order| Asked::of(&order, record, &self.generation().registry));
+        self.tell_again(record, &mut Known::default()).await
+    }
+
+    /// The same, with what is known from the last time.
+    async fn tell_again(&self, record: &Record, known: &mut Known) -> Value {
+        if known.0.as_ref().is_none_or(|asked| !asked.is_planned()) {
+            known.0 = self.asked(record).await;
+        }
         let webhook =
             match record.notify && record.state.is_final() {
                 false => Webhook::Waiting,
@@ -64,7 +70,17 @@ impl Service {
                     notice.map_or(Webhook::Delivered, Webhook::Undelivered)
                 }),
             };
-        story::tell(record, self.live().get(record.id).as_deref(), asked.as_ref(), webhook)
+        story::tell(record, self.live().get(record.id).as_deref(), known.0.as_ref(), webhook)
+    }
+
+    /// What its order asks for; none where that is not for this program to read.
+    async fn asked(&self, record: &Record) -> Option<Asked> {
+        let order = match record.is_foreign() {
+            true => None,
+            false => self.journal().order(record.id).await.ok().flatten(),
+        };
+        let order = stored::read_order(&order?, record.outputs.len()).ok()?;
+        Some(Asked::of(&order, record, &self.generation().registry))
     }
 
     /// A job's story and whether it has ended; only of `client`, if one is named.
@@ -73,9 +89,19 @@ impl Service {
         id: JobId,
         client: Option<&Client>,
     ) -> Result<Option<(Value, bool)>, Fault> {
+        self.job_again(id, client, &mut Known::default()).await
+    }
+
+    /// The same for who asks again and again.
+    pub(crate) async fn job_again(
+        &self,
+        id: JobId,
+        client: Option<&Client>,
+        known: &mut Known,
+    ) -> Result<Option<(Value, bool)>, Fault> {
         let record = self.record(id, client).await?;
         match record {
-            Some(record) => Ok(Some((self.tell(&record).await, record.state.is_final()))),
+            Some(record) => Ok(Some((self.tell_again(&record, known).await, record.state.is_final()))),
             None => Ok(None),
         }
     }
@@ -201,7 +227,9 @@ impl Service {
             if output.state != OutputState::Cancelled {
                 continue;
             }
-            let asks = turns::results([&recipe.destination].into_iter(), &record.client, &Turn::default());
+            // The journal does not tell in whose turn it was accepted, where there are no keys.
+            let turn = Turn { flow: self.flow(&record.client.to_string()), ..Turn::default() };
+            let asks = turns::results([&recipe.destination].into_iter(), &turn);
             let _turn = self.turns().result(&asks).await;
             let place = (record.id, index, record.attempt + 1);
             let shown = store::failure(&generation, &settings, recipe, place);

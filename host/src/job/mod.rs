@@ -13,7 +13,7 @@
 //! - `dispatch`: which job runs; `run`: one attempt at it; `retry`: whether there is another one; `store`: its results
 //! - `manage`: looking at jobs, cancelling them, trying them again; `notify`: webhooks
 //! - `service`: what all of them share, and how it stops; `start`: how it starts. Its parts: `current`: what a reload
-//!   replaces, and `settings` of that; `queue`: how many jobs may wait; `turns`: how much may be under way; `wakeups`: who
+//!   replaces, and `settings` of that; `queue`: how many jobs may wait; `turns`: how much may be under way; `parking`: what waits for a place; `wakeups`: who
 //!   is to look again; `warm`: jobs that have not begun; `live`: jobs under way; `locks`: what goes one after the other;
 //!   `tally`: what is counted; `lifecycle`: what a stop waits for
 //! - `order`: how a job is done; `stored`: that as the journal keeps it, of every version; `story`: a job's story as clients
@@ -36,6 +36,7 @@ mod locks;
 mod manage;
 mod notify;
 mod order;
+mod parking;
 mod queue;
 mod request;
 mod retry;
@@ -60,7 +61,7 @@ pub(crate) use flow::flow;
 pub(crate) use gathered::{Gathered, NoMemory};
 pub(crate) use imgserve_base::job::{JobId, JobState};
 pub(crate) use imgserve_journal::Filter;
-pub(crate) use manage::Wish;
+pub(crate) use manage::{Known, Wish};
 pub(crate) use notify::MOST_WEBHOOKS;
 pub(crate) use order::Accepted;
 pub(crate) use request::unknown_operation;

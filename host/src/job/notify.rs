@@ -8,6 +8,7 @@
 
 mod receivers;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -22,7 +23,7 @@ use time::format_description::well_known::Rfc3339;
 use tokio::sync::mpsc;
 
 pub(crate) use self::receivers::MOST as MOST_WEBHOOKS;
-use self::receivers::{Receiver, Receivers, Tried};
+use self::receivers::{PutOff, Receiver, Receivers, Tried};
 use super::asked::Asked;
 use super::order::Order;
 use super::retry::random;
@@ -38,7 +39,7 @@ const LEASE: Duration = Duration::from_secs(600);
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 pub(super) const LAST_PAUSE: Duration = Duration::from_secs(3600);
 /// Those that wait for a receiver that is busy or does not answer are put off for at most this long.
-const LAST_DELAY: Duration = Duration::from_secs(60);
+const LAST_DELAY: Duration = Duration::from_secs(600);
 /// Longest time that nothing is looked for.
 const LOOK: Duration = Duration::from_secs(60);
 /// Pause after the journal could not be asked.
@@ -64,7 +65,7 @@ pub(super) async fn deliver(service: Arc<Service>) {
     let (mut trouble, mut receivers) = (false, Receivers::default());
     let (sender, mut over) = mpsc::unbounded_channel();
     loop {
-        put_off(&service, receivers.late(Instant::now()), 1).await;
+        put_off(&service, receivers.late(Instant::now())).await;
         let sleep = match claim(&service, &mut receivers).await {
             Ok(due) => {
                 trouble = false;
@@ -107,33 +108,37 @@ async fn claim(service: &Service, receivers: &mut Receivers) -> Result<Duration,
         let to = HttpUrl::parse(&notice.url).ok().and_then(|url| url.server());
         receivers.offer(to, notice, now)
     };
-    let too_many: Vec<Notice> = notices.into_iter().filter_map(offer).collect();
+    let too_many: Vec<PutOff> = notices.into_iter().filter_map(offer).collect();
     // Those behind them may be others'.
     let again = full && !too_many.is_empty();
-    let put_off = put_off(service, too_many, 3).await;
+    let put_off = put_off(service, too_many).await;
     let due = next_due_ms.map_or(LOOK, |due| Duration::from_millis(due.saturating_sub(steady_ms())));
     Ok(if again { Duration::ZERO } else { due.min(put_off).min(LOOK) })
 }
 
 /// A try has ended.
 async fn ended(service: &Service, receivers: &mut Receivers, (to, tried): (&Receiver, Tried)) {
-    let (waiting, failures) = receivers.over(to, tried);
-    put_off(service, waiting, failures).await;
+    let waiting = receivers.over(to, tried, Instant::now());
+    put_off(service, waiting).await;
 }
 
-/// Gives back what was not tried, for a while that grows with its receiver's `failures`; for how long.
-async fn put_off(service: &Service, notices: Vec<Notice>, failures: u32) -> Duration {
-    if notices.is_empty() {
-        return LOOK;
+/// Gives back what was not tried, for a while that grows with its receiver's failures; for how long at least.
+async fn put_off(service: &Service, notices: Vec<PutOff>) -> Duration {
+    let mut by_failures = BTreeMap::<u32, Vec<(String, u32)>>::new();
+    for (Notice { id, attempt, .. }, failures) in notices {
+        by_failures.entry(failures).or_default().push((id, attempt));
     }
-    let delay = pause(failures, 0.5 + random() / 2.0).min(LAST_DELAY);
-    let claims = notices.into_iter().map(|notice| (notice.id, notice.attempt)).collect();
-    let due_ms = steady_ms() + delay.as_millis() as u64;
-    if let Err(error) = service.journal().put_off_notices(claims, due_ms).await {
-        // They are claimed again when their lease is over.
-        tracing::warn!("webhooks are not put off: {error}");
+    let mut least = LOOK;
+    for (failures, claims) in by_failures {
+        let delay = pause(failures, 0.5 + random() / 2.0).min(LAST_DELAY);
+        let due_ms = steady_ms() + delay.as_millis() as u64;
+        if let Err(error) = service.journal().put_off_notices(claims, due_ms).await {
+            // They are claimed again when their lease is over.
+            tracing::warn!("webhooks are not put off: {error}");
+        }
+        least = least.min(delay);
     }
-    delay
+    least
 }
 
 /// Tries once, and has written down what came of it.

@@ -13,19 +13,20 @@ use super::request::{Request, source_tags};
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Order {
     pub(super) source: SourceUrl,
-    /// As many as the story has outputs, in the same order.
+    /// As many as the story has outputs, in the same order; none before it is planned.
     pub(super) recipes: Vec<Recipe>,
     /// Who is told of the outcome.
     pub(super) notify: Option<HttpUrl>,
-    /// What is to be planned before anything else; there are no recipes until then.
-    pub(super) unplanned: Option<Unplanned>,
+    /// What acceptance has left to the first attempt.
+    pub(super) left: Option<Left>,
     /// The paths of arguments that nobody knows, as the client was told them.
     pub(super) unknown_arguments: Vec<String>,
 }
 
-/// A job that was taken before anything was fetched for it.
+/// Of a job that was taken before anything was fetched for it: it is to be planned, or, where it has recipes, its placeholders
+/// are to be stored.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Unplanned {
+pub(super) struct Left {
     /// The members of the request.
     pub(super) request: Map<String, Value>,
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::gathered::{Gathered, NoMemory};
 use super::intake::{Gate, Held, REPLY_PATIENCE, refused};
-use super::shares::{Share, Wanted};
+use super::shares::{Need, Share};
 
 /// In such steps the share grows, in bytes.
 const STEP: u64 = 128 << 10;
@@ -81,7 +81,7 @@ impl Room {
     }
 
     /// Waits for memory.
-    async fn grow(&mut self, wanted: Wanted, short: impl FnOnce()) -> Result<(), Fault> {
+    async fn grow(&mut self, wanted: Need, short: impl FnOnce()) -> Result<(), Fault> {
         short();
         let began = Instant::now();
         let grown = self.share.grow(wanted, self.patience.min(ROOM_PATIENCE)).await;
@@ -90,7 +90,7 @@ impl Room {
     }
 
     /// In steps, so that nobody is asked for each piece.
-    fn wanted(&self, bytes: usize) -> Wanted {
+    fn wanted(&self, bytes: usize) -> Need {
         let most = self.announced.unwrap_or(u64::MAX).max(bytes as u64).min(self.limit as u64);
         self.gate.part((bytes as u64).next_multiple_of(STEP).min(most), self.announced)
     }

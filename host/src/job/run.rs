@@ -10,8 +10,9 @@ use imgserve_base::fair::Turn;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{FailedAttempt, Output, OutputState, Phase, Record, now_ms};
 use imgserve_journal::{Ending, JournalError};
-use imgserve_transfer::Place;
+use imgserve_transfer::{Asks, Place};
 use imgserve_worker::{Prepared, Task, TaskOutput};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::direct::damage_warning;
 use super::generation::Generation;
@@ -28,6 +29,8 @@ use crate::metrics::Direction;
 
 /// How long an accepted job waits for its turn to fetch its source again: past any queue that drains.
 pub(super) const TURN_PATIENCE: Duration = Duration::from_secs(24 * 3600);
+/// How long what is needed for a run is kept while the source is fetched once more.
+const UNUSED: Duration = Duration::from_secs(2);
 /// Pause after the journal could not be written.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -44,6 +47,13 @@ pub(super) struct Attempt {
     stored_bytes: u64,
     /// Whether leavings of an attempt of which nobody knows how it ended may be at the destinations.
     pub(super) cold: bool,
+}
+
+/// What a run needs beside its source.
+struct Leave {
+    place: Place,
+    /// Of a job that the server may have died of: no other one runs.
+    alone: Option<OwnedSemaphorePermit>,
 }
 
 /// Why an attempt does not come to its end.
@@ -100,8 +110,8 @@ impl Attempt {
     }
 
     async fn run(mut self, mut order: Order) {
-        let planned = self.plan(&mut order).await;
-        let worked = match planned {
+        let made_up = self.make_up(&mut order).await;
+        let worked = match made_up {
             Ok(()) => self.work(&order).await,
             Err(stop) => Err(stop),
         };
@@ -116,8 +126,10 @@ impl Attempt {
                 imgserve_base::crash::point("job-after-give-back");
             }
             Stop::PutOff => {
-                let (claim, until) =
-                    (vec![(self.record.id, self.record.attempt)], self.service.turns().put_off_until_ms());
+                let (claim, until) = (
+                    vec![(self.record.id, self.record.attempt)],
+                    self.service.turns().parking().put_off_until_ms(),
+                );
                 if let Err(error) = self.service.journal().put_off(claim, until).await {
                     tracing::warn!(job = %self.record.id, "left until its lease is over: {error}");
                 }
@@ -134,18 +146,10 @@ impl Attempt {
             let text = format!("given up: the server ended {} times while the job ran", self.record.lost());
             return Err(Fault::new(FaultKind::OperationFailed, text).into());
         }
-        let service = Arc::clone(&self.service);
-        let _alone = match self.record.lost() >= SUSPECT {
-            true => Some(tokio::select! {
-                stop = stopped(&self.service, &self.running) => return Err(stop),
-                alone = service.turns().suspect() => alone,
-            }),
-            false => None,
-        };
         let held = self.fetch(order).await?;
         let queued = Instant::now();
-        // From before the run until the results are stored: no more results than turns are ever held.
-        let (held, _place) = self.place(order, held).await?;
+        // The place from before the run until the results are stored: no more results than turns are ever held.
+        let (held, Leave { place: _place, alone }) = self.leave(order, held).await?;
         // With what is stored already: how the source is decoded depends on all outputs, and so would the results depend
         // on when the server was killed.
         let made = |index: &usize| {
@@ -153,6 +157,7 @@ impl Attempt {
         };
         let indexes: Vec<usize> = (0..self.record.outputs.len()).filter(made).collect();
         let outcomes = self.results(order, &indexes, held, queued).await?;
+        drop(alone);
         let waits = |(index, _): &(usize, _)| self.record.outputs[*index].state == OutputState::Waiting;
         let waiting = indexes.into_iter().zip(outcomes).filter(waits).collect();
         self.store(order, waiting).await
@@ -171,34 +176,79 @@ impl Attempt {
         Ok(held)
     }
 
-    /// The place to make results and store them. While the servers that they go to have none, the source's memory is there
-    /// for others.
-    async fn place(&mut self, order: &Order, held: Held) -> Result<(Held, Place), Stop> {
+    /// What the run needs beside its source. Nothing of it is held while the rest is waited for.
+    async fn leave(&mut self, order: &Order, mut held: Held) -> Result<(Held, Leave), Stop> {
         let (service, running) = (Arc::clone(&self.service), Arc::clone(&self.running));
         let waiting = self.record.outputs.iter().map(|output| output.state == OutputState::Waiting);
         let destinations = order.recipes.iter().zip(waiting).filter(|(_, waits)| *waits);
-        let destinations = destinations.map(|(recipe, _)| &recipe.destination);
-        let asks = turns::results(destinations, &self.record.client, &self.turn);
-        if let Some(place) = service.turns().try_result(&asks) {
-            return Ok((held, place));
+        let asks = turns::results(destinations.map(|(recipe, _)| &recipe.destination), &self.turn);
+        loop {
+            if let Some(leave) = self.try_leave(&asks) {
+                return Ok((held, leave));
+            }
+            // Meanwhile the source's memory is there for others.
+            let kept = Warmth {
+                supply: Supply::Here(held),
+                ..Warmth::none(Arc::clone(&self.generation), Arc::clone(&self.settings))
+            };
+            service.warm().keep(self.record.id, kept);
+            let leave = tokio::select! {
+                stop = stopped(&service, &running) => Err(stop),
+                leave = self.wait_for_leave(&asks) => leave,
+            };
+            self.supply = service.warm().take(self.record.id).map_or(Supply::Again(None), |kept| kept.supply);
+            let leave = leave?;
+            let (again, leave) = tokio::select! {
+                stop = stopped(&service, &running) => return Err(stop),
+                again = self.source_within(order, leave) => again?,
+            };
+            match leave {
+                Some(leave) => return Ok((again, leave)),
+                None => held = again,
+            }
         }
-        let kept = Warmth {
-            supply: Supply::Here(held),
-            ..Warmth::none(Arc::clone(&self.generation), Arc::clone(&self.settings))
-        };
-        service.warm().keep(self.record.id, kept);
-        let place = tokio::select! {
-            stop = stopped(&service, &running) => Err(stop),
-            place = parked(&service, &running, service.turns().result(&asks)) => place,
-        };
-        self.supply = service.warm().take(self.record.id).map_or(Supply::Again(None), |kept| kept.supply);
-        let place = place?;
-        // What others needed the memory of is fetched again.
-        let held = tokio::select! {
-            stop = stopped(&service, &running) => return Err(stop),
-            held = self.source(order) => held?,
-        };
-        Ok((held, place))
+    }
+
+    fn is_suspect(&self) -> bool {
+        self.record.lost() >= SUSPECT
+    }
+
+    fn try_leave(&self, asks: &Asks) -> Option<Leave> {
+        let turns = self.service.turns();
+        let place = turns.try_result(asks)?;
+        let alone = if self.is_suspect() { Some(turns.try_suspect()?) } else { None };
+        Some(Leave { place, alone })
+    }
+
+    async fn wait_for_leave(&self, asks: &Asks) -> Result<Leave, Stop> {
+        let turns = self.service.turns();
+        loop {
+            let place = parked(&self.service, &self.running, turns.result(asks)).await?;
+            if !self.is_suspect() {
+                return Ok(Leave { place, alone: None });
+            }
+            if let Some(alone) = turns.try_suspect() {
+                return Ok(Leave { place, alone: Some(alone) });
+            }
+            place.give_up();
+            let alone = parked(&self.service, &self.running, turns.suspect()).await?;
+            if let Some(place) = turns.try_result(asks) {
+                return Ok(Leave { place, alone: Some(alone) });
+            }
+        }
+    }
+
+    /// The source, which is fetched again where others needed its memory: others need the leave, too, if that takes long.
+    async fn source_within(&mut self, order: &Order, leave: Leave) -> Result<(Held, Option<Leave>), Stop> {
+        let source = self.source(order);
+        tokio::pin!(source);
+        match tokio::time::timeout(UNUSED, &mut source).await {
+            Ok(held) => Ok((held?, Some(leave))),
+            Err(_) => {
+                drop(leave);
+                Ok((source.await?, None))
+            }
+        }
     }
 
     async fn source(&mut self, order: &Order) -> Result<Held, Stop> {
@@ -215,12 +265,12 @@ impl Attempt {
         };
         let (service, source) = (Arc::clone(&self.service), &order.source);
         let Settings { transfer, gate, .. } = &*self.settings;
-        let gate = gate.of(&self.record.client);
         let mut wish = Wish::new(self.turn.clone(), TURN_PATIENCE).expecting(expected);
         loop {
-            let place = parked(&service, &self.running, gate.place(source, TURN_PATIENCE)).await??;
+            let place = gate.place(source, &self.turn, TURN_PATIENCE);
+            let place = parked(&service, &self.running, place).await??;
             let short = || service.warm().cool();
-            if let Some(held) = intake::fetch(transfer, source, (&gate, place), &mut wish, short).await? {
+            if let Some(held) = intake::fetch(transfer, source, (gate, place), &mut wish, short).await? {
                 return Ok(held);
             }
         }
@@ -352,8 +402,9 @@ impl Attempt {
     async fn store_failure(&self, order: &Order, index: usize) {
         // A job that could not even be planned has nothing to show.
         let Some(recipe) = order.recipes.get(index) else { return };
-        let asks = turns::results([&recipe.destination].into_iter(), &self.record.client, &Turn::default());
-        let waits = (self.service.turns().park_all_the_same(), self.running.wait());
+        let asks = turns::results([&recipe.destination].into_iter(), &self.turn);
+        // Where too many wait it counts as under way: those of its client's that fail do not pile up.
+        let waits = self.service.park(&self.running);
         let _place = self.service.turns().result(&asks).await;
         drop(waits);
         let place = (self.record.id, index, self.record.attempt);
@@ -446,11 +497,9 @@ pub(super) async fn parked<T>(
         place = &mut place => return Ok(place),
         () = std::future::ready(()) => {}
     }
-    let _parked = service.turns().park().ok_or(Stop::PutOff)?;
-    let _waits = running.wait();
-    service.wakeups().over();
+    let _waits = service.park(running).ok_or(Stop::PutOff)?;
     let place = place.await;
-    service.turns().moved();
+    service.turns().parking().moved(running.flow());
     Ok(place)
 }
 

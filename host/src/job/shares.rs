@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use imgserve_base::fair::{Lines, Ticket, Turn};
+use imgserve_base::fair::{Lines, Ticket, Turn, may_have_more};
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use tokio::sync::oneshot;
 
@@ -42,7 +42,7 @@ struct State {
 /// Somebody who waits.
 #[derive(Debug)]
 struct Waits {
-    wanted: Wanted,
+    wanted: Need,
     turn: Turn,
     tell: oneshot::Sender<Option<Share>>,
 }
@@ -54,11 +54,13 @@ pub(super) struct Share {
     turn: Turn,
     general: u32,
     reserve: u32,
+    /// What its turn has cost; nothing where there was no need to wait for it.
+    paid: Option<u64>,
 }
 
 /// What somebody wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct Need {
     pub(super) units: u32,
     /// Whether it may be of the reserve.
     pub(super) small: bool,
@@ -66,7 +68,7 @@ pub(super) struct Wanted {
     holds: u32,
 }
 
-impl Wanted {
+impl Need {
     /// So many units, of the reserve too if it is `small`.
     pub(super) const fn new(units: u32, small: bool) -> Self {
         Self { units, small, holds: 0 }
@@ -98,13 +100,14 @@ impl Shares {
     }
 
     /// A share, unless somebody else would have to wait longer for it.
-    pub(super) fn try_take(&self, turn: &Turn, wanted: Wanted) -> Option<Share> {
+    pub(super) fn try_take(&self, turn: &Turn, wanted: Need) -> Option<Share> {
         let mut state = self.lock();
-        match (state.lines.is_empty(), wanted.small && state.lines.first(true).is_none()) {
-            (true, _) => self.fit(&mut state, turn, wanted, false),
-            (false, true) => self.fit(&mut state, turn, wanted, true),
+        let fits = match (state.lines.is_empty(), wanted.small && state.lines.first(true).is_none()) {
+            (true, _) => self.fits(&state, turn, wanted, false),
+            (false, true) => self.fits(&state, turn, wanted, true),
             (false, false) => None,
-        }
+        };
+        fits.map(|parts| self.give(&mut state, turn, parts))
     }
 
     /// A share, when it is its turn.
@@ -114,7 +117,7 @@ impl Shares {
     pub(super) async fn take(
         &self,
         turn: &Turn,
-        wanted: Wanted,
+        wanted: Need,
         patience: Option<Duration>,
     ) -> Result<Share, Fault> {
         self.wait(turn, wanted, patience).await.ok_or_else(|| self.busy())
@@ -126,7 +129,7 @@ impl Shares {
         Fault::new(FaultKind::Busy, text).retried(Retry::Later)
     }
 
-    async fn wait(&self, turn: &Turn, wanted: Wanted, patience: Option<Duration>) -> Option<Share> {
+    async fn wait(&self, turn: &Turn, wanted: Need, patience: Option<Duration>) -> Option<Share> {
         if let Some(share) = self.try_take(turn, wanted) {
             return Some(share);
         }
@@ -143,45 +146,52 @@ impl Shares {
         }
     }
 
-    /// A share if there is room for it, or in the reserve, whoever waits.
-    fn fit(&self, state: &mut State, turn: &Turn, wanted: Wanted, in_reserve: bool) -> Option<Share> {
-        let Inner { total, reserve: in_all, shared, .. } = *self.0;
-        let Wanted { units, small, holds } = wanted;
-        let (flow, general) = (turn.flow.name(), state.used - state.reserve);
-        if shared && state.had.get(flow).is_some_and(|own| *own >= total - state.used) {
+    /// Whether a client may have more, whoever waits.
+    fn may_have_more(&self, state: &State, flow: &str) -> bool {
+        let own = state.had.get(flow).copied().unwrap_or_default();
+        !self.0.shared || may_have_more(own as usize, (self.0.total - state.used) as usize)
+    }
+
+    /// Whether there is room, or in the reserve, whoever waits: how much of each there is for it.
+    fn fits(&self, state: &State, turn: &Turn, wanted: Need, in_reserve: bool) -> Option<(u32, u32)> {
+        let Inner { total, reserve: in_all, .. } = *self.0;
+        let Need { units, small, holds } = wanted;
+        let general = state.used - state.reserve;
+        if !self.may_have_more(state, turn.flow.name()) {
             return None;
         }
         // What is larger than all that is no reserve has it alone, and of the reserve what it needs.
         let alone = state.used <= holds && state.used.saturating_add(units) <= total;
-        let (general, reserve) = if !in_reserve && (alone || general.saturating_add(units) <= total - in_all)
-        {
-            (units, 0)
+        if !in_reserve && (alone || general.saturating_add(units) <= total - in_all) {
+            Some((units, 0))
         } else if small && state.reserve.saturating_add(units) <= in_all.min(total - general) {
-            (0, units)
+            Some((0, units))
         } else {
-            return None;
-        };
-        if shared {
-            *state.had.entry(Arc::clone(flow)).or_default() += units;
+            None
         }
-        state.used += units;
+    }
+
+    fn give(&self, state: &mut State, turn: &Turn, (general, reserve): (u32, u32)) -> Share {
+        if self.0.shared {
+            *state.had.entry(Arc::clone(turn.flow.name())).or_default() += general + reserve;
+        }
+        state.used += general + reserve;
         state.reserve += reserve;
-        Some(Share { of: self.clone(), turn: turn.clone(), general, reserve })
+        Share { of: self.clone(), turn: turn.clone(), general, reserve, paid: None }
     }
 
     /// Gives what is free to those whose turn it is.
     fn serve(&self) {
         let mut given = Vec::new();
         let mut state = self.lock();
-        while let Some((ticket, share)) = self.next(&mut state) {
-            if let Some(Waits { tell, .. }) = state.lines.take(&ticket) {
+        while let Some((ticket, parts)) = self.next(&state).or_else(|| self.next_of_those_who_hold(&state)) {
+            if let Some(Waits { tell, turn, .. }) = state.lines.take(&ticket) {
+                let mut share = self.give(&mut state, &turn, parts);
+                share.paid = Some(turn.cost);
                 given.push((tell, Some(share)));
             }
         }
-        // All that is used is held by those who wait for more: one of them goes, or none would go on.
-        let held: u32 = state.lines.iter().map(|waits| waits.wanted.holds).sum();
-        if held > 0
-            && held >= state.used
+        if self.nobody_goes_on(&state)
             && let Some(last) = state.lines.last_of(|waits| waits.wanted.holds > 0)
             && let Some(Waits { tell, .. }) = state.lines.remove(&last)
         {
@@ -194,18 +204,29 @@ impl Shares {
         }
     }
 
-    fn next(&self, state: &mut State) -> Option<(Ticket, Share)> {
-        let left = self.0.total - state.used;
-        for small_only in [false, true] {
-            let may = |flow: &str| !self.0.shared || state.had.get(flow).is_none_or(|own| *own < left);
-            let Some(ticket) = state.lines.first_of(small_only, may) else { continue };
-            let Some(Waits { wanted, turn, .. }) = state.lines.get(&ticket) else { continue };
-            let (wanted, turn) = (*wanted, turn.clone());
-            if let Some(share) = self.fit(state, &turn, wanted, small_only) {
-                return Some((ticket, share));
-            }
+    fn next(&self, state: &State) -> Option<(Ticket, (u32, u32))> {
+        [false, true].into_iter().find_map(|small_only| {
+            let ticket = state.lines.first_of(small_only, |flow| self.may_have_more(state, flow))?;
+            let Waits { wanted, turn, .. } = state.lines.get(&ticket)?;
+            self.fits(state, turn, *wanted, small_only).map(|parts| (ticket, parts))
+        })
+    }
+
+    /// All that is used is held by those who wait for more: unless one of them gets it or goes, none would go on.
+    fn nobody_goes_on(&self, state: &State) -> bool {
+        let held: u32 = state.lines.iter().map(|waits| waits.wanted.holds).sum();
+        held > 0 && held >= state.used
+    }
+
+    /// Then whoever there is room for has it, whoever else it would be the turn of.
+    fn next_of_those_who_hold(&self, state: &State) -> Option<(Ticket, (u32, u32))> {
+        if !self.nobody_goes_on(state) {
+            return None;
         }
-        None
+        let fits = |waits: &Waits| self.fits(state, &waits.turn, waits.wanted, false);
+        let ticket = state.lines.next_of(|waits| waits.wanted.holds > 0 && fits(waits).is_some())?;
+        let parts = fits(state.lines.get(&ticket)?)?;
+        Some((ticket, parts))
     }
 
     fn give_back(&self, turn: &Turn, general: u32, reserve: u32) {
@@ -249,7 +270,14 @@ impl Drop for Leaves<'_> {
 impl Share {
     /// A share of nothing, which can grow.
     pub(super) fn nothing(of: &Shares, turn: &Turn) -> Self {
-        Self { of: of.clone(), turn: turn.clone(), general: 0, reserve: 0 }
+        Self { of: of.clone(), turn: turn.clone(), general: 0, reserve: 0, paid: None }
+    }
+
+    /// Gives it back as if it had not been: it came to nothing.
+    pub(super) fn give_up(self) {
+        if let Some(cost) = self.paid {
+            self.of.lock().lines.refund(&self.turn.flow, cost);
+        }
     }
 
     fn units(&self) -> u32 {
@@ -257,12 +285,12 @@ impl Share {
     }
 
     /// What is missing to be as large as is wanted.
-    fn more(&self, wanted: Wanted) -> Wanted {
-        Wanted { units: wanted.units.saturating_sub(self.units()), holds: self.units(), ..wanted }
+    fn more(&self, wanted: Need) -> Need {
+        Need { units: wanted.units.saturating_sub(self.units()), holds: self.units(), ..wanted }
     }
 
     /// Makes it as large as is wanted, if there is room and nobody waits for that; false when not.
-    pub(super) fn try_grow(&mut self, wanted: Wanted) -> bool {
+    pub(super) fn try_grow(&mut self, wanted: Need) -> bool {
         let more = self.more(wanted);
         more.units == 0 || self.of.try_take(&self.turn, more).is_some_and(|more| self.merge(more))
     }
@@ -271,7 +299,7 @@ impl Share {
     ///
     /// # Errors
     /// [`FaultKind::Busy`] when that takes longer than `patience`, or everybody who has some waits for more.
-    pub(super) async fn grow(&mut self, wanted: Wanted, patience: Duration) -> Result<(), Fault> {
+    pub(super) async fn grow(&mut self, wanted: Need, patience: Duration) -> Result<(), Fault> {
         let more = self.more(wanted);
         if more.units > 0 {
             let more = self.of.wait(&self.turn, more, Some(patience)).await;
@@ -312,19 +340,19 @@ mod tests {
         Turn { flow: Flow::new(flow, 1), rank, cost: 0 }
     }
 
-    fn large(units: u32) -> Wanted {
-        Wanted::new(units, false)
+    fn large(units: u32) -> Need {
+        Need::new(units, false)
     }
 
-    fn small(units: u32) -> Wanted {
-        Wanted::new(units, true)
+    fn small(units: u32) -> Need {
+        Need::new(units, true)
     }
 
     const SHORT: Duration = Duration::from_millis(20);
 
     type Waiting = tokio::task::JoinHandle<Result<Share, Fault>>;
 
-    async fn waits(shares: &Shares, turn: Turn, wanted: Wanted) -> Waiting {
+    async fn waits(shares: &Shares, turn: Turn, wanted: Need) -> Waiting {
         let shares = shares.clone();
         let waiting = tokio::spawn(async move { shares.take(&turn, wanted, None).await });
         tokio::task::yield_now().await;
@@ -410,6 +438,46 @@ mod tests {
             share.grow(large(units), SHORT).await.unwrap();
         }
         assert!(share.grow(large(81), SHORT).await.is_err(), "more than there is");
+    }
+
+    #[tokio::test]
+    async fn of_those_who_all_wait_for_more_whoever_there_is_room_for_has_it() {
+        let shares = Shares::reserved(80, 0, "key");
+        let holds = |flow: &str, units| {
+            let mut share = Share::nothing(&shares, &turn(flow, 0));
+            assert!(share.try_grow(large(units)));
+            share
+        };
+        let (mut much, mut little) = (holds("a", 50), holds("b", 10));
+        let more =
+            tokio::spawn(async move { much.grow(large(80), Duration::from_secs(60)).await.map(|()| much) });
+        tokio::task::yield_now().await;
+        for units in [11, 12, 30] {
+            little.grow(large(units), SHORT).await.unwrap();
+        }
+        assert!(!more.is_finished());
+        drop(little);
+        assert_eq!(more.await.unwrap().unwrap().units(), 80);
+    }
+
+    #[tokio::test]
+    async fn what_came_to_nothing_costs_nothing() {
+        let shares = Shares::reserved(80, 0, "key");
+        let mut held = shares.try_take(&turn("c", 0), large(80)).unwrap();
+        for _ in 0..9 {
+            let waiting = waits(&shares, turn("a", 0), large(80)).await;
+            drop(held);
+            waiting.await.unwrap().unwrap().give_up();
+            held = shares.try_take(&turn("c", 0), large(80)).unwrap();
+        }
+        // Neither has had anything, and who came first is next.
+        let again = waits(&shares, turn("a", 0), large(80)).await;
+        let other = waits(&shares, turn("b", 0), large(80)).await;
+        drop(held);
+        let again = again.await.unwrap();
+        assert!(!other.is_finished());
+        drop(again);
+        other.await.unwrap().unwrap();
     }
 
     #[tokio::test]

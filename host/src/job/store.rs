@@ -16,7 +16,7 @@ use super::settings::Settings;
 /// What is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// "Image being processed", before the first attempt.
+    /// "Image being processed", before the first result.
     Placeholder,
     /// What was asked for.
     Result,
@@ -71,13 +71,25 @@ pub(super) async fn failure(
     recipe: &Recipe,
     (job, index, attempt): (JobId, usize, u32),
 ) -> Result<(), Fault> {
-    let Some(format) = recipe.task.format else { return Ok(()) };
-    let Prepared { width, height, .. } = recipe.prepared;
     // Nobody waits for it: it is in no client's turn, but in that of all which have failed.
-    let (nobody, placeholder) = (Flow::default(), Placeholder { width, height, format, failed: true });
-    let bytes = generation.pool.draw(&nobody, placeholder).await?;
+    let Some(bytes) = picture(generation, &Flow::default(), recipe, true).await? else { return Ok(()) };
     let mark = mark(job, index, attempt, Kind::Failure, false);
     store(&settings.transfer, recipe, bytes, &mark).await
+}
+
+/// The picture that stands for an output's result, or for its failure; none of what is no image.
+///
+/// # Errors
+/// That no worker could draw it.
+pub(super) async fn picture(
+    generation: &Generation,
+    flow: &Flow,
+    recipe: &Recipe,
+    failed: bool,
+) -> Result<Option<Bytes>, Fault> {
+    let Some(format) = recipe.task.format else { return Ok(None) };
+    let Prepared { width, height, .. } = recipe.prepared;
+    generation.pool.draw(flow, Placeholder { width, height, format, failed }).await.map(Some)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub(super) struct Wakeups {
     seen: AtomicU64,
     /// More jobs wait than there was room for.
     backlog: AtomicBool,
-    /// When the next job that waits for its time is due, in milliseconds since 1970; `u64::MAX` for none.
+    /// When the next job that waits for its time is due, by the steady clock; `u64::MAX` for none.
     next_due_ms: AtomicU64,
     /// There may be a webhook to send.
     notice: Notify,
@@ -81,7 +81,7 @@ impl Wakeups {
         self.over.notify_waiters();
     }
 
-    /// Whether, as far as the dispatcher has seen, no job is there to be claimed before `end_ms`, in milliseconds since 1970.
+    /// Whether, as far as the dispatcher has seen, no job is there to be claimed before `end_ms`, by the steady clock.
     pub(super) fn nothing_until(&self, end_ms: u64) -> bool {
         let backlog = self.backlog.load(Ordering::Acquire)
             || self.asked.load(Ordering::Acquire) != self.seen.load(Ordering::Acquire);

@@ -31,7 +31,7 @@ impl Server {
     }
 
     /// The host alone: its servers on other ports may be the same machine.
-    pub(super) fn host(&self) -> &Arc<str> {
+    pub fn host(&self) -> &Arc<str> {
         &self.host
     }
 }

@@ -1,7 +1,6 @@
-//! Places for transfers: how many may be under way at once, in all, with one server and for one client. Who has to wait for a
-//! server that is full holds nothing meanwhile, and nobody who wants another one waits behind it. Local files have places of
-//! their own. Where clients take turns for them, none has more than are left, and there are twice as many, so that whoever comes finds
-//! some.
+//! Places for transfers: how many may be under way at once, with one server and for one client. Who has to wait for a server that
+//! is full holds nothing meanwhile, and nobody who wants another one waits behind it. Local files have places of their own.
+//! Clients take turns for them, and none has more than are left: there are twice as many as one of them may have.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -9,7 +8,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use imgserve_base::fair::{Clock, Turn};
+use imgserve_base::fair::{Clock, Turn, may_have_more};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -23,9 +22,9 @@ const SEVERAL_PATIENCE: Duration = Duration::from_secs(5);
 pub enum PlaceKind {
     /// Fetching a source.
     Source,
-    /// Storing a placeholder, which a client waits for; or the picture of a failure.
+    /// Storing a placeholder while a client waits for its reply; or what is shown instead when its job is refused.
     Placeholder,
-    /// Making results, and storing them: what bounds the results that are held.
+    /// Making results, and storing them: what bounds the results that are held. Whatever else an accepted job stores.
     Result,
 }
 
@@ -46,11 +45,11 @@ impl PlaceKind {
 /// How many places there are of each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlaceLimits {
-    /// In all; where clients take turns, for one of them.
+    /// For one client while there is no other. In all there are twice as many.
     pub most: usize,
     /// With one server. With all servers of one host (its other ports) twice as many.
     pub per_server: usize,
-    /// For one client.
+    /// For one client, whether there are others or not.
     pub per_client: usize,
 }
 
@@ -61,27 +60,20 @@ pub struct Asks {
     pub kind: PlaceKind,
     /// With which servers; with none, it is for local files alone.
     pub servers: Vec<Server>,
-    /// For whom; nobody in particular has no share to keep to.
-    pub client: Option<Arc<str>>,
-    /// Whose turn it is to be, where clients take turns.
-    pub turn: Option<Turn>,
+    /// Whose turn it is to be.
+    pub turn: Turn,
 }
 
 impl Asks {
     /// A place of this kind with these servers, each of which counts once.
-    pub fn new(kind: PlaceKind, servers: impl IntoIterator<Item = Server>, client: Option<Arc<str>>) -> Self {
+    pub fn new(kind: PlaceKind, servers: impl IntoIterator<Item = Server>, turn: &Turn) -> Self {
         let mut distinct = Vec::new();
         for server in servers {
             if !distinct.contains(&server) {
                 distinct.push(server);
             }
         }
-        Self { kind, servers: distinct, client, turn: None }
-    }
-
-    /// The same, in this turn.
-    pub fn in_turn(self, turn: &Turn) -> Self {
-        Self { turn: Some(turn.clone()), ..self }
+        Self { kind, servers: distinct, turn: turn.clone() }
     }
 
     fn is_local(&self) -> bool {
@@ -97,7 +89,18 @@ pub struct Places(Arc<Shared>);
 #[derive(Debug)]
 pub struct Place {
     asks: Asks,
+    /// Whether its turn was waited for.
+    in_turn: bool,
     places: Arc<Shared>,
+}
+
+impl Place {
+    /// Gives it back as if it had not been: nothing was done with it.
+    pub fn give_up(self) {
+        if self.in_turn {
+            self.places.lock().of(self.asks.kind).clock.refund(&self.asks.turn.flow, 0);
+        }
+    }
 }
 
 /// How many places of one kind are taken, and how many are waited for.
@@ -125,8 +128,6 @@ struct State {
     /// In the order they came.
     waiting: Vec<Waiter>,
     came: u64,
-    /// Whose turn it is, of those who take turns.
-    clock: Clock,
     refused: HashMap<PlaceKind, u64>,
 }
 
@@ -136,9 +137,10 @@ struct Taken {
     local: usize,
     servers: HashMap<Server, usize>,
     hosts: HashMap<Arc<str>, usize>,
-    clients: HashMap<Arc<str>, usize>,
-    /// By those who take turns: whether they are for local files, and whose they are.
+    /// By whether they are for local files, and by whose they are.
     flows: HashMap<(bool, Arc<str>), usize>,
+    /// Whose turn it is.
+    clock: Clock,
 }
 
 #[derive(Debug)]
@@ -160,7 +162,7 @@ impl Places {
         let mut state = self.0.lock();
         state.has_room(&self.0.limits, asks, 0).then(|| {
             state.count(asks, 1);
-            Place { asks: asks.clone(), places: Arc::clone(&self.0) }
+            Place { asks: asks.clone(), in_turn: false, places: Arc::clone(&self.0) }
         })
     }
 
@@ -243,67 +245,54 @@ impl Shared {
                 let Some(index) = state.next(&self.limits) else { return };
                 let waiter = state.waiting.remove(index);
                 state.count(&waiter.asks, 1);
-                if let Some(turn) = &waiter.asks.turn {
-                    // A place costs the same for whatever it is.
-                    state.clock.turn(&turn.flow, 0);
-                }
+                // A place costs the same for whatever it is.
+                state.of(waiter.asks.kind).clock.turn(&waiter.asks.turn.flow, 0);
                 waiter
             };
-            let place = Place { asks: next.asks, places: Arc::clone(self) };
+            let place = Place { asks: next.asks, in_turn: true, places: Arc::clone(self) };
             let _gone = next.given.send(place);
         }
     }
 }
 
 impl State {
-    /// Of those for whom there is room, the one whose client has least, or whose turn it is; of such the first that came.
+    fn of(&mut self, kind: PlaceKind) -> &mut Taken {
+        self.taken.entry(kind).or_default()
+    }
+
+    /// Of those for whom there is room, the one whose turn it is.
     fn next(&self, limits: &PlaceLimits) -> Option<usize> {
         let fits = self.waiting.iter().enumerate().filter(|(_, waiter)| {
             let several = waiter.asks.servers.len() > 1 && waiter.since.elapsed() > SEVERAL_PATIENCE;
             self.has_room(limits, &waiter.asks, usize::from(several))
         });
-        // Who takes turns does not compete with who takes none: they are of different kinds.
-        let (mut least, mut firsts) = (None, HashMap::new());
-        for (index, waiter) in fits {
-            match &waiter.asks.turn {
-                None => least = least.into_iter().chain([(self.of_client(&waiter.asks), index)]).min(),
-                Some(turn) => {
-                    let first = (Reverse(turn.rank), index);
-                    let known = firsts.entry(turn.flow.name()).or_insert(first);
-                    *known = first.min(*known);
-                }
-            }
+        let mut firsts = HashMap::new();
+        for (index, Waiter { asks, .. }) in fits {
+            let first = (Reverse(asks.turn.rank), index);
+            let known = firsts.entry((asks.kind, asks.turn.flow.name())).or_insert(first);
+            *known = first.min(*known);
         }
         // Priority decides within a client only.
-        let firsts = firsts.into_iter().map(|(flow, (_, index))| (self.clock.start(flow), index));
-        least.map(|(_, index)| index).or_else(|| firsts.min().map(|(_, index)| index))
-    }
-
-    fn of_client(&self, asks: &Asks) -> usize {
-        let client = asks.client.as_ref();
-        client.and_then(|client| self.taken.get(&asks.kind)?.clients.get(client)).copied().unwrap_or_default()
+        let start =
+            |kind: PlaceKind, flow: &str| self.taken.get(&kind).map_or(0, |taken| taken.clock.start(flow));
+        let firsts = firsts.into_iter().map(|((kind, flow), (_, index))| (start(kind, flow), index));
+        firsts.min().map(|(_, index)| index)
     }
 
     /// Whether there is room, with `more` places with each server than usual.
     fn has_room(&self, limits: &PlaceLimits, asks: &Asks, more: usize) -> bool {
         let Some(taken) = self.taken.get(&asks.kind) else { return true };
-        if asks.is_local() {
-            return has_left(limits, taken, asks);
-        }
         let of_server = |server: &Server| taken.servers.get(server).copied().unwrap_or_default();
         let of_host = |server: &Server| taken.hosts.get(server.host()).copied().unwrap_or_default();
         let has_room = |server: &Server| {
             of_server(server) < limits.per_server + more && of_host(server) < limits.per_server * 2 + more
         };
-        let in_share = asks.client.is_none() || self.of_client(asks) < limits.per_client;
-        has_left(limits, taken, asks) && in_share && asks.servers.iter().all(has_room)
+        has_left(limits, taken, asks) && asks.servers.iter().all(has_room)
     }
 
     fn count(&mut self, asks: &Asks, by: isize) {
-        let taken = self.taken.entry(asks.kind).or_default();
-        if let Some(turn) = &asks.turn {
-            add(&mut taken.flows, &(asks.is_local(), Arc::clone(turn.flow.name())), by);
-        }
+        let taken = self.of(asks.kind);
+        add(&mut taken.flows, &(asks.is_local(), Arc::clone(asks.turn.flow.name())), by);
         if asks.is_local() {
             taken.local = taken.local.saturating_add_signed(by);
             return;
@@ -313,22 +302,18 @@ impl State {
             add(&mut taken.servers, server, by);
             add(&mut taken.hosts, server.host(), by);
         }
-        if let Some(client) = &asks.client {
-            add(&mut taken.clients, client, by);
-        }
     }
 }
 
-/// Whether there is a place, whoever the server is. Who takes turns has no more than are left, of twice as many.
+/// Whether there is a place for this client, whoever the server is.
 fn has_left(limits: &PlaceLimits, taken: &Taken, asks: &Asks) -> bool {
-    let used = if asks.is_local() { taken.local } else { taken.network };
-    match &asks.turn {
-        None => used < limits.most,
-        Some(turn) => {
-            let own = taken.flows.get(&(asks.is_local(), Arc::clone(turn.flow.name())));
-            own.copied().unwrap_or_default() < limits.most.saturating_mul(2).saturating_sub(used)
-        }
-    }
+    let (used, most) = match asks.is_local() {
+        true => (taken.local, usize::MAX),
+        false => (taken.network, limits.per_client),
+    };
+    let own = taken.flows.get(&(asks.is_local(), Arc::clone(asks.turn.flow.name())));
+    let own = own.copied().unwrap_or_default();
+    own < most && may_have_more(own, limits.most.saturating_mul(2).saturating_sub(used))
 }
 
 /// Nothing is kept of whom nothing is counted.
@@ -351,9 +336,9 @@ mod tests {
         SourceUrl::parse(&format!("http://{name}/")).unwrap().server().unwrap()
     }
 
-    fn asks(servers: &[&str], client: &str) -> Asks {
-        let client = (!client.is_empty()).then(|| client.into());
-        Asks::new(PlaceKind::Source, servers.iter().map(|name| server(name)), client)
+    fn asks(servers: &[&str], flow: &str) -> Asks {
+        let turn = Turn { flow: Flow::new(flow, 1), ..Turn::default() };
+        Asks::new(PlaceKind::Source, servers.iter().map(|name| server(name)), &turn)
     }
 
     fn places(most: usize, per_server: usize, per_client: usize) -> Places {
@@ -393,36 +378,39 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_has_its_share_and_who_has_least_goes_first() {
-        let places = places(3, 3, 2);
-        let mut ann = vec![places.take(&asks(&["a"], "ann")).await, places.take(&asks(&["b"], "ann")).await];
-        assert!(places.try_take(&asks(&["c"], "ann")).is_none());
-        let bob = places.take(&asks(&["a"], "bob")).await;
-        let first = waits(&places, &asks(&["d"], "ann")).await;
-        let second = waits(&places, &asks(&["d"], "cid")).await;
-        ann.pop();
-        let cid = second.await.unwrap();
-        assert_eq!(cid.asks.client.as_deref(), Some("cid"));
-        tokio::task::yield_now().await;
-        assert!(!first.is_finished(), "who has a place already waits for who has none");
-        drop(bob);
-        first.await.unwrap();
-        let nobody = waits(&places, &asks(&["e"], "")).await;
-        ann.clear();
-        nobody.await.unwrap();
+    async fn whatever_a_place_is_for_no_client_has_more_than_are_left_and_who_comes_finds_some() {
+        for kind in PlaceKind::ALL {
+            // Over the network, and for local files.
+            for servers in [&["a"][..], &[]] {
+                let places = places(4, 9, 9);
+                let take = |flow: &str| places.try_take(&Asks { kind, ..asks(servers, flow) });
+                let many: Vec<_> = (0..9).map_while(|_| take("many")).collect();
+                assert_eq!(many.len(), 4, "{kind:?} {servers:?}");
+                let few: Vec<_> = (0..9).map_while(|_| take("few")).collect();
+                assert_eq!(few.len(), 2);
+                assert!(take("other").is_some() && take("many").is_none());
+            }
+        }
     }
 
     #[tokio::test]
-    async fn who_takes_turns_has_no_more_than_are_left_and_weight_and_priority_decide() {
+    async fn a_client_has_its_share_where_there_is_no_other_either() {
+        let places = places(4, 9, 2);
+        let _had =
+            [places.try_take(&asks(&["a"], "ann")).unwrap(), places.try_take(&asks(&["b"], "ann")).unwrap()];
+        assert!(places.try_take(&asks(&["c"], "ann")).is_none());
+        assert!(places.try_take(&asks(&["c"], "bob")).is_some());
+    }
+
+    #[tokio::test]
+    async fn clients_take_turns_and_weight_and_priority_decide() {
         let places = places(4, 9, 9);
         let of = |servers: &[&str], flow: &str, weight, rank| {
             let turn = Turn { flow: Flow::new(flow, weight), rank, cost: 0 };
-            Asks { kind: PlaceKind::Result, ..asks(servers, "") }.in_turn(&turn)
+            Asks { turn, ..asks(servers, "") }
         };
         let take = |flow: &str, rank| places.try_take(&of(&["a"], flow, 1, rank));
         let mut many: Vec<_> = (0..9).map_while(|_| take("many", 0)).collect();
-        assert_eq!(many.len(), 4);
-        assert!(places.try_take(&of(&[], "many", 1, 0)).is_some(), "a local file takes none of them");
         let few = [take("few", 0).unwrap(), take("few", 0).unwrap()];
         let last = take("other", 0).unwrap();
         assert!(take("few", 0).is_none(), "one is left, for who has none");
@@ -436,7 +424,7 @@ mod tests {
         assert!(!low.is_finished(), "its client has had a turn, and what is urgent went first");
         drop(few);
         drop((low.await.unwrap(), last, high, other, many));
-        assert!(places.0.lock().taken[&PlaceKind::Result].flows.is_empty(), "nothing is kept of them");
+        assert!(places.0.lock().taken[&PlaceKind::Source].flows.is_empty(), "nothing is kept of them");
     }
 
     #[tokio::test]

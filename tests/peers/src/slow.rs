@@ -1,7 +1,7 @@
 //! A server that takes its time, by HTTP: what it is asked for comes a byte at a time, late or never. To an FTP client it is
 //! one that never says a word.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -42,7 +42,15 @@ impl Slow {
     /// # Panics
     /// When no port can be had.
     pub async fn start(pace: Pace, body: impl Into<Vec<u8>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), pace, body).await
+    }
+
+    /// Starts one at this address of the machine.
+    ///
+    /// # Panics
+    /// When no port can be had there.
+    pub async fn start_at(address: IpAddr, pace: Pace, body: impl Into<Vec<u8>>) -> Self {
+        let listener = TcpListener::bind((address, 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (open, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (counted, highest, body) = (Arc::clone(&open), Arc::clone(&most), Arc::new(body.into()));

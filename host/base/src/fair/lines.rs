@@ -123,6 +123,11 @@ impl<T> Lines<T> {
         Some(left)
     }
 
+    /// A turn that was planned to cost so much came to nothing.
+    pub fn refund(&mut self, flow: &Flow, cost: u64) {
+        self.clock.refund(flow, cost);
+    }
+
     /// A turn has cost so much more than was planned.
     pub fn charge(&mut self, flow: &Flow, cost: u64) {
         self.clock.charge(flow, cost);
@@ -157,18 +162,26 @@ impl<T> Lines<T> {
             .map(|(_, item)| item)
     }
 
+    /// All of whom this is true, each with when its turn comes.
+    fn among(&self, among: impl Fn(&T) -> bool) -> impl Iterator<Item = ((u128, Place), Ticket)> {
+        let lines = self.flows.values();
+        let lines = lines.flat_map(|line| [(line, &line.small, true), (line, &line.large, false)]);
+        lines.flat_map(move |(line, waiting, small)| {
+            let start = self.clock.start(line.flow.name());
+            let those = waiting.iter().filter(|(_, (_, item))| among(item));
+            let ticket = |place| Ticket { flow: Arc::clone(line.flow.name()), small, place };
+            those.map(|(place, _)| ((start, *place), ticket(*place))).collect::<Vec<_>>()
+        })
+    }
+
+    /// Whose turn comes first, of those of whom this is true: whoever stands before it in its line.
+    pub fn next_of(&self, among: impl Fn(&T) -> bool) -> Option<Ticket> {
+        self.among(among).min_by_key(|(order, _)| *order).map(|(_, ticket)| ticket)
+    }
+
     /// Whose turn comes last, of those of whom this is true.
     pub fn last_of(&self, among: impl Fn(&T) -> bool) -> Option<Ticket> {
-        let (_, line, place, small) = self
-            .flows
-            .values()
-            .flat_map(|line| [(line, &line.small, true), (line, &line.large, false)])
-            .filter_map(|(line, waiting, small)| {
-                let (place, _) = waiting.iter().rev().find(|(_, (_, item))| among(item))?;
-                Some(((self.clock.start(line.flow.name()), *place), line, *place, small))
-            })
-            .max_by_key(|(order, ..)| *order)?;
-        Some(Ticket { flow: Arc::clone(line.flow.name()), small, place })
+        self.among(among).max_by_key(|(order, _)| *order).map(|(_, ticket)| ticket)
     }
 }
 
@@ -206,6 +219,7 @@ mod tests {
         assert!(small.is_small() && lines.get(&small) == Some(&"small"));
         let last = lines.last_of(|_| true).unwrap();
         assert_eq!(lines.last_of(|item| *item == "large").and_then(|last| lines.get(&last)), Some(&"large"));
+        assert_eq!(lines.next_of(|item| *item == "small"), Some(small.clone()));
         assert_eq!((lines.take(&small), lines.take(&small)), (Some("small"), None));
         assert_eq!(lines.get(&last), None, "who came last was last");
         assert!(lines.first(true).is_none());

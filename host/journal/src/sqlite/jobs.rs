@@ -94,6 +94,15 @@ pub(super) fn save(db: &Connection, written: &Written) -> Result<(), Trouble> {
     current(changed, record)
 }
 
+/// What a job is planned to be; `save` with the order and the cost.
+pub(super) fn plan(db: &Connection, written: &Written, order: &str, cost: u64) -> Result<(), Trouble> {
+    let sql = "UPDATE jobs SET record = ?3, instructions = ?4, cost = ?5 \
+               WHERE id = ?1 AND attempt = ?2 AND state = 'running'";
+    let Written { record, text } = written;
+    let values = params![record.id.as_bytes(), record.attempt, text, order, integer(cost)];
+    current(prepare(db, sql)?.execute(values)?, record)
+}
+
 /// Ends an attempt, and with it the job.
 pub(super) fn end(db: &Connection, written: &Written, notice: Option<&Notice>) -> Result<(), Trouble> {
     let Written { record, text } = written;
@@ -210,9 +219,11 @@ pub(super) fn replay(db: &Connection, written: &Written) -> Result<bool, Trouble
 
 /// Forgets up to `count` jobs that had finished before the one at `oldest`; how many it were.
 pub(super) fn forget(db: &Connection, oldest: (i64, JobId), count: usize) -> Result<usize, Trouble> {
-    let sql = "DELETE FROM jobs WHERE rowid IN (SELECT rowid FROM jobs WHERE finished_at_ms IS NOT NULL AND \
-               (finished_at_ms, id) < (?1, ?2) ORDER BY finished_at_ms, id LIMIT ?3)";
-    Ok(prepare(db, sql)?.execute(params![oldest.0, oldest.1.as_bytes(), integer(count as u64)])?)
+    let those = "FROM jobs WHERE finished_at_ms IS NOT NULL AND (finished_at_ms, id) < (?1, ?2) \
+                 ORDER BY finished_at_ms, id LIMIT ?3";
+    let values = params![oldest.0, oldest.1.as_bytes(), integer(count as u64)];
+    notices::forget_of(db, &format!("SELECT id {those}"), values)?;
+    Ok(prepare(db, &format!("DELETE FROM jobs WHERE rowid IN (SELECT rowid {those})"))?.execute(values)?)
 }
 
 /// Forgets up to `count` idempotency keys from before this time; how many it were.

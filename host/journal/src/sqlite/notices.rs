@@ -1,7 +1,7 @@
 //! Changes of webhooks, each called within a transaction of the writer's.
 
 use imgserve_base::job::JobId;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
 use super::rows::{integer, number, prepare};
 use super::trouble::Trouble;
@@ -20,6 +20,9 @@ pub(super) fn insert(db: &Connection, notice: &Notice) -> Result<(), Trouble> {
     ])?;
     Ok(())
 }
+
+/// 2025-01-01, before the first imgserve that keeps webhooks: an earlier time is that of a machine whose clock was not set yet.
+const UNSET_MS: u64 = 1_735_689_600_000;
 
 /// Those due first go first; and when the next may be claimable.
 pub(super) fn claim(
@@ -45,12 +48,15 @@ pub(super) fn claim(
 }
 
 /// Webhooks that wait for a later time than `latest_ms` wait for that one, those that were never tried for none, and none was
-/// first due after `now_ms`.
+/// first due after `now_ms`, or at a time that no clock shows which was ever set: else it would be too old for another try.
 pub(super) fn bring_forward(db: &Connection, now_ms: u64, latest_ms: u64) -> Result<(), Trouble> {
-    let sql = "UPDATE notices SET due_at_ms = min(due_at_ms, CASE attempt WHEN 0 THEN ?1 ELSE ?2 END), created_at_ms = min(created_at_ms, ?1) \
-               WHERE due_at_ms < ?3 AND (due_at_ms > ?2 OR created_at_ms > ?1)";
+    let sql = "UPDATE notices SET due_at_ms = min(due_at_ms, CASE attempt WHEN 0 THEN ?1 ELSE ?2 END), \
+               created_at_ms = CASE WHEN created_at_ms < ?4 THEN ?1 ELSE min(created_at_ms, ?1) END \
+               WHERE due_at_ms < ?3 AND (due_at_ms > ?2 OR created_at_ms > ?1 OR created_at_ms < ?4)";
+    let unset = UNSET_MS.min(now_ms);
     // What was given up stays so.
-    prepare(db, sql)?.execute(params![integer(now_ms), integer(latest_ms), integer(NEVER_MS)])?;
+    let values = params![integer(now_ms), integer(latest_ms), integer(NEVER_MS), integer(unset)];
+    prepare(db, sql)?.execute(values)?;
     Ok(())
 }
 
@@ -72,11 +78,21 @@ pub(super) fn of_job(db: &Connection, job: JobId) -> rusqlite::Result<Option<Und
     prepare(db, sql)?.query_row([job.as_bytes()], read).optional()
 }
 
-/// Forgets up to `count` that were given up and whose jobs are forgotten; how many it were.
-pub(super) fn forget(db: &Connection, count: usize) -> Result<usize, Trouble> {
-    let sql = "DELETE FROM notices WHERE rowid IN (SELECT rowid FROM notices WHERE lease_until_ms IS NULL AND \
-               due_at_ms = ?1 AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = notices.job) LIMIT ?2)";
-    Ok(prepare(db, sql)?.execute([integer(NEVER_MS), integer(count as u64)])?)
+/// Forgets those that were given up of the jobs whose ids this query gives.
+pub(super) fn forget_of(db: &Connection, jobs: &str, values: &[&dyn ToSql]) -> rusqlite::Result<()> {
+    let sql = format!(
+        "DELETE FROM notices INDEXED BY notices_by_job WHERE job IN ({jobs}) AND lease_until_ms IS NULL \
+         AND due_at_ms = {NEVER_MS}"
+    );
+    prepare(db, &sql)?.execute(values)?;
+    Ok(())
+}
+
+/// How many are not delivered, but for those that were given up.
+pub(super) fn count(db: &Connection) -> rusqlite::Result<u64> {
+    let sql = "SELECT (SELECT count(*) FROM notices INDEXED BY notices_due WHERE lease_until_ms IS NULL AND due_at_ms < ?1) \
+               + (SELECT count(*) FROM notices INDEXED BY notices_leased WHERE lease_until_ms IS NOT NULL)";
+    prepare(db, sql)?.query_row([integer(NEVER_MS)], |row| row.get(0)).map(number)
 }
 
 /// What a try that is not the current one says is passed over.
@@ -91,6 +107,12 @@ pub(super) fn end(db: &Connection, id: &str, attempt: u32, again_at_ms: Option<u
                 .execute(params![id, attempt, integer(at)])?
         }
     };
+    if again_at_ms == Some(NEVER_MS) {
+        // It stays for as long as its job, which may be gone.
+        let sql = "DELETE FROM notices WHERE id = ?1 AND lease_until_ms IS NULL AND due_at_ms = ?2 \
+                   AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = notices.job)";
+        prepare(db, sql)?.execute(params![id, integer(NEVER_MS)])?;
+    }
     Ok(())
 }
 

@@ -8,9 +8,10 @@ use imgserve_base::job::{Client, JobId, JobState};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::Semaphore;
 
+use super::notices;
 use super::rows::{ROW, Row, integer, number, prepare};
 use super::schema;
-use crate::store::{Counts, Filter, JournalError, NEVER_MS};
+use crate::store::{Counts, Filter, JournalError};
 
 /// Connections at once; more would wait for the cores.
 const MOST: usize = 4;
@@ -129,9 +130,7 @@ pub(super) fn counts(db: &Connection) -> rusqlite::Result<Counts> {
             *sum = sum.saturating_sub(held);
         }
     }
-    let notices = prepare(&transaction, "SELECT count(*) FROM notices WHERE due_at_ms < ?1")?
-        .query_row([integer(NEVER_MS)], |row| row.get(0))?;
-    counts.notices = number(notices);
+    counts.notices = notices::count(&transaction)?;
     Ok(counts)
 }
 

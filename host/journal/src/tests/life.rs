@@ -49,6 +49,21 @@ async fn a_lease_that_ends_makes_its_job_claimable_and_its_attempt_stale() {
 }
 
 #[tokio::test]
+async fn what_an_attempt_has_planned_is_the_next_ones_and_a_stale_one_plans_nothing() {
+    let place = Place::new();
+    let id = place.waiting(Priority::Normal, 10).await;
+    let planned = Record { source: "planned".to_owned(), ..place.claim(1).await.remove(0).record };
+    place.journal.plan(planned.clone(), "{\"how\":2}".to_owned(), 7).await.unwrap();
+    assert_eq!(place.journal.get(id).await.unwrap().unwrap(), planned);
+    // Killed, and begun anew.
+    let place = place.reopened(READER);
+    let next = place.claim(1).await.remove(0);
+    assert_eq!((next.order.as_str(), next.cost, next.record.source.as_str()), ("{\"how\":2}", 7, "planned"));
+    assert!(is_stale(place.journal.plan(planned, "{}".to_owned(), 9).await));
+    assert_eq!(place.journal.order(id).await.unwrap().as_deref(), Some("{\"how\":2}"));
+}
+
+#[tokio::test]
 async fn an_attempt_saves_its_story_and_ends_once() {
     let place = Place::new();
     let id = place.waiting(Priority::Normal, 10).await;

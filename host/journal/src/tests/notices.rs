@@ -87,6 +87,27 @@ async fn how_far_a_webhook_is_can_be_asked_until_its_job_is_forgotten() {
 }
 
 #[tokio::test]
+async fn a_webhook_that_is_given_up_after_its_job_is_forgotten_goes_with_it() {
+    let place = place().await;
+    let job = place.journal.claim_notices(9, 50, 80).await.unwrap().0[0].job;
+    place.journal.prune(0, 0).await.unwrap();
+    assert_eq!(place.journal.counts().await.unwrap().notices, 1, "it is still to be sent");
+    place.journal.end_notice("msg".to_owned(), 1, Some(90)).await.unwrap();
+    place.journal.claim_notices(9, 90, 99).await.unwrap();
+    place.journal.end_notice("msg".to_owned(), 2, Some(NEVER_MS)).await.unwrap();
+    assert_eq!(place.journal.notice(job).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_webhook_from_before_the_machines_clock_was_set_is_as_new() {
+    const NOW: u64 = 1_800_000_000_000;
+    let place = place().await;
+    let hour = Duration::from_secs(3600);
+    place.journal.bring_forward(NOW, hour, hour).await.unwrap();
+    assert_eq!(place.journal.claim_notices(9, NOW, NOW + 9).await.unwrap().0[0].created_ms, NOW);
+}
+
+#[tokio::test]
 async fn a_webhook_that_is_delivered_is_no_more() {
     let place = place().await;
     let job = place.journal.claim_notices(9, 50, 80).await.unwrap().0[0].job;

@@ -1,7 +1,8 @@
 //! Whose turn it is among the receivers of webhooks: a place each, a few more for one that takes what it is sent, and what is
-//! claimed for one that is busy. One that does not answer keeps none but its own waiting. Pure.
+//! claimed for one that is busy. One that does not answer keeps none but its own waiting, and is asked less and less often. Pure.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use imgserve_journal::Notice;
@@ -11,12 +12,20 @@ use imgserve_transfer::Server;
 pub(crate) const MOST: usize = 64;
 /// Of these to a receiver that has taken the last one.
 const MOST_EACH: usize = 8;
+/// Of these to all receivers of one host, which differ by their ports.
+const MOST_EACH_HOST: usize = 2 * MOST_EACH;
 /// Webhooks that wait here for their receiver. More of them are put off.
 const MOST_WAITING: usize = 128;
 /// Webhooks that wait here, of all receivers.
 const MOST_HELD: usize = 1024;
 /// How long one waits here: then its lease is not to end before it is sent.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// For how long it is known of a receiver that it has not answered: longer than what waits for it is put off.
+const MEMORY: Duration = Duration::from_secs(1800);
+/// Of how many receivers that is known.
+const MOST_SILENT: usize = 4096;
+/// What waits for one that is busy is put off as after so many failures.
+const BUSY: u32 = 3;
 
 /// Where a webhook goes; none for a URL that leads nowhere.
 pub(super) type Receiver = Option<Server>;
@@ -36,6 +45,8 @@ pub(super) enum Tried {
 #[derive(Debug, Default)]
 pub(super) struct Receivers {
     known: HashMap<Receiver, Line>,
+    /// Being sent, by host.
+    hosts: HashMap<Arc<str>, usize>,
     under_way: usize,
     waiting: usize,
 }
@@ -45,8 +56,9 @@ struct Line {
     under_way: usize,
     /// Whether it took the last one.
     well: bool,
-    /// How many it has not answered in a row.
+    /// How many it has not answered in a row, and when it did not answer the last one.
     failures: u32,
+    silent: Option<Instant>,
     waiting: VecDeque<(Instant, Notice)>,
 }
 
@@ -54,7 +66,19 @@ impl Line {
     fn has_place(&self) -> bool {
         self.under_way < if self.well { MOST_EACH } else { 1 }
     }
+
+    fn is_idle(&self) -> bool {
+        self.under_way == 0 && self.waiting.is_empty()
+    }
+
+    /// How many may wait here: of one that did not answer, the one that it is asked with next.
+    fn most_waiting(&self) -> usize {
+        if self.failures > 0 { 1 } else { MOST_WAITING }
+    }
 }
+
+/// One that is to be put off, as after so many failures.
+pub(super) type PutOff = (Notice, u32);
 
 impl Receivers {
     /// How many more may be claimed.
@@ -63,10 +87,10 @@ impl Receivers {
     }
 
     /// Takes one that is due; gives it back when too many wait for its receiver.
-    pub(super) fn offer(&mut self, to: Receiver, notice: Notice, now: Instant) -> Option<Notice> {
+    pub(super) fn offer(&mut self, to: Receiver, notice: Notice, now: Instant) -> Option<PutOff> {
         let line = self.known.entry(to).or_default();
-        if line.waiting.len() >= MOST_WAITING {
-            return Some(notice);
+        if line.waiting.len() >= line.most_waiting() {
+            return Some((notice, line.failures.max(BUSY)));
         }
         line.waiting.push_back((now, notice));
         self.waiting += 1;
@@ -78,44 +102,65 @@ impl Receivers {
         if self.under_way >= MOST {
             return None;
         }
-        let ready = |(_, line): &(&Receiver, &mut Line)| line.has_place() && !line.waiting.is_empty();
+        let of_host = |to: &Receiver| to.as_ref().and_then(|server| self.hosts.get(server.host()));
+        let ready = |(to, line): &(&Receiver, &mut Line)| {
+            let host_has_place = of_host(to).is_none_or(|under_way| *under_way < MOST_EACH_HOST);
+            line.has_place() && host_has_place && !line.waiting.is_empty()
+        };
         // The one with the fewest under way: those that take many take turns with those that take few.
         let (to, line) = self.known.iter_mut().filter(ready).min_by_key(|(_, line)| line.under_way)?;
         let (_, notice) = line.waiting.pop_front()?;
         line.under_way += 1;
         let to = to.clone();
+        if let Some(server) = &to {
+            *self.hosts.entry(Arc::clone(server.host())).or_default() += 1;
+        }
         self.under_way += 1;
         self.waiting -= 1;
         Some((to, notice))
     }
 
-    /// A try is over. When it was not answered, what waits for the same receiver is given, and how often it was so in a row.
-    pub(super) fn over(&mut self, to: &Receiver, tried: Tried) -> (Vec<Notice>, u32) {
+    /// A try is over. When it was not answered, what waits for the same receiver is given.
+    pub(super) fn over(&mut self, to: &Receiver, tried: Tried, now: Instant) -> Vec<PutOff> {
         self.under_way = self.under_way.saturating_sub(1);
-        let Some(line) = self.known.get_mut(to) else { return (Vec::new(), 0) };
+        if let Some(server) = to
+            && let Some(under_way) = self.hosts.get_mut(server.host())
+        {
+            *under_way -= 1;
+            if *under_way == 0 {
+                self.hosts.remove(server.host());
+            }
+        }
+        let remembers = self.known.len() <= MOST_SILENT;
+        let Some(line) = self.known.get_mut(to) else { return Vec::new() };
         line.under_way = line.under_way.saturating_sub(1);
         line.well = tried == Tried::Taken;
         let silent = tried == Tried::Unanswered;
         line.failures = if silent { line.failures.saturating_add(1) } else { 0 };
+        line.silent = silent.then_some(now);
         let failures = line.failures;
-        let given =
-            if silent { line.waiting.drain(..).map(|(_, notice)| notice).collect() } else { Vec::new() };
-        if line.under_way == 0 && line.waiting.is_empty() {
+        let given: Vec<PutOff> = match silent {
+            true => line.waiting.drain(..).map(|(_, notice)| (notice, failures)).collect(),
+            false => Vec::new(),
+        };
+        if line.is_idle() && !(silent && remembers) {
             self.known.remove(to);
         }
         self.waiting -= given.len();
-        (given, failures)
+        given
     }
 
     /// Those that have waited too long.
-    pub(super) fn late(&mut self, now: Instant) -> Vec<Notice> {
+    pub(super) fn late(&mut self, now: Instant) -> Vec<PutOff> {
         let mut late = Vec::new();
         for line in self.known.values_mut() {
             while line.waiting.front().is_some_and(|(since, _)| now.duration_since(*since) > PATIENCE) {
-                late.extend(line.waiting.pop_front().map(|(_, notice)| notice));
+                late.extend(line.waiting.pop_front().map(|(_, notice)| (notice, line.failures.max(1))));
             }
         }
         self.waiting -= late.len();
+        let is_known = |line: &Line| line.silent.is_some_and(|silent| now.duration_since(silent) < MEMORY);
+        self.known.retain(|_, line| !line.is_idle() || is_known(line));
         late
     }
 }
@@ -153,13 +198,13 @@ mod tests {
         receivers.offer(to("well"), notice(8), Instant::now());
         assert_eq!(receivers.next().unwrap().1.id, "7");
         assert!(receivers.next().is_none());
-        receivers.over(&to("well"), Tried::Taken);
+        receivers.over(&to("well"), Tried::Taken, Instant::now());
         assert_eq!(receivers.next().unwrap().1.id, "8");
-        receivers.over(&to("hangs"), Tried::Taken);
+        receivers.over(&to("hangs"), Tried::Taken, Instant::now());
         assert_eq!(std::iter::from_fn(|| receivers.next()).count(), MOST_EACH, "it has answered");
         // One that answered and then hangs has what it had.
-        let (put_off, failures) = receivers.over(&to("hangs"), Tried::Unanswered);
-        assert_eq!((put_off.len(), failures), (100 - 1 - MOST_EACH, 1));
+        let put_off = receivers.over(&to("hangs"), Tried::Unanswered, Instant::now());
+        assert_eq!((put_off.len(), put_off[0].1), (100 - 1 - MOST_EACH, 1));
         receivers.offer(to("hangs"), notice(9), Instant::now());
         assert!(receivers.next().is_none());
     }
@@ -168,7 +213,7 @@ mod tests {
     fn one_that_refuses_is_asked_one_at_a_time_and_keeps_its_turn() {
         let mut receivers = with("refuses", 3);
         receivers.next().unwrap();
-        assert_eq!(receivers.over(&to("refuses"), Tried::Refused), (Vec::new(), 0));
+        assert!(receivers.over(&to("refuses"), Tried::Refused, Instant::now()).is_empty());
         assert_eq!(receivers.next().unwrap().1.id, "1");
         assert!(receivers.next().is_none());
     }
@@ -176,7 +221,7 @@ mod tests {
     #[test]
     fn too_many_of_one_are_given_back_and_leave_room_for_others() {
         let mut receivers = with("busy", MOST_WAITING);
-        assert_eq!(receivers.offer(to("busy"), notice(1), Instant::now()).unwrap().id, "1");
+        assert_eq!(receivers.offer(to("busy"), notice(1), Instant::now()).unwrap().0.id, "1");
         assert!(receivers.offer(to("other"), notice(2), Instant::now()).is_none());
         assert_eq!(receivers.room(), MOST_HELD - MOST_WAITING - 1);
         let late = receivers.late(Instant::now() + PATIENCE * 2);
@@ -187,7 +232,40 @@ mod tests {
     fn nothing_is_kept_of_a_receiver_that_has_nothing_to_come() {
         let mut receivers = with("one", 1);
         let (to, _) = receivers.next().unwrap();
-        receivers.over(&to, Tried::Taken);
-        assert!(receivers.known.is_empty() && receivers.under_way == 0 && receivers.room() == MOST_HELD);
+        receivers.over(&to, Tried::Taken, Instant::now());
+        assert!(receivers.known.is_empty() && receivers.hosts.is_empty());
+        assert!(receivers.under_way == 0 && receivers.room() == MOST_HELD);
+    }
+
+    #[test]
+    fn a_host_with_many_ports_leaves_places_to_others() {
+        let mut receivers = Receivers::default();
+        for port in 1..100 {
+            receivers.offer(to(&format!("many:{port}")), notice(port), Instant::now());
+        }
+        let had = std::iter::from_fn(|| receivers.next()).count();
+        assert_eq!(had, MOST_EACH_HOST);
+        receivers.offer(to("other"), notice(0), Instant::now());
+        assert_eq!(receivers.next().unwrap().0, to("other"));
+    }
+
+    #[test]
+    fn what_waits_for_one_that_is_silent_is_put_off_for_longer_and_longer() {
+        let (mut receivers, mut now) = (Receivers::default(), Instant::now());
+        for failures in 1..9 {
+            // One is tried, and nothing of what is behind it is kept here.
+            let back =
+                (0..50).filter_map(|id| receivers.offer(to("dead"), notice(id), now)).collect::<Vec<_>>();
+            if failures > 1 {
+                assert_eq!((back.len(), back[0].1), (49, BUSY.max(failures - 1)));
+            }
+            receivers.next().unwrap();
+            let put_off = receivers.over(&to("dead"), Tried::Unanswered, now);
+            assert!(put_off.iter().all(|(_, after)| *after == failures));
+            now += Duration::from_secs(60);
+            receivers.late(now);
+        }
+        receivers.late(now + MEMORY);
+        assert!(receivers.known.is_empty(), "what is long ago is forgotten");
     }
 }

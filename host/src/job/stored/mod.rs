@@ -4,7 +4,8 @@
 //! # Layout
 //! - this file: which version a text is of, and what becomes of one that cannot be read
 //! - `version`: the last one, and why a text cannot be read; `v1`: as imgserve 0.3 wrote them before they had a version; `v2`: as they are
-//!   written now; `v3`: the order of a job that is not planned yet; `v4`: that of one with arguments that nobody knows
+//!   written now; `v3`: the order of a job of which acceptance has left something to do; `v4`: that of one with arguments that
+//!   nobody knows
 
 mod v1;
 mod v2;
@@ -28,8 +29,8 @@ pub(super) fn order_text(order: &Order) -> String {
     if v4::Order::is_needed(order) {
         return json(&v4::Order::from(order));
     }
-    match &order.unplanned {
-        Some(unplanned) => json(&v3::Order::new(order, unplanned)),
+    match &order.left {
+        Some(left) => json(&v3::Order::new(order, left)),
         None => json(&v2::Order::from(order)),
     }
 }
@@ -42,18 +43,13 @@ pub(super) fn read_order(text: &str, outputs: usize) -> Result<Order, Unreadable
     let order: Order = match version(text)? {
         1 => parse::<v1::Order>(text)?.try_into()?,
         2 => parse::<v2::Order>(text)?.try_into()?,
-        // It has its outputs when it is planned.
-        3 => return Ok(parse::<v3::Order>(text)?.into()),
-        4 => {
-            let order = parse::<v4::Order>(text)?;
-            if order.is_unplanned() {
-                return order.try_into();
-            }
-            order.try_into()?
-        }
+        3 => parse::<v3::Order>(text)?.try_into()?,
+        4 => parse::<v4::Order>(text)?.try_into()?,
         found => return Err(Unreadable::Later { found }),
     };
-    match order.recipes.len() == outputs {
+    // It has its outputs when it is planned.
+    let unplanned = order.left.is_some() && order.recipes.is_empty();
+    match unplanned || order.recipes.len() == outputs {
         true => Ok(order),
         false => Err(Unreadable::Broken(format!("{} outputs of {outputs}", order.recipes.len()))),
     }

@@ -19,7 +19,14 @@ fn an_order_that_is_not_planned_keeps_what_was_asked_for() {
     let order = read_order(ORDER_3, 1).unwrap();
     assert_eq!(order_text(&order), ORDER_3, "a change is a later version");
     assert!(order.recipes.is_empty() && order.notify.is_some());
-    assert_eq!(order.unplanned.unwrap().request["accept"], "now");
+    assert_eq!(order.left.as_ref().unwrap().request["accept"], "now");
+    let planned = Order { left: order.left, ..read_order(ORDER_2, 2).unwrap() };
+    // Planned, with its placeholders to be stored.
+    let text = order_text(&planned);
+    assert_eq!(read_order(&text, 2).unwrap(), planned);
+    assert!(read_order(&text, 1).unwrap_err().to_string().contains("2 outputs of 1"));
+    // Nothing is left.
+    assert_eq!(order_text(&Order { left: None, ..planned }), ORDER_2);
     let more = ORDER_3.replace("\"request\":", "\"deadline\":1,\"request\":");
     assert!(read_order(&more, 1).unwrap_err().to_string().contains("deadline"));
 }
@@ -42,7 +49,7 @@ fn an_order_keeps_what_of_its_request_was_passed_over() {
     assert!(read_order(ORDER_4, 2).unwrap_err().to_string().contains("1 outputs of 2"));
     let order = read_order(ORDER_4_UNPLANNED, 2).unwrap();
     assert_eq!(order_text(&order), ORDER_4_UNPLANNED, "a change is a later version");
-    assert!(order.unplanned.is_some() && order.unknown_arguments == ["x"]);
+    assert!(order.left.is_some() && order.unknown_arguments == ["x"]);
 }
 
 const RECEIPT_1: &str = r#"{"id":"0190b6a0-c000-7000-8000-00000000002a","destinations":["file:///a.png"],"unknown_arguments":["w"]}"#;

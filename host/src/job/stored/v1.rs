@@ -55,7 +55,7 @@ impl TryFrom<Order> for order::Order {
         let source = SourceUrl::parse(&text).map_err(Unreadable::broken)?;
         let recipes = outputs.into_iter().map(|output| output.recipe(&text)).collect::<Result<_, _>>()?;
         let notify = notify_url.as_deref().map(HttpUrl::parse).transpose().map_err(Unreadable::broken)?;
-        Ok(Self { source, recipes, notify, unplanned: None, unknown_arguments: Vec::new() })
+        Ok(Self { source, recipes, notify, left: None, unknown_arguments: Vec::new() })
     }
 }
 

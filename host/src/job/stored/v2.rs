@@ -130,7 +130,7 @@ impl TryFrom<Order> for order::Order {
     fn try_from(order: Order) -> Result<Self, Unreadable> {
         let Order { version: _, source, outputs, notify } = order;
         let recipes = outputs.into_iter().map(Recipe::try_from).collect::<Result<_, _>>()?;
-        Ok(Self { source, recipes, notify, unplanned: None, unknown_arguments: Vec::new() })
+        Ok(Self { source, recipes, notify, left: None, unknown_arguments: Vec::new() })
     }
 }
 

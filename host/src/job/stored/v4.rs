@@ -5,7 +5,7 @@ use imgserve_transfer::{HttpUrl, SourceUrl};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::super::order::{self, Recipe, Unplanned};
+use super::super::order::{self, Left, Recipe};
 use super::v2::Output;
 use super::version::Unreadable;
 
@@ -21,7 +21,7 @@ pub(super) struct Order {
     /// None before it is planned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     outputs: Vec<Output>,
-    /// The members of the request, of a job that is not planned.
+    /// The members of the request, of a job of which acceptance has left something to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<Map<String, Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,11 +35,6 @@ impl Order {
     pub(super) fn is_needed(order: &order::Order) -> bool {
         !order.unknown_arguments.is_empty()
     }
-
-    /// Whether it is that of a job which is to be planned, and has its outputs then.
-    pub(super) fn is_unplanned(&self) -> bool {
-        self.request.is_some()
-    }
 }
 
 impl From<&order::Order> for Order {
@@ -48,7 +43,7 @@ impl From<&order::Order> for Order {
             version: VERSION,
             source: order.source.clone(),
             outputs: order.recipes.iter().map(Output::from).collect(),
-            request: order.unplanned.as_ref().map(|unplanned| unplanned.request.clone()),
+            request: order.left.as_ref().map(|left| left.request.clone()),
             notify: order.notify.clone(),
             unknown_arguments: order.unknown_arguments.clone(),
         }
@@ -61,7 +56,7 @@ impl TryFrom<Order> for order::Order {
     fn try_from(order: Order) -> Result<Self, Unreadable> {
         let Order { version: _, source, outputs, request, notify, unknown_arguments } = order;
         let recipes = outputs.into_iter().map(Recipe::try_from).collect::<Result<_, _>>()?;
-        let unplanned = request.map(|request| Unplanned { request });
-        Ok(Self { source, recipes, notify, unplanned, unknown_arguments })
+        let left = request.map(|request| Left { request });
+        Ok(Self { source, recipes, notify, left, unknown_arguments })
     }
 }

@@ -10,3 +10,7 @@ UPDATE jobs SET flow = client;
 DROP INDEX jobs_claimable;
 CREATE INDEX jobs_claimable ON jobs (flow, priority, due_at_ms, id) WHERE state = 'accepted' AND held_by IS NULL;
 CREATE INDEX jobs_due ON jobs (due_at_ms) WHERE state = 'accepted' AND held_by IS NULL;
+
+-- How far a job's webhook is can be asked, also of those that were given up, which stay for as long as their jobs. They go with
+-- them: no look at those that stay.
+CREATE INDEX notices_by_job ON notices (job);

@@ -83,6 +83,35 @@ async fn with_many_that_wait_it_opens_and_claims_at_once() {
     assert!(began.elapsed() < Duration::from_secs(1));
 }
 
+#[tokio::test]
+async fn with_very_many_clients_a_claim_takes_no_longer() {
+    for due in [true, false] {
+        let place = Place::new();
+        let fill = move |db: &Connection| {
+            let sql = "INSERT INTO jobs (id, state, priority, due_at_ms, attempt, operation, client, accepted_at_ms, \
+                       instructions, record, flow) VALUES (?1, 'accepted', 1, ?2, 0, 'resize', '', 10, '{}', ?3, ?4)";
+            for number in 0..20_000 {
+                let (record, flow) =
+                    (record(), format!("ip:10.0.{}.{}", number % 10_000 / 250, number % 250));
+                let text = rows::text(&record).unwrap();
+                let due_ms = if due || number == 0 { 10 } else { 1000 };
+                let values = params![record.id.as_bytes(), due_ms, text, flow];
+                db.prepare_cached(sql)?.execute(values)?;
+            }
+            Ok(())
+        };
+        place.journal.writer.change(Promise::Process, fill).await.unwrap();
+        for free in [1, 256] {
+            let began = Instant::now();
+            let claimed = place.journal.claim(room(free), 100, 200).await.unwrap();
+            let took = began.elapsed();
+            println!("10,000 clients, due: {due}: {} claimed in {took:?}", claimed.claims.len());
+            assert!(claimed.claims.len() == if due { free } else { usize::from(free == 1) });
+            assert!(took < Duration::from_millis(800), "due: {due}, free: {free}: {took:?}");
+        }
+    }
+}
+
 /// Syncs of one file per second, each after a page is written over: what a commit costs at least.
 fn syncs_per_second(directory: &Path) -> f64 {
     use std::os::unix::fs::FileExt as _;
