@@ -2,7 +2,7 @@
 //! one all the same is told as the server's own trouble (`transfer`, `http`).
 
 use imgserve_config::Config;
-use imgserve_transfer::IDLE_SERVERS;
+use imgserve_transfer::{IDLE_SERVERS, PlaceKind};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::http::OVERFLOW;
@@ -14,9 +14,9 @@ const OWN: u64 = 64;
 const PER_WORKER: u64 = 8;
 /// What a transfer has open at once: two connections of FTP and the one being made, or a file and its directories.
 const PER_TRANSFER: u64 = 3;
-/// How many transfers there are at most for each of `[transfer] max_transfers`: a source, a placeholder, and two results, as
-/// those take turns; as many of local files.
-const TRANSFERS: u64 = 2 * 4;
+/// How many transfers there are at most for each of `[transfer] max_transfers`: of each kind twice as many as one client may
+/// have; as many of local files.
+const TRANSFERS: u64 = 2 * 2 * PlaceKind::ALL.len() as u64;
 /// How many direct calls, which may have a file open until it is their turn.
 const CALLS: u64 = 2;
 /// One in so many connections to a server is kept while nothing is asked of it.
@@ -95,13 +95,13 @@ mod tests {
     fn what_fits_stays_as_it_is() {
         assert_eq!(fitted("", 1 << 20), (1024, 64, 0));
         assert_eq!(fitted("", u64::MAX), (1024, 64, 0));
-        assert_eq!(fitted("", 4096), (1024, 64, 0));
+        assert_eq!(fitted("", 8192), (1024, 64, 0));
     }
 
     #[test]
     fn what_does_not_is_made_smaller_and_told() {
-        assert_eq!(fitted("", 1024), (1024 - 88 - 15 * 26 - 3 * 16 - 128, 15, 2));
-        let all = 64 * (8 * 3 + 2) + 16 * 16;
+        assert_eq!(fitted("", 1024), (1024 - 88 - 11 * 38 - 2 * 16 - 128, 11, 2));
+        let all = 64 * (12 * 3 + 2) + 16 * 16;
         assert_eq!(fitted("[server]\nmax_connections = 100000", 65536), (65536 - 88 - all - 128, 64, 1));
         let secret = "[webhooks]\nsecret = 'whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY='\n[server]\nmax_connections = 100000";
         assert_eq!(fitted(secret, 65536), (65536 - 88 - 64 - all - 128, 64, 1));
