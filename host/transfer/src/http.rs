@@ -7,13 +7,16 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use cookie_store::{CookieStore, RawCookie};
-use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE};
+use reqwest::header::{
+    ACCEPT_ENCODING, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE,
+};
 use reqwest::{Method, Response, StatusCode};
 use rustls::ClientConfig;
 use url::{Origin, Url};
 
 use super::body::{Paced, Upload, header_value};
 use super::clock::Clock;
+use super::coding::ACCEPTED;
 use super::config::{MAX_FORM_PAGE, TransferConfig};
 use super::error::{TransferError, TransferErrorKind, find_cause};
 use super::resolve::{ResolveError, Resolver, ResolverAt};
@@ -47,9 +50,11 @@ impl Http {
         self.at_port.get(&port).unwrap_or(&self.client)
     }
 
-    /// Starts a fetch: the response to a GET, its body still to be read.
+    /// Starts a fetch: the response to a GET, its body still to be read, and perhaps to be decompressed.
     pub(super) async fn get(&self, clock: Clock, url: Url) -> Result<Response, TransferError> {
-        success(Session::new(self, clock).send(Call::get(url)).await?)
+        let mut call = Call::get(url);
+        call.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
+        success(Session::new(self, clock).send(call).await?)
     }
 
     /// Stores by PUT.
@@ -132,8 +137,10 @@ impl Call {
             self.upload = None;
         }
         if self.url.origin() != target.origin() {
-            // What was meant for one origin, a Referer say, is not told to another.
+            // What was meant for one origin, a Referer say, is not told to another; what can be read is.
+            let encodings = self.headers.remove(ACCEPT_ENCODING);
             self.headers.clear();
+            self.headers.extend(encodings.map(|encodings| (ACCEPT_ENCODING, encodings)));
         }
         self.url = target;
     }
