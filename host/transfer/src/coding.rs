@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn every_encoding_is_undone_however_it_comes() {
-        let plain: Vec<u8> = (0..100_000_u32).flat_map(|i| (i * i).to_le_bytes()).collect();
+        let plain: Vec<u8> = (0..100_000_u32).flat_map(|i| i.wrapping_mul(i).to_le_bytes()).collect();
         let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
         zlib.write_all(&plain).unwrap();
         let mut raw = DeflateEncoder::new(Vec::new(), Compression::default());

@@ -13,6 +13,8 @@ pub const NAMESPACE: &str = "http://www.w3.org/2000/svg";
 pub const MAX_NODES: u32 = 4_000_000;
 /// Most prefixes that are declared for a text which does not.
 const MAX_PREFIXES: usize = 16;
+/// Most bytes that are parsed anew for that: each is found by parsing up to it.
+const MAX_REPEATED: usize = 16 << 20;
 
 /// The text with the namespace that its root element leaves out, beginning where XML begins.
 pub fn complete(text: Cow<'_, str>) -> Cow<'_, str> {
@@ -33,8 +35,9 @@ pub fn complete(text: Cow<'_, str>) -> Cow<'_, str> {
 /// # Errors
 /// What is not well-formed.
 pub fn parse<T>(text: &str, entities: bool, read: impl FnOnce(&Document<'_>) -> T) -> Result<T, Error> {
+    let tries = (MAX_REPEATED / text.len().max(1)).clamp(1, MAX_PREFIXES);
     let mut text = Cow::Borrowed(text);
-    for _ in 0..MAX_PREFIXES {
+    for _ in 0..tries {
         let prefix = match Document::parse_with_options(&text, options(entities)) {
             Ok(document) => return Ok(read(&document)),
             Err(Error::UnknownNamespace(prefix, at)) => match root(&text) {

@@ -171,6 +171,18 @@ fn a_compressed_drawing_has_a_limit() {
 }
 
 #[test]
+fn a_long_style_sheet_takes_no_longer_than_its_length() {
+    let rules: String = (0..30_000).map(|i| format!(".c{i}{{fill:red;stroke:blue}}\n")).collect();
+    let content =
+        format!("<style>{rules}.d{{stroke:none}}</style><rect class='c9 d' width='10' height='10'/>");
+    let start = Instant::now();
+    let args = json!({ "width": 10, "height": 10 });
+    let image = try_draw(&args, &header(10, 10), svg(10, 10, &content).as_bytes()).unwrap();
+    assert_eq!(pixel(&image, 5, 5), [255, 0, 0, 255]);
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+}
+
+#[test]
 fn style_that_is_spelled_anew_is_what_is_counted() {
     // Understood only after it is mended, and then too much.
     let levels: String = (1..=24)

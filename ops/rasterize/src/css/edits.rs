@@ -47,17 +47,23 @@ impl<'t> Edits<'t> {
         }
     }
 
-    /// Puts a text in the place of all that an element holds.
-    pub(super) fn replace_content(&mut self, node: Node<'_, '_>, text: &str) {
+    /// Puts texts in the place of all that an element holds: each but the first in an element more of that name,
+    /// if that has no prefix.
+    pub(super) fn replace_content(&mut self, node: Node<'_, '_>, texts: &[String]) {
         let range = node.range();
-        let (Some(first), Some(last)) = (node.first_child(), self.text[range.clone()].rfind("</")) else {
-            return;
-        };
+        let element = &self.text[range.clone()];
+        let (Some(first), Some(last)) = (node.first_child(), element.rfind("</")) else { return };
+        let opened = start_tag_end(element.as_bytes());
         // A section of unparsed text begins before its text.
-        let opened = start_tag_end(&self.text.as_bytes()[range.clone()]);
-        if first.range().start >= range.start + opened && opened <= last {
-            self.all.push((range.start + opened..range.start + last, escaped(text)));
+        if first.range().start < range.start + opened || opened > last {
+            return;
         }
+        let name = element[last + 2..].trim_end_matches('>').trim_end();
+        let texts: Vec<String> = texts.iter().map(|text| escaped(text)).collect();
+        // A prefix may be declared in this one element.
+        let between = if name.contains(':') { String::new() } else { format!("</{name}><{name}>") };
+        let content = texts.join(&between);
+        self.all.push((range.start + opened..range.start + last, content));
     }
 
     /// The text with all changes; none if there are none.

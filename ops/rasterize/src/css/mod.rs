@@ -23,6 +23,10 @@ use edits::Edits;
 use property::{Understood, understood, understood_attribute};
 use syntax::{declarations, listed, rules, without_comments};
 
+/// Most bytes of a sheet that is handed on in one: for each value the reader counts the lines of all before it, so that a long one
+/// takes time with the square of its length.
+const LONGEST_SHEET: usize = 16 << 10;
+
 /// The document's text as the parser understands it; none when that is what it is.
 pub(crate) fn mended(document: &Document<'_>, shape: &Shape) -> Option<String> {
     let mut edits = Edits::of(document.input_text());
@@ -119,8 +123,9 @@ fn is_plain(text: &str) -> bool {
         let lower = !one.name.bytes().any(|byte| byte.is_ascii_uppercase());
         lower && understood(one.name, &one.value) == Understood::Yes
     };
-    declarations(text).map(|one| known(&one)).try_fold(0, |count, known| known.then_some(count + 1))
-        == Some(colons)
+    let pieces = text.split(';').filter(|piece| !piece.trim().is_empty()).count();
+    let all = declarations(text).try_fold(0, |count, one| known(&one).then_some(count + 1));
+    colons == pieces && all == Some(colons)
 }
 
 /// A value, if the parser's reader takes it for one and nothing else; of a font's shorthand without the height of lines, which is
@@ -143,24 +148,26 @@ fn spelled(name: &str, value: &str) -> Option<String> {
 
 /// A style sheet.
 fn sheet(node: Node<'_, '_>, edits: &mut Edits<'_>) {
-    if let Some(kind) = node.attribute_node("type") {
+    if let Some(kind) = node.attribute_node("type").filter(|kind| kind.value() != "text/css") {
         let essence = kind.value().split(';').next().unwrap_or_default().trim();
-        if kind.value() != "text/css" && (essence.is_empty() || essence.eq_ignore_ascii_case("text/css")) {
-            edits.replace_value(&kind, "text/css");
+        if !essence.is_empty() && !essence.eq_ignore_ascii_case("text/css") {
+            return;
         }
+        edits.replace_value(&kind, "text/css");
     }
     let text: String = node.children().filter(Node::is_text).filter_map(|child| child.text()).collect();
     // The parser takes what stands before the first comment of XML.
     let whole = node.text().unwrap_or_default().len() == text.len();
-    if let Some(sheet) = rewritten(&text, whole) {
-        edits.replace_content(node, &sheet);
+    if let Some(sheets) = rewritten(&text, whole) {
+        edits.replace_content(node, &sheets);
     }
 }
 
-/// A style sheet as the parser understands it; none when that is what it is.
-fn rewritten(text: &str, whole: bool) -> Option<String> {
-    let mut same = whole && !["@", "<!--", "-->", "\\"].iter().any(|odd| text.contains(odd));
-    let mut sheet = String::new();
+/// A style sheet as the parser understands it, in parts; none when that is what it is.
+fn rewritten(text: &str, whole: bool) -> Option<Vec<String>> {
+    let odd = ["@", "<!--", "-->", "\\"].iter().any(|odd| text.contains(odd));
+    let mut same = whole && !odd && text.len() <= LONGEST_SHEET;
+    let mut sheets = vec![String::new()];
     for rule in rules(text) {
         let selectors = without_comments(rule.selectors);
         let known: Vec<&str> = listed(&selectors).map(str::trim).filter(|one| is_known(one)).collect();
@@ -168,11 +175,16 @@ fn rewritten(text: &str, whole: bool) -> Option<String> {
         let block = block(rule.block);
         same &= block.is_none();
         let block = block.as_deref().unwrap_or(rule.block);
-        if !known.is_empty() && !block.trim().is_empty() {
-            sheet += &format!("{}{{{block}}}\n", known.join(","));
+        if known.is_empty() || block.trim().is_empty() {
+            continue;
+        }
+        let rule = format!("{}{{{block}}}\n", known.join(","));
+        match sheets.last_mut() {
+            Some(last) if last.len() + rule.len() <= LONGEST_SHEET => last.push_str(&rule),
+            _ => sheets.push(rule),
         }
     }
-    (!same).then_some(sheet)
+    (!same).then_some(sheets)
 }
 
 fn is_known(selector: &str) -> bool {

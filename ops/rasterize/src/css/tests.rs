@@ -101,6 +101,13 @@ fn a_rule_that_is_unknown_takes_no_other_along() {
     ] {
         assert_eq!(sheet(text).as_deref(), Some(handed), "{text}");
     }
+    let many = |name: &str| {
+        let rules: String = (0..3000).map(|i| format!(".c{i}{{fill:red}}\n")).collect();
+        format!("<{name} id='s'>{rules}</{name}>")
+    };
+    let parts = handed(&many("style")).unwrap();
+    assert!(parts.split("</style><style>").all(|part| part.len() <= LONGEST_SHEET + 30), "a long one is cut");
+    assert_eq!(parts.replace("</style><style>", ""), many("style"));
     let kind = handed("<style type='TEXT/CSS; charset=utf-8'>.a{fill:red}</style>");
     assert_eq!(kind.as_deref(), Some("<style type='text/css'>.a{fill:red}</style>"));
 }
