@@ -175,11 +175,12 @@ fn a_long_style_sheet_takes_no_longer_than_its_length() {
     let rules: String = (0..30_000).map(|i| format!(".c{i}{{fill:red;stroke:blue}}\n")).collect();
     let content =
         format!("<style>{rules}.d{{stroke:none}}</style><rect class='c9 d' width='10' height='10'/>");
+    // In one piece it takes minutes where nothing is optimised.
     let start = Instant::now();
     let args = json!({ "width": 10, "height": 10 });
     let image = try_draw(&args, &header(10, 10), svg(10, 10, &content).as_bytes()).unwrap();
     assert_eq!(pixel(&image, 5, 5), [255, 0, 0, 255]);
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
 #[test]
