@@ -92,7 +92,8 @@ fn side(root: Node<'_, '_>, name: &str, font_size: f64) -> Option<Side> {
         return Some(side);
     }
     let declarations = root.attribute("style")?.split(';').filter_map(|one| one.split_once(':'));
-    let value = declarations.filter(|(property, _)| property.trim().eq_ignore_ascii_case(name)).last()?.1;
+    let value =
+        declarations.filter(|(property, _)| property.trim().eq_ignore_ascii_case(name)).next_back()?.1;
     length(value, font_size).map(|side| Side { unusual: true, ..side })
 }
 
