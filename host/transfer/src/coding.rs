@@ -174,7 +174,7 @@ impl Decoder {
 impl Inner {
     fn of(coding: Coding, first: [u8; 2]) -> Self {
         // RFC 1950, section 2.2. Some servers have always sent it without (RFC 9110, section 8.4.1.2).
-        let zlib = first[0] & 0x0f == 8 && u16::from_be_bytes(first) % 31 == 0;
+        let zlib = first[0] & 0x0f == 8 && u16::from_be_bytes(first).is_multiple_of(31);
         match coding {
             Coding::Gzip if first == [0x1f, 0x8b] => Self::Gzip(GzDecoder::new(Vec::new())),
             Coding::Gzip => Self::Plain,

@@ -91,9 +91,8 @@ fn side(root: Node<'_, '_>, name: &str, font_size: f64) -> Option<Side> {
     if let Some(side) = root.attribute(name).and_then(|text| length(text, font_size)) {
         return Some(side);
     }
-    let declarations = root.attribute("style")?.split(';').filter_map(|one| one.split_once(':'));
-    let value =
-        declarations.filter(|(property, _)| property.trim().eq_ignore_ascii_case(name)).next_back()?.1;
+    let mut declarations = root.attribute("style")?.split(';').filter_map(|one| one.split_once(':'));
+    let value = declarations.rfind(|(property, _)| property.trim().eq_ignore_ascii_case(name))?.1;
     length(value, font_size).map(|side| Side { unusual: true, ..side })
 }
 
