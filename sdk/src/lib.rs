@@ -80,8 +80,6 @@ mod operation;
 pub mod plain;
 mod plan;
 pub mod testing;
-#[doc(hidden)]
-pub mod xml;
 
 pub use color::{Color, ColorError};
 pub use description::{Description, Example, Frames, InputKind, OutputKind};

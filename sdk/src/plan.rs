@@ -9,16 +9,17 @@ use crate::PixelFormat;
 pub struct SourceHeader {
     /// The file format's name: `jpeg`, `png`, `gif`, `webp`, `bmp`, `tiff`, `ico`, `svg`, or one a plugin takes.
     pub format: String,
-    /// Width in pixels as shown, that is, after EXIF orientation; 0 when the host cannot read this format.
+    /// Width in pixels as shown, that is, after EXIF orientation; 0 when the host cannot read this format, and of an SVG whose
+    /// width is that of what it shows.
     pub width: u32,
-    /// Height in pixels as shown; 0 when the host cannot read this format.
+    /// Height in pixels as shown; 0 likewise.
     pub height: u32,
     /// How many frames it has; `None` when that is known only after reading all of it.
     pub frames: Option<u32>,
     /// The pixel format that `run` will be given: the one the source decodes to, converted as the description asks.
     pub pixels: PixelFormat,
     /// The source's first bytes, only for operations that take encoded bytes: at most 64 KiB, or all of a source of up to
-    /// 1 MiB for an operation that is built into the host.
+    /// 1 MiB, or without a size, for an operation that is built into the host.
     #[serde(skip)]
     pub head: Vec<u8>,
 }

@@ -1,5 +1,9 @@
 //! What the builtin operations make of real files: formats, conversion, animation, orientation, colours, text.
 
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use image::{AnimationDecoder as _, GenericImageView as _, ImageFormat, Rgba};
 use imgserve_peers::samples;
 use serde_json::{Value, json};
@@ -170,6 +174,27 @@ async fn a_drawing_is_drawn_with_its_text() {
     let text = out.view(160, 30, 200, 40);
     let white = text.pixels().filter(|(_, _, pixel)| pixel.0 == [255, 255, 255, 255]).count();
     assert!(white > 300, "hardly any letters: {white} white pixels");
+}
+
+#[tokio::test]
+async fn a_drawing_is_drawn_whatever_it_is_written_in_and_as_large_as_it_is() {
+    let server = Server::start("");
+    let drawing = "<?xml version='1.0' encoding='UTF-16'?><svg><title>é</title><rect width='50' height='20' \
+         style='fill:#f00;fill:color(nonsense 1 0 0)'/></svg>";
+    let wide: Vec<u8> = drawing.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let mut compressed = GzEncoder::new(Vec::new(), Compression::default());
+    compressed.write_all(&wide).unwrap();
+    let long =
+        drawing.replace("UTF-16", "UTF-8").replace("<svg>", &format!("<!--{}--><svg>", "x".repeat(2 << 20)));
+    for (name, bytes) in
+        [("wide.svg", wide), ("small.svgz", compressed.finish().unwrap()), ("long.svg", long.into_bytes())]
+    {
+        let source = server.write(name, bytes);
+        let args = json!({ "width": 100, "height": 100, "fit": "inside" });
+        server.succeed("rasterize", &source, &server.file_url("drawn.png"), args).await;
+        let out = image::load_from_memory(&server.read("drawn.png")).unwrap().to_rgba8();
+        assert_eq!((out.dimensions(), out.get_pixel(98, 38).0), ((100, 40), [255, 0, 0, 255]), "{name}");
+    }
 }
 
 #[tokio::test]

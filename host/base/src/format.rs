@@ -152,7 +152,7 @@ mod tests {
             }
         }
         assert_eq!(Format::from_name("jpg"), Some(Format::Jpeg));
-        assert_eq!(Format::from_extension("svgz"), None);
+        assert_eq!(Format::from_extension("svgz"), Some(Format::Svg));
         assert_eq!(Format::from_media_type("Image/JPG; x=y"), Some(Format::Jpeg));
         assert_eq!(Format::from_media_type("application/octet-stream"), None);
     }

@@ -14,7 +14,6 @@ mod webp;
 use imgserve_base::format::Format;
 
 use crate::codec::Codec;
-use crate::error::CodecError;
 
 static TABLE: [Codec; Format::ALL.len()] =
     [jpeg::CODEC, png::CODEC, gif::CODEC, webp::CODEC, bmp::CODEC, tiff::CODEC, ico::CODEC, svg::CODEC];
@@ -22,11 +21,6 @@ static TABLE: [Codec; Format::ALL.len()] =
 /// What can be done with files of this format.
 pub(crate) fn codec(format: Format) -> &'static Codec {
     &TABLE[format as usize]
-}
-
-/// Why bytes that begin like no format are refused.
-pub(crate) fn unrecognized(bytes: &[u8]) -> CodecError {
-    svg::refuse_compressed(bytes).unwrap_or(CodecError::Unrecognized)
 }
 
 // What the table of names says is read and written is what has a decoder and an encoder.

@@ -11,9 +11,9 @@ use crate::orientation::Orientation;
 pub struct Header {
     /// The file format, by content.
     pub format: Format,
-    /// Width in pixels as shown, at least 1.
+    /// Width in pixels as shown, at least 1; 0 of a drawing whose width is that of what it shows, which is known to who draws it.
     pub width: u32,
-    /// Height in pixels as shown, at least 1.
+    /// Height in pixels as shown, likewise.
     pub height: u32,
     /// How the picture lies in the file.
     pub orientation: Orientation,

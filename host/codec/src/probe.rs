@@ -25,7 +25,7 @@ pub fn probe(bytes: &[u8], complete: bool, bounds: &Bounds) -> Result<Probe, Cod
     let format = match sniff(bytes) {
         Sniff::Is(format) => format,
         Sniff::Open if !complete => return Ok(Probe::NeedMore),
-        Sniff::Open | Sniff::Unknown => return Err(formats::unrecognized(bytes)),
+        Sniff::Open | Sniff::Unknown => return Err(CodecError::Unrecognized),
     };
     let header = (formats::codec(format).probe)(bytes, complete, bounds)?;
     let Some(header) = header else {

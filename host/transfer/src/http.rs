@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use cookie_store::{CookieStore, RawCookie};
-use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE};
+use reqwest::header::{
+    ACCEPT_ENCODING, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE,
+};
 use reqwest::{Method, Response, StatusCode};
 use rustls::ClientConfig;
 use url::{Origin, Url};
@@ -14,6 +16,7 @@ use url::{Origin, Url};
 use super::body::{Paced, Upload, header_value};
 use super::clients::Clients;
 use super::clock::Clock;
+use super::coding::ACCEPTED;
 use super::config::{MAX_FORM_PAGE, TransferConfig};
 use super::error::{TransferError, TransferErrorKind, find_cause};
 use super::resolve::{ResolveError, Resolver};
@@ -36,9 +39,11 @@ impl Http {
         Ok(Self { clients, resolver, config })
     }
 
-    /// Starts a fetch: the response to a GET, its body still to be read.
+    /// Starts a fetch: the response to a GET, its body still to be read, and perhaps to be decompressed.
     pub(super) async fn get(&self, clock: Clock, url: Url) -> Result<Response, TransferError> {
-        success(Session::new(self, clock).send(Call::get(url)).await?)
+        let mut call = Call::get(url);
+        call.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
+        success(Session::new(self, clock).send(call).await?)
     }
 
     /// Stores by PUT.
@@ -99,8 +104,10 @@ impl Call {
             self.upload = None;
         }
         if self.url.origin() != target.origin() {
-            // What was meant for one origin, a Referer say, is not told to another.
+            // What was meant for one origin, a Referer say, is not told to another; what can be read is.
+            let encodings = self.headers.remove(ACCEPT_ENCODING);
             self.headers.clear();
+            self.headers.extend(encodings.map(|encodings| (ACCEPT_ENCODING, encodings)));
         }
         self.url = target;
     }

@@ -9,7 +9,7 @@
 //! | `url`, `tags` | what URLs and the tags in them mean |
 //! | `policy`, `resolve` | which addresses and paths are permitted; names to permitted addresses |
 //! | `clock`, `tls`, `config`, `error` | timeouts, the one TLS configuration, settings, failures |
-//! | `clients`, `http`, `body`, `form`, `html` | idle connections, GET and PUT, request bodies, form uploads, reading a page's form |
+//! | `clients`, `http`, `coding`, `body`, `form`, `html` | idle connections, GET and PUT, encoded responses, request bodies, form uploads, reading a page's form |
 //! | `ftp`, `ftp_store`, `file` | the other two protocols |
 //! | `mark` | what a file is called until it is whole |
 //! | `peer`, `places` | which server a URL leads to; how many transfers may be under way, with each and for each client |
@@ -19,6 +19,7 @@
 mod body;
 mod clients;
 mod clock;
+mod coding;
 mod config;
 mod error;
 mod file;
@@ -63,6 +64,7 @@ pub use self::url::{
 
 use self::body::{FilePart, Upload};
 use self::clock::Clock;
+use self::coding::Download;
 use self::config::KEY_MAX_SOURCE;
 use self::file::FileReader;
 use self::ftp::{Ftp, FtpDownload};
@@ -146,7 +148,7 @@ impl Transfer {
 
     async fn open(&self, clock: Clock, source: SourceUrl) -> Result<Body, TransferError> {
         match source {
-            SourceUrl::Http(url) => Ok(Body::Http(self.http.get(clock, url).await?)),
+            SourceUrl::Http(url) => Ok(Body::Http(Box::new(Download::of(self.http.get(clock, url).await?)?))),
             SourceUrl::Ftp(url) => {
                 let session = self.ftp.open(clock, &url).await?;
                 Ok(Body::Ftp(Box::new(session.retrieve(&url).await?)))
@@ -252,7 +254,7 @@ enum State {
 }
 
 enum Body {
-    Http(reqwest::Response),
+    Http(Box<Download>),
     Ftp(Box<FtpDownload>),
     File(FileReader),
 }
@@ -260,7 +262,7 @@ enum Body {
 impl Body {
     fn size(&self) -> Option<u64> {
         match self {
-            Self::Http(response) => response.content_length(),
+            Self::Http(download) => download.size(),
             Self::Ftp(download) => download.size,
             Self::File(reader) => Some(reader.size),
         }
@@ -268,14 +270,14 @@ impl Body {
 
     fn media_type(&self) -> Option<String> {
         match self {
-            Self::Http(response) => http::media_type(response),
+            Self::Http(download) => http::media_type(&download.response),
             Self::Ftp(_) | Self::File(_) => None,
         }
     }
 
     async fn chunk(&mut self, clock: &Clock) -> Result<Option<Bytes>, TransferError> {
         match self {
-            Self::Http(response) => http::next_chunk(response, clock).await,
+            Self::Http(download) => download.chunk(clock).await,
             Self::Ftp(download) => download.chunk().await,
             Self::File(reader) => reader.chunk(clock).await,
         }

@@ -275,7 +275,9 @@ impl Worker {
             return Err(refuse(Fault::new(FaultKind::UnreadableSource, text)));
         }
         let builtin = operation.settings.kind == PluginKind::Builtin;
-        let most = if builtin && bytes.len() <= WHOLE { WHOLE } else { HEAD };
+        // A drawing that does not say how large it is shows it in all of it.
+        let unsized_drawing = header.width.min(header.height) == 0;
+        let most = if builtin && (bytes.len() <= WHOLE || unsized_drawing) { usize::MAX } else { HEAD };
         let head = if taken.is_some() { bytes[..bytes.len().min(most)].to_vec() } else { Vec::new() };
         Ok(Some(Header { source: header.source(head), codec: Some(header) }))
     }

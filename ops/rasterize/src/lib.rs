@@ -7,7 +7,8 @@
 //! # Layout
 //! - `args`: what a request may say
 //! - `fonts`: the bundled fonts
-//! - `parse`: from its text to a tree; `limits`: what it may cost
+//! - `parse`: from its bytes to a tree; `css`: what the parser would not understand; `limits`: what it may cost
+//! - `frame`: which part of its plane is shown
 //! - `resources`: what a drawing may refer to
 //! - `render`: where it goes, and its pixels
 //! - `cut`: patterns that are larger than what shows of them
@@ -19,8 +20,10 @@
 //! letter. From outside only one thing could be saved, and is: see `fonts::without_kern`.
 
 mod args;
+mod css;
 mod cut;
 mod fonts;
+mod frame;
 mod limits;
 mod parse;
 mod render;
@@ -29,6 +32,7 @@ mod vello;
 
 use std::time::Duration;
 
+use imgserve_drawing as drawing;
 use imgserve_sdk::serde::Deserialize;
 use imgserve_sdk::serde_json::json;
 use imgserve_sdk::{
@@ -37,9 +41,10 @@ use imgserve_sdk::{
 };
 use resvg::usvg::{self, Options};
 
-use self::render::Wanted;
-
 pub use args::{Args, Fit};
+
+use frame::Frame;
+use render::Wanted;
 
 /// Canvases that a drawing may reasonably need at once, the result's included: a few layers (opacity, masks, clips)
 /// and the two or three buffers of a filter in resvg, tiles of coverage in vello_cpu.
@@ -80,24 +85,31 @@ impl Operation for Rasterize {
     fn plan(args: &Args, source: &SourceHeader, host: &dyn Host) -> Result<Plan, Error> {
         args.check()?;
         check_beginning(&source.head)?;
-        let wanted = wanted(args, source, host)?;
-        let foreseen = parse::foresee(&source.head, &wanted)?;
+        let drawing = parse::foreseen(&source.head)?;
+        let frame = drawing.as_ref().map(|drawing| drawing.frame);
+        let wanted = wanted(args, source, (&source.head, frame), host)?;
         let size = wanted.size;
         let mut plan = Plan::new(size.width, size.height, PixelFormat::Rgba8);
         let layers = PixelFormat::Rgba8.bytes(size.width, size.height).saturating_mul(LAYERS);
-        let tree = DRAWING_BYTES.max(foreseen.elements.saturating_mul(ELEMENT_BYTES));
-        plan.peak_bytes = layers.max(foreseen.bytes).saturating_add(tree);
+        let (mut tree, mut work) = (DRAWING_BYTES, parse::unseen(&source.head));
+        if let Some(drawing) = drawing {
+            work = render::work(&drawing, &wanted)?.bytes;
+            tree = tree.max(drawing.census.elements.saturating_mul(ELEMENT_BYTES));
+            parse::keep(&source.head, drawing);
+        }
+        plan.peak_bytes = layers.max(work).saturating_add(tree);
         Ok(plan)
     }
 
     fn run(args: &Args, source: Source<'_>, host: &dyn Host) -> Result<Output, Error> {
-        let wanted = wanted(args, source.header, host)?;
-        let tree = parse::parse(source.encoded()?)?;
+        let bytes = source.encoded()?;
+        let drawing = parse::parse(bytes)?;
+        let wanted = wanted(args, source.header, (bytes, Some(drawing.frame)), host)?;
         let go_on = |done| host.progress(done) == Flow::Continue;
         if !go_on(0.25) {
             return Err(render::stopped());
         }
-        render::render(&tree, &wanted, &|| go_on(0.3)).map(Output::Pixels)
+        render::render(&drawing, &wanted, &|| go_on(0.3)).map(Output::Pixels)
     }
 }
 
@@ -118,48 +130,66 @@ fn default_time_ms() -> u64 {
     5000
 }
 
-fn wanted<'a>(args: &'a Args, source: &SourceHeader, host: &dyn Host) -> Result<Wanted<'a>, Error> {
+fn wanted<'a>(
+    args: &'a Args,
+    source: &SourceHeader,
+    (bytes, frame): (&[u8], Option<Frame>),
+    host: &dyn Host,
+) -> Result<Wanted<'a>, Error> {
     let Config { time_limit_ms } = host.parse_config()?;
-    Ok(Wanted { args, size: planned_size(args, source)?, time: Duration::from_millis(time_limit_ms) })
+    let size = planned_size(args, source, bytes, frame)?;
+    Ok(Wanted { args, size, time: Duration::from_millis(time_limit_ms) })
 }
 
-fn planned_size(args: &Args, source: &SourceHeader) -> Result<render::Size, Error> {
-    if args.fit == Fit::Inside && (source.width == 0 || source.height == 0) {
-        let text = "the drawing's own width and height are not known, and `fit` = `inside` needs them";
-        return Err(Error::new(ErrorKind::UnsupportedSource, text).about_argument("fit"));
+/// The result's size. It is the same whether `bytes` are all of the drawing or those that a host shows first; `frame` is known as
+/// soon as all are.
+fn planned_size(
+    args: &Args,
+    source: &SourceHeader,
+    bytes: &[u8],
+    frame: Option<Frame>,
+) -> Result<render::Size, Error> {
+    if args.fit != Fit::Inside {
+        return Ok(render::output_size(args, (1.0, 1.0)));
     }
-    Ok(render::output_size(args, (source.width.into(), source.height.into())))
+    let positive = |(width, height): &(f64, f64)| *width > 0.0 && *height > 0.0;
+    let said = match drawing::shape_at_once(&drawing::beginning(&bytes[..bytes.len().min(parse::HEAD)])) {
+        Some(shape) => shape.sides(),
+        // What the host has read is in whole pixels.
+        None => Some((f64::from(source.width), f64::from(source.height))),
+    };
+    let shown = || frame.map(|frame| frame.sides());
+    let sides = said.filter(positive).or_else(shown).ok_or_else(|| {
+        let text = "the drawing's own width and height are not known, and `fit` = `inside` needs them";
+        Error::new(ErrorKind::UnsupportedSource, text).about_argument("fit")
+    })?;
+    Ok(render::output_size(args, sides))
 }
 
 /// Refuses at once what the first bytes show to be no SVG. An empty beginning was not read, and passes.
 fn check_beginning(head: &[u8]) -> Result<(), Error> {
-    if head.starts_with(&[0x1f, 0x8b]) {
-        return Err(unsupported(&usvg::Error::SvgzFeatureNotEnabled));
-    }
-    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
-    if text.first().is_some_and(|&byte| byte != b'<') {
-        let text = "not a valid SVG: it does not begin as an XML document in UTF-8 does";
-        return Err(Error::new(ErrorKind::UnsupportedSource, text));
+    let beginning = drawing::beginning(&head[..head.len().min(parse::HEAD)]);
+    if beginning.trim_start().starts_with(|letter: char| letter != '<') {
+        return Err(invalid(&"it does not begin as an XML document does"));
     }
     Ok(())
 }
 
+fn invalid(text: &dyn std::fmt::Display) -> Error {
+    Error::new(ErrorKind::UnsupportedSource, format!("not a valid SVG: {text}"))
+}
+
 fn unsupported(error: &usvg::Error) -> Error {
-    let text = match error {
-        usvg::Error::SvgzFeatureNotEnabled | usvg::Error::MalformedGZip => {
-            "a compressed SVG (SVGZ) is not supported".to_owned()
-        }
-        usvg::Error::NotAnUtf8Str => "not a valid SVG: it is not encoded in UTF-8".to_owned(),
+    match error {
         usvg::Error::ElementsLimitReached
         | usvg::Error::ParsingFailed(usvg::roxmltree::Error::NodesLimitReached) => {
-            "not a valid SVG: it has too many elements, or too many inside one another".to_owned()
+            invalid(&"it has too many elements, or too many inside one another")
         }
-        usvg::Error::InvalidSize => {
-            "not a valid SVG: its width, height or viewBox is not positive".to_owned()
-        }
-        usvg::Error::ParsingFailed(error) => format!("not a valid SVG: {error}"),
-    };
-    Error::new(ErrorKind::UnsupportedSource, text)
+        usvg::Error::InvalidSize => invalid(&"its width, height or viewBox is not positive"),
+        usvg::Error::ParsingFailed(error) => invalid(error),
+        // Of bytes that are not text already, which never reach the parser.
+        error => invalid(error),
+    }
 }
 
 /// How a drawing is parsed: 96 dots per inch as CSS has them, English where `systemLanguage` asks, and nothing

@@ -1,123 +1,132 @@
 //! From a drawing's text to a tree, counted on the way. What was parsed to plan is kept for the run that often follows at once.
 
+use std::borrow::Cow;
 use std::sync::Mutex;
 
-use imgserve_sdk::Error;
-use resvg::usvg::roxmltree::{Document, ParsingOptions};
+use imgserve_drawing::{self as text, TextError};
+use imgserve_sdk::{Error, ErrorKind};
+use resvg::usvg::roxmltree::Document;
 use resvg::usvg::{self, Tree};
 
+use crate::css;
+use crate::frame::Frame;
 use crate::limits::{self, Census};
-use crate::render::{self, Wanted};
-use crate::{options, unsupported};
+use crate::{invalid, options, unsupported};
 
 /// How much of a drawing is shown to `plan` by any host; one whose beginning is shorter is shown whole.
-const HEAD: usize = 64 << 10;
-/// Nodes of a document, what stands between elements included.
-const MAX_NODES: u32 = 4_000_000;
+pub(crate) const HEAD: usize = 64 << 10;
 /// Elements of a tree that is kept.
 const MAX_KEPT: u64 = 50_000;
 /// Bytes that drawing takes of which only the beginning is there to be counted; more than most of that length do.
 const UNSEEN_BYTES: u64 = 192 << 20;
 
-/// What was parsed last to plan, with its text.
+/// What was parsed last to plan, with its bytes.
 static KEPT: Mutex<Option<Kept>> = Mutex::new(None);
 struct Kept {
-    text: Vec<u8>,
-    tree: Tree,
-    census: Census,
+    bytes: Vec<u8>,
+    drawing: Drawing,
 }
 
-/// What is known of a drawing before it is drawn, as far as it was there to be looked at.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Foreseen {
-    /// Its elements.
-    pub(crate) elements: u64,
-    /// Bytes that drawing it holds at a time.
-    pub(crate) bytes: u64,
+/// A drawing that is parsed.
+pub(crate) struct Drawing {
+    pub(crate) tree: Tree,
+    /// What of it is shown.
+    pub(crate) frame: Frame,
+    pub(crate) census: Census,
 }
 
 /// Parses a whole drawing.
 ///
 /// # Errors
 /// `unsupported-source` for what is none, `limit-exceeded` for what would cost too much to parse.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Tree, Error> {
-    match kept(bytes) {
-        Some(kept) => Ok(kept.tree),
-        None => parsed(bytes).map(|(tree, _)| tree),
-    }
+pub(crate) fn parse(bytes: &[u8]) -> Result<Drawing, Error> {
+    kept(bytes).map_or_else(|| parsed(bytes), Ok)
 }
 
-/// What is kept, if it is this text's. Another's stays: others plan and draw in between.
-fn kept(text: &[u8]) -> Option<Kept> {
-    KEPT.lock().ok()?.take_if(|kept| kept.text == text)
+/// What is kept, if it is of these bytes. Another's stays: others plan and draw in between.
+fn kept(bytes: &[u8]) -> Option<Drawing> {
+    KEPT.lock().ok()?.take_if(|kept| kept.bytes == bytes).map(|kept| kept.drawing)
 }
 
-/// Counts what drawing would take, by the `head` of a drawing, if that is all of it. What is wrong with it otherwise, the run
-/// finds out.
+/// Parses the `head` of a drawing, if that is all of it. What is wrong with it otherwise, the run finds out.
 ///
 /// # Errors
 /// `limit-exceeded`, with what there is too much of.
-pub(crate) fn foresee(head: &[u8], wanted: &Wanted<'_>) -> Result<Foreseen, Error> {
-    if head.is_empty() {
-        return Ok(Foreseen::default());
-    }
+pub(crate) fn foreseen(head: &[u8]) -> Result<Option<Drawing>, Error> {
     // A host that shows no more than it must has cut off what is just as long.
-    if head.len() == HEAD {
-        return Ok(Foreseen { elements: 0, bytes: UNSEEN_BYTES });
+    if head.is_empty() || head.len() == HEAD {
+        return Ok(None);
     }
-    let kept = match kept(head) {
-        Some(kept) => kept,
-        None => match exceeded(parsed(head))? {
-            Some((tree, census)) => Kept { text: head.to_vec(), tree, census },
-            None => return Ok(Foreseen::default()),
-        },
-    };
-    let work = render::work(&kept.tree, wanted)?;
-    let elements = kept.census.elements;
-    if elements <= MAX_KEPT
+    exceeded(parse(head))
+}
+
+/// Bytes that drawing takes of which this `head` is only the beginning.
+pub(crate) fn unseen(head: &[u8]) -> u64 {
+    if head.len() == HEAD { UNSEEN_BYTES } else { 0 }
+}
+
+/// Keeps what was parsed to plan for a run that follows at once.
+pub(crate) fn keep(bytes: &[u8], drawing: Drawing) {
+    if drawing.census.elements <= MAX_KEPT
         && let Ok(mut last) = KEPT.lock()
     {
-        *last = Some(kept);
+        *last = Some(Kept { bytes: bytes.to_vec(), drawing });
     }
-    Ok(Foreseen { elements, bytes: work.bytes })
 }
 
 /// Lets a refusal through that is for a limit; `None` for any other.
 fn exceeded<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind() == imgserve_sdk::ErrorKind::LimitExceeded => Err(error),
+        Err(error) if error.kind() == ErrorKind::LimitExceeded => Err(error),
         Err(_) => Ok(None),
     }
 }
 
-fn parsed(bytes: &[u8]) -> Result<(Tree, Census), Error> {
-    let document = document(bytes)?;
-    let census = limits::census(&document)?;
-    let tree = Tree::from_xmltree(&document, &options()).map_err(|error| unsupported(&error))?;
-    Ok((tree, census))
+fn parsed(bytes: &[u8]) -> Result<Drawing, Error> {
+    let plain = plain(bytes)?;
+    understood(&plain, true, |document| {
+        let census = limits::census(document)?;
+        let tree = Tree::from_xmltree(document, &options()).map_err(|error| unsupported(&error))?;
+        let frame = Frame::of(&tree, &text::shape(document.root_element()));
+        Ok(Drawing { tree, frame, census })
+    })
 }
 
-fn document(bytes: &[u8]) -> Result<Document<'_>, Error> {
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        return Err(unsupported(&usvg::Error::SvgzFeatureNotEnabled));
-    }
-    let text = std::str::from_utf8(bytes).map_err(|_| unsupported(&usvg::Error::NotAnUtf8Str))?;
-    limits::text(text)?;
-    let options = ParsingOptions { allow_dtd: true, nodes_limit: MAX_NODES, ..ParsingOptions::default() };
-    Document::parse_with_options(text, options)
-        .map_err(|error| unsupported(&usvg::Error::ParsingFailed(error)))
-}
-
-/// Counts a drawing that is embedded in another, which has no document type of its own.
+/// Counts a drawing that is embedded in another, which has no document type of its own, and gives the text that it is drawn by.
 ///
 /// # Errors
 /// `limit-exceeded`, or `unsupported-source` for what is none.
-pub(crate) fn embedded(bytes: &[u8]) -> Result<Census, Error> {
-    let text = std::str::from_utf8(bytes).map_err(|_| unsupported(&usvg::Error::NotAnUtf8Str))?;
-    limits::text(text)?;
-    let options = ParsingOptions { allow_dtd: false, nodes_limit: MAX_NODES, ..ParsingOptions::default() };
-    let document = Document::parse_with_options(text, options)
-        .map_err(|error| unsupported(&usvg::Error::ParsingFailed(error)))?;
-    limits::census(&document)
+pub(crate) fn embedded(bytes: &[u8]) -> Result<(Census, String), Error> {
+    let plain = plain(bytes)?;
+    understood(&plain, false, |document| Ok((limits::census(document)?, document.input_text().to_owned())))
+}
+
+/// The text of a drawing, as far as it can be told without parsing it.
+fn plain(bytes: &[u8]) -> Result<Cow<'_, str>, Error> {
+    let plain = text::complete(text::text(bytes).map_err(|error| match error {
+        TextError::TooLong => {
+            Error::new(ErrorKind::LimitExceeded, format!("the drawing is too long: {error}"))
+        }
+        error => invalid(&error),
+    })?);
+    limits::text(&plain)?;
+    Ok(plain)
+}
+
+/// Parses a text, and if not all of its style would be understood, what it is to be instead; what is counted is what is drawn.
+fn understood<T>(
+    text: &str,
+    entities: bool,
+    read: impl Fn(&Document<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let unread = |error| unsupported(&usvg::Error::ParsingFailed(error));
+    let first = text::parse(text, entities, |document| {
+        let shape = text::shape(document.root_element());
+        css::mended(document, &shape).map_or_else(|| Ok(read(document)), Err)
+    });
+    match first.map_err(unread)? {
+        Ok(read) => read,
+        Err(mended) => text::parse(&mended, entities, |document| read(document)).map_err(unread)?,
+    }
 }

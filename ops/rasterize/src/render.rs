@@ -8,7 +8,9 @@ use resvg::tiny_skia::{PixmapMut, Transform};
 use resvg::usvg::Tree;
 
 use crate::args::{Args, Fit};
+use crate::frame::Frame;
 use crate::limits::{self, Renderer, Work};
+use crate::parse::Drawing;
 use crate::{cut, vello};
 
 /// A width and a height in pixels, each at least 1.
@@ -42,25 +44,29 @@ fn largest_inside(target: Size, (width, height): (f64, f64)) -> Size {
     Size { width: side(width, target_width), height: side(height, target_height) }
 }
 
-/// Draws `tree`. `go_on` is asked now and then, and stops it.
+/// Draws `drawing`. `go_on` is asked now and then, and stops it.
 ///
 /// # Errors
 /// `limit-exceeded` when that would take too much; `failed` when it was stopped.
-pub(crate) fn render(tree: &Tree, wanted: &Wanted<'_>, go_on: &dyn Fn() -> bool) -> Result<Image, Error> {
-    let shown = draw(tree, wanted, go_on)?;
+pub(crate) fn render(
+    drawing: &Drawing,
+    wanted: &Wanted<'_>,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Image, Error> {
+    let shown = draw(drawing, wanted, go_on)?;
     match wanted.args.fit {
         Fit::Contain => centred(shown, wanted.size, wanted.args.background),
         Fit::Fill | Fit::Inside | Fit::Cover => Ok(shown),
     }
 }
 
-/// What drawing `tree` would take.
+/// What drawing `drawing` would take.
 ///
 /// # Errors
 /// `limit-exceeded` when that is too much.
-pub(crate) fn work(tree: &Tree, wanted: &Wanted<'_>) -> Result<Work, Error> {
-    let (canvas, transform) = placed(tree, wanted.args, wanted.size);
-    let canvas = (canvas.width, canvas.height);
+pub(crate) fn work(drawing: &Drawing, wanted: &Wanted<'_>) -> Result<Work, Error> {
+    let (canvas, transform) = placed(&drawing.frame, wanted.args, wanted.size);
+    let (tree, canvas) = (&drawing.tree, (canvas.width, canvas.height));
     let count = |renderer| limits::count(tree, transform, canvas, renderer, wanted.time);
     match renderer(tree, transform, canvas) {
         Renderer::Resvg => match cut::large_patterns(tree, transform, canvas) {
@@ -83,31 +89,28 @@ fn renderer(tree: &Tree, transform: Transform, canvas: (u32, u32)) -> Renderer {
     }
 }
 
-/// The canvas that `tree` is drawn on, and where it lies there.
-fn placed(tree: &Tree, args: &Args, size: Size) -> (Size, Transform) {
-    let drawing = (f64::from(tree.size().width()), f64::from(tree.size().height()));
+/// The canvas that what is in `frame` is drawn on, and where it lies there.
+fn placed(frame: &Frame, args: &Args, size: Size) -> (Size, Transform) {
     match args.fit {
-        Fit::Fill | Fit::Inside => (size, stretched(tree, size)),
-        Fit::Cover => (size, covering(tree, size)),
+        Fit::Fill | Fit::Inside => (size, stretched(frame, size)),
+        Fit::Cover => (size, covering(frame, size)),
         Fit::Contain => {
-            let canvas = largest_inside(size, drawing);
-            (canvas, stretched(tree, canvas))
+            let canvas = largest_inside(size, frame.sides());
+            (canvas, stretched(frame, canvas))
         }
     }
 }
 
-fn stretched(tree: &Tree, size: Size) -> Transform {
-    let across = size.width as f32 / tree.size().width();
-    let down = size.height as f32 / tree.size().height();
-    Transform::from_scale(across, down)
+fn stretched(frame: &Frame, size: Size) -> Transform {
+    frame.stretched_to(size.width as f32, size.height as f32)
 }
 
-fn covering(tree: &Tree, size: Size) -> Transform {
-    let (width, height) = (tree.size().width(), tree.size().height());
+fn covering(frame: &Frame, size: Size) -> Transform {
+    let (width, height) = (frame.width, frame.height);
     let scale = (size.width as f32 / width).max(size.height as f32 / height);
     let left = (size.width as f32 - width * scale) / 2.0;
     let top = (size.height as f32 - height * scale) / 2.0;
-    Transform::from_row(scale, 0.0, 0.0, scale, left, top)
+    frame.scaled_at(scale, left, top)
 }
 
 /// `shown` in the middle of a canvas filled with `background`. What a drawing has outside of its own edges is
@@ -131,8 +134,9 @@ fn centred(shown: Image, size: Size, background: Color) -> Result<Image, Error> 
 
 /// Draws into the result's own memory and leaves straight alpha there. What vello_cpu does not draw as resvg does,
 /// resvg draws.
-fn draw(tree: &Tree, wanted: &Wanted<'_>, go_on: &dyn Fn() -> bool) -> Result<Image, Error> {
-    let (size, transform) = placed(tree, wanted.args, wanted.size);
+fn draw(drawing: &Drawing, wanted: &Wanted<'_>, go_on: &dyn Fn() -> bool) -> Result<Image, Error> {
+    let (size, transform) = placed(&drawing.frame, wanted.args, wanted.size);
+    let tree = &drawing.tree;
     let canvas = (size.width, size.height);
     let mut image = Image::zeroed(size.width, size.height, PixelFormat::Rgba8)?;
     let drawn = match renderer(tree, transform, canvas) {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use imagesize::ImageType;
 use resvg::usvg::{ImageHrefResolver, ImageKind, Options, Tree};
 
+use crate::limits::Census;
 use crate::parse;
 
 /// Embedded images per drawing, those in embedded drawings included. Each use of one counts.
@@ -70,12 +71,12 @@ fn raster(data: Arc<Vec<u8>>) -> Option<ImageKind> {
 
 /// An embedded drawing. usvg hands our own resolver on to it, so it is held to the same limits.
 fn drawing(data: &[u8], options: &Options<'_>, usage: &Usage) -> Option<ImageKind> {
-    let elements = parse::embedded(data).ok()?.elements;
+    let (Census { elements }, text) = parse::embedded(data).ok()?;
     if usage.elements.fetch_add(elements, Ordering::Relaxed).saturating_add(elements) > MAX_ELEMENTS {
         return None;
     }
     let tree = if usage.depth.fetch_add(1, Ordering::Relaxed) < MAX_DEPTH {
-        Tree::from_data_nested(data, options).ok()
+        Tree::from_data_nested(text.as_bytes(), options).ok()
     } else {
         None
     };

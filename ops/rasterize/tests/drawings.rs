@@ -1,11 +1,16 @@
 //! What drawings look like: exact pixels where the geometry says so, counts and orders where antialiasing or
 //! glyph outlines decide. Channels are exact unless a tolerance is said.
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod common;
 
-use common::{data_url, draw, draw_with, pixel, png, svg};
-use imgserve_sdk::Image;
-use imgserve_sdk::serde_json::json;
+use std::io::Write;
+
+use common::{data_url, draw, draw_with, header, pixel, png, svg, try_draw};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use imgserve_sdk::serde_json::{Value, json};
+use imgserve_sdk::{Image, SourceHeader};
 
 const RED: [u8; 4] = [255, 0, 0, 255];
 const BLUE: [u8; 4] = [0, 0, 255, 255];
@@ -180,4 +185,123 @@ fn blurs_masks_and_clips_are_drawn() {
     assert_eq!(pixel(&image, 60, 60), CLEAR, "clipped");
     assert_eq!(pixel(&image, 40, 40), CLEAR, "masked");
     assert!((60..200).contains(&pixel(&image, 20, 60)[3]), "blurred");
+}
+
+/// Draws a whole text as it is, for which a host has read this size.
+fn as_it_is(args: &Value, (width, height): (u32, u32), bytes: &[u8]) -> Image {
+    let header = SourceHeader { head: bytes.to_vec(), ..header(width, height) };
+    try_draw(args, &header, bytes).unwrap()
+}
+
+#[test]
+fn a_drawing_is_drawn_whatever_it_is_written_in_and_leaves_out() {
+    let red = "<rect width='100' height='100' fill='#f00'/>";
+    let bare = format!("<svg width='100' height='100'>{red}</svg>");
+    let declared = |name: &str| {
+        format!("<?xml version='1.0' encoding='{name}'?>{}", bare.replace("<rect", "<title>é</title><rect"))
+    };
+    let latin = |name: &str| declared(name).chars().map(|letter| letter as u8).collect::<Vec<u8>>();
+    let wide: Vec<u8> = declared("UTF-16").encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let gzip = |bytes: &[u8]| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let long = format!("<!--{}-->\n{bare}", "x".repeat(200_000));
+    let linked = "<svg width='100' height='100'><g id='a'><use href='#a'/><rect id='b' width='100' height='50' fill='#f00'/></g>\
+         <use xlink:href='#b' y='50'/></svg>";
+    let inside = format!(
+        "<svg width='100' height='100'><image width='100' height='100' href='{}'/></svg>",
+        data_url("image/svg+xml", &gzip(&latin("windows-1252")))
+    );
+    for (name, bytes) in [
+        ("without a namespace", bare.clone().into_bytes()),
+        ("behind spaces", format!(" \n{}", declared("UTF-8")).into_bytes()),
+        ("latin 1", latin("ISO-8859-1")),
+        ("windows-1252", latin("windows-1252")),
+        ("UTF-16 without a mark", wide.clone()),
+        ("UTF-16", [b"\xfe\xff".as_slice(), &wide].concat()),
+        ("compressed", gzip(bare.as_bytes())),
+        ("compressed UTF-16", gzip(&wide)),
+        ("behind a long comment", long.clone().into_bytes()),
+        ("behind a long comment, compressed", gzip(long.as_bytes())),
+        ("with links of no namespace", linked.into()),
+        ("inside another", inside.into_bytes()),
+    ] {
+        for fit in ["fill", "inside", "contain"] {
+            let image = as_it_is(&json!({ "width": 20, "height": 20, "fit": fit }), (100, 100), &bytes);
+            assert_eq!((pixel(&image, 1, 1), pixel(&image, 18, 18)), (RED, RED), "{name}, {fit}");
+        }
+    }
+}
+
+#[test]
+fn a_drawing_without_a_size_has_that_of_what_it_shows() {
+    let whole = |attributes: &str, content: &str| {
+        format!("<svg xmlns='http://www.w3.org/2000/svg' {attributes}>{content}</svg>").into_bytes()
+    };
+    let rect = "<rect width='50' height='20' fill='#f00'/>";
+    for (attributes, content, size, ends) in [
+        ("", rect, (100, 40), RED),
+        ("width='100%' height='100%'", rect, (100, 40), RED),
+        ("width='10vw' height='20vw'", rect, (100, 40), RED),
+        ("viewBox='0 0 0 0'", rect, (100, 40), RED),
+        ("width='25'", rect, (100, 80), RED),
+        ("height='50'", rect, (100, 100), CLEAR),
+        ("style='width:50px;height:20px'", "<rect width='9' height='9' fill='#f00'/>", (100, 40), CLEAR),
+        ("", "<rect x='-50' y='-20' width='50' height='20' fill='#f00'/>", (100, 40), RED),
+        ("", "<g transform='scale(5)'><rect width='10' height='4' fill='#f00'/></g>", (100, 40), RED),
+        ("", "<path d='M0 10H50' stroke='#f00' stroke-width='20'/>", (100, 40), RED),
+        ("viewBox='0 0 1 0.4'", rect, (100, 40), RED),
+        ("width='4em' height='16' font-size='10'", rect, (100, 40), RED),
+    ] {
+        // As a host has read it that knows neither, and rounds.
+        let args = json!({ "width": 100, "height": 100, "fit": "inside" });
+        let image = as_it_is(&args, (0, 0), &whole(attributes, content));
+        assert_eq!((image.width(), image.height()), size, "{attributes} {content}");
+        assert_eq!(
+            (pixel(&image, 1, 1), pixel(&image, image.width() - 2, image.height() - 2)),
+            (RED, ends),
+            "{attributes} {content}"
+        );
+        let args = json!({ "width": 200, "height": 40, "fit": "contain" });
+        let image = as_it_is(&args, (0, 0), &whole(attributes, content));
+        let bar = (200 - 40 * size.0 / size.1) / 2;
+        assert_eq!(
+            (pixel(&image, bar + 1, 1), pixel(&image, bar.max(1) - 1, 1)[3]),
+            (RED, if bar > 0 { 0 } else { 255 }),
+            "{attributes}"
+        );
+    }
+    let nothing = as_it_is(&json!({ "width": 10, "height": 20, "fit": "inside" }), (0, 0), &whole("", ""));
+    assert_eq!((nothing.width(), nothing.height()), (10, 10));
+}
+
+#[test]
+fn colours_and_style_that_are_not_known_take_nothing_along() {
+    for (content, color) in [
+        (
+            r##"<rect width="100" height="100" fill="#f00" style="fill:#f00;fill:color(display-p3 1 0 0);fill-opacity:1"/>"##,
+            RED,
+        ),
+        (
+            r##"<path d="M0 50H100" style="stroke:#f00;stroke:color(display-p3 1 0 0);stroke-width:100"/>"##,
+            RED,
+        ),
+        (r##"<path d="M0 50H100" style="stroke:#f00;stroke:color(nonsense 1 0 0);stroke-width:100"/>"##, RED),
+        (r##"<rect width="100" height="100" fill="color(display-p3 1 0 0)"/>"##, RED),
+        (r##"<g fill="red"><rect width="100" height="100" fill="nonsense"/></g>"##, RED),
+        (r##"<rect width="100" height="100" style="filter:progid:A.B(c=1);fill:red"/>"##, RED),
+        (
+            r##"<style>.a::before,.b{fill:blue}.c{x:calc(1px + (2px));fill:red;fill:color(nonsense)}</style><rect class="c" width="100" height="100"/>"##,
+            RED,
+        ),
+        (
+            r##"<style>@import url(a;b);@media print{.c{fill:blue}}<!-- c -->.c{fill:red}</style><rect class="c" width="100" height="100"/>"##,
+            RED,
+        ),
+        (r##"<rect width="100" height="100" style="transform:translate(0px,0px) scale(1);fill:RED"/>"##, RED),
+    ] {
+        assert_eq!(pixel(&draw(20, 20, content), 10, 10), color, "{content}");
+    }
 }

@@ -4,7 +4,7 @@
 pub(super) enum Mark {
     /// So many bytes suffice to say whether it is one.
     Magic(usize, fn(&[u8]) -> bool),
-    /// XML with this root element, in any namespace.
+    /// XML with this root element, in any namespace and encoding; or compressed by gzip, of which nothing else here is.
     Root(&'static [u8]),
 }
 
@@ -19,8 +19,8 @@ pub(super) enum Told {
     No,
 }
 
-/// How much XML prologue may stand before the root element.
-const PROLOGUE_BYTES: usize = 16 * 1024;
+/// As much of a wide text as is looked at: its prologue is a declaration and a document type.
+const WIDE_BYTES: usize = 128 * 1024;
 
 impl Mark {
     /// Whether `bytes`, the first ones of a file, bear it.
@@ -34,53 +34,75 @@ impl Mark {
     }
 }
 
-/// Looks for `<name` (any namespace prefix) behind what may stand before the root element.
 fn xml_root(bytes: &[u8], name: &[u8]) -> Told {
-    let open = if bytes.len() < PROLOGUE_BYTES { Told::Open } else { Told::No };
-    let mut rest = &bytes[..bytes.len().min(PROLOGUE_BYTES)];
-    rest = rest.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(rest);
+    match bytes {
+        [0x1F, 0x8B, ..] => Told::Yes,
+        [0x1F] => Told::Open,
+        // UTF-16: by its byte order mark, or by the `<` that it begins with.
+        [0xFF, 0xFE, rest @ ..] => prologue(&narrow(rest, 0), name),
+        [0xFE, 0xFF, rest @ ..] => prologue(&narrow(rest, 1), name),
+        [b'<', 0, ..] => prologue(&narrow(bytes, 0), name),
+        [0, b'<', ..] => prologue(&narrow(bytes, 1), name),
+        [0xFF | 0xFE | 0] => Told::Open,
+        _ => prologue(bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes), name),
+    }
+}
+
+/// A text in UTF-16 as one in ASCII; `low` is where in each pair the low byte stands. What is not ASCII is no space and no name.
+fn narrow(bytes: &[u8], low: usize) -> Vec<u8> {
+    let pairs = bytes[..bytes.len().min(WIDE_BYTES)].chunks_exact(2);
+    pairs.map(|pair| if pair[1 - low] == 0 { pair[low] } else { b'?' }).collect()
+}
+
+/// Looks for `<name` (any namespace prefix) behind what may stand before the root element, however long that is.
+fn prologue(bytes: &[u8], name: &[u8]) -> Told {
+    let mut rest = bytes;
     loop {
         rest = rest.trim_ascii_start();
-        let end: &[u8] = match rest {
-            [] => return open,
-            [b'<', b'?', ..] => b"?>",
-            [b'<', b'!', b'-', b'-', ..] => b"-->",
+        let (from, end): (usize, &[u8]) = match rest {
+            [] => return Told::Open,
+            [b'<', b'?', ..] => (2, b"?>"),
+            [b'<', b'!', b'-', b'-', ..] => (4, b"-->"),
             [b'<', b'!', ..] => match doctype_end(rest) {
                 Some(end) => {
                     rest = &rest[end..];
                     continue;
                 }
-                None => return open,
+                None => return Told::Open,
             },
-            [b'<', ..] => return root_name(&rest[1..], name, open),
+            [b'<', ..] => return root_name(&rest[1..], name),
             _ => return Told::No,
         };
-        match rest.windows(end.len()).position(|window| window == end) {
-            Some(at) => rest = &rest[at + end.len()..],
-            None => return open,
+        match rest[from..].windows(end.len()).position(|window| window == end) {
+            Some(at) => rest = &rest[from + at + end.len()..],
+            None => return Told::Open,
         }
     }
 }
 
-/// Where a `<!DOCTYPE …>` ends; its internal subset in brackets may hold further `>`.
+/// Where a `<!DOCTYPE …>` ends; its internal subset in brackets may hold further `>`, quotes and comments any of these.
 fn doctype_end(bytes: &[u8]) -> Option<usize> {
     let mut subset = false;
-    bytes
-        .iter()
-        .position(|&byte| {
-            match byte {
-                b'[' => subset = true,
-                b']' => subset = false,
-                _ => {}
+    let mut at = 2;
+    loop {
+        let rest = &bytes[at..];
+        at += match *rest.first()? {
+            quote @ (b'"' | b'\'') => 2 + rest[1..].iter().position(|byte| *byte == quote)?,
+            b'<' if rest.starts_with(b"<!--") => {
+                7 + rest[4..].windows(3).position(|window| window == b"-->")?
             }
-            byte == b'>' && !subset
-        })
-        .map(|at| at + 1)
+            b'>' if !subset => return Some(at + 1),
+            byte => {
+                subset = (subset || byte == b'[') && byte != b']';
+                1
+            }
+        };
+    }
 }
 
-fn root_name(bytes: &[u8], wanted: &[u8], open: Told) -> Told {
+fn root_name(bytes: &[u8], wanted: &[u8]) -> Told {
     let Some(end) = bytes.iter().position(|b| b.is_ascii_whitespace() || matches!(b, b'>' | b'/')) else {
-        return open;
+        return Told::Open;
     };
     let name = bytes[..end].rsplit(|&b| b == b':').next();
     if name == Some(wanted) { Told::Yes } else { Told::No }
@@ -94,12 +116,17 @@ mod tests {
 
     #[test]
     fn a_root_element_is_seen_behind_its_prologue() {
-        let svgs: [&[u8]; 5] = [
+        let svgs: [&[u8]; 10] = [
             b"<svg>",
             b"\xEF\xBB\xBF \n<svg xmlns='x'/>",
             b"<?xml version='1.0'?>\n<!-- <html> --><svg width='1'>",
             b"<!DOCTYPE svg PUBLIC 'a' 'b' [<!ENTITY x '<html>'>]><svg/>",
             b"<s:svg xmlns:s='http://www.w3.org/2000/svg'/>",
+            b"<!DOCTYPE svg [<!ENTITY a ']>'><!-- ' ]> -->]><svg/>",
+            b"\xFF\xFE<\0s\0v\0g\0>\0",
+            b"\xFE\xFF\0<\0!\0-\0-\x01-\0-\0-\0>\0<\0s\0v\0g\0 ",
+            b"<\0s\0v\0g\0>\0",
+            b"\x1F\x8B\x08\0",
         ];
         for svg in svgs {
             assert_eq!(SVG.told(svg), Told::Yes, "{}", String::from_utf8_lossy(svg));
@@ -109,6 +136,8 @@ mod tests {
             b"<!-- <svg> --><p></p>",
             b"svg and some more text",
             b"<svgx/> and some more",
+            b"\xFF\xFE<\0p\0>\0",
+            b"\xFF\xFEtext that is none",
         ] {
             assert_eq!(SVG.told(other), Told::No, "{}", String::from_utf8_lossy(other));
         }
@@ -122,10 +151,13 @@ mod tests {
         {
             assert_eq!(magic.told(bytes), told, "{bytes:?}");
         }
-        for start in [&b""[..], b"<?xml version='1.0'", b"<!-- <svg>", b"<sv"] {
+        for start in
+            [&b""[..], b"<?xml version='1.0'", b"<!-- <svg>", b"<sv", b"\xFF", b"\xFE\xFF\0<\0s", b"\x1F"]
+        {
             assert_eq!(SVG.told(start), Told::Open, "{start:?}");
         }
-        let endless = [b"<!--".as_slice(), &[b' '; PROLOGUE_BYTES]].concat();
-        assert_eq!(SVG.told(&endless), Told::No);
+        let endless = [b"<!--".as_slice(), &[b' '; 1 << 20]].concat();
+        assert_eq!(SVG.told(&endless), Told::Open);
+        assert_eq!(SVG.told(&[&endless, b"--><svg>".as_slice()].concat()), Told::Yes);
     }
 }

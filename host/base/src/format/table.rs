@@ -135,7 +135,8 @@ formats! {
     /// SVG: its size is read; drawing it is an operation's work.
     Svg = "svg" {
         media_types: &["image/svg+xml"],
-        extensions: &["svg"],
+        // svgz is the same, compressed.
+        extensions: &["svg", "svgz"],
         mark: Mark::Root(b"svg"),
         decoded: false,
         written: None,

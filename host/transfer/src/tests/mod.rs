@@ -1,6 +1,7 @@
 //! Transfers against real servers on loopback: what they share. Nothing here sleeps; servers hold still on purpose
 //! and events tell when.
 
+mod coding;
 mod form;
 mod ftp;
 mod ftp_odd;

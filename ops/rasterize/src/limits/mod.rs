@@ -32,7 +32,8 @@ mod outline;
 mod style;
 mod work;
 
-use imgserve_sdk::{Error, ErrorKind, xml};
+use imgserve_drawing::xml;
+use imgserve_sdk::{Error, ErrorKind};
 
 pub(crate) use census::{Census, check as census};
 pub(crate) use work::{Renderer, Work, count};

@@ -1,6 +1,6 @@
 //! What an XML text would cost its parser, told by one look through it: some of what a text says takes time with the square of
 //! its length, and entities take memory that the text does not show. It reads what `roxmltree` reads, and stops where that would
-//! refuse the text; whether it is well-formed is the parser's to say. Shared by host and operations.
+//! refuse the text; whether it is well-formed is the parser's to say.
 
 use std::collections::HashMap;
 

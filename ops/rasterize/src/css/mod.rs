@@ -1,0 +1,195 @@
+//! Style, as the parser is to have it. CSS drops what it does not know piece by piece, a declaration or a selector, and goes on;
+//! the parser's reader (`simplecss`) ends there, and a value that usvg does not know is black, or nothing, where the one before it
+//! was to hold. So what would be lost with something unknown is taken out or spelled anew here, in the text, before usvg has it.
+//! A drawing that is understood as it is stays as it is.
+//!
+//! # Layout
+//! - `syntax`: declarations and rules, taken apart
+//! - `color`, `transform`: values that are known by another spelling
+//! - `property`: which values are known
+//! - `edits`: changes of a text, and how they are written in XML
+
+mod color;
+mod edits;
+mod property;
+mod syntax;
+mod transform;
+
+use imgserve_drawing::Shape;
+use resvg::usvg::roxmltree::{Attribute, Document, Node};
+use simplecss::{DeclarationTokenizer, Selector};
+
+use edits::Edits;
+use property::{Understood, understood, understood_attribute};
+use syntax::{declarations, listed, rules, without_comments};
+
+/// Most bytes of a sheet that is handed on in one: for each value the reader counts the lines of all before it, so that a long one
+/// takes time with the square of its length.
+const LONGEST_SHEET: usize = 16 << 10;
+
+/// The document's text as the parser understands it; none when that is what it is.
+pub(crate) fn mended(document: &Document<'_>, shape: &Shape) -> Option<String> {
+    let mut edits = Edits::of(document.input_text());
+    let root = document.root_element();
+    if shape.unusual {
+        for (name, side) in [("width", shape.width), ("height", shape.height)] {
+            if let Some(side) = side {
+                edits.set(root, name, &side.to_string());
+            }
+        }
+    }
+    let begins = root.range().start;
+    // What an entity stands for is written in the document type, once for all its uses.
+    for node in root.descendants().filter(|node| node.is_element() && node.range().start >= begins) {
+        if node.tag_name().name() == "style" {
+            sheet(node, &mut edits);
+        }
+        let sized = node == root && shape.unusual;
+        for attribute in node.attributes().filter(|attribute| attribute.namespace().is_none()) {
+            if !(sized && matches!(attribute.name(), "width" | "height")) {
+                mend_attribute(&attribute, &mut edits);
+            }
+        }
+    }
+    edits.applied()
+}
+
+fn mend_attribute(attribute: &Attribute<'_, '_>, edits: &mut Edits<'_>) {
+    if attribute.name() == "style" {
+        if let Some(block) = block(attribute.value()) {
+            edits.replace_value(attribute, &block);
+        }
+        return;
+    }
+    match understood_attribute(attribute.name(), attribute.value()) {
+        Understood::Yes => {}
+        Understood::As(value) => edits.replace_value(attribute, &value),
+        Understood::No => edits.remove(attribute),
+    }
+}
+
+/// Declarations as the parser understands them; none when they are what they are.
+fn block(text: &str) -> Option<String> {
+    if is_plain(text) {
+        return None;
+    }
+    let mut read = DeclarationTokenizer::from(text);
+    let mut same = true;
+    let mut kept = Vec::new();
+    for mut one in declarations(text) {
+        let as_read = read.next().is_some_and(|read| {
+            (read.name, read.value, read.important) == (one.name, &*one.value, one.important)
+        });
+        let lower =
+            one.name.bytes().any(|byte| byte.is_ascii_uppercase()).then(|| one.name.to_ascii_lowercase());
+        let meant = understood(lower.as_deref().unwrap_or(one.name), &one.value);
+        same &= as_read && lower.is_none() && meant == Understood::Yes;
+        match meant {
+            Understood::Yes => {}
+            Understood::As(value) => one.value = value.into(),
+            Understood::No => continue,
+        }
+        kept.push((lower, one));
+    }
+    if same && read.next().is_none() {
+        return None;
+    }
+    let mut text = String::new();
+    for (lower, one) in kept {
+        let name = lower.as_deref().unwrap_or(one.name);
+        if let Some(value) = spelled(name, &one.value) {
+            let important = if one.important { "!important" } else { "" };
+            text += &format!("{name}:{value}{important};");
+        }
+    }
+    Some(text)
+}
+
+/// Whether there is nothing in declarations that the parser or its reader could stumble over. Nearly all are such, and the reader
+/// takes long to say so: it counts the lines before each value.
+fn is_plain(text: &str) -> bool {
+    let (mut colons, mut open) = (0, false);
+    for byte in text.bytes() {
+        match byte {
+            b':' => colons += 1,
+            b'(' if open => return false,
+            b'(' | b')' => open = byte == b'(',
+            b';' | b'.' | b',' | b'#' | b'%' | b'-' | b'_' | b'\'' | b'"' => {}
+            _ if byte.is_ascii_alphanumeric() || byte.is_ascii_whitespace() => {}
+            _ => return false,
+        }
+    }
+    let known = |one: &syntax::Declaration<'_>| {
+        let lower = !one.name.bytes().any(|byte| byte.is_ascii_uppercase());
+        lower && understood(one.name, &one.value) == Understood::Yes
+    };
+    let pieces = text.split(';').filter(|piece| !piece.trim().is_empty()).count();
+    let all = declarations(text).try_fold(0, |count, one| known(&one).then_some(count + 1));
+    colons == pieces && all == Some(colons)
+}
+
+/// A value, if the parser's reader takes it for one and nothing else; of a font's shorthand without the height of lines, which is
+/// behind a slash that the reader does not know.
+fn spelled(name: &str, value: &str) -> Option<String> {
+    let reads = |value: &str| {
+        let text = format!("{name}:{value}");
+        let mut read = DeclarationTokenizer::from(text.as_str());
+        let first =
+            read.next().is_some_and(|read| read.name == name && read.value == value && !read.important);
+        first && read.next().is_none()
+    };
+    if reads(value) {
+        return Some(value.to_owned());
+    }
+    let (size, rest) = value.split_once('/').filter(|_| name == "font")?;
+    let family = rest.trim_start().split_once(char::is_whitespace)?.1;
+    Some(format!("{} {family}", size.trim_end())).filter(|value| reads(value))
+}
+
+/// A style sheet.
+fn sheet(node: Node<'_, '_>, edits: &mut Edits<'_>) {
+    if let Some(kind) = node.attribute_node("type").filter(|kind| kind.value() != "text/css") {
+        let essence = kind.value().split(';').next().unwrap_or_default().trim();
+        if !essence.is_empty() && !essence.eq_ignore_ascii_case("text/css") {
+            return;
+        }
+        edits.replace_value(&kind, "text/css");
+    }
+    let text: String = node.children().filter(Node::is_text).filter_map(|child| child.text()).collect();
+    // The parser takes what stands before the first comment of XML.
+    let whole = node.text().unwrap_or_default().len() == text.len();
+    if let Some(sheets) = rewritten(&text, whole) {
+        edits.replace_content(node, &sheets);
+    }
+}
+
+/// A style sheet as the parser understands it, in parts; none when that is what it is.
+fn rewritten(text: &str, whole: bool) -> Option<Vec<String>> {
+    let odd = ["@", "<!--", "-->", "\\"].iter().any(|odd| text.contains(odd));
+    let mut same = whole && !odd && text.len() <= LONGEST_SHEET;
+    let mut sheets = vec![String::new()];
+    for rule in rules(text) {
+        let selectors = without_comments(rule.selectors);
+        let known: Vec<&str> = listed(&selectors).map(str::trim).filter(|one| is_known(one)).collect();
+        same &= known.len() == listed(rule.selectors).count() && !rule.selectors.contains("/*");
+        let block = block(rule.block);
+        same &= block.is_none();
+        let block = block.as_deref().unwrap_or(rule.block);
+        if known.is_empty() || block.trim().is_empty() {
+            continue;
+        }
+        let rule = format!("{}{{{block}}}\n", known.join(","));
+        match sheets.last_mut() {
+            Some(last) if last.len() + rule.len() <= LONGEST_SHEET => last.push_str(&rule),
+            _ => sheets.push(rule),
+        }
+    }
+    (!same).then_some(sheets)
+}
+
+fn is_known(selector: &str) -> bool {
+    !selector.is_empty() && !selector.contains(['{', '}', '\\']) && Selector::parse(selector).is_some()
+}
+
+#[cfg(test)]
+mod tests;

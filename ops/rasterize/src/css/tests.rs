@@ -1,0 +1,128 @@
+//! What is handed to the parser of drawings whose style it would not understand.
+
+use imgserve_drawing::{complete, parse, shape};
+
+use super::*;
+
+/// What is handed on of a drawing; none for one that stays as it is.
+fn handed(content: &str) -> Option<String> {
+    let text = complete(format!("<svg width='1' height='1'>{content}</svg>").into()).into_owned();
+    let mended = |document: &Document<'_>| mended(document, &shape(document.root_element()));
+    let text = parse(&text, true, mended).unwrap()?;
+    assert!(parse(&text, true, |document| mended(document)).unwrap().is_none(), "mended twice: {text}");
+    let (_, content) = text.split_once('>').unwrap();
+    Some(content.strip_suffix("</svg>").unwrap().to_owned())
+}
+
+fn styled(style: &str) -> Option<String> {
+    let text = handed(&format!("<g style=\"{style}\"/>"))?;
+    Some(text.strip_prefix("<g style=\"").unwrap().strip_suffix("\"/>").unwrap().to_owned())
+}
+
+#[test]
+fn an_unknown_declaration_takes_no_other_along() {
+    for (style, handed) in [
+        ("fill:#f00;fill:color(nonsense 1 0 0);stroke:blue", "fill:#f00;stroke:blue;"),
+        (
+            "fill:#FF0000;fill:color(display-p3 1 0 0);fill-opacity:1",
+            "fill:#FF0000;fill:#ff0000;fill-opacity:1;",
+        ),
+        ("stroke:#f00;stroke:oklch(nonsense);stroke-width:2", "stroke:#f00;stroke-width:2;"),
+        ("filter:progid:DXImageTransform.Microsoft.gradient(a=1);fill:red", "fill:red;"),
+        ("fill:red;*zoom:1;stroke:blue", "fill:red;stroke:blue;"),
+        ("fill:red;mso-x:a/b;stroke:blue", "fill:red;stroke:blue;"),
+        ("fill:red;stroke-width:calc(1px + (2px * 3));stroke:blue", "fill:red;stroke:blue;"),
+        ("fill:red;x;stroke:blue", "fill:red;stroke:blue;"),
+        ("fill:red;&amp;:hover{fill:blue}stroke:blue", "fill:red;stroke:blue;"),
+        ("Fill:red;STROKE:BLUE", "fill:red;stroke:BLUE;"),
+        ("fill:none;fill:var(--a, #123)", "fill:none;fill:#123;"),
+        ("font:italic 12px/1.5 'A B', serif;fill:red", "font:italic 12px &apos;A B&apos;, serif;fill:red;"),
+        ("fill:red ! important;fill:nonsense", "fill:red!important;"),
+    ] {
+        assert_eq!(styled(style).as_deref(), Some(handed), "{style}");
+    }
+}
+
+#[test]
+fn what_is_understood_stays_as_it_is() {
+    for style in [
+        "",
+        "fill:red",
+        " fill : url(#a) red ; stroke:#00f !important; ",
+        "font:12px sans-serif;font-family:'A;B', &quot;C&quot;",
+        "-inkscape-font-specification:'Sans, Bold';line-height:125%;enable-background:new 0 0 1 1",
+        "/* fill:nonsense */fill:red",
+        "font-feature-settings:normal;marker:none;text-decoration:none",
+        "transform:rotate(45);transform-origin:center;filter:blur(2px)",
+    ] {
+        assert_eq!(styled(style), None, "{style}");
+    }
+    for content in [
+        "<style>.a{fill:red}.b,c > d{stroke:blue;x:y}</style>",
+        "<style type='text/css'><![CDATA[.a{fill:red}]]></style>",
+        "<style type='text/other'>.a{fill:red}</style>",
+        "<g fill='red' stroke='url(#a)' transform='rotate(45deg)' font-size='2em' display='none'/>",
+        "<x:g xmlns:x='y' x:fill='nonsense'/>",
+    ] {
+        assert_eq!(handed(content), None, "{content}");
+    }
+}
+
+#[test]
+fn an_attribute_that_is_unknown_is_as_if_it_were_not_there() {
+    assert_eq!(handed("<g fill='nonsense' id='a'/>").as_deref(), Some("<g  id='a'/>"));
+    assert_eq!(handed("<g fill=\"color(display-p3 1 0 0)\"/>").as_deref(), Some("<g fill=\"#ff0000\"/>"));
+    let entity = "<!DOCTYPE svg [<!ENTITY s 'fill:red;fill:nonsense'>]><svg width='1' height='1'><g style='&s;'/></svg>";
+    let mended = |document: &Document<'_>| mended(document, &shape(document.root_element()));
+    assert!(parse(entity, true, mended).unwrap().unwrap().ends_with("<g style='fill:red;'/></svg>"));
+    let inside =
+        "<!DOCTYPE svg [<!ENTITY g '<g fill=\"nonsense\"/>'>]><svg width='1' height='1'>&g;&g;</svg>";
+    assert_eq!(parse(inside, true, mended).unwrap(), None);
+}
+
+#[test]
+fn a_rule_that_is_unknown_takes_no_other_along() {
+    let sheet = |sheet: &str| {
+        let text = handed(&format!("<style>{sheet}</style>"))?;
+        Some(text.strip_prefix("<style>").unwrap().strip_suffix("</style>").unwrap().to_owned())
+    };
+    for (text, handed) in [
+        (".a{fill:red;fill:color(nonsense 1 0 0)}.b{fill:blue}", ".a{fill:red;}\n.b{fill:blue}\n"),
+        (".a{fill:color(display-p3 1 0 0)}", ".a{fill:#ff0000;}\n"),
+        (".a::before,.b{fill:red}", ".b{fill:red}\n"),
+        (".a:is(.b,.c){fill:red}.d{fill:blue}", ".d{fill:blue}\n"),
+        ("@import url(a;b);.a{fill:red}", ".a{fill:red}\n"),
+        ("@media print{.a{fill:red}}.b{fill:blue}", ".b{fill:blue}\n"),
+        (".a{&amp;:hover{fill:red}stroke:blue}.b{fill:blue}", ".a{stroke:blue;}\n.b{fill:blue}\n"),
+        ("<![CDATA[<!-- .a{fill:red} -->]]>", ".a{fill:red}\n"),
+        ("<!-- c -->.a{fill:red}", ".a{fill:red}\n"),
+        (".a{fill:red}<!-- c -->.b{fill:blue}", ".a{fill:red}\n.b{fill:blue}\n"),
+        (".a{--x:{y};fill:red}", ".a{fill:red;}\n"),
+    ] {
+        assert_eq!(sheet(text).as_deref(), Some(handed), "{text}");
+    }
+    let many = |name: &str| {
+        let rules: String = (0..3000).map(|i| format!(".c{i}{{fill:red}}\n")).collect();
+        format!("<{name} id='s'>{rules}</{name}>")
+    };
+    let parts = handed(&many("style")).unwrap();
+    assert!(parts.split("</style><style>").all(|part| part.len() <= LONGEST_SHEET + 30), "a long one is cut");
+    assert_eq!(parts.replace("</style><style>", ""), many("style"));
+    let kind = handed("<style type='TEXT/CSS; charset=utf-8'>.a{fill:red}</style>");
+    assert_eq!(kind.as_deref(), Some("<style type='text/css'>.a{fill:red}</style>"));
+}
+
+#[test]
+fn a_size_that_the_parser_reads_otherwise_is_told_in_numbers() {
+    let sized = |attributes: &str| {
+        let text = format!("<svg {attributes}/>");
+        parse(&text, true, |document| mended(document, &shape(document.root_element()))).unwrap()
+    };
+    assert_eq!(sized("width='2em' height='3px'").as_deref(), Some("<svg width='32' height='3'/>"));
+    assert_eq!(
+        sized("style='width:7px;height:9px'").unwrap(),
+        "<svg width=\"7\" height=\"9\" style='width:7px;height:9px'/>"
+    );
+    assert_eq!(sized("width='2in' height='3'"), None);
+    assert_eq!(sized("width='10vw'"), None);
+}
