@@ -15,7 +15,7 @@ use super::kind::RequestKind;
 use super::path::Name;
 use super::problem::Problem;
 use crate::job::{Service, unknown_operation};
-use crate::registry::{BreakerState, Entry, Registry};
+use crate::registry::{BreakerState, Entry, Reading, Registry};
 
 /// The most of a path that is told again, in bytes.
 const MAX_PATH: usize = 200;
@@ -60,7 +60,7 @@ impl Shown {
             name: operation.name.clone(),
             kind,
             sources: registry.source_extensions(operation).into_iter().map(str::to_owned).collect(),
-            defaults: operation.default_args(),
+            defaults: operation.default_args(Reading::AsMeant),
             profile: operation.profile,
             limits: Limits {
                 memory_limit_mb: (kind == PluginKind::Wasm).then(|| operation.settings.memory_limit_mb()),
