@@ -7,10 +7,13 @@
 //!   that the configuration gives
 //! - `chain`: from a request's operation to the steps that are run
 //! - `described`: whether what a plugin says of itself is usable
+//! - `aliases`: other names of arguments
+//! - `told`: arguments as a person is told them
 //! - `textual`: arguments that came as text, such as in a URL's query; `meant`: what is meant by values that are not quite
 //!   of the wanted types
 //! - `breaker`: an operation whose plugin keeps failing is refused for a while
 
+mod aliases;
 mod breaker;
 mod build;
 mod chain;
@@ -21,6 +24,7 @@ mod host_arguments;
 mod meant;
 mod table;
 mod textual;
+mod told;
 
 pub(crate) use breaker::BreakerState;
 pub(crate) use chain::Chain;
@@ -29,3 +33,4 @@ pub(crate) use entry::Entry;
 pub(crate) use host_arguments::{integer, quality, text, writable};
 pub(crate) use meant::Reading;
 pub(crate) use table::Registry;
+pub(crate) use told::Told;

@@ -1,5 +1,6 @@
-//! A colour as a request writes it, for operations that fill, pad or flatten. How it is written in CSS, and no
-//! colour names beyond the three that need no table.
+//! A colour as a request writes it, for operations that fill, pad or flatten: as CSS has it, in digits, as `rgb()` or by name.
+
+mod named;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,13 +10,17 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-/// A colour in sRGB with straight alpha. In JSON it is a string: `#rgb`, `#rgba`, `#rrggbb`, `#rrggbbaa` (CSS
-/// Color Module Level 4, section 5.2), `transparent`, `white` or `black`, in either case.
+/// A colour in sRGB with straight alpha. In JSON it is a string as CSS has it (CSS Color Module Level 4, sections 5.1, 5.2 and
+/// 6.1), in either case: `#rgb`, `#rgba`, `#rrggbb`, `#rrggbbaa`, `rgb(255 136 0)`, `rgba(255, 136, 0, 0.5)`, `transparent`,
+/// or a name such as `orange`.
 ///
 /// ```
 /// use imgserve_sdk::Color;
 ///
-/// assert_eq!("#f80".parse(), Ok(Color { red: 255, green: 136, blue: 0, alpha: 255 }));
+/// let orange = Color { red: 255, green: 136, blue: 0, alpha: 255 };
+/// assert_eq!("#f80".parse(), Ok(orange));
+/// assert_eq!("rgb(255 136 0 / 100%)".parse(), Ok(orange));
+/// assert_eq!("White".parse(), Ok(Color::WHITE));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Color {
@@ -31,7 +36,9 @@ pub struct Color {
 
 /// A string that is no colour.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no colour: write #rgb, #rgba, #rrggbb, #rrggbbaa, transparent, white or black")]
+#[error(
+    "{0:?} is no colour: write #rgb, #rgba, #rrggbb, #rrggbbaa, rgb(255 136 0), transparent or a name of CSS such as orange"
+)]
 pub struct ColorError(String);
 
 impl Color {
@@ -63,14 +70,47 @@ impl FromStr for Color {
 
     fn from_str(text: &str) -> Result<Self, ColorError> {
         let lower = text.to_ascii_lowercase();
-        match lower.as_str() {
-            "transparent" => Some(Self::TRANSPARENT),
-            "white" => Some(Self::WHITE),
-            "black" => Some(Self::BLACK),
-            other => other.strip_prefix('#').and_then(from_digits),
+        let function = lower.strip_prefix("rgba(").or_else(|| lower.strip_prefix("rgb("));
+        match (lower.strip_prefix('#'), function) {
+            (Some(digits), _) => from_digits(digits),
+            (_, Some(values)) => values.strip_suffix(')').and_then(from_values),
+            _ if lower == "transparent" => Some(Self::TRANSPARENT),
+            _ => named::named(&lower).map(|[red, green, blue]| Self { red, green, blue, ..Self::BLACK }),
         }
         .ok_or_else(|| ColorError(text.chars().take(32).collect()))
     }
+}
+
+/// From what stands in the parentheses of `rgb()`: three values, and perhaps an alpha; with commas, or without and a slash
+/// before the alpha.
+fn from_values(values: &str) -> Option<Color> {
+    let (values, alpha) = match values.split_once('/') {
+        Some((values, alpha)) => (values, Some(alpha.trim())),
+        None => (values, None),
+    };
+    let values: Vec<&str> = match values.contains(',') {
+        true => values.split(',').map(str::trim).collect(),
+        false => values.split_ascii_whitespace().collect(),
+    };
+    let (channels, alpha) = match (values.as_slice(), alpha) {
+        ([red, green, blue, alpha], None) => ([red, green, blue], Some(*alpha)),
+        ([red, green, blue], alpha) => ([red, green, blue], alpha),
+        _ => return None,
+    };
+    let [red, green, blue] = channels.map(|channel| number(channel, 255.0));
+    let alpha = alpha.map_or(Some(255), |alpha| number(alpha, 1.0));
+    Some(Color { red: red?, green: green?, blue: blue?, alpha: alpha? })
+}
+
+/// A number of which `full`, or 100%, is all there is; what is beyond is taken for the nearest that is possible, as in CSS.
+fn number(text: &str, full: f64) -> Option<u8> {
+    let (digits, full) = match text.strip_suffix('%') {
+        Some(digits) => (digits, 100.0),
+        None => (text, full),
+    };
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || b"+-.".contains(&byte));
+    let number: f64 = digits.parse().ok().filter(|_| plain)?;
+    Some((number / full * 255.0).round().clamp(0.0, 255.0) as u8)
 }
 
 /// From 3, 4, 6 or 8 hexadecimal digits.
@@ -128,10 +168,7 @@ impl JsonSchema for Color {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        const HEX: &str = "#([0-9a-fA-F]{3}|[0-9a-fA-F]{4}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})";
-        const NAMES: &str =
-            "[tT][rR][aA][nN][sS][pP][aA][rR][eE][nN][tT]|[wW][hH][iI][tT][eE]|[bB][lL][aA][cC][kK]";
-        json_schema!({ "type": "string", "pattern": format!("^({HEX}|{NAMES})$") })
+        json_schema!({ "type": "string", "format": "color" })
     }
 }
 
@@ -149,6 +186,12 @@ mod tests {
             ("Transparent", [0, 0, 0, 0]),
             ("WHITE", [255; 4]),
             ("black", [0, 0, 0, 255]),
+            ("RebeccaPurple", [0x66, 0x33, 0x99, 255]),
+            ("rgb(255, 136, 0)", [255, 136, 0, 255]),
+            ("RGB(255 136 0)", [255, 136, 0, 255]),
+            ("rgb( 100% 0% 50% / .5 )", [255, 0, 128, 128]),
+            ("rgba(255,136,0,0.25)", [255, 136, 0, 64]),
+            ("rgb(300 -5 0 / 200%)", [255, 0, 0, 255]),
         ] {
             let color: Color = text.parse().unwrap();
             assert_eq!(color.rgba(), rgba, "{text}");
@@ -158,7 +201,28 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for text in ["", "#", "f80", "#f8", "#f8000", "#f80000f", "#ggg", "#+12", "#ß1", "red", " white"] {
+        for text in [
+            "",
+            "#",
+            "f80",
+            "#f8",
+            "#f8000",
+            "#f80000f",
+            "#ggg",
+            "#+12",
+            "#ß1",
+            "reddish",
+            " white",
+            "rgb()",
+            "rgb(1 2)",
+            "rgb(1 2 3",
+            "rgb(1 2 3 4)x",
+            "rgb(1,,2,3)",
+            "rgb(1 2 3 / )",
+            "rgb(nan 0 0)",
+            "rgb(1e3 0 0)",
+            "hsl(1 2% 3%)",
+        ] {
             assert!(text.parse::<Color>().is_err(), "{text}");
         }
     }
@@ -167,8 +231,8 @@ mod tests {
     fn in_json_it_is_a_string_and_an_error_says_what_to_write() {
         let color: Color = serde_json::from_str("\"#0102fe80\"").unwrap();
         assert_eq!(serde_json::to_string(&color).unwrap(), "\"#0102fe80\"");
-        let error = serde_json::from_str::<Color>("\"red\"").unwrap_err().to_string();
-        assert!(error.starts_with("\"red\" is no colour: write #rgb"), "{error}");
+        let error = serde_json::from_str::<Color>("\"rad\"").unwrap_err().to_string();
+        assert!(error.starts_with("\"rad\" is no colour: write #rgb"), "{error}");
         let error = serde_json::from_str::<Color>("7").unwrap_err().to_string();
         assert!(error.starts_with("invalid type"), "{error}");
     }

@@ -158,14 +158,14 @@ async fn what_cannot_be_done_is_a_problem() {
     let size = "width=20&height=10";
     for (path, body, wanted) in [
         ("nothing", png.clone(), (404, "unknown-operation", 102)),
-        ("resize?width=20", png.clone(), (400, "missing-argument", 106)),
+        ("rasterize?width=20", png.clone(), (400, "missing-argument", 106)),
         ("resize?width=wide&height=10", png.clone(), (400, "wrong-type", 107)),
         ("resize?width=2.5&height=10", png.clone(), (400, "wrong-type", 107)),
         ("resize?args=7", png.clone(), (400, "args-not-object", 103)),
         ("resize?width=0&height=10", png.clone(), (400, "invalid-argument", 114)),
         (&format!("resize?{size}&format=bmp"), png.clone(), (400, "invalid-argument", 114)),
         (&format!("resize?{size}&quality=101"), png.clone(), (400, "invalid-argument", 114)),
-        ("resize?width=200&height=100", png.clone(), (422, "source-too-small", 203)),
+        ("resize?width=200&height=100&enlarge=refuse", png.clone(), (422, "source-too-small", 203)),
         (&format!("resize?{size}"), b"no image at all".to_vec(), (422, "unreadable-source", 202)),
         (&format!("resize?{size}"), Vec::new(), (422, "unreadable-source", 202)),
         (&format!("resize?{size}"), samples::DRAWING.into(), (422, "unreadable-source", 202)),
@@ -309,7 +309,7 @@ async fn the_same_render_at_the_same_time_is_done_once() {
     }
     // It is not a cache; and a failure is shared and forgotten like a result.
     web.hold(true);
-    let failing = ask("resize?width=3000&height=20", CLIENTS);
+    let failing = ask("resize?width=3000&height=20&enlarge=refuse", CLIENTS);
     until("all wait", async || server.get("/readyz").await.1["calls"] == CLIENTS).await;
     web.hold(false);
     for reply in failing {

@@ -165,7 +165,7 @@ async fn every_route_answers_errors_in_one_form() {
         get("/v1/operations/resize/render?width=1&height=1&src=a&src=b", 400, "bad-query", "`src`"),
         post("/v1/operations/resize?width=1&width=1", "x", 400, "bad-query", "`width` stands twice"),
         post("/v1/operations/x", "x", 404, "unknown-operation", "`x`"),
-        post("/v1/operations/resize?width=1", "x", 400, "missing-argument", "`height`"),
+        post("/v1/operations/rasterize?width=1", "x", 400, "missing-argument", "`height`"),
         post(
             "/v1/operations/resize?width=wide&height=1",
             "x",
@@ -174,7 +174,7 @@ async fn every_route_answers_errors_in_one_form() {
             "`width`: \"wide\" is not an integer",
         ),
         post(
-            "/v1/operations/resize?width=1&height=1&enlarge=True",
+            "/v1/operations/resize?width=1&height=1&linear=True",
             "x",
             400,
             "wrong-type",
@@ -294,10 +294,10 @@ async fn what_is_wrong_is_named_from_where_it_stands() {
             "argument `fit`: 5 is not \"cover\"",
         ),
         (
-            json!({ "args": { "width": 3, "height": 2, "background": "pink" } }),
+            json!({ "args": { "width": 3, "height": 2, "background": "pinkish" } }),
             400,
             "invalid-argument",
-            "`background`: \"pink\"",
+            "`background`: \"pinkish\"",
         ),
         (
             json!({ "args": { "width": 3, "height": 2, "quality": "x" } }),
@@ -333,12 +333,17 @@ async fn what_is_wrong_is_named_from_where_it_stands() {
             "argument `outputs[1].args.width`: \"x\"",
         ),
         (
-            output(json!({ "width": 3 })),
+            within(json!({ "operationType": "rasterize", "args": { "width": 3 } })),
             400,
             "missing-argument",
-            "argument `outputs[1].args.height` is missing",
+            "argument `outputs[0].args.height` is missing",
         ),
-        (output(json!({ "width": 300, "height": 2 })), 422, "source-too-small", "outputs[1]: resize"),
+        (
+            output(json!({ "width": 300, "height": 2, "enlarge": "refuse" })),
+            422,
+            "source-too-small",
+            "outputs[1]: resize",
+        ),
         (output(json!([])), 400, "args-not-object", "outputs[1].args is an array"),
         (
             json!({ "outputs": [{ "operationType": "x", "dstURL": "y" }] }),
@@ -377,10 +382,10 @@ async fn what_is_wrong_is_named_from_where_it_stands() {
             "argument `steps[1].args.width`: \"x\"",
         ),
         (
-            pipeline(json!({ "height": 2 })),
+            json!({ "operationType": "pipeline", "args": { "steps": [{ "operationType": "pipeline", "args": {} }] } }),
             400,
             "missing-argument",
-            "argument `steps[1].args.width` is missing",
+            "argument `steps[0].args.steps` is missing",
         ),
         (
             json!({ "operationType": "pipeline", "args": { "steps": [{}] } }),

@@ -79,7 +79,7 @@ impl Drop for Worker {
 
 fn run(tasks: &[(u32, u32, &str)]) -> Value {
     let tasks = tasks.iter().map(|(width, height, format)| {
-        let args = json!({ "width": width, "height": height, "fit": "fill" });
+        let args = json!({ "width": width, "height": height, "fit": "fill", "enlarge": "refuse" });
         let steps = json!([{ "operation": "resize", "args": args }]);
         json!({ "steps": steps, "extension": "gif", "format": format, "quality": 80, "seed": 0 })
     });

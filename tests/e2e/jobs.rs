@@ -110,6 +110,7 @@ async fn many_outputs_come_from_one_fetch() {
     assert_eq!(look(&server.read("medium.png")), (100, 75, ImageFormat::Png));
     assert_eq!(fetches.load(Ordering::Relaxed), 1);
     outputs.push(output(4000, 3000, "huge.png", "png"));
+    outputs[3]["args"]["enlarge"] = json!("refuse");
     let (status, _, problem) =
         server.post_job(&json!({ "srcURL": format!("{origin}/a.png"), "outputs": outputs }), &[]).await;
     assert_eq!((status, &problem["kind"]), (422, &json!("source-too-small")), "{problem}");
@@ -125,7 +126,7 @@ async fn wrong_requests_are_told_which_member() {
         (json!({ "dstUrl": 1 }), "wrong-members", "dstUrl"),
         (json!({ "srcURL": 1 }), "empty-source", "srcURL"),
         (json!({ "args": [] }), "args-not-object", "args"),
-        (json!({ "args": { "width": 3 } }), "missing-argument", "height"),
+        (json!({ "operationType": "pipeline", "args": {} }), "missing-argument", "steps"),
         (json!({ "outputs": [] }), "wrong-members", "outputs"),
         (json!({ "priority": "urgent" }), "invalid-argument", "priority"),
         (json!({ "notifyURL": "ftp://x" }), "invalid-argument", "notifyURL"),

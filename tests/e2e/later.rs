@@ -110,7 +110,7 @@ async fn what_no_other_server_can_mend_is_refused_at_once_and_the_rest_fails_in_
         ("operationType", json!("nothing"), 404),
         ("srcURL", json!("http://[/a.png"), 422),
         ("dstURL", json!("http://[/a.png"), 422),
-        ("args", json!({ "width": 30 }), 400),
+        ("args", json!({ "width": "30" }), 400),
     ] {
         let mut body = job(&local, &to);
         body[member] = value;
@@ -118,7 +118,7 @@ async fn what_no_other_server_can_mend_is_refused_at_once_and_the_rest_fails_in_
         assert_eq!(told, status, "{member}: {problem}");
     }
     let mut body = job(&local, &to);
-    body["args"] = json!({ "width": 3000, "height": 20 });
+    body["args"] = json!({ "width": 3000, "height": 20, "enlarge": "refuse" });
     let (status, _, told) = server.post_job(&body, &[]).await;
     assert_eq!(status, 202, "{told}");
     let story = server.ended(told["id"].as_str().unwrap()).await;

@@ -30,6 +30,7 @@ mod load;
 mod operations;
 mod plugins;
 mod profiles;
+mod resize;
 mod sandbox;
 mod schemes;
 mod starving;

@@ -1,4 +1,5 @@
-//! `imgserve operations`: the registry that the configuration makes, its plugins loaded and asked.
+//! `imgserve operations`: the registry that the configuration makes, its plugins loaded and asked; or one of them, with its
+//! arguments.
 
 use std::process::ExitCode;
 
@@ -10,18 +11,22 @@ use super::failure::Failure;
 use super::options::Place;
 use super::plugin::start_pool;
 use super::ui;
-use crate::registry::Registry;
+use crate::registry::{Registry, Told};
 
 const HELP: &str = "\
 Loads every plugin that the configuration names, as a start would, and lists the operations that requests may name: kind,
-version, what they take and give, and the limits of one call.
+version, what they take and give, and the limits of one call. With a name: that operation's arguments, with what they take, mean
+and are where nobody says it.
 
-Exit codes: 0 listed, 1 a plugin cannot be loaded (the message says which and why), 64 the configuration is refused.";
+Exit codes: 0 listed, 1 a plugin cannot be loaded (the message says which and why) or there is no such operation, 64 the
+configuration is refused.";
 
 /// Options of `operations`.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = HELP)]
 pub(super) struct Arguments {
+    /// One operation, to be told its arguments
+    name: Option<String>,
     #[command(flatten)]
     place: Place,
 }
@@ -37,7 +42,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let plugins: Vec<_> = plugins.into_iter().map(|(name, o)| (name.clone(), o.clone())).collect();
     let pool = start_pool(&runtime, &config, &plugins)?;
     // As a start does it: what the server would refuse is not listed as if it were well.
-    Registry::build(&config, pool.loaded()).map_err(|fault| Failure::Other(fault.text))?;
+    let registry = Registry::build(&config, pool.loaded()).map_err(|fault| Failure::Other(fault.text))?;
+    if let Some(name) = &arguments.name {
+        return one(&registry, name);
+    }
     let mut rows: Vec<[String; 6]> = Vec::new();
     for loaded in pool.loaded() {
         if let Some(operation) = config.operations.get(&loaded.name) {
@@ -64,6 +72,36 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     rows.insert(0, ["OPERATION", "KIND", "VERSION", "TAKES", "GIVES", "LIMITS"].map(str::to_owned));
     table(&rows).iter().for_each(|line| ui::say(line));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells an operation's arguments.
+fn one(registry: &Registry, name: &str) -> Result<ExitCode, Failure> {
+    let Some(operation) = registry.get(name) else {
+        let known: Vec<&str> = registry.names().collect();
+        let text = format!("`{}` is none of {}", name.escape_debug(), known.join(", "));
+        return Err(Failure::Other(text));
+    };
+    let Description { name: plugin, version, summary, .. } = &operation.description;
+    ui::say(&format!("{name} ({plugin} {version}): {summary}"));
+    for argument in operation.told() {
+        ui::say("");
+        told(&argument).iter().for_each(|line| ui::say(line));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An argument in lines.
+fn told(argument: &Told) -> Vec<String> {
+    let Told { name, aliases, values, default, required, meaning } = argument;
+    let usual = match default {
+        Some(default) => format!(" (default: {default})"),
+        None if *required => " (required)".to_owned(),
+        None => String::new(),
+    };
+    let mut lines = vec![format!("{name}: {values}{usual}")];
+    lines.extend((!meaning.is_empty()).then(|| format!("  {meaning}")));
+    lines.extend((!aliases.is_empty()).then(|| format!("  also {}", aliases.join(", "))));
+    lines
 }
 
 fn row(name: &str, operation: &OperationSettings, description: &Description, config: &Config) -> [String; 6] {
@@ -108,6 +146,25 @@ fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_argument_is_told_in_lines() {
+        let mut argument = Told {
+            name: "width".to_owned(),
+            aliases: vec!["w".to_owned(), "wide".to_owned()],
+            values: "an integer, 1 to 9".to_owned(),
+            default: Some("7".to_owned()),
+            required: false,
+            meaning: "How wide.".to_owned(),
+        };
+        assert_eq!(
+            told(&argument),
+            ["width: an integer, 1 to 9 (default: 7)", "  How wide.", "  also w, wide"]
+        );
+        (argument.default, argument.required, argument.meaning) = (None, true, String::new());
+        argument.aliases.clear();
+        assert_eq!(told(&argument), ["width: an integer, 1 to 9 (required)"]);
+    }
 
     #[test]
     fn columns_stand_side_by_side() {

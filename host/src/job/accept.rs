@@ -450,7 +450,7 @@ impl Acceptance {
 
     /// The placeholder of a plan; nothing for a result that is no image.
     async fn draw(&self, request: &Request, plan: &Prepared) -> Result<Bytes, Fault> {
-        let Some(format) = request.task.format else { return Ok(Bytes::new()) };
+        let Some(format) = request.of_format(plan.source_format).task.format else { return Ok(Bytes::new()) };
         let Prepared { width, height, .. } = *plan;
         self.generation.pool.draw(&self.turn.flow, Placeholder { width, height, format, failed: false }).await
     }
@@ -462,6 +462,7 @@ impl Acceptance {
         complete: bool,
         draw: bool,
     ) -> Result<Option<Plan>, Fault> {
+        let Some(request) = request.of_bytes(&head, complete)? else { return Ok(None) };
         let plan = async || {
             let planned = self
                 .generation

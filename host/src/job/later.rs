@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use super::accept::{Acceptance, Outputs, Plan};
 use super::intake;
 use super::order::{Accepted, Left, Order};
-use super::request::{Request, source_tags};
+use super::request::Request;
 use super::run::{Attempt, Stop, TURN_PATIENCE, parked, stopped};
 use super::store::{self, Kind};
 use super::stored;
@@ -54,7 +54,7 @@ impl Acceptance {
 
 /// An output of which no more is known than the request says, and where it goes as far as that tells.
 fn unplanned(request: &Request) -> Result<(Output, String), Fault> {
-    let (text, destination) = Destination::from_template(&request.destination, &source_tags(&request.source))
+    let (text, destination) = Destination::from_template(&request.destination, &request.tags())
         .map_err(|error| Fault::of(FaultKind::DestinationUnavailable, &error))?;
     let output = Output {
         operation: request.operation.clone(),

@@ -2,8 +2,9 @@
 //! codec library.
 //!
 //! # Layout
-//! - `json`: what JSON is read; `request`: 0.2's checks 101 to 113, in their order: JSON → a `Request` that cannot be invalid; `wanted`: what a
-//!   request of either API asks for
+//! - `json`: what JSON is read; `request`: 0.2's checks 101 to 113, in their order: JSON → a `Request` that cannot be invalid;
+//!   `strict`: what requests that 0.2 could have had are held to; `formats`: the file formats of source and result; `wanted`:
+//!   what a request of either API asks for
 //! - `generation`: a registry and the workers that serve it, swapped by a reload
 //! - `intake`: a source on its way in, read once, within a memory limit; `gathered`: its bytes; `room`: one
 //!   that a client sends
@@ -25,6 +26,7 @@ mod current;
 mod direct;
 mod dispatch;
 mod flow;
+mod formats;
 mod gathered;
 mod generation;
 mod intake;
@@ -49,6 +51,7 @@ mod start;
 mod store;
 mod stored;
 mod story;
+mod strict;
 mod tally;
 mod turns;
 mod wakeups;

@@ -7,7 +7,7 @@ use imgserve_transfer::{Destination, HttpUrl, SourceUrl, Tags};
 use imgserve_worker::{Prepared, Task};
 use serde_json::{Map, Value};
 
-use super::request::{Request, source_tags};
+use super::request::Request;
 
 /// How to do a job.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,7 +72,8 @@ impl Planned {
     /// [`FaultKind::DestinationUnavailable`] for a destination that cannot be understood.
     pub(super) fn new(request: &Request, prepared: Prepared) -> Result<Self, Fault> {
         let (width, height) = (prepared.width, prepared.height);
-        let tags = Tags { width: Some(width), height: Some(height), ..source_tags(&request.source) };
+        let request = request.of_format(prepared.source_format);
+        let tags = Tags { width: Some(width), height: Some(height), ..request.tags() };
         let understood = Destination::from_template(&request.destination, &tags);
         let (text, destination) = understood
             .and_then(|(text, destination)| destination.check_length(&text).map(|()| (text, destination)))

@@ -2,8 +2,6 @@
 //! nothing is fetched here.
 
 use imgserve_base::fault::{Fault, FaultKind, one_line};
-use imgserve_base::format::Format;
-use imgserve_sdk::OutputKind;
 use imgserve_transfer::{
     Tags, basename, destination_extension, extension, scheme_of, split_form, substitute_tags,
 };
@@ -11,8 +9,10 @@ use imgserve_worker::{Step, Task};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+use super::formats::{self, Chosen};
 use super::json::{self, NotRead};
-use crate::registry::{self, Chain, Entry, Reading, Registry, writable};
+use super::strict::OfOld;
+use crate::registry::{self, Chain, Entry, Reading, Registry};
 
 /// The most of a value that is told again, in bytes.
 const MAX_VALUE: usize = 100;
@@ -24,8 +24,10 @@ const DEFAULT_QUALITY: u8 = 80;
 pub(super) struct Request {
     /// The operation's name, as the request has it.
     pub(super) operation: String,
-    /// What a worker is to do.
+    /// What a worker is to do. Its extension is empty where the source's content is to tell its format.
     pub(super) task: Task,
+    /// Whether the result has the source's format, which its content is to tell.
+    pub(super) of_source: bool,
     /// `srcURL` as it came.
     pub(super) source: String,
     /// `dstURL` as it came; its tags are substituted when the plan is known.
@@ -48,11 +50,19 @@ impl Request {
             None => &self.media_type,
         }
     }
+
+    /// What `dstURL`'s tags mean before the plan is known.
+    pub(super) fn tags(&self) -> Tags<'_> {
+        source_tags(&self.source, &self.task.extension)
+    }
 }
 
-/// What `dstURL`'s tags mean before the plan is known.
-pub(super) fn source_tags(source: &str) -> Tags<'_> {
-    Tags { width: None, height: None, basename: Some(basename(source)), extension: extension(source) }
+/// What `dstURL`'s tags mean before the plan is known, of a source of this extension; empty where its content is to tell it.
+pub(super) fn source_tags<'a>(source: &'a str, known: &'a str) -> Tags<'a> {
+    // As the URL has it, in its case.
+    let as_written = extension(source).filter(|written| written.eq_ignore_ascii_case(known));
+    let extension = as_written.or(Some(known)).filter(|known| !known.is_empty());
+    Tags { width: None, height: None, basename: Some(basename(source)), extension }
 }
 
 /// One output of a source, as the request has it.
@@ -104,23 +114,41 @@ pub(super) fn check_values(asked: &Asked<'_>, registry: &Registry) -> Result<Req
     let source = url(asked.source, "srcURL", FaultKind::EmptySource)?;
     let destination = url(asked.destination, &member("dstURL"), FaultKind::EmptyDestination)?;
 
+    let old = OfOld::of(operation, request_args, asked.reading);
+    if let Some(old) = &old {
+        old.check_required(request_args)?;
+    }
     let chain = chain(registry, operation, request_args.clone(), asked.reading).map_err(within)?;
     let args = &chain.host_args;
     let encoding = Encoding::of(args).map_err(within)?;
 
-    let source_extension = source_extension(source, chain.first()).map_err(within)?;
+    let source_extension =
+        formats::source_extension(extension(source), chain.first(), registry, asked.reading);
+    let source_extension = source_extension.map_err(within)?;
+    let found = destination_of(destination, &source_tags(source, &source_extension));
+    if let Some(old) = &old {
+        old.check_source(&source_extension, found.as_deref())?;
+    }
     scheme(source, "srcURL", FaultKind::SourceScheme)?;
     scheme(destination, &member("dstURL"), FaultKind::DestinationScheme)?;
     let field = form_field(destination, args).map_err(within)?;
     let requested = encoding.format_name.map(|name| chain.format(name)).transpose().map_err(within)?;
     let quality = encoding.quality().map_err(within)?;
-    let (format, media_type) =
-        output(chain.output(), &source_extension, requested, destination, source).map_err(within)?;
+    let result = formats::Choice {
+        kind: chain.output(),
+        source: &source_extension,
+        requested,
+        destination: found.as_deref(),
+        reading: asked.reading,
+        old: old.is_some(),
+    };
+    let Chosen { format, media_type, of_source } = result.choose().map_err(within)?;
     registry.check_suspended(&chain.steps)?;
     let seed = seed(source, &chain.steps);
     Ok(Request {
         operation: operation.name.clone(),
         task: Task { steps: chain.steps, extension: source_extension, format, quality, seed },
+        of_source,
         source: source.to_owned(),
         destination: destination.to_owned(),
         field,
@@ -142,7 +170,7 @@ pub(super) fn chain<'r>(
     request_args: Map<String, Value>,
     reading: Reading,
 ) -> Result<Chain<'r>, Fault> {
-    let mut args = operation.default_args();
+    let mut args = operation.default_args(reading);
     args.extend(operation.meant(request_args, reading));
     registry.chain(operation, args, reading)
 }
@@ -211,20 +239,6 @@ fn url<'a>(value: &'a Value, member: &str, kind: FaultKind) -> Result<&'a str, F
     }
 }
 
-fn source_extension(source: &str, operation: &Entry) -> Result<String, Fault> {
-    let found = extension(source).unwrap_or_default().to_ascii_lowercase();
-    let taken = operation.source_extensions();
-    if taken.contains(&found.as_str()) {
-        return Ok(found);
-    }
-    let text = format!(
-        "`{}` does not take sources ending in \".{found}\", only {}",
-        operation.name,
-        taken.join(", ")
-    );
-    Err(Fault::new(FaultKind::SourceExtension, text))
-}
-
 pub(super) fn scheme(url: &str, member: &str, kind: FaultKind) -> Result<(), Fault> {
     match scheme_of(url) {
         Some(_) => Ok(()),
@@ -252,49 +266,11 @@ fn form_field(destination: &str, args: &Map<String, Value>) -> Result<Option<Str
     }
 }
 
-/// The result's format, and whether the destination's extension fits it.
-fn output(
-    kind: &OutputKind,
-    source_extension: &str,
-    requested: Option<Format>,
-    destination: &str,
-    source: &str,
-) -> Result<(Option<Format>, String), Fault> {
-    let substituted = substitute_tags(destination, &source_tags(source));
+/// A destination's extension, lowercase; none where it has none, or one that is known only with the source.
+fn destination_of(destination: &str, tags: &Tags<'_>) -> Option<String> {
+    let substituted = substitute_tags(destination, tags);
     let found = destination_extension(&substituted).map(str::to_ascii_lowercase);
-    let mismatch = |text: String| Fault::new(FaultKind::DestinationExtension, text);
-    let (format, wanted): (Option<Format>, Vec<&str>) = match (requested, kind) {
-        // Where `format` says it, a destination without any extension contradicts nothing.
-        (Some(format), _) if found.is_none() => return Ok((Some(format), format.media_type().to_owned())),
-        (Some(format), _) => (Some(format), format.extensions().to_vec()),
-        (None, OutputKind::Source) => (Format::from_extension(source_extension), vec![source_extension]),
-        (None, OutputKind::Image { format }) => {
-            let format = Format::from_name(format);
-            (format, format.map(Format::extensions).unwrap_or_default().to_vec())
-        }
-        (None, OutputKind::Encoded { media_type, extension }) => {
-            return if found.as_deref() == Some(extension.as_str()) {
-                Ok((None, media_type.clone()))
-            } else {
-                Err(mismatch(format!("the destination must end in .{extension}")))
-            };
-        }
-    };
-    if !found.as_deref().is_some_and(|found| wanted.contains(&found)) {
-        let found = found.map_or("no extension".to_owned(), |found| format!(".{found}"));
-        let hint = if requested.is_none() { "; the argument `format` asks for another one" } else { "" };
-        return Err(mismatch(format!(
-            "the destination has {found} and must end in .{}{hint}",
-            wanted.join(" or .")
-        )));
-    }
-    match format {
-        Some(format) if format.can_encode() => Ok((Some(format), format.media_type().to_owned())),
-        _ => Err(mismatch(format!(
-            "{source_extension} can be read and not written: give {} as `format`",
-            writable().join(" or ")
-        ))),
-    }
+    found.filter(|found| tags.extension.is_some() || !found.contains("{$"))
 }
 
 pub(super) fn type_name(value: &Value) -> &'static str {

@@ -63,6 +63,9 @@ impl Registry {
         let own = Value::Object(own);
         operation.check(&own).map_err(|fault| under(at, fault))?;
         let Value::Object(own) = own else { return Ok(()) };
+        if chain.reading == Reading::AsMeant {
+            operation.aliases.check_once(own.keys()).map_err(|fault| under(at, fault))?;
+        }
         let unknown = own.keys().filter(|key| !operation.knows(key));
         chain.unknown.extend(unknown.map(|key| format!("{at}{key}")));
         if !operation.settings.is_pipeline() {
@@ -116,7 +119,7 @@ impl Registry {
         }
         // A pipeline's profile is its steps', unless their own sections say otherwise.
         let profile = operation.settings.profile.unwrap_or(profile);
-        let mut args = split(operation.default_args_for(profile)).1;
+        let mut args = split(operation.default_args_for(profile, chain.reading)).1;
         args.extend(operation.meant(given.clone(), chain.reading));
         self.add(chain, operation, profile, args, &format!("{at}args."))
     }

@@ -2,6 +2,7 @@
 //! succeed with is found when it is written, and not by its first client.
 
 use imgserve_base::fault::{Fault, FaultKind, one_line};
+use imgserve_sdk::Color;
 use serde_json::{Map, Value};
 
 use super::entry::Entry;
@@ -22,7 +23,7 @@ impl Registry {
         let refuse = |text: String| {
             Fault::new(FaultKind::OperationFailed, format!("operation `{name}`: default {text}"))
         };
-        let defaults = operation.default_args();
+        let defaults = operation.default_args(Reading::AsMeant);
         check_hosts_own(&defaults).map_err(|fault| refuse(fault.text))?;
         let own = defaults.iter().filter(|(key, _)| !HOST_ARGUMENTS.contains(&key.as_str()));
         let own: Map<String, Value> = own.map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -68,8 +69,23 @@ fn check_hosts_own(args: &Map<String, Value>) -> Result<(), Fault> {
 impl Entry {
     /// Whether each value is one that the schema allows, types and ranges; what is missing a request may bring.
     fn check_values(&self, args: &Value) -> Result<(), String> {
-        self.schema_error(args)
-            .map_or(Ok(()), |(path, why)| Err(format!("argument `{path}`: {}", one_line(&why, MAX_TEXT))))
+        if let Some((path, why)) = self.schema_error(args) {
+            return Err(format!("argument `{path}`: {}", one_line(&why, MAX_TEXT)));
+        }
+        args.as_object().into_iter().flatten().try_for_each(|(name, value)| self.check_color(name, value))
+    }
+
+    /// A colour can be written in more ways than a schema can tell.
+    fn check_color(&self, name: &str, value: &Value) -> Result<(), String> {
+        match value.as_str() {
+            Some(text) if self.description.arguments["properties"][name]["format"] == "color" => {
+                let parsed = text.parse::<Color>();
+                parsed
+                    .map(|_| ())
+                    .map_err(|error| format!("argument `{name}`: {}", one_line(&error.to_string(), MAX_TEXT)))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -109,6 +125,7 @@ mod tests {
             json!({ "width": 200 }),
             json!({ "fit": "contain", "quality": 80, "format": "webp" }),
             json!({ "width": 200, "height": 100, "field_name": "picture" }),
+            json!({ "width": 200, "background": "rgb(255 136 0)", "enlarge": "never" }),
         ] {
             assert_eq!(checked(false, args.clone()), Ok(()), "{args}");
         }
@@ -128,6 +145,7 @@ mod tests {
             (json!({ "width": 1e9 }), "default argument `width`: "),
             (json!({ "fit": "tight" }), "default argument `fit`: "),
             (json!({ "width": 9, "height": 0 }), "default argument `height`: "),
+            (json!({ "background": "rad" }), "default argument `background`: \"rad\" is no colour"),
             (json!({ "quality": 1000 }), "default argument `quality`: 1000 is not in 1 to 100"),
             (json!({ "quality": "best" }), "default argument `quality`: "),
             (json!({ "format": "heic" }), "default argument `format`: \"heic\" is none of"),

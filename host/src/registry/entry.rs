@@ -13,9 +13,11 @@ use jsonschema::error::ValidationErrorKind;
 use jsonschema::paths::LocationSegment;
 use serde_json::{Map, Value};
 
+use super::aliases::Aliases;
 use super::breaker::Breaker;
 use super::described;
 use super::host_arguments::HOST_ARGUMENTS;
+use super::meant::Reading;
 use super::textual::{Allowed, parts};
 
 /// The most of a value and of a name that is told again, in bytes.
@@ -26,6 +28,8 @@ static NOTHING: Value = Value::Null;
 
 /// The argument of an operation that can average pixels in linear light, which is what quality wants.
 const LINEAR: &str = "linear";
+/// The argument that says what becomes of a source that is too small. 0.2 refused one.
+const ENLARGE: &str = "enlarge";
 
 /// One operation.
 #[derive(Debug)]
@@ -42,6 +46,8 @@ pub(crate) struct Entry {
     pub artifact: Option<Artifact>,
     /// Whether it is refused for a while.
     pub breaker: Breaker,
+    /// Other names of its arguments.
+    pub(super) aliases: Aliases,
     arguments: described::Arguments,
 }
 
@@ -58,7 +64,8 @@ impl Entry {
             |text: String| Fault::new(FaultKind::OperationFailed, format!("operation `{name}`: {text}"));
         let arguments = described::check(&description).map_err(refuse)?;
         let (name, profile) = (name.to_owned(), Profile::default());
-        let operation = Self { name, settings, profile, description, artifact, breaker, arguments };
+        let aliases = Aliases::of(&description.arguments);
+        let operation = Self { name, settings, profile, description, artifact, breaker, aliases, arguments };
         let defaults = &operation.settings.args;
         if let Some(key) =
             defaults.keys().find(|key| !operation.knows(key) && !HOST_ARGUMENTS.contains(&key.as_str()))
@@ -72,35 +79,44 @@ impl Entry {
     }
 
     /// Arguments of requests that do not say otherwise.
-    pub(crate) fn default_args(&self) -> Map<String, Value> {
-        self.default_args_for(self.profile)
+    pub(crate) fn default_args(&self, reading: Reading) -> Map<String, Value> {
+        self.default_args_for(self.profile, reading)
     }
 
     /// The same as they may be shown to anyone.
     pub(crate) fn shown_default_args(&self) -> Map<String, Value> {
-        secret::shown(&self.default_args())
+        secret::shown(&self.default_args(Reading::AsMeant))
     }
 
     /// The same where the work is of this profile, which for a pipeline's step is the pipeline's.
-    pub(super) fn default_args_for(&self, profile: Profile) -> Map<String, Value> {
+    pub(super) fn default_args_for(&self, profile: Profile, reading: Reading) -> Map<String, Value> {
         let mut args = Map::new();
-        if profile == Profile::Best && self.can_be_linear() {
+        if profile == Profile::Best && self.has_of_ours(LINEAR) {
             args.insert(LINEAR.to_owned(), Value::Bool(true));
+        }
+        if reading == Reading::ToTheLetter && self.has_of_ours(ENLARGE) {
+            args.insert(ENLARGE.to_owned(), Value::Bool(false));
         }
         args.extend(self.settings.args.clone());
         args
     }
 
-    /// Whether it can average in linear light. What an argument of that name is to a third party's plugin is its own
-    /// business.
-    fn can_be_linear(&self) -> bool {
-        self.settings.kind == PluginKind::Builtin
-            && self.description.arguments["properties"][LINEAR]["type"] == "boolean"
+    /// Whether it is one of ours that has this argument. What an argument of that name is to a third party's plugin is its
+    /// own business.
+    fn has_of_ours(&self, argument: &str) -> bool {
+        self.settings.kind == PluginKind::Builtin && self.knows(argument)
     }
 
     /// Whether its schema has this argument.
     pub(crate) fn knows(&self, argument: &str) -> bool {
         self.description.arguments["properties"].get(argument).is_some()
+    }
+
+    /// Whether this argument means something, by whatever name, to it or to the host.
+    pub(crate) fn understands(&self, argument: &str) -> bool {
+        self.knows(argument)
+            || self.aliases.own_name(argument).is_some()
+            || HOST_ARGUMENTS.contains(&argument)
     }
 
     fn argument_names(&self) -> Vec<&str> {
@@ -327,9 +343,30 @@ mod tests {
         let description = Description { arguments, ..imgserve_resize::Resize::describe() };
         let args = json!({ "auth_token": "x", "logo": "https://u:p@h/logo.png", "width": 3 });
         let operation = operation(PluginKind::Wasm, &args, description);
-        assert_eq!(Value::Object(operation.default_args()), args);
+        assert_eq!(Value::Object(operation.default_args(Reading::AsMeant)), args);
         let shown = json!({ "auth_token": "…", "logo": "https://u@h/logo.png", "width": 3 });
         assert_eq!(Value::Object(operation.shown_default_args()), shown);
+    }
+
+    #[test]
+    fn to_the_letter_a_source_that_is_too_small_is_refused_where_nobody_says_otherwise() {
+        let (resize, rasterize) =
+            (imgserve_resize::Resize::describe, imgserve_rasterize::Rasterize::describe);
+        for (operation, wanted) in [
+            (operation(PluginKind::Builtin, &json!({}), resize()), json!({ "enlarge": false })),
+            (
+                operation(PluginKind::Builtin, &json!({ "enlarge": "never" }), resize()),
+                json!({ "enlarge": "never" }),
+            ),
+            (operation(PluginKind::Wasm, &json!({}), resize()), json!({})),
+            (operation(PluginKind::Builtin, &json!({}), rasterize()), json!({})),
+        ] {
+            let args = operation.default_args(Reading::ToTheLetter);
+            assert_eq!(Value::Object(args), wanted, "{operation:?}");
+            assert!(
+                !operation.settings.args.is_empty() || operation.default_args(Reading::AsMeant).is_empty()
+            );
+        }
     }
 
     #[test]
@@ -352,8 +389,9 @@ mod tests {
             (operation(builtin, &json!({}), rasterize()), json!({}), json!({})),
             (operation(wasm, &json!({}), resize()), json!({}), json!({})),
         ] {
-            assert_eq!(Value::Object(operation.default_args_for(Profile::Fast)), fast, "{operation:?}");
-            assert_eq!(Value::Object(operation.default_args_for(Profile::Best)), best, "{operation:?}");
+            let defaults = |profile| Value::Object(operation.default_args_for(profile, Reading::AsMeant));
+            assert_eq!(defaults(Profile::Fast), fast, "{operation:?}");
+            assert_eq!(defaults(Profile::Best), best, "{operation:?}");
         }
     }
 }

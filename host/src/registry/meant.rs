@@ -1,6 +1,6 @@
 //! What a client means by values that are not quite of the types that an operation's schema names: `200.0` where an integer
 //! is wanted is 200, as JSON Schema has it, and `null` for what may be left out leaves it out. Requests of 0.2 are held to the
-//! letter: there both were refused.
+//! letter: there both were refused. By which of its names an argument is called is the same to both.
 
 use serde_json::{Map, Number, Value};
 
@@ -19,7 +19,7 @@ pub(crate) enum Reading {
 impl Entry {
     /// Arguments as they are meant. Whether they are right is another check's to say.
     pub(crate) fn meant(&self, args: Map<String, Value>, reading: Reading) -> Map<String, Value> {
-        let mut args = Value::Object(args);
+        let mut args = Value::Object(self.aliases.renamed(args));
         if reading == Reading::AsMeant && self.can_check(&args) {
             let root = &self.description.arguments;
             settle(root, root, &mut args, 0);

@@ -21,7 +21,7 @@ impl Entry {
             return value(&json!(null), &json!({ "type": "integer" }), text);
         }
         let root = &self.description.arguments;
-        match root["properties"].get(name) {
+        match root["properties"].get(self.aliases.own_name(name).unwrap_or(name)) {
             Some(schema) => value(root, schema, text),
             None => Value::from(text),
         }

@@ -63,9 +63,9 @@ pub fn basename(url: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
-/// The extension of what a destination will be called: of the file name in the form-upload syntax, else of the URL.
+/// The extension of what a destination will be called: of the file name after a last colon, else of the URL.
 pub fn destination_extension(destination: &str) -> Option<&str> {
-    match split_form(destination) {
+    match split_form(destination).or_else(|| split_ftp(destination)) {
         Some((_, file_name)) => extension_of_name(file_name),
         None => extension(destination),
     }
@@ -87,6 +87,21 @@ pub fn split_form(destination: &str) -> Option<(&str, &str)> {
         || file_name.is_empty()
         || file_name.bytes().all(|byte| byte.is_ascii_digit());
     (!plain).then_some((page, file_name))
+}
+
+/// 0.2's way to write an FTP destination that has no path, `ftp://HOST:FILE_NAME`: what stands before the last colon, and the
+/// file name. None if there is a path, or what follows that colon is a port, or belongs to a password or an address.
+fn split_ftp(destination: &str) -> Option<(&str, &str)> {
+    if !matches!(scheme_of(destination), Some(Scheme::Ftp | Scheme::Ftps)) {
+        return None;
+    }
+    let (server, file_name) = destination.rsplit_once(':')?;
+    let (_, host) = server.split_once("://")?;
+    let plain = host.is_empty()
+        || host.contains(['/', '?', '#'])
+        || file_name.contains(['/', '@', ']'])
+        || file_name.bytes().all(|byte| byte.is_ascii_digit());
+    (!plain).then_some((server, file_name))
 }
 
 /// A source, understood. `Display` and `Debug` show no password; it is stored whole, as text.
@@ -217,13 +232,19 @@ impl Destination {
         Self::from_template(url, &Tags::default()).map(|(_, destination)| destination)
     }
 
-    /// Understands a `dstURL` with tags: the substituted text, and where it leads. What kind of destination it is, and
-    /// the page of a form, are the template's: a colon in a source's name changes neither.
+    /// Understands a `dstURL` with tags: the substituted text, and where it leads. What kind of destination it is, the page
+    /// of a form and the host before a name are the template's: a colon in a source's name changes none of them.
     ///
     /// # Errors
     ///
     /// `InvalidUrl`, the message naming the URL without its password.
     pub fn from_template(template: &str, tags: &Tags<'_>) -> Result<(String, Self), TransferError> {
+        if let Some((server, name)) = split_ftp(template) {
+            let name = substitute_tags(name, tags);
+            let text = format!("{server}:{name}");
+            let url = FtpUrl::parse(&format!("{server}/{name}")).map_err(|error| error.at(&text))?;
+            return Ok((text, Self::Ftp(url)));
+        }
         let Some((page, name)) = split_form(template) else {
             let text = substitute_tags(template, tags);
             let plain = Self::plain(&text)?;

@@ -58,6 +58,40 @@ fn the_form_syntax_is_that_of_0_2() {
 }
 
 #[test]
+fn an_ftp_destination_may_be_a_host_and_a_name() {
+    for (text, host, port, path) in [
+        ("ftp://h.example:a.png", "h.example", 21, "a.png"),
+        ("ftp://127.0.0.1:2121:a b.png", "127.0.0.1", 2121, "a b.png"),
+        ("FTPS://ann:p%3Aw@h:2121:a.b.PNG", "h", 2121, "a.b.PNG"),
+        ("ftp://[::1]:a.png", "[::1]", 21, "a.png"),
+        ("ftp://h:a", "h", 21, "a"),
+    ] {
+        let (told, destination) = Destination::from_template(text, &Tags::default()).unwrap();
+        let Destination::Ftp(url) = &destination else { panic!("{text}: {destination:?}") };
+        assert_eq!(
+            (url.host.to_string().as_str(), url.port, url.path.as_str()),
+            (host, port, path),
+            "{text}"
+        );
+        assert_eq!(told, text, "the client is told what it wrote");
+        let stored = serde_json::to_string(&destination).unwrap();
+        assert_eq!(serde_json::from_str::<Destination>(&stored).unwrap(), destination, "{stored}");
+    }
+    assert_eq!(destination_extension("ftp://h.example:a.PNG"), Some("PNG"));
+    assert_eq!(destination_extension("ftp://h.example:2121/a.gif"), Some("gif"));
+    // A port, a password, an address: no names of files.
+    for plain in
+        ["ftp://h:2121", "ftp://h:", "ftp://ann:pass.png@h", "ftp://[::1]", "ftp://:a.png", "ftp://h/d:a.png"]
+    {
+        assert_eq!(split_ftp(plain), None, "{plain}");
+    }
+    let tags = Tags { basename: Some("a:b"), extension: Some("png"), ..Tags::default() };
+    let (told, destination) = Destination::from_template("ftp://h:{$basename}.{$ext}", &tags).unwrap();
+    assert!(matches!(&destination, Destination::Ftp(url) if url.path == "a:b.png"), "{destination:?}");
+    assert_eq!(told, "ftp://h:a:b.png");
+}
+
+#[test]
 fn destinations_are_told_apart() {
     let form = Destination::parse("http://h/up:a.png").unwrap();
     assert!(

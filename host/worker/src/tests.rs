@@ -244,7 +244,7 @@ async fn a_task_that_fails_drops_out_alone() {
     let source = samples::encoded(60, 40, ImageFormat::Jpeg);
     let tasks = vec![
         resize(30, 20, Format::Png),
-        resize(600, 20, Format::Png),
+        task("resize", json!({ "width": 600, "height": 20, "enlarge": "refuse" }), Format::Png),
         task("panics", json!({}), Format::Png),
         task("unheard-of", json!({}), Format::Png),
         task("rasterize", json!({ "width": 30, "height": 20 }), Format::Png),

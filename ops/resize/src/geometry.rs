@@ -3,13 +3,36 @@
 
 use imgserve_sdk::{DecodeHint, Rect};
 
-use crate::args::{Fit, Gravity};
+use crate::args::{Enlarge, Fit, Gravity, Pad};
 
 /// A width and a height in pixels, each at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size {
     pub(crate) width: u32,
     pub(crate) height: u32,
+}
+
+impl Size {
+    /// Whether it has fewer pixels than `other` in either direction.
+    pub(crate) fn is_less_than(self, other: Self) -> bool {
+        self.width < other.width || self.height < other.height
+    }
+
+    /// Each side at most `other`'s.
+    fn within(self, other: Self) -> Self {
+        Self { width: self.width.min(other.width), height: self.height.min(other.height) }
+    }
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    /// In pixels, at least 1; where only one side is given the aspect is kept, where none is the picture keeps its size.
+    pub(crate) width: Option<u32>,
+    pub(crate) height: Option<u32>,
+    pub(crate) fit: Fit,
+    pub(crate) gravity: Gravity,
+    pub(crate) enlarge: Enlarge,
 }
 
 /// Where everything goes.
@@ -28,25 +51,51 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    /// The geometry of bringing `source` to `target`. A side of the result is at most `u32::MAX`; only `outside`
-    /// gets anywhere near.
-    pub(crate) fn new(source: Size, target: Size, fit: Fit, gravity: Gravity) -> Self {
+    /// The geometry of bringing `source` to `target`. A side of the result is at most `u32::MAX`; only `outside` and a side
+    /// that is not given get anywhere near.
+    pub(crate) fn new(source: Size, target: Target) -> Self {
+        let Target { fit, gravity, enlarge, .. } = target;
         let whole = Rect { x: 0.0, y: 0.0, width: source.width.into(), height: source.height.into() };
         let plain = |size| Self { output: size, crop: whole, shown: size, left: 0, top: 0 };
+        // Not shown larger than it is, where that is asked for: with the aspect kept, or each side by itself.
+        let capped =
+            |size: Size| if enlarge == Enlarge::Never && source.is_less_than(size) { source } else { size };
+        let wanted = match (target.width, target.height) {
+            (None, None) => return plain(source),
+            (Some(width), None) => return plain(capped(scaled(source, Size { width, height: 1 }, true))),
+            (None, Some(height)) => return plain(capped(scaled(source, Size { width: 1, height }, false))),
+            (Some(width), Some(height)) => Size { width, height },
+        };
         match fit {
-            Fit::Fill => plain(target),
-            Fit::Inside => plain(scaled(source, target, is_wider(source, target))),
-            Fit::Outside => plain(scaled(source, target, !is_wider(source, target))),
-            Fit::Cover => Self { crop: cover_crop(source, target, gravity), ..plain(target) },
+            Fit::Fill if enlarge == Enlarge::Never => plain(wanted.within(source)),
+            Fit::Fill => plain(wanted),
+            Fit::Inside => plain(capped(scaled(source, wanted, is_wider(source, wanted)))),
+            Fit::Outside => plain(capped(scaled(source, wanted, !is_wider(source, wanted)))),
+            Fit::Cover if enlarge == Enlarge::Never && source.is_less_than(wanted) => {
+                let size = wanted.within(source);
+                Self { crop: whole_pixels(source, size, gravity), ..plain(size) }
+            }
+            Fit::Cover => Self { crop: cover_crop(source, wanted, gravity), ..plain(wanted) },
             Fit::Contain => {
-                let shown = scaled(source, target, is_wider(source, target));
+                let shown = capped(scaled(source, wanted, is_wider(source, wanted)));
                 let (x, y) = gravity.shares();
                 let before = |space: u32, share: f64| (f64::from(space) * share).round() as u32;
-                let left = before(target.width - shown.width, x);
-                let top = before(target.height - shown.height, y);
-                Self { output: target, crop: whole, shown, left, top }
+                let left = before(wanted.width - shown.width, x);
+                let top = before(wanted.height - shown.height, y);
+                Self { output: wanted, crop: whole, shown, left, top }
             }
         }
+    }
+
+    /// Adds so many pixels of background around it all.
+    pub(crate) fn surround(&mut self, pad: Pad) {
+        let Size { width, height } = self.output;
+        self.output = Size {
+            width: width.saturating_add(pad.left).saturating_add(pad.right),
+            height: height.saturating_add(pad.top).saturating_add(pad.bottom),
+        };
+        self.left += pad.left;
+        self.top += pad.top;
     }
 
     /// Whether some of the result is not covered by the source.
@@ -111,8 +160,15 @@ fn cover_crop(source: Size, target: Size, gravity: Gravity) -> Rect {
     } else {
         (source_width, (source_width / aspect).min(source_height))
     };
-    let (x, y) = gravity.shares();
-    Rect { x: (source_width - width) * x, y: (source_height - height) * y, width, height }
+    let (x, y) = gravity.place((source_width, source_height), (width, height));
+    Rect { x, y, width, height }
+}
+
+/// A part of `source` of this size, pixel by pixel.
+fn whole_pixels(source: Size, size: Size, gravity: Gravity) -> Rect {
+    let (width, height) = (f64::from(size.width), f64::from(size.height));
+    let (x, y) = gravity.place((source.width.into(), source.height.into()), (width, height));
+    Rect { x: x.floor(), y: y.floor(), width, height }
 }
 
 #[cfg(test)]
@@ -120,20 +176,26 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::args::Anchor;
 
     fn size(width: u32, height: u32) -> Size {
         Size { width, height }
     }
 
-    fn geometry(source: (u32, u32), target: (u32, u32), fit: Fit, gravity: Gravity) -> Geometry {
-        Geometry::new(size(source.0, source.1), size(target.0, target.1), fit, gravity)
+    fn target(width: u32, height: u32, fit: Fit, enlarge: Enlarge) -> Target {
+        Target { width: Some(width), height: Some(height), fit, gravity: Gravity::default(), enlarge }
+    }
+
+    fn geometry(source: (u32, u32), wanted: (u32, u32), fit: Fit, anchor: Anchor) -> Geometry {
+        let target = target(wanted.0, wanted.1, fit, Enlarge::Always);
+        Geometry::new(size(source.0, source.1), Target { gravity: Gravity::At(anchor), ..target })
     }
 
     #[test]
     fn cover_crops_both_sides_alike_and_one_third_off_the_top() {
-        let wide = geometry((300, 100), (50, 50), Fit::Cover, Gravity::Upper);
+        let wide = geometry((300, 100), (50, 50), Fit::Cover, Anchor::Upper);
         assert_eq!(wide.crop, Rect { x: 100.0, y: 0.0, width: 100.0, height: 100.0 });
-        let tall = geometry((100, 400), (50, 50), Fit::Cover, Gravity::Upper);
+        let tall = geometry((100, 400), (50, 50), Fit::Cover, Anchor::Upper);
         assert_eq!(tall.crop, Rect { x: 0.0, y: 100.0, width: 100.0, height: 100.0 });
         assert_eq!(tall.output, size(50, 50));
     }
@@ -141,15 +203,15 @@ mod tests {
     #[test]
     fn gravity_says_what_is_kept() {
         for (gravity, x, y) in [
-            (Gravity::Center, 100.0, 150.0),
-            (Gravity::North, 100.0, 0.0),
-            (Gravity::Northeast, 200.0, 0.0),
-            (Gravity::East, 200.0, 150.0),
-            (Gravity::Southeast, 200.0, 300.0),
-            (Gravity::South, 100.0, 300.0),
-            (Gravity::Southwest, 0.0, 300.0),
-            (Gravity::West, 0.0, 150.0),
-            (Gravity::Northwest, 0.0, 0.0),
+            (Anchor::Center, 100.0, 150.0),
+            (Anchor::North, 100.0, 0.0),
+            (Anchor::Northeast, 200.0, 0.0),
+            (Anchor::East, 200.0, 150.0),
+            (Anchor::Southeast, 200.0, 300.0),
+            (Anchor::South, 100.0, 300.0),
+            (Anchor::Southwest, 0.0, 300.0),
+            (Anchor::West, 0.0, 150.0),
+            (Anchor::Northwest, 0.0, 0.0),
         ] {
             assert_eq!(geometry((300, 100), (50, 50), Fit::Cover, gravity).crop.x, x, "{gravity:?}");
             assert_eq!(geometry((100, 400), (50, 50), Fit::Cover, gravity).crop.y, y, "{gravity:?}");
@@ -158,34 +220,86 @@ mod tests {
 
     #[test]
     fn contain_centres_the_picture_between_bars() {
-        let wide = geometry((200, 100), (100, 90), Fit::Contain, Gravity::Center);
+        let wide = geometry((200, 100), (100, 90), Fit::Contain, Anchor::Center);
         assert_eq!((wide.output, wide.shown, wide.left, wide.top), (size(100, 90), size(100, 50), 0, 20));
-        let upper = geometry((200, 100), (100, 80), Fit::Contain, Gravity::Upper);
+        let upper = geometry((200, 100), (100, 80), Fit::Contain, Anchor::Upper);
         assert_eq!((upper.left, upper.top), (0, 10));
-        let right = geometry((100, 200), (100, 100), Fit::Contain, Gravity::East);
+        let right = geometry((100, 200), (100, 100), Fit::Contain, Anchor::East);
         assert_eq!((right.shown, right.left, right.top), (size(50, 100), 50, 0));
-        assert!(!geometry((200, 100), (100, 50), Fit::Contain, Gravity::Upper).has_bars());
+        assert!(!geometry((200, 100), (100, 50), Fit::Contain, Anchor::Upper).has_bars());
     }
 
     #[test]
     fn inside_and_outside_keep_the_aspect() {
-        assert_eq!(geometry((300, 200), (150, 150), Fit::Inside, Gravity::Upper).output, size(150, 100));
-        assert_eq!(geometry((300, 200), (150, 150), Fit::Outside, Gravity::Upper).output, size(225, 150));
-        assert_eq!(geometry((60_000, 1), (100, 100), Fit::Inside, Gravity::Upper).output, size(100, 1));
-        let endless = geometry((u32::MAX, 1), (65_535, 65_535), Fit::Outside, Gravity::Upper);
+        assert_eq!(geometry((300, 200), (150, 150), Fit::Inside, Anchor::Upper).output, size(150, 100));
+        assert_eq!(geometry((300, 200), (150, 150), Fit::Outside, Anchor::Upper).output, size(225, 150));
+        assert_eq!(geometry((60_000, 1), (100, 100), Fit::Inside, Anchor::Upper).output, size(100, 1));
+        let endless = geometry((u32::MAX, 1), (65_535, 65_535), Fit::Outside, Anchor::Upper);
         assert_eq!(endless.output, size(u32::MAX, 65_535));
+    }
+
+    #[test]
+    fn one_side_keeps_the_aspect_and_none_the_size() {
+        let one = |source: Size, width, height, enlarge| {
+            Geometry::new(source, Target { width, height, ..target(1, 1, Fit::Cover, enlarge) })
+        };
+        let source = size(3000, 2000);
+        for (width, height, wanted) in [
+            (Some(1600), None, size(1600, 1067)),
+            (None, Some(500), size(750, 500)),
+            (Some(1), None, size(1, 1)),
+            (None, None, source),
+        ] {
+            let geometry = one(source, width, height, Enlarge::Never);
+            assert_eq!((geometry.output, geometry.shown), (wanted, wanted), "{width:?} {height:?}");
+            assert_eq!((geometry.crop.width, geometry.crop.height), (3000.0, 2000.0));
+        }
+        assert_eq!(one(source, Some(6000), None, Enlarge::Never).output, source);
+        assert_eq!(one(source, Some(6000), None, Enlarge::Always).output, size(6000, 4000));
+        assert_eq!(one(size(1, u32::MAX), Some(7), None, Enlarge::Always).output, size(7, u32::MAX));
+    }
+
+    #[test]
+    fn what_is_never_enlarged_keeps_its_size() {
+        let never = |source: (u32, u32), wanted: (u32, u32), fit| {
+            Geometry::new(size(source.0, source.1), target(wanted.0, wanted.1, fit, Enlarge::Never))
+        };
+        for (source, wanted, fit, output) in [
+            ((100, 60), (200, 200), Fit::Cover, (100, 60)),
+            ((100, 60), (200, 50), Fit::Cover, (100, 50)),
+            ((100, 60), (50, 200), Fit::Cover, (50, 60)),
+            ((100, 60), (50, 50), Fit::Cover, (50, 50)),
+            ((100, 60), (200, 50), Fit::Fill, (100, 50)),
+            ((100, 60), (200, 200), Fit::Inside, (100, 60)),
+            ((100, 60), (50, 200), Fit::Inside, (50, 30)),
+            ((100, 60), (90, 90), Fit::Outside, (100, 60)),
+            ((100, 60), (20, 30), Fit::Outside, (50, 30)),
+            ((100, 60), (200, 200), Fit::Contain, (200, 200)),
+        ] {
+            let geometry = never(source, wanted, fit);
+            assert_eq!(geometry.output, size(output.0, output.1), "{source:?} {wanted:?} {fit:?}");
+            assert!(
+                f64::from(geometry.shown.width) <= geometry.crop.width
+                    && f64::from(geometry.shown.height) <= geometry.crop.height
+            );
+        }
+        let small = never((100, 60), (200, 200), Fit::Contain);
+        assert_eq!((small.shown, small.left, small.top), (size(100, 60), 50, 47));
+        // Cropped pixel by pixel: nothing is averaged where nothing is scaled.
+        let cropped = never((101, 60), (50, 200), Fit::Cover);
+        assert_eq!(cropped.crop, Rect { x: 25.0, y: 0.0, width: 50.0, height: 60.0 });
     }
 
     #[test]
     fn the_hint_asks_for_no_more_than_is_needed() {
         let source = size(3000, 2000);
-        let hint = geometry((3000, 2000), (200, 200), Fit::Cover, Gravity::Center).decode_hint(source);
+        let hint = geometry((3000, 2000), (200, 200), Fit::Cover, Anchor::Center).decode_hint(source);
         assert_eq!(hint.min_scale, Some(0.1));
         // Three pixels of the result more on each side, as far as there are any.
         assert_eq!(hint.region, Some(Rect { x: 470.0, y: 0.0, width: 2060.0, height: 2000.0 }));
-        let hint = geometry((3000, 2000), (300, 1000), Fit::Fill, Gravity::Center).decode_hint(source);
+        let hint = geometry((3000, 2000), (300, 1000), Fit::Fill, Anchor::Center).decode_hint(source);
         assert_eq!(hint, DecodeHint { min_scale: Some(0.5), region: None });
-        let hint = geometry((3000, 2000), (6000, 4000), Fit::Cover, Gravity::Center).decode_hint(source);
+        let hint = geometry((3000, 2000), (6000, 4000), Fit::Cover, Anchor::Center).decode_hint(source);
         assert_eq!(hint, DecodeHint::default());
     }
 
@@ -197,8 +311,8 @@ mod tests {
         prop::sample::select(vec![Fit::Cover, Fit::Contain, Fit::Fill, Fit::Inside, Fit::Outside])
     }
 
-    fn gravities() -> impl Strategy<Value = Gravity> {
-        prop::sample::select(vec![Gravity::Upper, Gravity::Center, Gravity::Northwest, Gravity::Southeast])
+    fn gravities() -> impl Strategy<Value = Anchor> {
+        prop::sample::select(vec![Anchor::Upper, Anchor::Center, Anchor::Northwest, Anchor::Southeast])
     }
 
     proptest! {
@@ -219,7 +333,7 @@ mod tests {
         fn the_size_is_what_the_fit_promises(
             source in (sides(), sides()), target in (sides(), sides()), fit in fits(),
         ) {
-            let output = geometry(source, target, fit, Gravity::Upper).output;
+            let output = geometry(source, target, fit, Anchor::Upper).output;
             let exact = output.width == target.0 || output.height == target.1;
             match fit {
                 Fit::Cover | Fit::Contain | Fit::Fill => prop_assert_eq!(output, size(target.0, target.1)),
@@ -237,7 +351,7 @@ mod tests {
             source in (sides(), sides()), target in (sides(), sides()),
             fit in prop::sample::select(vec![Fit::Cover, Fit::Contain, Fit::Inside, Fit::Outside]),
         ) {
-            let g = geometry(source, target, fit, Gravity::Upper);
+            let g = geometry(source, target, fit, Anchor::Upper);
             let across = g.crop.width * f64::from(g.shown.height) / g.crop.height;
             let down = g.crop.height * f64::from(g.shown.width) / g.crop.width;
             // One of the two sides is exact; the other is that far from what it should be.
@@ -247,7 +361,7 @@ mod tests {
 
         #[test]
         fn the_surplus_is_split_as_0_2_split_it(source in (sides(), sides()), target in (sides(), sides())) {
-            let crop = geometry(source, target, Fit::Cover, Gravity::Upper).crop;
+            let crop = geometry(source, target, Fit::Cover, Anchor::Upper).crop;
             let right = f64::from(source.0) - crop.x - crop.width;
             let below = f64::from(source.1) - crop.y - crop.height;
             prop_assert!((crop.x - right).abs() < 1e-6);
@@ -258,7 +372,7 @@ mod tests {
         fn the_hinted_decode_suffices(
             source in (sides(), sides()), target in (sides(), sides()), fit in fits(),
         ) {
-            let g = geometry(source, target, fit, Gravity::Upper);
+            let g = geometry(source, target, fit, Anchor::Upper);
             let scale = g.decode_hint(size(source.0, source.1)).min_scale.unwrap_or(1.0);
             prop_assert!(scale > 0.0 && scale <= 1.0);
             if scale < 1.0 {

@@ -5,25 +5,33 @@
 //!
 //! # Layout
 //! - `args`: what a request may say
-//! - `geometry`: sizes, crop and place, from numbers alone
+//! - `layout`: what is done, and `geometry`: sizes, crop and place, from numbers alone
+//! - `work`: the pixels' way through it
+//! - `border`: what `trim` cuts off; `rotate`: turning by any angle; `interest`: what `smart` finds
 //! - `resample`: the new pixels, by fast_image_resize; `linear`: the same in linear light
+//! - `turn`: quarter turns and mirrors; `effects`: blur and sharpen
 //! - `paint`: the background, under the picture and around it
 
 mod args;
+mod border;
+mod effects;
 mod geometry;
+mod interest;
+mod layout;
 mod linear;
 mod paint;
 mod resample;
+mod rotate;
+mod turn;
+mod work;
 
 use imgserve_sdk::serde_json::json;
-use imgserve_sdk::{
-    DecodeHint, Description, Error, ErrorKind, Host, Operation, Output, Plan, Source, SourceHeader,
-};
+use imgserve_sdk::{Description, Error, ErrorKind, Host, Operation, Output, Plan, Source, SourceHeader};
 
-pub use args::{Args, Filter, Fit, Gravity};
+pub use args::{Anchor, Args, Crop, Enlarge, Filter, Fit, Flip, Gravity, Length, Pad, Trim};
 
-use args::MAX_SIDE;
-use geometry::{Geometry, Size};
+use geometry::Size;
+use layout::Layout;
 
 /// Scales an image, cropping or padding it where its shape is another than asked.
 ///
@@ -39,67 +47,55 @@ impl Operation for Resize {
         Description::new::<Args>(
             "resize",
             env!("CARGO_PKG_VERSION"),
-            "Scales an image to a width and height, cropping or padding it where its shape is another.",
+            "Scales an image to a width, a height or both, cropping or padding it where its shape is another.",
         )
         .example("a thumbnail, cropped to shape", json!({ "width": 200, "height": 120 }))
         .example(
             "the whole picture on a white square",
             json!({ "width": 800, "height": 800, "fit": "contain", "gravity": "center", "background": "white" }),
         )
+        .example("at most 1600 pixels wide", json!({ "width": 1600 }))
         .example("at most 1600 pixels a side", json!({ "width": 1600, "height": 1600, "fit": "inside" }))
+        .example("another format, without metadata", json!({}))
+        .example("the left half, turned upright", json!({ "crop": [0, 0, "50%", "100%"], "rotate": 90 }))
+        .example(
+            "a portrait about what is of interest, with a white frame",
+            json!({ "width": 300, "height": 400, "gravity": "smart", "pad": 20, "background": "white" }),
+        )
         .example(
             "pixel art, four times as large",
-            json!({ "width": 256, "height": 256, "fit": "fill", "enlarge": true, "filter": "nearest" }),
+            json!({ "width": 256, "height": 256, "fit": "fill", "enlarge": "always", "filter": "nearest" }),
         )
     }
 
     fn plan(args: &Args, source: &SourceHeader, _: &dyn Host) -> Result<Plan, Error> {
         args.check()?;
+        if args.trim.0.is_some() && source.frames.is_some_and(|frames| frames > 1) {
+            let text = "each picture of an animation would be cut off at a place of its own";
+            return Err(Error::invalid_argument("trim", text));
+        }
         let size = source_size(source)?;
-        let geometry = geometry(args, size);
-        check_output(args, size, geometry.output)?;
-        let bars = if geometry.has_bars() {
-            source.pixels.bytes(geometry.shown.width, geometry.shown.height)
-        } else {
-            0
-        };
-        let resampling = match args.averages_light() {
-            true => linear::peak_bytes(source.pixels, size, &geometry, args.filter),
-            false => resample::peak_bytes(source.pixels, size, &geometry),
-        };
+        let layout = Layout::new(args, size)?;
+        let output = layout.geometry.output;
         Ok(Plan {
-            width: geometry.output.width,
-            height: geometry.output.height,
-            pixels: paint::output_format(source.pixels, &geometry, args.background),
-            decode: decode_hint(args, &geometry, size),
-            peak_bytes: resampling.saturating_add(bars),
+            width: output.width,
+            height: output.height,
+            pixels: layout.output_format(source.pixels, args),
+            decode: layout.decode_hint(args, size),
+            peak_bytes: layout.peak_bytes(args, source.pixels),
         })
     }
 
     fn run(args: &Args, source: Source<'_>, _: &dyn Host) -> Result<Output, Error> {
         let (image, window) = source.pixels()?;
-        let geometry = geometry(args, source_size(source.header)?);
-        let crop = window.to_image(geometry.crop, image.width(), image.height());
-        let mut shown = match args.averages_light() {
-            true => linear::resample(image, crop, geometry.shown, args.filter)?,
-            false => resample::resample(image, crop, geometry.shown, args.filter)?,
-        };
-        if args.background.is_opaque() {
-            paint::flatten(&mut shown, args.background);
-        }
-        if geometry.has_bars() {
-            shown = paint::with_bars(&shown, &geometry, args.background)?;
-        }
-        Ok(Output::Pixels(shown))
+        let layout = Layout::new(args, source_size(source.header)?)?;
+        let still = source.header.frames == Some(1);
+        work::work(args, layout, image, window, still).map(Output::Pixels)
     }
 }
 
 #[cfg(feature = "plugin")]
 imgserve_sdk::export_operation!(Resize);
-
-fn geometry(args: &Args, source: Size) -> Geometry {
-    Geometry::new(source, Size { width: args.width, height: args.height }, args.fit, args.gravity)
-}
 
 fn source_size(source: &SourceHeader) -> Result<Size, Error> {
     if source.width == 0 || source.height == 0 {
@@ -107,31 +103,4 @@ fn source_size(source: &SourceHeader) -> Result<Size, Error> {
         return Err(Error::new(ErrorKind::UnsupportedSource, text));
     }
     Ok(Size { width: source.width, height: source.height })
-}
-
-/// Whether a result of this size may be made: it must not be larger than the source in either direction unless
-/// `enlarge` allows it (the rule of 0.2, for every fit alike), and not larger than any format could hold.
-fn check_output(args: &Args, source: Size, output: Size) -> Result<(), Error> {
-    let Size { width, height } = output;
-    if !args.enlarge && (source.width < width || source.height < height) {
-        let text = format!(
-            "the source has {}x{} pixels, fewer than the result's {width}x{height}; `enlarge` would allow it",
-            source.width, source.height
-        );
-        return Err(Error::new(ErrorKind::SourceTooSmall, text));
-    }
-    if width.max(height) > MAX_SIDE {
-        let text = format!("the result would have {width}x{height} pixels; a side has at most {MAX_SIDE}");
-        return Err(Error::new(ErrorKind::LimitExceeded, text));
-    }
-    Ok(())
-}
-
-/// Nearest picks single pixels of the source, so it must see every one of them; the others average.
-fn decode_hint(args: &Args, geometry: &Geometry, source: Size) -> DecodeHint {
-    let hint = geometry.decode_hint(source);
-    match args.filter {
-        Filter::Nearest => DecodeHint { min_scale: None, ..hint },
-        _ => hint,
-    }
 }

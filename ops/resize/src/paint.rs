@@ -4,11 +4,11 @@ use imgserve_sdk::{Color, Error, Image, PixelFormat};
 
 use crate::geometry::Geometry;
 
-/// The pixel format of a result from a source of format `source`. It is the source's, unless there are bars of
-/// a colour that it cannot hold: transparency needs `rgba8`, a colour beside gray `rgb8`.
-pub(crate) fn output_format(source: PixelFormat, geometry: &Geometry, background: Color) -> PixelFormat {
+/// The pixel format of a result from a source of format `source`. It is the source's, unless some of the result is bare and
+/// of a colour that it cannot hold: transparency needs `rgba8`, a colour beside gray `rgb8`.
+pub(crate) fn output_format(source: PixelFormat, bare: bool, background: Color) -> PixelFormat {
     match source {
-        _ if source.has_alpha() || !geometry.has_bars() => source,
+        _ if source.has_alpha() || !bare => source,
         _ if !background.is_opaque() => PixelFormat::Rgba8,
         PixelFormat::Gray8 if !background.is_gray() => PixelFormat::Rgb8,
         _ => source,
@@ -51,7 +51,7 @@ fn blend(above: u32, below: u32, alpha: u32, full: u32) -> u32 {
 
 /// `shown` at its place in a result filled with `background`.
 pub(crate) fn with_bars(shown: &Image, geometry: &Geometry, background: Color) -> Result<Image, Error> {
-    let format = output_format(shown.format(), geometry, background);
+    let format = output_format(shown.format(), geometry.has_bars(), background);
     let mut canvas = Image::zeroed(geometry.output.width, geometry.output.height, format)?;
     if background != Color::TRANSPARENT {
         fill(&mut canvas, background);
@@ -119,7 +119,6 @@ mod tests {
     #[test]
     fn the_format_changes_only_for_bars_that_need_it() {
         use PixelFormat::{Gray8, Rgb8, Rgba8, Rgba16};
-        let geometry = between_bars();
         for (source, background, expected) in [
             (Gray8, Color::WHITE, Gray8),
             (Gray8, RED, Rgb8),
@@ -129,10 +128,9 @@ mod tests {
             (Rgba8, RED, Rgba8),
             (Rgba16, Color::TRANSPARENT, Rgba16),
         ] {
-            assert_eq!(output_format(source, &geometry, background), expected, "{source:?} on {background}");
+            assert_eq!(output_format(source, true, background), expected, "{source:?} on {background}");
+            assert_eq!(output_format(source, false, background), source);
         }
-        let full = Geometry { output: geometry.shown, left: 0, ..geometry };
-        assert_eq!(output_format(Gray8, &full, RED), Gray8);
     }
 
     #[test]

@@ -37,6 +37,28 @@ pub(crate) fn resample(image: ImageRef<'_>, crop: Rect, size: Size, filter: Filt
     }
 }
 
+/// The pixels inside `crop` as they are, if it has exactly `size` of them, pixel by pixel; else none.
+pub(crate) fn copied(image: ImageRef<'_>, crop: Rect, size: Size) -> Option<Result<Image, Error>> {
+    let whole = crop.x.fract() == 0.0 && crop.y.fract() == 0.0;
+    let fits = crop.x + crop.width <= image.width().into() && crop.y + crop.height <= image.height().into();
+    let same = crop.width == f64::from(size.width) && crop.height == f64::from(size.height);
+    (whole && fits && same).then(|| part(image, crop, size))
+}
+
+/// The pixels inside `crop`, which are whole ones, `size` of them.
+pub(crate) fn part(image: ImageRef<'_>, crop: Rect, size: Size) -> Result<Image, Error> {
+    if (image.width(), image.height()) == (size.width, size.height) {
+        return Ok(image.to_image());
+    }
+    let pixel = image.format().bytes_per_pixel();
+    let (row, length) = (image.width() as usize * pixel, size.width as usize * pixel);
+    let (left, top) = (crop.x as usize * pixel, crop.y as usize);
+    let rows = image.data().chunks_exact(row).skip(top).take(size.height as usize);
+    let mut data = Vec::with_capacity(length * size.height as usize);
+    rows.for_each(|row| data.extend_from_slice(&row[left..left + length]));
+    Image::new(size.width, size.height, image.format(), data)
+}
+
 /// [`resample`], for pixels of the type that the image's format has.
 fn resample_as<P: PixelTrait>(
     image: ImageRef<'_>,
@@ -142,6 +164,19 @@ mod tests {
         // A thin box far out, whose own rounding steps are a million times finer than the position's.
         let crop = inside(Rect { x: 9999.99, y: 0.0, width: 0.02, height: 1.0 }, 10_000, 1);
         assert_eq!(crop.x + crop.width, 10_000.0);
+    }
+
+    #[test]
+    fn what_is_not_scaled_is_copied() {
+        let bytes: Vec<u8> = (0..48).collect();
+        let image = ImageRef::new(4, 3, PixelFormat::Rgba8, &bytes).unwrap();
+        let copy = |x, y, width, height| {
+            let crop = Rect { x, y, width: f64::from(width), height: f64::from(height) };
+            copied(image, crop, Size { width, height }).map(|copy| copy.unwrap().into_data())
+        };
+        assert_eq!(copy(0.0, 0.0, 4, 3).as_deref(), Some(&bytes[..]));
+        assert_eq!(copy(1.0, 1.0, 2, 1).as_deref(), Some(&bytes[20..28]));
+        assert_eq!((copy(0.5, 0.0, 2, 1), copy(3.0, 0.0, 2, 1)), (None, None));
     }
 
     #[test]

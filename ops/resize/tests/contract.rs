@@ -13,7 +13,9 @@ fn describes_itself_and_its_arguments() {
     assert_eq!(description.output, OutputKind::Source);
     assert!(matches!(description.input, InputKind::Pixels { frames: Frames::Each, .. }));
     let schema = &description.arguments;
-    assert_eq!(schema["required"], json!(["width", "height"]));
+    assert_eq!(schema["required"], Value::Null);
+    assert_eq!(schema["properties"]["width"]["type"], "integer");
+    assert_eq!(schema["properties"]["width"]["x-aliases"], json!({ "w": {} }));
     assert_eq!(schema["properties"]["width"]["minimum"], 1);
     assert_eq!(schema["properties"]["width"]["maximum"], 65_535);
     for property in ["width", "height", "fit", "gravity", "enlarge", "filter", "background"] {
@@ -22,7 +24,7 @@ fn describes_itself_and_its_arguments() {
     for (property, default) in [
         ("fit", json!("cover")),
         ("gravity", json!("upper")),
-        ("enlarge", json!(false)),
+        ("enlarge", json!("never")),
         ("filter", json!("lanczos3")),
         ("background", json!("#00000000")),
     ] {
@@ -47,8 +49,11 @@ fn impossible_arguments_are_refused_by_name() {
         (json!({ "width": -5, "height": 5 }), "width"),
         (json!({ "width": 5, "height": 5, "fit": "coverr" }), "fit"),
         (json!({ "width": 5, "height": 5, "gravity": "up" }), "gravity"),
+        (json!({ "width": 5, "height": 5, "gravity": [0.3, 1.7] }), "gravity"),
+        (json!({ "width": 5, "height": 5, "gravity": [0.3] }), "gravity"),
+        (json!({ "width": 5, "height": 5, "enlarge": "yes" }), "enlarge"),
         (json!({ "width": 5, "height": 5, "filter": "sinc" }), "filter"),
-        (json!({ "width": 5, "height": 5, "background": "red" }), "background"),
+        (json!({ "width": 5, "height": 5, "background": "reddish" }), "background"),
     ] {
         let error = plan(&args, &header(100, 100, PixelFormat::Rgb8)).unwrap_err();
         assert_eq!((error.kind(), error.argument()), (ErrorKind::InvalidArgument, Some(argument)), "{args}");
@@ -68,26 +73,60 @@ fn a_source_smaller_than_the_result_in_either_direction_is_refused() {
     for args in [
         sized("cover", 101, 50),
         sized("cover", 50, 201),
-        sized("contain", 101, 50),
+        sized("contain", 101, 300),
         sized("fill", 50, 201),
         sized("inside", 101, 300),
         sized("outside", 99, 201),
         sized("outside", 101, 1),
+        json!({ "width": 101 }),
+        json!({ "height": 201 }),
     ] {
-        assert_eq!(plan(&args, &source).unwrap_err().kind(), ErrorKind::SourceTooSmall, "{args}");
-        let mut enlarge = args.clone();
-        enlarge["enlarge"] = json!(true);
-        plan(&enlarge, &source).expect("allowed to enlarge");
+        for (enlarge, refused) in [("refuse", true), ("never", false), ("always", false)] {
+            let mut args = args.clone();
+            args["enlarge"] = json!(enlarge);
+            let planned = plan(&args, &source);
+            assert_eq!(planned.is_err(), refused, "{args}");
+            if let Err(error) = planned {
+                assert_eq!(error.kind(), ErrorKind::SourceTooSmall, "{args}");
+            }
+            // As it was said before there was a third way.
+            if enlarge != "never" {
+                args["enlarge"] = json!(enlarge == "always");
+                assert_eq!(plan(&args, &source).is_err(), refused, "{args}");
+            }
+        }
     }
-    for args in [
+    for mut args in [
         sized("cover", 100, 200),
         sized("contain", 100, 200),
+        sized("contain", 101, 50),
+        sized("contain", 1000, 200),
         sized("fill", 100, 200),
         sized("inside", 500, 200),
         sized("inside", 100, 500),
         sized("outside", 100, 1),
+        json!({ "width": 100 }),
+        json!({}),
     ] {
+        args["enlarge"] = json!("refuse");
         plan(&args, &source).expect("no pixel has to be made up");
+    }
+}
+
+#[test]
+fn one_side_or_none_is_enough() {
+    let source = header(3000, 2000, PixelFormat::Rgb8);
+    for (args, width, height) in [
+        (json!({ "width": 1600 }), 1600, 1067),
+        (json!({ "height": 500, "fit": "inside" }), 750, 500),
+        (json!({ "width": 9000 }), 3000, 2000),
+        (json!({ "width": 9000, "enlarge": "always" }), 9000, 6000),
+        (json!({}), 3000, 2000),
+        (json!({ "fit": "contain", "enlarge": true }), 3000, 2000),
+        (json!({ "width": 4000, "height": 1000 }), 3000, 1000),
+    ] {
+        let planned = plan(&args, &source).unwrap();
+        assert_eq!((planned.width, planned.height), (width, height), "{args}");
     }
 }
 

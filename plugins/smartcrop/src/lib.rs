@@ -2,8 +2,9 @@
 //!
 //! # Layout
 //! - here: arguments, plan, and the new pixels by fast_image_resize
-//! - `interest`: which part is the most interesting, from a small copy of the picture
+//! - `interest`: which part is the most interesting, from a small copy of the picture; `resize` has it too
 
+#[path = "../../../ops/resize/src/interest.rs"]
 mod interest;
 
 use fast_image_resize::{self as fir, FilterType, images};

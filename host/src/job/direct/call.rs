@@ -13,6 +13,7 @@ use imgserve_worker::{Prepared, Step, Task};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::super::formats::own_format;
 use super::super::generation::Generation;
 use super::super::json::{self, NotRead};
 use super::super::request::{self, Encoding};
@@ -20,8 +21,6 @@ use crate::registry::Reading;
 
 /// The value of `format` by which the client leaves the choice to us.
 const AUTO: &str = "auto";
-/// What is written where the source's own format is read only.
-const FALLBACK: Format = Format::Png;
 
 /// What a client asks for.
 #[derive(Clone, Debug, Default)]
@@ -152,7 +151,7 @@ impl Checked {
         media_type: Option<&str>,
     ) -> Result<Task, Fault> {
         let extension = self.extension(bytes, name, media_type)?;
-        let format = self.format.or_else(|| self.own_format(&extension));
+        let format = self.format.or_else(|| own_format(&self.output, &extension));
         // By what is done alone: the same image gives the same result, wherever it comes from.
         let seed = request::seed("", &self.steps);
         Ok(Task { steps: self.steps.clone(), extension, format, quality: self.quality, seed })
@@ -184,23 +183,11 @@ impl Checked {
         }
     }
 
-    /// The result's format where none is asked for; none when the operation encodes it itself.
-    fn own_format(&self, extension: &str) -> Option<Format> {
-        match &self.output {
-            OutputKind::Source => {
-                let source = Format::from_extension(extension).filter(|format| format.can_encode());
-                Some(source.unwrap_or(FALLBACK))
-            }
-            OutputKind::Image { format } => Format::from_name(format),
-            OutputKind::Encoded { .. } => None,
-        }
-    }
-
     /// What was chosen for the client must be able to hold the result.
     pub(super) fn settle_format(&self, task: &mut Task, prepared: &Prepared) {
         let side = prepared.width.max(prepared.height);
         if self.negotiated && task.format.is_some_and(|format| side > format.max_side()) {
-            task.format = self.own_format(&task.extension);
+            task.format = own_format(&self.output, &task.extension);
         }
     }
 

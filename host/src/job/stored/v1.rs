@@ -62,7 +62,8 @@ impl TryFrom<Order> for order::Order {
 impl Output {
     fn recipe(self, source: &str) -> Result<Recipe, Unreadable> {
         let StoredPlan { width, height, own_bytes, guest_bytes, .. } = self.prepared;
-        let tags = Tags { width: Some(width), height: Some(height), ..source_tags(source) };
+        let tags =
+            Tags { width: Some(width), height: Some(height), ..source_tags(source, &self.task.extension) };
         let (_, destination) =
             Destination::from_template(&self.template, &tags).map_err(Unreadable::broken)?;
         let source_format = self.prepared.source_format.as_deref().map(v2::format).transpose()?;

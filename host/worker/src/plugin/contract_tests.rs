@@ -163,8 +163,17 @@ fn resize_is_the_same_in_every_build() {
         sized(json!({ "fit": "fill", "filter": "nearest" })),
         sized(json!({ "fit": "inside", "filter": "mitchell" })),
         sized(json!({ "width": 700, "height": 500, "filter": "bilinear", "background": "white" })),
-        // Refusals, each of another kind.
+        sized(json!({ "gravity": "smart", "enlarge": "never", "flip": "both" })),
+        sized(
+            json!({ "crop": ["10%", "20%", "70%", "60%"], "rotate": 90, "blur": 1.5, "sharpen": 1, "pad": [1, 2] }),
+        ),
+        sized(json!({ "trim": true, "fit": "contain", "gravity": [0.2, 0.7], "background": "orange" })),
         json!({ "width": 40 }),
+        json!({ "rotate": 180, "dpr": 2 }),
+        // Refusals, each of another kind.
+        json!({ "crop": [9000, 0, 1, 1] }),
+        json!({ "width": 40, "trim": true }),
+        json!({ "width": 5000, "height": 5000, "enlarge": "refuse" }),
         json!({ "width": "40", "height": 30 }),
         json!({ "width": 0, "height": 30 }),
         json!({ "width": 40, "height": 30, "fit": "none" }),

@@ -1,4 +1,5 @@
-//! Which part of a small picture is the most interesting one. In whole numbers, so that every build chooses the same.
+//! Which part of a small picture is the most interesting one. In whole numbers, so that every build chooses the same. The
+//! file is also the example plugin `smartcrop`'s, which frames its subjects closer.
 
 use imgserve_sdk::{Image, Rect};
 
@@ -13,8 +14,9 @@ pub(crate) fn best(image: &Image, full: (f64, f64), largest: (f64, f64), smalles
     let at = |x: usize, y: usize| sums[y * (all_columns + 1) + x];
     let sum = |x, y, w, h| at(x + w, y + h) + at(x, y) - at(x + w, y) - at(x, y + h);
     let mut best = (0, Rect { x: 0.0, y: 0.0, width: largest.0, height: largest.1 });
-    for step in 0..=5u8 {
-        let size = 1.0 - (1.0 - smallest) * f64::from(step) / 5.0;
+    let sizes = if smallest < 1.0 { 5 } else { 0 };
+    for step in 0..=sizes {
+        let size = 1.0 - (1.0 - smallest) * f64::from(step) / f64::from(sizes.max(1));
         let (width, height) = (largest.0 * size, largest.1 * size);
         let pixels = |share: f64, all: usize| ((share * all as f64).round() as usize).clamp(1, all);
         let (columns, rows) = (pixels(width / full.0, all_columns), pixels(height / full.1, all_rows));

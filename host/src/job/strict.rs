@@ -1,0 +1,67 @@
+//! Requests of 0.2's four members that say nothing but what 0.2 could be told: they are held to what 0.2 refused, though more
+//! is possible here. Pure.
+
+use imgserve_base::fault::{Fault, FaultKind};
+use imgserve_base::format::Format;
+use imgserve_config::PluginKind;
+use serde_json::{Map, Value};
+
+use super::formats::not_taken;
+use crate::registry::{Entry, Reading};
+
+/// The operation of 0.2 that has learnt more since, and what 0.2 could be told of it.
+const OPERATION: &str = "resize";
+const ARGUMENTS: [&str; 4] = ["width", "height", "field_name", "field_file"];
+/// Those that it needed.
+const REQUIRED: [&str; 2] = ["width", "height"];
+/// The extensions of the sources that it took.
+const SOURCES: [&str; 4] = ["png", "gif", "jpg", "jpeg"];
+
+/// A request that says nothing new.
+pub(super) struct OfOld<'r> {
+    operation: &'r Entry,
+}
+
+impl<'r> OfOld<'r> {
+    /// Whether these arguments say nothing new; what nobody knows was ignored then, too.
+    pub(super) fn of(operation: &'r Entry, args: &Map<String, Value>, reading: Reading) -> Option<Self> {
+        let builtin = operation.settings.kind == PluginKind::Builtin && operation.name == OPERATION;
+        let old = |name: &String| ARGUMENTS.contains(&name.as_str()) || !operation.understands(name);
+        (reading == Reading::ToTheLetter && builtin && args.keys().all(old)).then_some(Self { operation })
+    }
+
+    /// Whether what 0.2 needed is there.
+    ///
+    /// # Errors
+    /// [`FaultKind::MissingArgument`].
+    pub(super) fn check_required(&self, args: &Map<String, Value>) -> Result<(), Fault> {
+        let defaults = &self.operation.settings.args;
+        match REQUIRED.into_iter().find(|name| !args.contains_key(*name) && !defaults.contains_key(*name)) {
+            None => Ok(()),
+            Some(name) => {
+                let text = format!(
+                    "argument `{name}` is missing; one side alone, or none, is enough beside an argument that 0.2 had not, \
+                     such as `fit`, and at /v1"
+                );
+                Err(Fault::new(FaultKind::MissingArgument, text))
+            }
+        }
+    }
+
+    /// Whether 0.2 took this source's extension. One of a format that is written now is taken for a destination of the same.
+    ///
+    /// # Errors
+    /// [`FaultKind::SourceExtension`].
+    pub(super) fn check_source(&self, source: &str, destination: Option<&str>) -> Result<(), Fault> {
+        let written = Format::from_extension(source).is_some_and(Format::can_encode);
+        if SOURCES.contains(&source)
+            || self.operation.settings.args.contains_key("format")
+            || (written && destination == Some(source))
+        {
+            return Ok(());
+        }
+        let mut fault = not_taken(self.operation, source, &SOURCES);
+        fault.text.push_str(" (others with the argument `format`)");
+        Err(fault)
+    }
+}
