@@ -142,12 +142,16 @@ pub(super) struct AcTable {
     pub(super) symbols: SymbolTable,
 }
 
+/// No value has as many bits.
+pub(super) const NEVER_LOUD: u32 = 16;
+
 /// Bits that [`SkipTable`] sees.
 pub(super) const SKIP_BITS: u32 = 13;
 const SKIP_ENTRIES: usize = 1 << SKIP_BITS;
 
 /// AC coefficients that nobody wants, as many as the lookup sees at once: their length (low 5 bits), 1 in bit 5 if the block
-/// ends with them, and their number with their runs (from bit 6 on).
+/// ends with them, and their number with their runs (from bit 6 on). A value of as many bits as may be loud is none of them: it
+/// is looked at by itself.
 #[derive(Debug)]
 pub(super) struct SkipTable {
     pub(super) entries: Box<[u16; SKIP_ENTRIES]>,
@@ -211,13 +215,14 @@ impl AcTable {
 }
 
 impl SkipTable {
-    pub(super) fn new(spec: &Spec) -> Self {
+    /// `least` is the size in bits from which on a value may be loud.
+    pub(super) fn new(spec: &Spec, least: u32) -> Self {
         let codes = spec.short_codes(SKIP_BITS);
-        Self { entries: entries(|index| skipped(&codes, index)), symbols: SymbolTable::new(spec) }
+        Self { entries: entries(|index| skipped(&codes, index, least)), symbols: SymbolTable::new(spec) }
     }
 }
 
-fn skipped(codes: &ShortCodes, index: usize) -> u16 {
+fn skipped(codes: &ShortCodes, index: usize, least: u32) -> u16 {
     let entry = |length: u32, ends: bool, count: u32| (length | u32::from(ends) << 5 | count << 6) as u16;
     let (mut used, mut count) = (0, 0);
     while used < SKIP_BITS
@@ -228,7 +233,7 @@ fn skipped(codes: &ShortCodes, index: usize) -> u16 {
             return entry(used + length, true, count);
         }
         // Its value's bits need not be seen to be skipped, but the next code's must.
-        if count + run + 1 > 63 {
+        if count + run + 1 > 63 || size >= least {
             break;
         }
         count += run + 1;
