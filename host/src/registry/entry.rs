@@ -6,6 +6,7 @@ use imgserve_base::fault::{Fault, FaultKind, one_line};
 use imgserve_base::format::Format;
 use imgserve_config::{self as config, PluginKind, Profile};
 use imgserve_sdk::{Description, InputKind};
+use imgserve_worker::LINEAR;
 use imgserve_worker::plugin::Artifact;
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
@@ -22,9 +23,6 @@ const MAX_VALUE: usize = 100;
 const MAX_NAME: usize = 100;
 /// The schema of what no schema is there for.
 static NOTHING: Value = Value::Null;
-
-/// The argument of an operation that can average pixels in linear light, which is what quality wants.
-const LINEAR: &str = "linear";
 
 /// One operation.
 #[derive(Debug)]

@@ -298,7 +298,7 @@ impl Pool {
         };
         self.shared.queue.push_short(flow, assignment);
         // Somebody waits for the reply: a queue that does not move must not hold them for ever.
-        match tokio::time::timeout(time + SHORT_PATIENCE, self.outcome(outcome)).await {
+        match tokio::time::timeout(deadline.time + SHORT_PATIENCE, self.outcome(outcome)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Fault::new(FaultKind::Busy, "no worker was free in time").retried(Retry::Later)),
         }
