@@ -194,7 +194,9 @@ impl Conversion {
             return Err(self.not_for_inks());
         }
         let lookup = grid.get_or_init(|| Grid::new(&self.srgb, 4)).lookup::<T>();
-        Ok(ink.as_chunks::<4>().0.iter().flat_map(|&pixel| lookup.color(pixel)).collect())
+        let mut rgb = Vec::with_capacity(ink.len() / 4 * 3);
+        ink.as_chunks::<4>().0.iter().for_each(|&pixel| rgb.extend_from_slice(&lookup.color(pixel)));
+        Ok(rgb)
     }
 
     fn not_for_inks(&self) -> String {

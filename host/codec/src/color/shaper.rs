@@ -1,6 +1,8 @@
 //! RGB that is told by three curves and three primary colours, as most profiles tell it, to sRGB by moxcms, which takes a
 //! nanosecond or two a pixel.
 
+use std::cell::OnceCell;
+
 use imgserve_sdk::{Image, PixelFormat};
 use moxcms::{
     ColorProfile, Layout, RenderingIntent, ToneReprCurve, TransformExecutor, TransformOptions, Xyzd,
@@ -17,11 +19,13 @@ const CHUNK_PIXELS: usize = 4096;
 pub(crate) struct Shaper {
     curves: [Curve; 3],
     primaries: [[f32; 3]; 3],
+    /// Whether 8-bit colours stay as they are, once that is known: a profile is kept, and most are sRGB's.
+    is_srgb: OnceCell<bool>,
 }
 
 impl Shaper {
     pub(crate) fn new(curves: [Curve; 3], primaries: [[f32; 3]; 3]) -> Self {
-        Self { curves, primaries }
+        Self { curves, primaries, is_srgb: OnceCell::new() }
     }
 
     /// The same, number by number.
@@ -49,11 +53,14 @@ impl Shaper {
     /// # Errors
     /// A text: why that is not possible; the pixels are then as they were.
     pub(super) fn apply(&self, image: &mut Image) -> Result<(), String> {
+        if image.format() != PixelFormat::Rgba16 && self.is_srgb.get() == Some(&true) {
+            return Ok(());
+        }
         let (profile, srgb) = (self.profile(), ColorProfile::new_srgb());
         let by_8 = |layout| profile.create_transform_8bit(layout, &srgb, layout, options()).map_err(text);
         match image.format() {
-            PixelFormat::Rgb8 => bytes(image.data_mut(), by_8(Layout::Rgb)?.as_ref(), 3),
-            PixelFormat::Rgba8 => bytes(image.data_mut(), by_8(Layout::Rgba)?.as_ref(), 4),
+            PixelFormat::Rgb8 => self.bytes(image.data_mut(), by_8(Layout::Rgb)?.as_ref(), 3),
+            PixelFormat::Rgba8 => self.bytes(image.data_mut(), by_8(Layout::Rgba)?.as_ref(), 4),
             PixelFormat::Rgba16 => {
                 let layout = Layout::Rgba;
                 let transform =
@@ -62,6 +69,28 @@ impl Shaper {
             }
             PixelFormat::Gray8 => Ok(()),
         }
+    }
+
+    fn bytes(
+        &self,
+        data: &mut [u8],
+        transform: &dyn TransformExecutor<u8>,
+        channels: usize,
+    ) -> Result<(), String> {
+        let is_srgb = match self.is_srgb.get() {
+            Some(&known) => known,
+            None => is_identity(transform, channels)?,
+        };
+        if *self.is_srgb.get_or_init(|| is_srgb) {
+            return Ok(());
+        }
+        let mut copy = Vec::with_capacity(CHUNK_PIXELS * channels);
+        for chunk in data.chunks_mut(CHUNK_PIXELS * channels) {
+            copy.clear();
+            copy.extend_from_slice(chunk);
+            transform.transform(&copy, chunk).map_err(text)?;
+        }
+        Ok(())
     }
 }
 
@@ -74,19 +103,6 @@ fn options() -> TransformOptions {
 
 fn text(error: impl std::fmt::Debug) -> String {
     format!("{error:?}")
-}
-
-fn bytes(data: &mut [u8], transform: &dyn TransformExecutor<u8>, channels: usize) -> Result<(), String> {
-    if is_identity(transform, channels)? {
-        return Ok(());
-    }
-    let mut copy = Vec::with_capacity(CHUNK_PIXELS * channels);
-    for chunk in data.chunks_mut(CHUNK_PIXELS * channels) {
-        copy.clear();
-        copy.extend_from_slice(chunk);
-        transform.transform(&copy, chunk).map_err(text)?;
-    }
-    Ok(())
 }
 
 /// Whether no colour of a coarse grid changes by more than rounding: true for sRGB under any of its many names.

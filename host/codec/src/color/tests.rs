@@ -1,6 +1,7 @@
 //! Profiles of every kind on pixels of every kind. What LittleCMS 2.19 gives is the measure where numbers stand.
 
 use imgserve_sdk::{Image, PixelFormat};
+use proptest::prelude::*;
 
 use super::samples::{KINDS, Kind, press, printed, profile, swap, swapped, table};
 use super::*;
@@ -228,5 +229,37 @@ fn the_last_profile_is_kept_and_no_other_is_taken_for_it() {
     for _ in 0..3 {
         assert!(near(&by(&green, PixelFormat::Rgb8, &[255, 0, 0]), &[0, 255, 0], 2));
         assert!(near(&by(&red, PixelFormat::Rgb8, &[234, 51, 35]), &[255, 0, 0], 9));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_mutated_profile_is_followed_or_refused_without_a_panic(
+        which in 0..6_usize,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in prop::option::weighted(0.2, any::<prop::sample::Index>()),
+    ) {
+        let mut icc = match which {
+            0 => swap(),
+            1 => press(),
+            2 => shaper(2.2, DISPLAY_P3),
+            3 => profile(b"GRAY", b"Lab ", 0, &[(b"kTRC", gamma(1.8))]),
+            kind => profile(b"RGB ", b"Lab ", 1, &[(b"A2B1", table(KINDS[kind - 2], 3, 3, swapped))]),
+        };
+        for (at, value) in changes {
+            let at = at.index(icc.len());
+            icc[at] = value;
+        }
+        if let Some(cut) = cut {
+            icc.truncate(cut.index(icc.len()));
+        }
+        for format in PixelFormat::ALL {
+            let given = image(format, &vec![90; 2 * format.bytes_per_pixel()]);
+            let (converted, fault) = to_srgb(given.clone(), Some(&icc));
+            prop_assert!(fault.is_none() || converted == given);
+        }
+        prop_assert_eq!(cmyk_to_rgb::<u8>(&[9, 99, 199, 20], Some(&icc)).0.len(), 3);
     }
 }

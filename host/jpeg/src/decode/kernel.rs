@@ -27,6 +27,8 @@ pub(super) struct Basis {
 /// A dequantised coefficient that is strong: waves of 16 to 24 of 255 steps up and down. Ones of less leave a pattern of a few
 /// steps where they are left out.
 const LOUD: u32 = 128;
+/// The zigzag position from which on one is looked for. Lines of one pixel or two have waves there, and photographs hardly any.
+pub(super) const LOUD_FROM: usize = 15;
 
 /// Basis images times quantisers.
 #[derive(Debug)]
@@ -71,11 +73,13 @@ impl Basis {
         Self { images, last, loud, least_loud_size, quantization: *quantization }
     }
 
-    /// Whether the coefficient at zigzag position `k` is strong.
+    /// Whether the coefficient at zigzag position `k` is strong, and high enough.
     #[inline(always)]
     pub(super) fn is_loud(&self, k: usize, value: i32) -> bool {
         let value = value.unsigned_abs();
-        value >= 1 << (self.least_loud_size - 1) && value * u32::from(self.quantization[k & 63]) >= LOUD
+        k >= LOUD_FROM.max(self.last + 1)
+            && value >= 1 << (self.least_loud_size - 1)
+            && value * u32::from(self.quantization[k & 63]) >= LOUD
     }
 
     /// The sample of a block that has a DC coefficient alone, which is exact.

@@ -8,8 +8,10 @@ use super::bits::{Bits, Unstuffed};
 use super::error::Damage;
 use super::exact;
 use super::geometry::Layout;
-use super::huffman::{AcTable, DcTable, END_OF_BLOCK, LOOKUP_BITS, SKIP_BITS, SkipTable, long_code};
-use super::kernel::{self, Basis, Images, Sink};
+use super::huffman::{
+    AcTable, DcTable, END_OF_BLOCK, LOOKUP_BITS, MAY_BE_LOUD, SKIP_BITS, SkipTable, long_code,
+};
+use super::kernel::{self, Basis, Images, LOUD_FROM, Sink};
 use super::walk::{Blocks, Walk};
 
 /// One component of a scan, with where its samples go.
@@ -65,7 +67,7 @@ impl Unit<'_> {
                     let tables = (self.ac, self.skip);
                     K::block(simd, bits, tables, self.basis, self.dc_before, (&mut self.plane[to..], stride));
                 } else {
-                    skip(bits, self.skip, 1, |_, _| {});
+                    skip(bits, self.skip, 1);
                 }
             }
         }
@@ -151,7 +153,7 @@ impl Kernel for One {
         (to, _): (&mut [u8], usize),
     ) {
         to[0] = basis.flat(dc);
-        skip(bits, skipped, 1, |_, _| {});
+        skip(bits, skipped, 1);
     }
 }
 
@@ -174,8 +176,9 @@ impl Kernel for Two {
             && let Some(Images::Two(images)) = &basis.loud
         {
             let mut mean = kernel::Two::new(simd, images, basis.start(dc));
-            *bits = again(simd, begun, ac, &mut mean);
-            return mean.store(to, stride);
+            if again(simd, begun, ac, basis, &mut mean) {
+                return mean.store(to, stride);
+            }
         }
         sum.store(to, stride);
     }
@@ -219,8 +222,9 @@ impl Kernel for Four {
             && let Some(Images::Four(images)) = &basis.loud
         {
             let mut mean = kernel::Four::new(simd, images, basis.start(dc));
-            *bits = again(simd, begun, ac, &mut mean);
-            return mean.store(to, stride);
+            if again(simd, begun, ac, basis, &mut mean) {
+                return mean.store(to, stride);
+            }
         }
         sum.store(to, stride);
     }
@@ -305,7 +309,7 @@ impl Kernel for Any {
     }
 }
 
-/// The block's AC coefficients up to the last that matters go to `sink`; gives whether one of the others is strong.
+/// The block's AC coefficients up to the last that matters go to `sink`; gives whether one of the others may be strong.
 #[inline(always)]
 fn coefficients(
     bits: &mut Bits<'_>,
@@ -315,24 +319,39 @@ fn coefficients(
     sink: &mut impl Sink,
 ) -> bool {
     let (next, value) = read(bits, table, basis.last, sink);
-    // The last one that was read may lie behind those that matter.
-    let mut loud = next > basis.last + 1 && basis.is_loud(next - 1, value);
-    if next < 64 {
-        bits.refill();
-        skip(bits, skipped, next, |k, value| loud |= basis.is_loud(k, value));
+    if next >= 64 {
+        return basis.is_loud(next - 1, value);
     }
-    loud
+    bits.refill();
+    // The last one that was read may lie behind those that matter.
+    skip(bits, skipped, next) | basis.is_loud(next - 1, value)
 }
 
-/// Reads a block from its beginning once more, and all of it.
+/// Reads a block from its beginning once more, and all of it; gives whether it is strong.
 #[cold]
 #[inline(never)]
-fn again<'b, S: Simd>(simd: S, mut bits: Bits<'b>, table: &AcTable, sink: &mut impl Sink) -> Bits<'b> {
+fn again<S: Simd>(simd: S, mut bits: Bits<'_>, table: &AcTable, basis: &Basis, sink: &mut impl Sink) -> bool {
+    let mut listener = Listener { sink, basis, loud: false };
     simd.vectorize(
         #[inline(always)]
-        || read(&mut bits, table, 63, sink).0,
+        || read(&mut bits, table, 63, &mut listener),
     );
-    bits
+    listener.loud
+}
+
+/// Takes note of strong coefficients on their way to a sink.
+struct Listener<'s, T> {
+    sink: &'s mut T,
+    basis: &'s Basis,
+    loud: bool,
+}
+
+impl<T: Sink> Sink for Listener<'_, T> {
+    #[inline(always)]
+    fn put(&mut self, k: usize, value: i32) {
+        self.loud |= self.basis.is_loud(k, value);
+        self.sink.put(k, value);
+    }
 }
 
 /// The block's AC coefficients up to `last` go to `sink`; gives the position behind the last that was read, and its value. The
@@ -385,35 +404,39 @@ fn read(bits: &mut Bits<'_>, table: &AcTable, last: usize, sink: &mut impl Sink)
     (k, value)
 }
 
-/// Passes over the block's coefficients from position `k` on, and shows those that may be loud, with their positions. At least
-/// 28 bits must be there.
+/// Passes over the block's coefficients from position `k` on; gives whether one of them may be strong. At least 28 bits must be
+/// there.
 #[inline(always)]
-fn skip(bits: &mut Bits<'_>, table: &SkipTable, mut k: usize, mut seen: impl FnMut(usize, i32)) {
+fn skip(bits: &mut Bits<'_>, table: &SkipTable, mut k: usize) -> bool {
+    let mut loud = 0;
     loop {
         let entry = u32::from(table.entries[bits.peek(SKIP_BITS) & (table.entries.len() - 1)]);
-        let (length, ends, count) = (entry & 31, (entry >> 5 & 1) as usize, (entry >> 6) as usize);
+        let (length, ends, count) = (entry & 31, (entry >> 5 & 1) as usize, (entry >> 6 & 63) as usize);
         // Once the block is full, no end of block follows: what looks like one is the next block's.
         if length == 0 || k + count + ends > 64 {
             bits.refill();
-            let (after, symbol, value) = long_code(*bits, &table.symbols);
+            let (after, symbol, _) = long_code(*bits, &table.symbols);
             *bits = after;
-            let run = usize::from(symbol >> 4);
-            if symbol & 15 == 0 && run != 15 {
-                return;
+            let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
+            if size == 0 && run != 15 {
+                break;
             }
-            seen((k + run).min(63), value);
             k += run + 1;
             bits.corrupt |= k > 64;
+            loud |= if size >= table.least_loud_size && k > LOUD_FROM { MAY_BE_LOUD } else { 0 };
         } else {
             bits.consume(length);
             k += count;
+            // All of the entry's bits if it reaches so far, and none otherwise, without a branch.
+            loud |= entry & ((LOUD_FROM as i32 - k as i32) >> 31).cast_unsigned();
             if ends != 0 {
-                return;
+                break;
             }
         }
         if k >= 64 {
-            return;
+            break;
         }
         bits.refill();
     }
+    loud & MAY_BE_LOUD != 0
 }
