@@ -11,6 +11,7 @@ mod architecture;
 mod bombs;
 mod cli;
 mod codes;
+mod colors;
 mod config;
 mod connections;
 mod direct;

@@ -51,6 +51,11 @@ pub(crate) trait Frames {
     fn damage(&self) -> Option<&str> {
         None
     }
+
+    /// Why the colours of what was decoded are not in sRGB, but as the file has them.
+    fn unconverted(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// A file being written.

@@ -1,198 +1,216 @@
-//! Embedded colour profiles (ICC.1) to sRGB, by moxcms. A profile that is broken, of another kind than the pixels,
-//! or as good as sRGB changes nothing: refusing a picture for its profile would help nobody.
+//! From the colours that a file means to sRGB: by its colour profile (ICC.1), of curves or of tables, for gray, RGB or CMYK, of
+//! 8 or 16 bits. What cannot be converted is left as it is, and said: refusing a picture for its profile would help nobody,
+//! and showing it in false colours without a word would neither.
+//!
+//! # Layout
+//! - `icc`: what a profile's bytes say; `curve`, `lattice`: its curves and tables
+//! - `pipeline`: one colour through all of them, to sRGB
+//! - `grid`: many colours, by tables of our own; `shaper`: the same for curves alone, by moxcms
+
+mod curve;
+mod grid;
+mod icc;
+mod lattice;
+mod pipeline;
+#[cfg(test)]
+pub(crate) mod samples;
+mod shaper;
+#[cfg(test)]
+mod tests;
+
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
 
 use imgserve_base::units::MIB;
 use imgserve_sdk::{Image, PixelFormat};
-use moxcms::{ColorProfile, DataColorSpace, Layout, RenderingIntent, TransformExecutor, TransformOptions};
+
+pub(crate) use curve::Curve;
+pub(crate) use grid::Sample;
+pub(crate) use shaper::Shaper;
+
+use grid::{Grid, parts};
+use icc::{Model, Profile, Space};
+use pipeline::ToSrgb;
 
 /// Larger than any profile in use (printers' tables take 2 to 3 MB).
 const MAX_PROFILE_BYTES: usize = 16 * MIB as usize;
-/// Pixels per call of the transform: what the copy beside them takes stays in the cache.
-const CHUNK_PIXELS: usize = 4096;
+/// A profile that is kept for the next picture, which often has the same.
+const MAX_KEPT_BYTES: usize = 4 * MIB as usize;
 
-/// The picture with its colours in sRGB.
-pub(crate) fn to_srgb(mut image: Image, icc: Option<&[u8]>) -> Image {
-    let Some(profile) = icc.and_then(parse) else { return image };
-    match (profile.color_space, image.format()) {
-        (DataColorSpace::Gray, format) => gray_to_srgb(&mut image, &profile, format),
-        (DataColorSpace::Rgb, PixelFormat::Rgb8) => bytes_to_srgb(image.data_mut(), &profile, Layout::Rgb, 3),
-        (DataColorSpace::Rgb, PixelFormat::Rgba8) => {
-            bytes_to_srgb(image.data_mut(), &profile, Layout::Rgba, 4)
-        }
-        (DataColorSpace::Rgb, PixelFormat::Rgba16) => words_to_srgb(image.data_mut(), &profile),
-        _ => Some(()),
-    };
-    image
+/// Pixels in sRGB, and why they are not, where a file's colours could not be converted.
+pub(crate) type Converted<T> = (T, Option<String>);
+
+/// The picture with its colours in sRGB, by a profile if it has one.
+pub(crate) fn to_srgb(mut image: Image, icc: Option<&[u8]>) -> Converted<Image> {
+    let applied = icc.map_or(Ok(()), |icc| conversion(icc)?.apply(&mut image));
+    (image, applied.err().map(unused))
 }
 
-/// RGB of ink amounts (four bytes a pixel, 255 the full ink): by the profile if it is one for CMYK, else as if
+/// The same by curves and primary colours.
+pub(crate) fn shaped(mut image: Image, shaper: Shaper) -> Converted<Image> {
+    let applied = Conversion::shaper(shaper).apply(&mut image);
+    (image, applied.err())
+}
+
+/// RGB of ink amounts (four samples a pixel, the highest value the full ink): by the profile if it is one for CMYK, else as if
 /// inks were ideal filters.
-pub(crate) fn cmyk_to_rgb(ink: &[u8], icc: Option<&[u8]>) -> Vec<u8> {
-    let profile = icc.and_then(parse).filter(|profile| profile.color_space == DataColorSpace::Cmyk);
-    profile.and_then(|profile| cmyk_by_profile(ink, &profile)).unwrap_or_else(|| {
-        let (pixels, _) = ink.as_chunks::<4>();
-        pixels.iter().flat_map(|&[c, m, y, k]| [c, m, y].map(|ink| filtered(ink, k))).collect()
-    })
+pub(crate) fn cmyk_to_rgb<T: Sample>(ink: &[T], icc: Option<&[u8]>) -> Converted<Vec<T>> {
+    let by_profile = icc.map(|icc| conversion(icc)?.inks(ink));
+    match by_profile {
+        Some(Ok(rgb)) => (rgb, None),
+        Some(Err(error)) => (filtered(ink), Some(unused(error))),
+        None => (filtered(ink), None),
+    }
+}
+
+fn unused(error: String) -> String {
+    format!("the colour profile cannot be used: {error}")
 }
 
 /// (1 − ink)(1 − black), rounded.
-fn filtered(ink: u8, black: u8) -> u8 {
-    let light = (255 - u32::from(ink)) * (255 - u32::from(black));
-    ((light + 127) / 255) as u8
+fn filtered<T: Sample>(ink: &[T]) -> Vec<T> {
+    let light = |ink: T| (T::LEVELS - 1 - ink.level()) as f32 / (T::LEVELS - 1) as f32;
+    let (pixels, _) = ink.as_chunks::<4>();
+    pixels.iter().flat_map(|&[c, m, y, k]| [c, m, y].map(|ink| T::nearest(light(ink) * light(k)))).collect()
 }
 
-fn parse(icc: &[u8]) -> Option<ColorProfile> {
-    if icc.len() > MAX_PROFILE_BYTES {
-        return None;
+/// What a profile's colours are converted by.
+struct Conversion {
+    space: Space,
+    srgb: ToSrgb,
+    by: Means,
+}
+
+/// How that is done with many pixels; gray has so few values that each is converted by itself.
+enum Means {
+    Values,
+    Shaper(Shaper),
+    Grid(OnceCell<Grid>),
+}
+
+thread_local! {
+    /// The last profile's, with its bytes.
+    static KEPT: RefCell<Option<(Vec<u8>, Rc<Conversion>)>> = const { RefCell::new(None) };
+}
+
+fn conversion(icc: &[u8]) -> Result<Rc<Conversion>, String> {
+    let kept =
+        KEPT.with_borrow(|kept| kept.as_ref().filter(|(of, _)| of == icc).map(|(_, kept)| kept.clone()));
+    if let Some(kept) = kept {
+        return Ok(kept);
     }
-    ColorProfile::new_from_slice(icc).ok()
-}
-
-fn options() -> TransformOptions {
-    TransformOptions {
-        rendering_intent: RenderingIntent::RelativeColorimetric,
-        ..TransformOptions::default()
+    let conversion = Rc::new(Conversion::new(icc)?);
+    if icc.len() <= MAX_KEPT_BYTES {
+        KEPT.with_borrow_mut(|kept| *kept = Some((icc.to_vec(), conversion.clone())));
     }
+    Ok(conversion)
 }
 
-fn cmyk_by_profile(ink: &[u8], profile: &ColorProfile) -> Option<Vec<u8>> {
-    let options = TransformOptions { rendering_intent: RenderingIntent::Perceptual, ..options() };
-    let srgb = ColorProfile::new_srgb();
-    let transform = profile.create_transform_8bit(Layout::Rgba, &srgb, Layout::Rgb, options).ok()?;
-    let mut rgb = vec![0; ink.len() / 4 * 3];
-    transform.transform(ink, &mut rgb).ok()?;
-    Some(rgb)
-}
-
-/// `None` when the profile cannot be used; the pixels are then as they were.
-fn bytes_to_srgb(data: &mut [u8], profile: &ColorProfile, layout: Layout, channels: usize) -> Option<()> {
-    let srgb = ColorProfile::new_srgb();
-    let transform = profile.create_transform_8bit(layout, &srgb, layout, options()).ok()?;
-    if is_identity(transform.as_ref(), channels)? {
-        return Some(());
-    }
-    let mut copy = Vec::with_capacity(CHUNK_PIXELS * channels);
-    for chunk in data.chunks_mut(CHUNK_PIXELS * channels) {
-        copy.clear();
-        copy.extend_from_slice(chunk);
-        transform.transform(&copy, chunk).ok()?;
-    }
-    Some(())
-}
-
-/// Whether no colour of a coarse grid changes by more than rounding: true for sRGB under any of its many names.
-fn is_identity(transform: &dyn TransformExecutor<u8>, channels: usize) -> Option<bool> {
-    const STEPS: [u8; 6] = [0, 51, 102, 153, 204, 255];
-    let mut grid = Vec::with_capacity(216 * channels);
-    for (r, g, b) in
-        STEPS.iter().flat_map(|r| STEPS.iter().flat_map(move |g| STEPS.iter().map(move |b| (r, g, b))))
-    {
-        grid.extend_from_slice(&[*r, *g, *b, 255][..channels]);
-    }
-    let mut changed = vec![0; grid.len()];
-    transform.transform(&grid, &mut changed).ok()?;
-    Some(grid.iter().zip(&changed).all(|(a, b)| a.abs_diff(*b) <= 2))
-}
-
-fn words_to_srgb(data: &mut [u8], profile: &ColorProfile) -> Option<()> {
-    let srgb = ColorProfile::new_srgb();
-    let transform = profile.create_transform_16bit(Layout::Rgba, &srgb, Layout::Rgba, options()).ok()?;
-    let (words, _) = data.as_chunks_mut::<2>();
-    let mut changed = [0; CHUNK_PIXELS * 4];
-    for chunk in words.chunks_mut(CHUNK_PIXELS * 4) {
-        let copy: Vec<u16> = chunk.iter().map(|word| u16::from_le_bytes(*word)).collect();
-        let changed = &mut changed[..copy.len()];
-        transform.transform(&copy, changed).ok()?;
-        chunk.iter_mut().zip(changed).for_each(|(word, value)| *word = value.to_le_bytes());
-    }
-    Some(())
-}
-
-/// A gray profile is one curve, so a table of it serves all pixels.
-fn gray_to_srgb(image: &mut Image, profile: &ColorProfile, format: PixelFormat) -> Option<()> {
-    match format {
-        PixelFormat::Gray8 | PixelFormat::Rgba8 => {
-            let curve = gray_curve_8(profile)?;
-            let pixels = image.data_mut().chunks_exact_mut(format.bytes_per_pixel());
-            // The first channels are gray three times over; alpha stays.
-            pixels.for_each(|pixel| pixel.iter_mut().take(3).for_each(|y| *y = curve[usize::from(*y)]));
+impl Conversion {
+    fn new(icc: &[u8]) -> Result<Self, String> {
+        if icc.len() > MAX_PROFILE_BYTES {
+            return Err(format!("it has {} bytes, the limit is {MAX_PROFILE_BYTES}", icc.len()));
         }
-        PixelFormat::Rgba16 => {
-            let curve = gray_curve_16(profile)?;
-            let (pixels, _) = image.data_mut().as_chunks_mut::<8>();
-            for pixel in pixels {
-                let gray = curve[usize::from(u16::from_le_bytes([pixel[0], pixel[1]]))].to_le_bytes();
+        let profile = Profile::parse(icc)?;
+        let space = profile.space;
+        Ok(match profile.model()? {
+            Model::Shaper(curves, primaries) => Self::shaper(Shaper::new(curves, primaries)),
+            Model::Gray(pipeline) => Self { space, srgb: ToSrgb::plain(pipeline), by: Means::Values },
+            Model::Table(pipeline) => {
+                let by = if space == Space::Gray { Means::Values } else { Means::Grid(OnceCell::new()) };
+                Self { space, srgb: ToSrgb::with_black(pipeline, space.channels()), by }
+            }
+        })
+    }
+
+    fn shaper(shaper: Shaper) -> Self {
+        let srgb = ToSrgb::plain(shaper.pipeline());
+        Self { space: Space::Rgb, srgb, by: Means::Shaper(shaper) }
+    }
+
+    fn apply(&self, image: &mut Image) -> Result<(), String> {
+        match (self.space, image.format()) {
+            (Space::Gray, format) if format != PixelFormat::Gray8 && !is_gray(image) => {
+                Err("it is for gray, and the picture has colours".to_owned())
+            }
+            (Space::Gray, _) | (Space::Rgb, PixelFormat::Gray8) => {
+                self.grays(image);
+                Ok(())
+            }
+            (Space::Rgb, _) => self.colors(image),
+            (Space::Cmyk, _) => Err("it is for CMYK, and the picture has none".to_owned()),
+        }
+    }
+
+    /// By a table of gray's values: the three channels are alike, and alpha stays.
+    fn grays(&self, image: &mut Image) {
+        let format = image.format();
+        if format == PixelFormat::Rgba16 {
+            let table = self.table::<u16>();
+            for pixel in image.data_mut().as_chunks_mut::<8>().0 {
+                let gray = table[usize::from(u16::from_le_bytes([pixel[0], pixel[1]]))].to_le_bytes();
+                pixel.as_chunks_mut::<2>().0[..3].fill(gray);
+            }
+        } else {
+            let table = self.table::<u8>();
+            let pixels = image.data_mut().chunks_exact_mut(format.bytes_per_pixel());
+            pixels.for_each(|pixel| {
+                pixel.iter_mut().take(3).for_each(|gray| *gray = table[usize::from(*gray)])
+            });
+        }
+    }
+
+    fn table<T: Sample>(&self) -> Vec<T> {
+        parts::<T>().map(|part| T::nearest(self.srgb.gray([part, part, part, 0.0]))).collect()
+    }
+
+    fn colors(&self, image: &mut Image) -> Result<(), String> {
+        let grid = match &self.by {
+            Means::Shaper(shaper) => return shaper.apply(image),
+            Means::Grid(grid) => grid.get_or_init(|| Grid::new(&self.srgb, 3)),
+            Means::Values => return Ok(()),
+        };
+        let format = image.format();
+        if format == PixelFormat::Rgba16 {
+            let lookup = grid.lookup::<u16>();
+            for pixel in image.data_mut().as_chunks_mut::<8>().0 {
                 let (words, _) = pixel.as_chunks_mut::<2>();
-                words[..3].fill(gray);
+                let color = lookup.color([words[0], words[1], words[2]].map(u16::from_le_bytes));
+                words.iter_mut().zip(color).for_each(|(word, value)| *word = value.to_le_bytes());
+            }
+        } else {
+            let lookup = grid.lookup::<u8>();
+            for pixel in image.data_mut().chunks_exact_mut(format.bytes_per_pixel()) {
+                let color = lookup.color([pixel[0], pixel[1], pixel[2]]);
+                pixel[..3].copy_from_slice(&color);
             }
         }
-        PixelFormat::Rgb8 => {}
+        Ok(())
     }
-    Some(())
+
+    fn inks<T: Sample>(&self, ink: &[T]) -> Result<Vec<T>, String> {
+        let Means::Grid(grid) = &self.by else { return Err(self.not_for_inks()) };
+        if self.space != Space::Cmyk {
+            return Err(self.not_for_inks());
+        }
+        let lookup = grid.get_or_init(|| Grid::new(&self.srgb, 4)).lookup::<T>();
+        let mut rgb = Vec::with_capacity(ink.len() / 4 * 3);
+        ink.as_chunks::<4>().0.iter().for_each(|&pixel| rgb.extend_from_slice(&lookup.color(pixel)));
+        Ok(rgb)
+    }
+
+    fn not_for_inks(&self) -> String {
+        format!("it is for {}, and the picture has CMYK", self.space.name())
+    }
 }
 
-fn gray_curve_8(profile: &ColorProfile) -> Option<Vec<u8>> {
-    let srgb = ColorProfile::new_srgb();
-    let transform = profile.create_transform_8bit(Layout::Gray, &srgb, Layout::Rgb, options()).ok()?;
-    let ramp: Vec<u8> = (0..=255).collect();
-    let mut rgb = vec![0; ramp.len() * 3];
-    transform.transform(&ramp, &mut rgb).ok()?;
-    Some(rgb.chunks_exact(3).map(|pixel| pixel[1]).collect())
-}
-
-fn gray_curve_16(profile: &ColorProfile) -> Option<Vec<u16>> {
-    let srgb = ColorProfile::new_srgb();
-    let transform = profile.create_transform_16bit(Layout::Gray, &srgb, Layout::Rgb, options()).ok()?;
-    let ramp: Vec<u16> = (0..=u16::MAX).collect();
-    let mut rgb = vec![0; ramp.len() * 3];
-    transform.transform(&ramp, &mut rgb).ok()?;
-    Some(rgb.chunks_exact(3).map(|pixel| pixel[1]).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rgb(pixel: [u8; 3], profile: &ColorProfile) -> Vec<u8> {
-        let image = Image::new(1, 1, PixelFormat::Rgb8, pixel.to_vec()).unwrap();
-        to_srgb(image, Some(&profile.encode().unwrap())).into_data()
-    }
-
-    #[test]
-    fn a_wide_gamut_is_brought_to_srgb() {
-        // The sRGB red (255, 0, 0) is (234, 51, 35) in Display P3 (CSS Color 4, section 10.4's sample code).
-        let red = rgb([234, 51, 35], &ColorProfile::new_display_p3());
-        assert!(red[0] >= 253 && red[1] <= 6 && red[2] <= 6, "{red:?}");
-        // AdobeRGB's green lies outside sRGB: the same bytes stand for less red in sRGB.
-        let green = rgb([128, 200, 100], &ColorProfile::new_adobe_rgb());
-        assert!(green[0] < 110 && green[1].abs_diff(200) < 6, "{green:?}");
-    }
-
-    #[test]
-    fn srgb_and_broken_profiles_change_nothing() {
-        assert_eq!(rgb([1, 128, 254], &ColorProfile::new_srgb()), [1, 128, 254]);
-        let image = Image::new(1, 1, PixelFormat::Rgb8, vec![9, 99, 199]).unwrap();
-        assert_eq!(to_srgb(image.clone(), Some(b"not a profile")), image);
-        let gray = ColorProfile::new_gray_with_gamma(1.0).encode().unwrap();
-        assert_eq!(to_srgb(image.clone(), Some(&gray)), image, "a gray profile on coloured pixels");
-    }
-
-    #[test]
-    fn a_linear_gray_is_brightened_in_every_gray_format() {
-        let profile = ColorProfile::new_gray_with_gamma(1.0).encode().unwrap();
-        let gray = Image::new(1, 1, PixelFormat::Gray8, vec![55]).unwrap();
-        assert!(to_srgb(gray, Some(&profile)).data()[0].abs_diff(128) <= 2);
-        let rgba = Image::new(1, 1, PixelFormat::Rgba8, vec![55, 55, 55, 7]).unwrap();
-        let rgba = to_srgb(rgba, Some(&profile)).into_data();
-        assert!(rgba[0].abs_diff(128) <= 2 && rgba[3] == 7, "{rgba:?}");
-        let wide = Image::new(1, 1, PixelFormat::Rgba16, vec![55, 55, 55, 55, 55, 55, 7, 7]).unwrap();
-        let wide = to_srgb(wide, Some(&profile)).into_data();
-        assert!(wide[1].abs_diff(128) <= 2 && wide[6..] == [7, 7], "{wide:?}");
-    }
-
-    #[test]
-    fn without_a_profile_inks_are_ideal_filters() {
-        let ink = [0, 0, 0, 0, 255, 0, 0, 0, 0, 0, 0, 255, 0, 128, 255, 0];
-        assert_eq!(cmyk_to_rgb(&ink, None), [255, 255, 255, 0, 255, 255, 0, 0, 0, 255, 127, 0]);
+/// Whether each pixel of an image of three channels has all three alike.
+fn is_gray(image: &Image) -> bool {
+    let width = image.format().bytes_per_pixel();
+    let mut pixels = image.data().chunks_exact(width);
+    match image.format() {
+        PixelFormat::Gray8 => true,
+        PixelFormat::Rgb8 | PixelFormat::Rgba8 => pixels.all(|p| p[0] == p[1] && p[1] == p[2]),
+        PixelFormat::Rgba16 => pixels.all(|p| p[..2] == p[2..4] && p[2..4] == p[4..6]),
     }
 }

@@ -71,6 +71,11 @@ impl<'a> Decoder<'a> {
         self.frames.damage()
     }
 
+    /// Why the colours of the frames that were delivered could not be converted, and are shown as if they were sRGB's.
+    pub fn unconverted(&self) -> Option<&str> {
+        self.frames.unconverted()
+    }
+
     /// Where each delivered frame stands in the upright source.
     pub fn window(&self) -> Window {
         self.header.orientation.window((self.header.width, self.header.height), &self.part)

@@ -23,6 +23,16 @@ pub(crate) fn codec(format: Format) -> &'static Codec {
     &TABLE[format as usize]
 }
 
+/// Whether a file says what its colours are, and they need not be those that its samples are in sRGB.
+pub(crate) fn names_colors(format: Format, bytes: &[u8]) -> bool {
+    match format {
+        Format::Jpeg => jpeg::names_colors(bytes),
+        Format::Png => png::names_colors(bytes),
+        Format::WebP => webp::names_colors(bytes),
+        Format::Gif | Format::Bmp | Format::Tiff | Format::Ico | Format::Svg => false,
+    }
+}
+
 // What the table of names says is read and written is what has a decoder and an encoder.
 const _: () = {
     let mut row = 0;

@@ -15,7 +15,7 @@
 //! - `palette`: the colours of a picture, if they are few
 //! - `header`: what is known of a source; `codec`: what a format's file gives; `still`: the same for one picture a file
 //! - `formats`: the table of the formats, and below it one file for each
-//! - `probe`, `decode`, `encode`: the three functions of the crate, by the table
+//! - `probe`, `decode`, `encode`: the three functions of the crate, by the table; `restate`: two of them in a row
 //! - `fuzz`: what they promise of any bytes, for a fuzzer and for tests
 
 mod bounds;
@@ -34,6 +34,7 @@ mod orientation;
 mod palette;
 mod part;
 mod probe;
+mod restate;
 #[cfg(test)]
 mod samples;
 mod still;
@@ -49,3 +50,4 @@ pub use error::CodecError;
 pub use header::{Header, SoFar};
 pub use orientation::Orientation;
 pub use probe::{Probe, probe};
+pub use restate::restated;

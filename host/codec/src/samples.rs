@@ -141,6 +141,13 @@ pub(crate) fn decode_at(bytes: &[u8], min_scale: f64) -> Result<Vec<DecodedFrame
     std::iter::from_fn(|| decoder.next_frame().transpose()).collect()
 }
 
+/// The first frame, and why its colours are not in sRGB.
+pub(crate) fn decode_with_fault(bytes: &[u8]) -> (Image, Option<String>) {
+    let mut decoder = Decoder::new(bytes, &header(bytes).unwrap(), &DecodeHint::default(), &BOUNDS).unwrap();
+    let image = decoder.next_frame().unwrap().unwrap().image;
+    (image, decoder.unconverted().map(str::to_owned))
+}
+
 pub(crate) fn decode_one(bytes: &[u8]) -> Image {
     decode(bytes).unwrap().swap_remove(0).image
 }

@@ -3,6 +3,7 @@
 use imgserve_sdk::{Image, ImageRef};
 
 use crate::codec::{DecodedFrame, Frames, Sink};
+use crate::color::Converted;
 use crate::error::CodecError;
 
 /// A picture as it lies in its file.
@@ -12,11 +13,13 @@ pub(crate) struct Still {
     pub(crate) image: Image,
     /// What was wrong with the file.
     pub(crate) damage: Option<String>,
+    /// Why its colours are not in sRGB.
+    pub(crate) unconverted: Option<String>,
 }
 
-impl From<Image> for Still {
-    fn from(image: Image) -> Self {
-        Self { image, damage: None }
+impl From<Converted<Image>> for Still {
+    fn from((image, unconverted): Converted<Image>) -> Self {
+        Self { image, damage: None, unconverted }
     }
 }
 
@@ -25,24 +28,29 @@ pub(crate) fn frames<'a, F>(decode: F) -> Box<dyn Frames + 'a>
 where
     F: FnOnce() -> Result<Still, CodecError> + 'a,
 {
-    Box::new(OneFrame { decode: Some(decode), damage: None })
+    Box::new(OneFrame { decode: Some(decode), damage: None, unconverted: None })
 }
 
 struct OneFrame<F> {
     decode: Option<F>,
     damage: Option<String>,
+    unconverted: Option<String>,
 }
 
 impl<F: FnOnce() -> Result<Still, CodecError>> Frames for OneFrame<F> {
     fn next_frame(&mut self) -> Result<Option<DecodedFrame>, CodecError> {
         let Some(decode) = self.decode.take() else { return Ok(None) };
-        let Still { image, damage } = decode()?;
-        self.damage = damage;
+        let Still { image, damage, unconverted } = decode()?;
+        (self.damage, self.unconverted) = (damage, unconverted);
         Ok(Some(DecodedFrame { image, delay_ms: 0 }))
     }
 
     fn damage(&self) -> Option<&str> {
         self.damage.as_deref()
+    }
+
+    fn unconverted(&self) -> Option<&str> {
+        self.unconverted.as_deref()
     }
 }
 

@@ -145,7 +145,7 @@ impl Service {
         self.tally().metrics().took(Phase::Plan, timings.plan);
         self.tally().metrics().took(Phase::Queue, timings.queue);
         self.tally().metrics().took(Phase::Work, timings.work);
-        let warnings: Vec<String> = result.damage.as_deref().map(damage_warning).into_iter().collect();
+        let warnings = warnings(result.damage.as_deref(), result.unconverted.as_deref());
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let (media_type, bytes) = (checked.media_type(task), kept(result.bytes, slot));
         let unknown_arguments = checked.unknown_arguments.clone();
@@ -153,9 +153,12 @@ impl Service {
     }
 }
 
-/// What a client is told of a result that does not show all of its source.
-pub(super) fn damage_warning(damage: &str) -> String {
-    format!("the source is damaged, what is missing is gray: {damage}")
+/// What a client is told of a result that does not show all of its source, or not in its colours.
+pub(super) fn warnings(damage: Option<&str>, unconverted: Option<&str>) -> Vec<String> {
+    let damage = damage.map(|text| format!("the source is damaged, what is missing is gray: {text}"));
+    let colors =
+        unconverted.map(|text| format!("the source's colours are shown as if they were sRGB: {text}"));
+    damage.into_iter().chain(colors).collect()
 }
 
 /// Has a worker plan the task, and do it if that takes little memory, as nearly all do: the source goes to it once.

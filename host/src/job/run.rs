@@ -14,7 +14,7 @@ use imgserve_transfer::{Asks, Place};
 use imgserve_worker::{Prepared, Task, TaskOutput};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::direct::damage_warning;
+use super::direct::warnings;
 use super::generation::Generation;
 use super::intake::{self, Held, Wish};
 use super::live::{Running, Stage};
@@ -365,7 +365,7 @@ impl Attempt {
         index: usize,
         outcome: Result<TaskOutput, Fault>,
     ) -> Result<(), Fault> {
-        let TaskOutput { width, height, bytes, damage, .. } = outcome?;
+        let TaskOutput { width, height, bytes, damage, unconverted, .. } = outcome?;
         let Prepared { width: planned_width, height: planned_height, .. } = order.recipes[index].prepared;
         if (width, height) != (planned_width, planned_height) {
             let text = format!(
@@ -379,13 +379,11 @@ impl Attempt {
         self.put(order, index, Kind::Result, bytes).await?;
         imgserve_base::crash::point("job-after-store");
         self.stored_bytes += length;
-        let warning = damage.map(|damage| damage_warning(&damage));
-        if let Some(warning) = &warning {
-            tracing::warn!(job = %self.record.id, "{warning}");
-        }
+        let warnings = warnings(damage.as_deref(), unconverted.as_deref());
+        warnings.iter().for_each(|warning| tracing::warn!(job = %self.record.id, "{warning}"));
         let output = &mut self.record.outputs[index];
         (output.state, output.bytes, output.error) = (OutputState::Stored, Some(length), None);
-        output.warnings = warning.into_iter().collect();
+        output.warnings = warnings;
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use imgserve_base::format::Format;
 use imgserve_base::secret;
 use imgserve_config::{self as config, PluginKind, Profile};
 use imgserve_sdk::{Description, InputKind};
+use imgserve_worker::LINEAR;
 use imgserve_worker::plugin::Artifact;
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
@@ -26,8 +27,6 @@ const MAX_NAME: usize = 100;
 /// The schema of what no schema is there for.
 static NOTHING: Value = Value::Null;
 
-/// The argument of an operation that can average pixels in linear light, which is what quality wants.
-const LINEAR: &str = "linear";
 /// The argument that says what becomes of a source that is too small. 0.2 refused one.
 const ENLARGE: &str = "enlarge";
 

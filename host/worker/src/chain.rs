@@ -18,6 +18,8 @@ pub(super) struct Chain<'a> {
     pub(super) window: Window,
     /// What is wrong with what it was given of the source.
     pub(super) damage: Option<String>,
+    /// Why the colours of that are not in sRGB.
+    pub(super) unconverted: Option<String>,
 }
 
 /// A task that is done.
@@ -28,6 +30,8 @@ pub(super) struct Done {
     pub(super) usage: Usage,
     /// What is wrong with the part of the source that it shows.
     pub(super) damage: Option<String>,
+    /// Why the source's colours could not be converted to sRGB.
+    pub(super) unconverted: Option<String>,
     /// The encoded result.
     pub(super) bytes: Vec<u8>,
 }
@@ -43,7 +47,7 @@ pub(super) enum Held<'h> {
 
 impl<'a> Chain<'a> {
     pub(super) fn new(stages: Vec<Stage<'a>>, sink: Sink<'a>) -> Self {
-        Self { stages, sink, window: Window::FULL, damage: None }
+        Self { stages, sink, window: Window::FULL, damage: None, unconverted: None }
     }
 
     /// The operation that the source goes to.
@@ -81,7 +85,8 @@ impl<'a> Chain<'a> {
         let bytes = self.sink.finish()?;
         let usage = self.stages.iter().fold(Usage::default(), |usage, stage| usage.and(stage.usage.get()));
         let plan = &self.stages.last().ok_or_else(no_steps)?.plan;
-        Ok(Done { width: plan.width, height: plan.height, usage, damage: self.damage, bytes })
+        let (width, height) = (plan.width, plan.height);
+        Ok(Done { width, height, usage, damage: self.damage, unconverted: self.unconverted, bytes })
     }
 
     /// Calls the operations that waited for all frames, in order.

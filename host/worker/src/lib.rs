@@ -50,5 +50,5 @@ pub use extent::check_made;
 pub use output::TaskOutput;
 pub use payload::Payload;
 pub use pool::{DirectOutcome, Pool, PoolConfig, Stats};
-pub use protocol::{Loaded, Placeholder, Prepared, Step, Task};
+pub use protocol::{LINEAR, Loaded, Placeholder, Prepared, Step, Task};
 pub use serve::serve;

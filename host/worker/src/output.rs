@@ -17,6 +17,8 @@ pub struct TaskOutput {
     pub usage: Usage,
     /// What is wrong with the part of the source that it shows.
     pub damage: Option<String>,
+    /// Why the source's colours could not be converted to sRGB, and are shown as if they were.
+    pub unconverted: Option<String>,
     /// The encoded result.
     pub bytes: Bytes,
     /// The source's digest, of a direct call on a file.
@@ -40,9 +42,9 @@ pub(super) fn outcomes(
         let text = format!("the worker announced {announced} bytes and sent {}", bytes.len());
         return Err(Fault::new(FaultKind::OperationFailed, text));
     }
-    let mut outcome = |Made { width, height, usage, damage, bytes: length }| {
+    let mut outcome = |Made { width, height, usage, damage, unconverted, bytes: length }| {
         let bytes = bytes.split_to(length as usize);
-        TaskOutput { width, height, usage, damage, bytes, digest, plan_us, work_us }
+        TaskOutput { width, height, usage, damage, unconverted, bytes, digest, plan_us, work_us }
     };
     Ok(results.into_iter().map(|result| result.map(&mut outcome)).collect())
 }
@@ -52,7 +54,7 @@ mod tests {
     use super::*;
 
     fn made(bytes: u64) -> Result<Made, Fault> {
-        Ok(Made { width: 1, height: 1, bytes, usage: Usage::default(), damage: None })
+        Ok(Made { width: 1, height: 1, bytes, usage: Usage::default(), damage: None, unconverted: None })
     }
 
     #[test]

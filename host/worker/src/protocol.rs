@@ -117,6 +117,9 @@ pub struct Step {
     pub at: String,
 }
 
+/// The argument of a builtin operation that can average pixels in linear light, which is what quality wants.
+pub const LINEAR: &str = "linear";
+
 /// A placeholder to draw.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Placeholder {
@@ -199,6 +202,8 @@ pub(crate) struct Made {
     pub usage: Usage,
     /// What is wrong with the part of the source that it shows.
     pub damage: Option<String>,
+    /// Why the source's colours could not be converted to sRGB.
+    pub unconverted: Option<String>,
 }
 
 /// An operation whose plugin is loaded.

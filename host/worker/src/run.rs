@@ -117,6 +117,10 @@ impl Worker {
                 let chains = takers.iter_mut().filter_map(|lane| lane.chain());
                 chains.for_each(|chain| chain.damage = Some(damage.to_owned()));
             }
+            if let Some(why) = decoder.unconverted() {
+                let chains = takers.iter_mut().filter_map(|lane| lane.chain());
+                chains.for_each(|chain| chain.unconverted = Some(why.to_owned()));
+            }
             deal(frame, &mut takers, room);
             takers.retain(|lane| lane.takes_pixels());
             self.link.go_on()?;
@@ -274,8 +278,14 @@ mod tests {
         let (stream, _server) = std::os::unix::net::UnixStream::pair().unwrap();
         let mut room = Room { link: &Link::new(stream), max_result_mb: 1, taken: 0 };
         let mut take = |bytes| {
-            let done =
-                Done { width: 1, height: 1, usage: Default::default(), damage: None, bytes: vec![0; bytes] };
+            let done = Done {
+                width: 1,
+                height: 1,
+                usage: Default::default(),
+                damage: None,
+                unconverted: None,
+                bytes: vec![0; bytes],
+            };
             room.take(done).map(|_| ()).map_err(|fault| fault.text)
         };
         let alone = take(MIB as usize + 1).unwrap_err();

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use super::fault::{codec_fault, ends_early, no_steps};
 use super::host::{Link, Share, StepHost};
 use super::placeholder;
-use super::protocol::{Placeholder, Prepared, Reply, Task};
+use super::protocol::{LINEAR, Placeholder, Prepared, Reply, Task};
 use super::reading::reading;
 use super::stage::{LoadedOperation, Stage, within_chain};
 use crate::plugin::{Deadline, TimeLimit};
@@ -171,7 +171,9 @@ impl Worker {
             let args = args_json(&step.args);
             let plan = operation.plan(&args, &header, &host(), &self.link, self.limits.max_output_pixels);
             let mut plan = plan.map_err(|fault| within_chain(fault, &place))?;
-            plan.decode = decode_hint(plan.decode, step.profile);
+            let builtin = operation.settings.kind == PluginKind::Builtin;
+            let linear = builtin && step.args.get(LINEAR) == Some(&Value::Bool(true));
+            plan.decode = decode_hint(plan.decode, step.profile, linear);
             stages.push(Stage {
                 operation,
                 args,
@@ -289,9 +291,11 @@ pub(super) fn animates(task: &Task) -> bool {
 }
 
 /// What is decoded for an operation that asks for this. For quality its sides have twice the pixels: an average of at least
-/// four is the operation's own, and not the decoder's.
-fn decode_hint(hint: DecodeHint, profile: Profile) -> DecodeHint {
+/// four is the operation's own, and not the decoder's. Who asks for `linear` light of an operation that is fast otherwise has
+/// nothing averaged by the decoder, which averages what is coded.
+fn decode_hint(hint: DecodeHint, profile: Profile, linear: bool) -> DecodeHint {
     match profile {
+        Profile::Fast if linear => DecodeHint { min_scale: None, ..hint },
         Profile::Fast => hint,
         Profile::Best => DecodeHint { min_scale: hint.min_scale.map(|scale| (2.0 * scale).min(1.0)), ..hint },
     }
@@ -340,8 +344,15 @@ mod tests {
             (Some(0.7), Some(0.7), Some(1.0)),
             (None, None, None),
         ] {
-            assert_eq!(decode_hint(hint(asked), Profile::Fast), hint(fast));
-            assert_eq!(decode_hint(hint(asked), Profile::Best), hint(best));
+            assert_eq!(decode_hint(hint(asked), Profile::Fast, false), hint(fast));
+            assert_eq!(
+                decode_hint(hint(asked), Profile::Fast, true),
+                hint(None),
+                "all of it, for linear light"
+            );
+            for linear in [false, true] {
+                assert_eq!(decode_hint(hint(asked), Profile::Best, linear), hint(best));
+            }
         }
     }
 }

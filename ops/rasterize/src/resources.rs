@@ -21,12 +21,20 @@ const MAX_DEPTH: usize = 2;
 
 /// Elements of all embedded drawings together, each as often as it is used.
 const MAX_ELEMENTS: u64 = 200_000;
+/// Pixels of all images together that are converted before they are drawn, and kept as such.
+#[cfg(feature = "codec")]
+const MAX_CONVERTED: usize = MAX_PIXELS;
+/// Bytes that converting one may take: 256 MiB.
+#[cfg(feature = "codec")]
+const MAX_CONVERSION: u64 = 256 << 20;
 
 /// What one drawing has used of its limits so far.
 #[derive(Default)]
 struct Usage {
     images: AtomicUsize,
     bytes: AtomicUsize,
+    #[cfg(feature = "codec")]
+    converted: AtomicUsize,
     elements: AtomicU64,
     depth: AtomicUsize,
 }
@@ -46,7 +54,7 @@ pub(crate) fn resolver() -> ImageHrefResolver<'static> {
     ImageHrefResolver {
         resolve_data: Box::new(move |mime, data, options| match usage.admits(data.len()) {
             true if mime == "image/svg+xml" => drawing(&data, options, &usage),
-            true => raster(data),
+            true => raster(data, &usage),
             false => None,
         }),
         resolve_string: Box::new(|_, _| None),
@@ -55,11 +63,12 @@ pub(crate) fn resolver() -> ImageHrefResolver<'static> {
 
 /// A raster image, by what its bytes say it is (a `data:` URL's media type is often wrong), if it is not too
 /// large. The size is that of its header: nothing is decoded before it is drawn.
-fn raster(data: Arc<Vec<u8>>) -> Option<ImageKind> {
+fn raster(data: Arc<Vec<u8>>, usage: &Usage) -> Option<ImageKind> {
     let size = imagesize::blob_size(&data).ok()?;
     if size.width.checked_mul(size.height).is_none_or(|pixels| pixels == 0 || pixels > MAX_PIXELS) {
         return None;
     }
+    let data = plain(data, usage)?;
     match imagesize::image_type(&data).ok()? {
         ImageType::Png => Some(ImageKind::PNG(data)),
         ImageType::Jpeg => Some(ImageKind::JPEG(data)),
@@ -67,6 +76,27 @@ fn raster(data: Arc<Vec<u8>>) -> Option<ImageKind> {
         ImageType::Webp => Some(ImageKind::WEBP(data)),
         _ => None,
     }
+}
+
+/// The image as the renderer understands it, which knows neither colour profiles nor inks nor orientations; none when too much
+/// would have to be converted. What is broken is left as it is: the renderer may see some of it.
+#[cfg(feature = "codec")]
+fn plain(data: Arc<Vec<u8>>, usage: &Usage) -> Option<Arc<Vec<u8>>> {
+    let bounds = imgserve_codec::Bounds { max_pixels: MAX_PIXELS as u64, max_frames: u32::MAX, repair: true };
+    match imgserve_codec::restated(&data, &bounds, MAX_CONVERSION) {
+        Ok(None) | Err(imgserve_codec::CodecError::Malformed { .. }) => Some(data),
+        Ok(Some(png)) => {
+            let pixels = imagesize::blob_size(&png).map_or(0, |size| size.width * size.height);
+            let all = usage.converted.fetch_add(pixels, Ordering::Relaxed).saturating_add(pixels);
+            (all <= MAX_CONVERTED).then(|| Arc::new(png))
+        }
+        Err(_) => None,
+    }
+}
+
+#[cfg(not(feature = "codec"))]
+fn plain(data: Arc<Vec<u8>>, _: &Usage) -> Option<Arc<Vec<u8>>> {
+    Some(data)
 }
 
 /// An embedded drawing. usvg hands our own resolver on to it, so it is held to the same limits.

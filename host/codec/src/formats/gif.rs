@@ -9,6 +9,7 @@ use imgserve_sdk::{ImageRef, PixelFormat};
 use crate::bounds::Bounds;
 use crate::canvas::{Area, Canvas};
 use crate::codec::{self, Codec, DecodedFrame, Loops};
+use crate::color;
 use crate::convert::convert;
 use crate::error::CodecError;
 use crate::header::{Cost, Header, SoFar};
@@ -96,6 +97,8 @@ struct Frames<'a> {
     undo: Undo,
     bounds: Bounds,
     shown: u32,
+    /// Why its colours are not in sRGB.
+    unconverted: Option<String>,
 }
 
 impl<'a> Frames<'a> {
@@ -110,7 +113,7 @@ impl<'a> Frames<'a> {
             return Err(malformed("not the file that was probed"));
         }
         let canvas = Canvas::new(header.width, header.height);
-        Ok(Self { decoder, canvas, undo: Undo::Nothing, bounds: *bounds, shown: 0 })
+        Ok(Self { decoder, canvas, undo: Undo::Nothing, bounds: *bounds, shown: 0, unconverted: None })
     }
 }
 
@@ -136,8 +139,13 @@ impl codec::Frames for Frames<'_> {
         };
         draw(&mut self.canvas, part, &frame, palette);
         self.shown += 1;
-        let image = self.canvas.image();
+        let (image, unconverted) = color::to_srgb(self.canvas.image(), self.decoder.icc_profile());
+        self.unconverted = unconverted;
         Ok(Some(DecodedFrame { image, delay_ms: u32::from(frame.delay) * 10 }))
+    }
+
+    fn unconverted(&self) -> Option<&str> {
+        self.unconverted.as_deref()
     }
 
     fn loops(&self) -> Loops {

@@ -61,6 +61,13 @@ fn probe(bytes: &[u8]) -> Result<Option<Header>, CodecError> {
     Ok(Some(header))
 }
 
+/// Whether its samples are inks or RGB, or have a profile.
+pub(super) fn names_colors(bytes: &[u8]) -> bool {
+    let Ok(markers) = Markers::walk(bytes, Until::Scan) else { return false };
+    let components = markers.frame.as_ref().map_or(0, |frame| frame.components.len());
+    components == 4 || components == 3 && markers.is_rgb() || !matches!(markers.icc(bytes), Ok(None))
+}
+
 /// Refuses what neither decoder reads.
 fn check(frame: &Frame) -> Result<(), CodecError> {
     let unsupported = |text: &str| Err(CodecError::unsupported(Format::Jpeg, text));
@@ -137,7 +144,10 @@ fn decode(
     if (u32::from(frame.width), u32::from(frame.height)) != header.coded_size() {
         return Err(malformed("not the file that was probed"));
     }
-    let icc = markers.icc(bytes);
+    let (icc, torn) = match markers.icc(bytes) {
+        Ok(icc) => (icc, None),
+        Err(torn) => (None, Some(torn.to_owned())),
+    };
     let options = options(scale(header.coded_size(), min_scale), region);
     let mut damage = None;
     let (width, height, data) = match decode_by(bytes, &options, &mut damage) {
@@ -153,10 +163,14 @@ fn decode(
     if let Some(damage) = damage.filter(|_| !repair) {
         return Err(malformed(damage));
     }
-    let data = if frame.components.len() == 4 { color::cmyk_to_rgb(&data, icc.as_deref()) } else { data };
-    let image = Image::new(width, height, pixels(frame), data).map_err(malformed)?;
-    let image = color::to_srgb(image, icc.as_deref().filter(|_| frame.components.len() != 4));
-    Ok(Still { image, damage: damage.map(|damage| damage.to_string()) })
+    let whole = |data| Image::new(width, height, pixels(frame), data).map_err(malformed);
+    let (image, unconverted) = if frame.components.len() == 4 {
+        let (data, unconverted) = color::cmyk_to_rgb(&data, icc.as_deref());
+        (whole(data)?, unconverted)
+    } else {
+        color::to_srgb(whole(data)?, icc.as_deref())
+    };
+    Ok(Still { image, damage: damage.map(|damage| damage.to_string()), unconverted: torn.or(unconverted) })
 }
 
 fn pixels(frame: &Frame) -> PixelFormat {
@@ -243,6 +257,7 @@ mod tests {
     use moxcms::ColorProfile;
 
     use super::*;
+    use crate::color::samples::swap;
     use crate::samples::*;
     use crate::{Decoder, estimate};
 
@@ -367,7 +382,29 @@ mod tests {
             assert!(plain[0] < 240 && red[0] > 250 && red[1] < 12, "{plain:?} {red:?}");
         }
         let half = with_segment(&jpeg, 0xE2, &segment(2, two));
-        assert_eq!(decode_one(&half), decode_one(&jpeg), "a profile with a piece missing");
+        let (picture, fault) = decode_with_fault(&half);
+        assert_eq!(picture, decode_one(&jpeg), "a profile with a piece missing");
+        assert!(fault.unwrap_or_default().contains("missing"));
+        let table = with_segment(&jpeg, 0xE2, &segment_of_one(&swap()));
+        assert_eq!(decode_with_fault(&table).1, None);
+        let green = at_scale(&table, 0.125).0.data()[..3].to_vec();
+        assert!(green[1] > 200 && green[0] < 150, "a table alone: {green:?}");
+    }
+
+    fn segment_of_one(profile: &[u8]) -> Vec<u8> {
+        [b"ICC_PROFILE\0\x01\x01", profile].concat()
+    }
+
+    #[test]
+    fn lines_of_one_pixel_are_one_gray_at_every_scale() {
+        let data = (0..128 * 128).map(|at| 255 * (at % 2) as u8).flat_map(|gray| [gray; 3]).collect();
+        let lines = Image::new(128, 128, PixelFormat::Rgb8, data).unwrap();
+        for jpeg in [encode_at(&lines, 95), encode_at(&lines, 75), progressive_jpeg(&lines)] {
+            for scale in [0.125, 0.25, 0.5] {
+                let (image, _) = at_scale(&jpeg, scale);
+                assert!(image.data().iter().all(|value| value.abs_diff(128) <= 6), "{scale}");
+            }
+        }
     }
 
     #[test]

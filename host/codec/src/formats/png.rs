@@ -1,5 +1,6 @@
 //! PNG (W3C PNG, third edition) by the `png` crate. An APNG is read as its still picture.
 
+mod color;
 mod encode;
 
 use std::io::Cursor;
@@ -13,13 +14,13 @@ use crate::codec::Codec;
 use crate::error::CodecError;
 use crate::header::{Cost, Header};
 use crate::orientation::Orientation;
-use crate::{color, still};
+use crate::still::{self, Still};
 use encode::encode;
 
 pub(super) const CODEC: Codec = Codec {
     format: Format::Png,
     probe: |bytes, _, _| probe(bytes),
-    decode: Some(|bytes, _, _, _| Ok(still::frames(move || Ok(decode(bytes)?.into())))),
+    decode: Some(|bytes, _, _, _| Ok(still::frames(move || decode(bytes)))),
     part: None,
     encode: Some(|_, _| Ok(still::sink(encode))),
 };
@@ -92,6 +93,23 @@ fn before_picture(bytes: &[u8], mut at: usize) -> Option<(Orientation, bool)> {
     }
 }
 
+/// Whether a chunk says what its colours are, other than that they are sRGB's.
+pub(super) fn names_colors(bytes: &[u8]) -> bool {
+    stands_before(bytes, &[b"cICP", b"iCCP", b"gAMA", b"cHRM"])
+}
+
+/// Whether a chunk of one of these names stands before the picture.
+fn stands_before(bytes: &[u8], names: &[&[u8; 4]]) -> bool {
+    let mut at = 8;
+    while let Some((name, _, next)) = chunk(bytes, at).filter(|(name, ..)| *name != b"IDAT") {
+        if names.contains(&name) {
+            return true;
+        }
+        at = next;
+    }
+    false
+}
+
 fn first_chunk(bytes: &[u8]) -> Result<Option<Header>, CodecError> {
     if &bytes[12..16] == b"IHDR" && bytes[8..12] == [0, 0, 0, 13] {
         return Ok(None);
@@ -110,7 +128,7 @@ fn chunk(bytes: &[u8], at: usize) -> Option<(&[u8; 4], &[u8], usize)> {
 }
 
 /// The picture as it lies in the file, in sRGB.
-fn decode(bytes: &[u8]) -> Result<Image, CodecError> {
+fn decode(bytes: &[u8]) -> Result<Still, CodecError> {
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: SIDE_BYTES });
     decoder.set_transformations(Transformations::EXPAND);
     decoder.set_ignore_text_chunk(true);
@@ -121,10 +139,7 @@ fn decode(bytes: &[u8]) -> Result<Image, CodecError> {
     data.truncate(info.buffer_size());
     let (format, data) = to_contract(info.color_type, info.bit_depth, data)?;
     let image = Image::new(info.width, info.height, format, data).map_err(malformed)?;
-    let info = reader.info();
-    // An sRGB chunk takes precedence over a profile.
-    let icc = info.icc_profile.as_deref().filter(|_| info.srgb.is_none());
-    Ok(color::to_srgb(image, icc))
+    Ok(color::to_srgb(image, reader.info(), stands_before(bytes, &[b"iCCP"])).into())
 }
 
 /// PNG's samples are big-endian; gray with alpha and 16-bit pixels of any colour become RGBA.
@@ -168,8 +183,6 @@ fn malformed(text: impl std::fmt::Display) -> CodecError {
 
 #[cfg(test)]
 mod tests {
-    use moxcms::ColorProfile;
-
     use super::*;
     use crate::samples::{decode_one, exif, gradient, header};
 
@@ -208,17 +221,6 @@ mod tests {
             info.trns = Some(vec![0].into());
         });
         assert_eq!(decode_one(&keyed).data(), [4, 5, 6, 255, 1, 2, 3, 0]);
-    }
-
-    #[test]
-    fn an_embedded_profile_is_applied_to_8_and_16_bits() {
-        let p3 = ColorProfile::new_display_p3().encode().unwrap();
-        let tag = |info: &mut png::Info| info.icc_profile = Some(p3.clone().into());
-        let red = decode_one(&raw((1, 1), ColorType::Rgb, BitDepth::Eight, &[234, 51, 35], tag));
-        assert!(red.data()[0] > 252 && red.data()[1] < 8, "{red:?}");
-        let wide =
-            decode_one(&raw((1, 1), ColorType::Rgb, BitDepth::Sixteen, &[234, 234, 51, 51, 35, 35], tag));
-        assert!(wide.data()[1] > 252 && wide.data()[3] < 8 && wide.data()[7] == 255, "{wide:?}");
     }
 
     #[test]

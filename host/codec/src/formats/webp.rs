@@ -43,6 +43,11 @@ fn probe(bytes: &[u8], complete: bool) -> Result<Option<Header>, CodecError> {
     describe(coded, alpha, Orientation::UPRIGHT, Some(1)).map(Some)
 }
 
+/// Whether it has a colour profile.
+pub(super) fn names_colors(bytes: &[u8]) -> bool {
+    frames::find(bytes, b"ICCP").is_some()
+}
+
 fn describe(
     coded: (u32, u32),
     alpha: bool,

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::error::{DecodeError, Unsupported};
 use super::segments::Frame;
-use super::{DecodeOptions, Reduction, Region, Scale};
+use super::{DecodeOptions, Region};
 
 /// A rectangle of whole things: blocks, samples or pixels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,8 +111,6 @@ impl Geometry {
 /// reduced less, so that little or nothing is left to upsample.
 fn sides(frame: &Frame, options: &DecodeOptions) -> Vec<usize> {
     let side = options.scale.side();
-    let dc_only =
-        frame.progressive && options.reduction == Reduction::Lowest && options.scale == Scale::Eighth;
     let own = |h: usize, v: usize| {
         let mut own = side;
         while own < 8
@@ -123,7 +121,7 @@ fn sides(frame: &Frame, options: &DecodeOptions) -> Vec<usize> {
         }
         own
     };
-    frame.components.iter().map(|c| if dc_only { side } else { own(c.h, c.v) }).collect()
+    frame.components.iter().map(|c| own(c.h, c.v)).collect()
 }
 
 /// A length in pixels of the scaled picture, rounded up.

@@ -10,6 +10,8 @@ pub(super) struct Markers {
     exif: Option<Range<usize>>,
     /// The pieces of the ICC profile: number (from 1) and place.
     icc: Vec<(u8, Range<usize>)>,
+    /// How many there are to be.
+    icc_pieces: u8,
     /// Adobe's APP14 colour transform, if there is one.
     pub(super) adobe: Option<u8>,
     pub(super) jfif: bool,
@@ -78,6 +80,7 @@ impl Markers {
             0xE1 if data.starts_with(b"Exif\0") && self.exif.is_none() => self.exif = Some(body),
             0xE2 if data.starts_with(b"ICC_PROFILE\0") && data.len() > 14 => {
                 self.icc.push((data[12], body.start + 14..body.end));
+                self.icc_pieces = data[13];
             }
             0xEE if data.starts_with(b"Adobe") => self.adobe = data.get(11).copied(),
             _ => {}
@@ -90,15 +93,23 @@ impl Markers {
         bytes.get(self.exif.clone()?)
     }
 
-    /// The colour profile put together (ICC.1, annex B.4); `None` when a piece is missing or there twice.
-    pub(super) fn icc(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+    /// The colour profile put together (ICC.1, annex B.4), if there is one.
+    ///
+    /// # Errors
+    /// A text, when a piece is missing or there twice.
+    pub(super) fn icc(&self, bytes: &[u8]) -> Result<Option<Vec<u8>>, &'static str> {
         let mut pieces = self.icc.clone();
-        pieces.sort_by_key(|(number, _)| *number);
-        let in_order = pieces.iter().zip(1..=255).all(|((number, _), wanted)| *number == wanted);
-        if pieces.is_empty() || pieces.len() > 255 || !in_order {
-            return None;
+        if pieces.is_empty() {
+            return Ok(None);
         }
-        Some(pieces.into_iter().flat_map(|(_, range)| &bytes[range]).copied().collect())
+        pieces.sort_by_key(|(number, _)| *number);
+        // Some writers count from 0.
+        let from = pieces[0].0.min(1);
+        let in_order = pieces.iter().zip(from..=255).all(|((number, _), wanted)| *number == wanted);
+        if pieces.len() > 255 || !in_order || pieces.len() < usize::from(self.icc_pieces) {
+            return Err("pieces of the colour profile are missing or there twice");
+        }
+        Ok(Some(pieces.into_iter().flat_map(|(_, range)| &bytes[range]).copied().collect()))
     }
 
     /// Whether three components are RGB rather than YCbCr, by libjpeg's rules: JFIF, then Adobe, then identifiers.

@@ -18,6 +18,8 @@ use crate::header::Header;
 pub(super) struct Frames<'a> {
     bytes: &'a [u8],
     icc: Option<&'a [u8]>,
+    /// Why its colours are not in sRGB.
+    unconverted: Option<String>,
     size: (u32, u32),
     bounds: Bounds,
     course: Course,
@@ -60,7 +62,8 @@ impl<'a> Frames<'a> {
             },
             _ => Course::Still { done: false },
         };
-        Ok(Self { bytes, icc: find(bytes, b"ICCP"), size: header.coded_size(), bounds: *bounds, course })
+        let (icc, size) = (find(bytes, b"ICCP"), header.coded_size());
+        Ok(Self { bytes, icc, unconverted: None, size, bounds: *bounds, course })
     }
 }
 
@@ -88,7 +91,13 @@ impl codec::Frames for Frames<'_> {
                 (canvas.image(), frame.delay_ms)
             }
         };
-        Ok(Some(DecodedFrame { image: color::to_srgb(image, self.icc), delay_ms }))
+        let (image, unconverted) = color::to_srgb(image, self.icc);
+        self.unconverted = unconverted;
+        Ok(Some(DecodedFrame { image, delay_ms }))
+    }
+
+    fn unconverted(&self) -> Option<&str> {
+        self.unconverted.as_deref()
     }
 
     fn loops(&self) -> Loops {
@@ -100,7 +109,7 @@ impl codec::Frames for Frames<'_> {
 }
 
 /// The first whole chunk of this name at the file's top level.
-fn find<'a>(bytes: &'a [u8], wanted: &[u8; 4]) -> Option<&'a [u8]> {
+pub(super) fn find<'a>(bytes: &'a [u8], wanted: &[u8; 4]) -> Option<&'a [u8]> {
     let mut at = 12;
     loop {
         let (name, size, data) = chunk(bytes, at)?;

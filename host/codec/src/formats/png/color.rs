@@ -1,0 +1,254 @@
+//! What a PNG's chunks say of its colours: the first that can be followed, in the order of the third edition (section 4.3): code
+//! points, a profile, sRGB, gamma and chromaticities.
+
+use imgserve_sdk::Image;
+use moxcms::{
+    Chromaticity, CicpColorPrimaries, ColorPrimaries, ColorProfile, ToneReprCurve, TransferCharacteristics,
+};
+use png::{CodingIndependentCodePoints, Info, SourceChromaticities};
+
+use crate::color::{self, Converted, Curve, Shaper};
+
+/// Gammas that are sRGB's to one part in a hundred. Its chunk is to stand beside 0.45455, and often that stands alone.
+const SRGB_GAMMA: std::ops::RangeInclusive<u32> = 45_000..=45_910;
+/// Entries of a curve that no function of a profile says.
+const ENTRIES: usize = 4096;
+/// What a screen of no high range shows as white (ITU-R BT.2408): in candelas a square metre, of 10,000, and as part of what
+/// hybrid log-gamma has.
+const WHITE_OF_PQ: f32 = 203.0 / 10_000.0;
+const WHITE_OF_HLG: f32 = 0.265;
+
+/// The picture in sRGB; `packed` says whether there is a profile, which the library passes over if it cannot unpack it.
+pub(super) fn to_srgb(image: Image, info: &Info<'_>, packed: bool) -> Converted<Image> {
+    let (mut image, mut fault) = (image, None);
+    if let Some(points) = &info.coding_independent_code_points {
+        let (converted, wrong) = match by_points(points) {
+            Ok(shaper) => color::shaped(image, shaper),
+            Err(error) => (image, Some(error)),
+        };
+        if wrong.is_none() {
+            return (converted, None);
+        }
+        (image, fault) = (converted, wrong);
+    }
+    match info.icc_profile.as_deref() {
+        Some(icc) => {
+            let (converted, wrong) = color::to_srgb(image, Some(icc));
+            if wrong.is_none() {
+                return (converted, fault);
+            }
+            (image, fault) = (converted, fault.or(wrong));
+        }
+        None if packed => {
+            fault = fault.or_else(|| Some("the colour profile cannot be unpacked".to_owned()));
+        }
+        None => {}
+    }
+    if info.srgb.is_some() || info.gama_chunk.is_none() && info.chrm_chunk.is_none() {
+        return (image, fault);
+    }
+    let (image, wrong) = match by_gamma(info) {
+        Ok(shaper) => color::shaped(image, shaper),
+        Err(error) => (image, Some(error)),
+    };
+    (image, fault.or(wrong))
+}
+
+/// By gAMA and cHRM (sections 11.3.2.1 and 11.3.2.2); what is not said is sRGB's.
+fn by_gamma(info: &Info<'_>) -> Result<Shaper, String> {
+    let curve = match info.gama_chunk.map(png::ScaledFloat::into_scaled) {
+        Some(gamma) if !SRGB_GAMMA.contains(&gamma) => Curve::gamma(100_000.0 / gamma as f32),
+        _ => srgb(),
+    };
+    let (primaries, white) = match &info.chrm_chunk {
+        Some(SourceChromaticities { white, red, green, blue }) => {
+            let place = |(x, y): (png::ScaledFloat, png::ScaledFloat)| {
+                Chromaticity::new(x.into_value(), y.into_value())
+            };
+            let primaries = ColorPrimaries { red: place(*red), green: place(*green), blue: place(*blue) };
+            (primaries, place(*white))
+        }
+        None => (ColorPrimaries::BT_709, Chromaticity::D65),
+    };
+    shaper(curve, primaries, white).ok_or_else(|| "the chromaticities (cHRM) are of no colours".to_owned())
+}
+
+/// By cICP (section 11.3.2.6), whose numbers are those of ITU-T H.273.
+fn by_points(points: &CodingIndependentCodePoints) -> Result<Shaper, String> {
+    let unknown = |what, number| format!("the {what} {number} of its code points (cICP) are not known");
+    let colors = CicpColorPrimaries::try_from(points.color_primaries).and_then(ColorPrimaries::try_from);
+    let colors = colors.map_err(|_| unknown("primaries", points.color_primaries))?;
+    let white = match points.color_primaries {
+        4 | 8 => Chromaticity::new(0.31, 0.316),
+        10 => Chromaticity::new(1.0 / 3.0, 1.0 / 3.0),
+        11 => Chromaticity::new(0.314, 0.351),
+        _ => Chromaticity::D65,
+    };
+    let transfer = transfer(points.transfer_function);
+    let mut curve = transfer.ok_or_else(|| unknown("transfer characteristics", points.transfer_function))?;
+    if !points.is_video_full_range_image {
+        curve = table(|x| curve.at((x * 255.0 - 16.0) / 219.0));
+    }
+    shaper(curve, colors, white).ok_or_else(|| unknown("primaries", points.color_primaries))
+}
+
+/// From coded values to linear light. What is brighter than a screen's white is white.
+fn transfer(number: u8) -> Option<Curve> {
+    Some(match number {
+        13 => srgb(),
+        16 => table(|x| pq(x) / WHITE_OF_PQ),
+        18 => table(|x| hlg(x) / WHITE_OF_HLG),
+        _ => match ToneReprCurve::try_from(TransferCharacteristics::try_from(number).ok()?).ok()? {
+            ToneReprCurve::Parametric(parameters) => Curve::Function(parameters),
+            ToneReprCurve::Lut(entries) if entries.len() > 1 => {
+                Curve::table(entries.iter().map(|&entry| f32::from(entry) / 65_535.0).collect())
+            }
+            ToneReprCurve::Lut(_) => Curve::gamma(1.0),
+        },
+    })
+}
+
+fn srgb() -> Curve {
+    Curve::Function(vec![2.4, 1.0 / 1.055, 0.055 / 1.055, 1.0 / 12.92, 0.040_45])
+}
+
+fn table(curve: impl Fn(f32) -> f32) -> Curve {
+    Curve::table(
+        (0..ENTRIES).map(|entry| curve(entry as f32 / (ENTRIES - 1) as f32).clamp(0.0, 1.0)).collect(),
+    )
+}
+
+/// SMPTE ST 2084, of 10,000 candelas a square metre.
+fn pq(x: f32) -> f32 {
+    let root = x.powf(32.0 / 2523.0);
+    ((root - 0.835_937_5).max(0.0) / (18.851_562_5 - 18.6875 * root)).powf(8192.0 / 1305.0)
+}
+
+/// ITU-R BT.2100, table 5, backwards.
+fn hlg(x: f32) -> f32 {
+    if x <= 0.5 { x * x / 3.0 } else { (((x - 0.559_910_73) / 0.178_832_77).exp() + 0.284_668_92) / 12.0 }
+}
+
+/// None for colours that span nothing.
+fn shaper(curve: Curve, colors: ColorPrimaries, white: Chromaticity) -> Option<Shaper> {
+    let rows = ColorProfile::colorants_matrix(white.to_xyyb(), colors).v;
+    let primary = |i: usize| rows.map(|row| row[i] as f32);
+    let primaries = [primary(0), primary(1), primary(2)];
+    let curves = [curve.clone(), curve.clone(), curve];
+    let [[a, b, c], [d, e, f], [g, h, i]] = primaries;
+    let volume = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g);
+    (volume.is_finite() && volume.abs() > 1e-6).then(|| Shaper::new(curves, primaries))
+}
+
+#[cfg(test)]
+mod tests {
+    use imgserve_base::format::Format;
+    use imgserve_sdk::PixelFormat;
+
+    use crate::color::samples::swap;
+    use crate::samples::{decode_one, decode_with_fault, encode};
+
+    /// A PNG of one pixel with such chunks before its picture.
+    fn png(format: PixelFormat, pixel: &[u8], chunks: &[(&[u8; 4], Vec<u8>)]) -> Vec<u8> {
+        let image = imgserve_sdk::Image::new(1, 1, format, pixel.to_vec()).unwrap();
+        let file = encode(Format::Png, image.as_ref(), 80);
+        let mut before = Vec::new();
+        for (name, data) in chunks {
+            before.extend((data.len() as u32).to_be_bytes());
+            let named = [name.as_slice(), data].concat();
+            before.extend(&named);
+            before.extend(checksum(&named).to_be_bytes());
+        }
+        [&file[..33], &before, &file[33..]].concat()
+    }
+
+    fn numbers(values: &[u32]) -> Vec<u8> {
+        values.iter().flat_map(|value| value.to_be_bytes()).collect()
+    }
+
+    fn iccp(profile: &[u8]) -> Vec<u8> {
+        // Zlib's header, one block that is stored as it is, and Adler's checksum.
+        let length = profile.len() as u16;
+        let (a, b) = profile.iter().fold((1, 0), |(a, b), &byte| {
+            let a = (a + u32::from(byte)) % 65_521;
+            (a, (b + a) % 65_521)
+        });
+        let block = [&[1][..], &length.to_le_bytes(), &(!length).to_le_bytes(), profile];
+        [b"x\0\0\x78\x01", &block.concat()[..], &(b << 16 | a).to_be_bytes()].concat()
+    }
+
+    /// A chunk's (section 5.5).
+    fn checksum(data: &[u8]) -> u32 {
+        let step = |sum: u32| if sum & 1 == 1 { 0xEDB8_8320 ^ sum >> 1 } else { sum >> 1 };
+        !data.iter().fold(u32::MAX, |sum, &byte| (0..8).fold(sum ^ u32::from(byte), |sum, _| step(sum)))
+    }
+
+    const GREEN_RED_BLUE: [u32; 8] = [31_270, 32_900, 30_000, 60_000, 64_000, 33_000, 15_000, 6_000];
+
+    #[test]
+    fn each_chunk_counts_by_itself() {
+        let rgb = |pixel: [u8; 3], name: &[u8; 4], data: Vec<u8>| {
+            decode_one(&png(PixelFormat::Rgb8, &pixel, &[(name, data)])).into_data()
+        };
+        let near = |got: &[u8], wanted: [u8; 3], most: u8| {
+            assert!(got.iter().zip(wanted).all(|(a, b)| a.abs_diff(b) <= most), "{got:?}, not {wanted:?}");
+        };
+        near(&rgb([55; 3], b"gAMA", numbers(&[100_000])), [128; 3], 2);
+        near(&rgb([55; 3], b"gAMA", numbers(&[45_455])), [55; 3], 0);
+        near(&rgb([255, 0, 0], b"cHRM", numbers(&GREEN_RED_BLUE)), [0, 255, 0], 2);
+        near(&rgb([234, 51, 35], b"cICP", vec![12, 13, 0, 1]), [255, 0, 0], 6);
+        near(&rgb([99, 100, 101], b"cICP", vec![1, 13, 0, 1]), [99, 100, 101], 0);
+        near(&rgb([16, 235, 126], b"cICP", vec![1, 13, 0, 0]), [0, 255, 128], 2);
+        // 58 % of perceptual quantisation is the white that a screen shows; so are 75 % of hybrid log-gamma.
+        near(&rgb([148; 3], b"cICP", vec![1, 16, 0, 1]), [255; 3], 4);
+        near(&rgb([191; 3], b"cICP", vec![1, 18, 0, 1]), [255; 3], 4);
+        near(&rgb([255, 0, 0], b"iCCP", iccp(&swap())), [0, 255, 0], 2);
+    }
+
+    #[test]
+    fn every_pixel_format_is_converted() {
+        let linear = || [(b"gAMA", numbers(&[100_000]))];
+        let near = |value: u8| value.abs_diff(128) <= 2;
+        assert!(near(decode_one(&png(PixelFormat::Gray8, &[55], &linear())).data()[0]));
+        let rgba = decode_one(&png(PixelFormat::Rgba8, &[55, 55, 55, 9], &linear())).into_data();
+        assert!(near(rgba[0]) && rgba[3] == 9, "{rgba:?}");
+        let wide = decode_one(&png(PixelFormat::Rgba16, &[0, 55, 0, 55, 0, 55, 3, 9], &linear())).into_data();
+        assert!(near(wide[1]) && near(wide[5]) && wide[6..] == [3, 9], "{wide:?}");
+    }
+
+    #[test]
+    fn the_first_in_the_order_counts_that_can_be_followed() {
+        let chunks = [
+            (b"cICP", vec![1, 13, 0, 1]),
+            (b"iCCP", iccp(&swap())),
+            (b"sRGB", vec![0]),
+            (b"gAMA", numbers(&[100_000])),
+        ];
+        for (skipped, wanted, most) in
+            [(0, [200, 0, 0], 1), (1, [32, 194, 22], 4), (2, [200, 0, 0], 1), (3, [229, 0, 0], 2)]
+        {
+            let got = decode_one(&png(PixelFormat::Rgb8, &[200, 0, 0], &chunks[skipped..])).into_data();
+            let near = got.iter().zip(wanted).all(|(got, wanted)| got.abs_diff(wanted) <= most);
+            assert!(near, "{skipped} left out: {got:?}");
+        }
+        let unknown = [(b"cICP", vec![99, 13, 0, 1]), (b"iCCP", iccp(&swap()))];
+        let got = decode_one(&png(PixelFormat::Rgb8, &[255, 0, 0], &unknown)).into_data();
+        assert_eq!(got[0..2], [0, 255]);
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_said() {
+        for (name, data, reason) in [
+            (b"cICP", vec![99, 13, 0, 1], "primaries 99"),
+            (b"cICP", vec![1, 99, 0, 1], "transfer characteristics 99"),
+            (b"iCCP", b"x\0\0not packed".to_vec(), "unpacked"),
+            (b"iCCP", iccp(b"not a profile"), "no ICC profile"),
+            (b"cHRM", numbers(&[0; 8]), "cHRM"),
+        ] {
+            let file = png(PixelFormat::Rgb8, &[9, 99, 199], &[(name, data)]);
+            let (image, fault) = decode_with_fault(&file);
+            let fault = fault.unwrap_or_default();
+            assert!(fault.contains(reason) && image.data() == [9, 99, 199], "{reason}: {fault}");
+        }
+    }
+}
