@@ -155,7 +155,7 @@ impl Service {
 
 /// What a client is told of a result that does not show all of its source.
 pub(super) fn damage_warning(damage: &str) -> String {
-    format!("the source is damaged, what is missing is gray: {damage}")
+    format!("the source is damaged and shown as far as it goes: {damage}")
 }
 
 /// Has a worker plan the task, and do it if that takes little memory, as nearly all do: the source goes to it once.
