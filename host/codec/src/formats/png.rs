@@ -297,7 +297,7 @@ mod tests {
         let some = interlaced(gray, 4);
         assert!(decode(&some, false).is_err());
         let coarse = decode(&some, true).unwrap();
-        let shown: Vec<u8> = (0..64).map(|at| gray(at % 8 & !1, at / 8 & !3)).collect();
+        let shown: Vec<u8> = (0..64).map(|at| gray((at % 8) & !1, (at / 8) & !3)).collect();
         assert_eq!(coarse.image.data(), shown);
     }
 

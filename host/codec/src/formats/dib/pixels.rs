@@ -126,7 +126,7 @@ impl Dib<'_> {
     fn unit(&self, values: &[u8], at: usize) -> [u8; 3] {
         let byte = |at: usize| values.get(at).copied().unwrap_or(0);
         match self.bits {
-            4 => [byte(at / 2) >> if at % 2 == 0 { 4 } else { 0 } & 15, 0, 0],
+            4 => [byte(at / 2) >> if at.is_multiple_of(2) { 4 } else { 0 } & 15, 0, 0],
             8 => [byte(at), 0, 0],
             _ => [0, 1, 2].map(|channel| byte(3 * at + channel)),
         }
