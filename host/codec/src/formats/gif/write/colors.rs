@@ -15,7 +15,7 @@ pub(super) const TRANSPARENT: u8 = 0;
 const QUANTIZER_SPEED: i32 = 10;
 /// A frame does without a table of its own if its pixels are, on average, no more than this off shared colours, or four times as much as
 /// those of the frame that these were made for; and none by more than the other: squared distances in RGB.
-const NEAR: (u64, u64) = (64, 96 * 96);
+const NEAR: (u64, u64) = (64, 160 * 160);
 
 /// The colours that frames share.
 #[derive(Default)]
