@@ -125,7 +125,8 @@ impl Colors {
             }
             (count, sum) = (count + 1, sum + off);
         }
-        sum <= NEAR.0.max(4 * self.off) * count
+        // A table has 768 bytes: fewer pixels than that are not worth one.
+        count < 3 * MOST as u64 || sum <= NEAR.0.max(4 * self.off) * count
     }
 
     /// The shared colour next to this one, and the square of its distance.
