@@ -105,6 +105,14 @@ async fn a_damaged_source_is_refused_or_repaired_with_a_warning() {
     assert_eq!((status, warning(&headers)), (422, ""), "{}", String::from_utf8_lossy(&body));
     assert!(String::from_utf8_lossy(&body).contains("unreadable-source"));
 
+    // An animation that breaks off is shown up to there, and the client is told.
+    let animation = samples::animation(40, 30, 3);
+    let broken = &animation[..animation.len() * 5 / 6];
+    let (status, headers, body) = call(&server, "resize?width=20&height=15", broken).await;
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+    let told = "the source is damaged and shown as far as it goes: frame 3: ";
+    assert!(warning(&headers).contains(told), "{headers:?}");
+
     let server = Server::start("[codec]\ndamaged = 'repair'");
     let (status, headers, body) = call(&server, "resize?width=100&height=75", cut).await;
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));

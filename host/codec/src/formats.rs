@@ -1,8 +1,8 @@
 //! The table of the formats: a format is a file below this one and a row here, in the order of the table of names in
 //! `imgserve_base::format`, with which the compiler compares it. Nothing else names a format's file.
 
-mod bitmap;
 mod bmp;
+mod dib;
 mod gif;
 mod ico;
 mod jpeg;

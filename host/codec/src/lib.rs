@@ -12,6 +12,7 @@
 //! Each uses only what stands above it.
 //! - `error`, `bounds`: refusals, and what a source may cost
 //! - `canvas`, `color`, `part`, `orientation`, `convert`: from a file's pixels to the contract's
+//! - `damage`: what is shown where there is nothing to show
 //! - `palette`: the colours of a picture, if they are few
 //! - `header`: what is known of a source; `codec`: what a format's file gives; `still`: the same for one picture a file
 //! - `formats`: the table of the formats, and below it one file for each
@@ -23,6 +24,7 @@ mod canvas;
 mod codec;
 mod color;
 mod convert;
+mod damage;
 mod decode;
 mod encode;
 mod error;

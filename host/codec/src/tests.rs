@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use crate::samples::{
     BOUNDS, Sample, all, decode, decode_at, decode_one, distance, encode, gradient, header,
 };
-use crate::{Bounds, CodecError, Decoder, EncodeOptions, Encoder, Probe, convert, estimate, probe};
+use crate::{Bounds, CodecError, Decoder, EncodeOptions, Encoder, Header, Probe, convert, estimate, probe};
 
 #[test]
 fn each_format_is_told_by_its_content_and_decodes_as_its_header_says() {
@@ -66,20 +66,66 @@ fn a_header_is_known_long_before_the_end() {
     }
 }
 
+/// How many frames a file has, and what is wrong with them.
+fn frames(file: &[u8], header: &Header, repair: bool) -> Result<(u32, Option<String>), CodecError> {
+    let bounds = Bounds { repair, ..BOUNDS };
+    let mut decoder = Decoder::new(file, header, &DecodeHint::default(), &bounds)?;
+    let mut count = 0;
+    while decoder.next_frame()?.is_some() {
+        count += 1;
+    }
+    Ok((count, decoder.damage().map(str::to_owned)))
+}
+
 #[test]
-fn a_file_that_is_cut_off_is_malformed() {
+fn a_file_that_is_cut_off_is_malformed_and_an_animation_ends_there() {
     for (name, format, file) in all().into_iter().filter(|(_, format, _)| format.can_decode()) {
         // Half of each is beyond the header and well before the end of the picture.
-        let Ok(header) = header(&file[..file.len() / 2]) else { continue };
         let cut = &file[..file.len() / 2];
-        let result = Decoder::new(cut, &header, &DecodeHint::default(), &BOUNDS).and_then(|mut decoder| {
-            while decoder.next_frame()?.is_some() {}
-            Ok(())
-        });
-        assert!(
-            matches!(result, Err(CodecError::Malformed { format: f, .. }) if f == format),
-            "{name}: {result:?}"
-        );
+        let Ok(header) = header(cut) else { continue };
+        match frames(cut, &header, false) {
+            Err(CodecError::Malformed { format: told, .. }) => assert_eq!(told, format, "{name}"),
+            Ok((1, Some(_))) if name.starts_with("animated") => {}
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_off_is_repaired_in_every_format_but_webp() {
+    for (name, format, file) in all().into_iter().filter(|(_, format, _)| format.can_decode()) {
+        let cut = &file[..file.len() - file.len() / 8];
+        let bounds = Bounds { repair: true, ..BOUNDS };
+        let Ok(Probe::Header(header)) = probe(cut, true, &bounds) else { continue };
+        let repaired = frames(cut, &header, true);
+        match format {
+            // Which may be cut off between two frames.
+            _ if name.starts_with("animated") => {
+                assert!(matches!(repaired, Ok((2.., _))), "{name}: {repaired:?}")
+            }
+            Format::WebP => assert!(repaired.is_err(), "{name}: {repaired:?}"),
+            _ => assert!(matches!(repaired, Ok((1, Some(_)))), "{name}: {repaired:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_tail_that_is_odd_or_lacks_only_its_end_is_no_damage() {
+    for (name, format, file) in all().into_iter().filter(|(_, format, _)| format.can_decode()) {
+        let expected = decode(&file).unwrap();
+        let longer = [&file[..], b"what others have put behind it"].concat();
+        // The mark of the end, of formats that have one: EOI, IEND, the trailer.
+        let end = match format {
+            Format::Jpeg => 2,
+            Format::Png => 12,
+            Format::Gif => 1,
+            _ => 0,
+        };
+        for odd in [&longer[..], &file[..file.len() - end]] {
+            let found = header(odd).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(frames(odd, &found, false), Ok((expected.len() as u32, None)), "{name}");
+            assert!(decode(odd).unwrap() == expected, "{name}");
+        }
     }
 }
 

@@ -27,7 +27,6 @@ use fearless_simd::{Level, Simd, dispatch};
 
 use color::Meaning;
 use geometry::{Area, Geometry};
-use huffman::NEVER_LOUD;
 use kernel::Basis;
 use progressive::{AcFirst, AcRefinement, DcFirst, DcRefinement, Plan};
 use segments::{Frame, Scan, Segment, Segments, Tables};
@@ -77,8 +76,7 @@ pub enum Reduction {
     #[default]
     Mean,
     /// The lowest frequencies of each block alone, as in IJG's libjpeg from version 7 on. Sharper, and faster: most of the
-    /// data is passed over. But a block whose higher frequencies are strong (lines of one pixel, a fine weave) has a pattern
-    /// without them that is not there: of such a block it is the mean.
+    /// data is passed over.
     Lowest,
 }
 
@@ -304,18 +302,12 @@ impl Decoder<'_> {
             let (Some(dc), Some(ac)) = (&self.tables.dc[dc], &self.tables.ac[ac]) else {
                 return Err(Unsupported::MissingTable.into());
             };
-            tables.push((cache.dc(dc)?, cache.ac(ac), ac));
-        }
-        let mut skips = Vec::with_capacity(scan.components.len());
-        for (&(index, ..), (.., spec)) in scan.components.iter().zip(&tables) {
-            let least = self.bases[index].as_ref().map_or(NEVER_LOUD, |basis| basis.least_loud_size);
-            skips.push(cache.skip(spec, least));
+            tables.push((cache.dc(dc)?, cache.ac(ac), cache.skip(ac)));
         }
         let mut planes: Vec<Option<&mut Vec<u8>>> = planes.iter_mut().map(Some).collect();
         let mut units = Vec::with_capacity(scan.components.len());
         let blocks = walk::blocks_per_mcu(scan, &self.geometry);
-        let tables = tables.iter().zip(&skips);
-        for ((&(index, ..), blocks), ((dc, ac, _), skip)) in scan.components.iter().zip(blocks).zip(tables) {
+        for ((&(index, ..), blocks), (dc, ac, skip)) in scan.components.iter().zip(blocks).zip(&tables) {
             let (Some(basis), Some(plane)) = (&self.bases[index], planes[index].take()) else {
                 return Err(DecodeError::Malformed("bad scan header"));
             };
@@ -382,8 +374,12 @@ impl Decoder<'_> {
             }
             segments.at += bits::data_length(segments.rest());
         }
-        // Higher frequencies are looked at to see whether they are strong.
-        let last = |layout: &geometry::Layout| if layout.side == 1 { 0 } else { 63 };
+        let last = |layout: &geometry::Layout| match (layout.side, self.options.reduction) {
+            (1, _) => 0,
+            (2, Reduction::Lowest) => 4,
+            (4, Reduction::Lowest) => 24,
+            _ => 63,
+        };
         let last: Vec<usize> = self.geometry.components.iter().map(last).collect();
         Ok(Plan::new(&scans, &last))
     }

@@ -28,8 +28,7 @@
 //! # Accuracy
 //! With [`Reduction::Mean`] pictures are those of libjpeg-turbo to the last bit, at every scale: its integer transforms
 //! (`islow` and the reduced ones), its interpolation of chroma ("fancy upsampling"), its conversion of colours.
-//! [`Reduction::Lowest`] is IJG libjpeg's way of scaling instead, but for blocks whose higher frequencies are strong, which would
-//! leave a pattern that is not there: they are means. In floating point: at 1/1 a component's sample is within 1
+//! [`Reduction::Lowest`] is IJG libjpeg's way of scaling instead, in floating point: at 1/1 a component's sample is within 1
 //! of libjpeg-turbo's, which in RGB may become 3, since blue has 1.772 times a chroma sample's difference.
 //!
 //! # What is not decoded

@@ -155,7 +155,7 @@ impl Service {
 
 /// What a client is told of a result that does not show all of its source, or not in its colours.
 pub(super) fn warnings(damage: Option<&str>, unconverted: Option<&str>) -> Vec<String> {
-    let damage = damage.map(|text| format!("the source is damaged, what is missing is gray: {text}"));
+    let damage = damage.map(|text| format!("the source is damaged and shown as far as it goes: {text}"));
     let colors =
         unconverted.map(|text| format!("the source's colours are shown as if they were sRGB: {text}"));
     damage.into_iter().chain(colors).collect()

@@ -104,28 +104,34 @@ impl Worker {
         let mut takers: Vec<&mut Lane<'_>> = lanes.iter_mut().filter(|lane| lane.takes_pixels()).collect();
         let hint = joint_hint(takers.iter().filter_map(|lane| lane.first_plan()));
         let new = || Decoder::new(source, header, &hint, &self.codec_bounds()).map_err(codec_fault);
-        let mut decoder = reading(new)?;
+        let mut decoder = reading(source, new)?;
         for chain in takers.iter_mut().filter_map(|lane| lane.chain()) {
             chain.sink.loops = decoder.loops();
             chain.window = decoder.window();
         }
         while !takers.is_empty()
-            && let Some(frame) = reading(|| decoder.next_frame().map_err(codec_fault))?
+            && let Some(frame) = reading(source, || decoder.next_frame().map_err(codec_fault))?
         {
             *decoded += 1;
-            if let Some(damage) = decoder.damage() {
-                let chains = takers.iter_mut().filter_map(|lane| lane.chain());
-                chains.for_each(|chain| chain.damage = Some(damage.to_owned()));
-            }
-            if let Some(why) = decoder.unconverted() {
-                let chains = takers.iter_mut().filter_map(|lane| lane.chain());
-                chains.for_each(|chain| chain.unconverted = Some(why.to_owned()));
-            }
+            tell(&decoder, &mut takers);
             deal(frame, &mut takers, room);
             takers.retain(|lane| lane.takes_pixels());
             self.link.go_on()?;
         }
+        // Where an animation breaks off is known when there is no more of it.
+        tell(&decoder, &mut takers);
         Ok(())
+    }
+}
+
+fn tell(decoder: &Decoder<'_>, takers: &mut [&mut Lane<'_>]) {
+    for chain in takers.iter_mut().filter_map(|lane| lane.chain()) {
+        if let Some(damage) = decoder.damage() {
+            chain.damage = Some(damage.to_owned());
+        }
+        if let Some(why) = decoder.unconverted() {
+            chain.unconverted = Some(why.to_owned());
+        }
     }
 }
 

@@ -214,12 +214,13 @@ impl Stage<'_> {
         // Third-party code is ended at its limit, and hears of its task's deadline alone.
         let own = operation.settings.time_limit().filter(|_| operation.settings.kind == PluginKind::Builtin);
         self.link.call(own);
+        let source = if let RunInput::Encoded(bytes) = input { bytes } else { &[] };
         let run = || operation.plugin.run(&self.args, &self.header, input, window, &self.host);
         let run = || {
             let ran = operation.watched(self.link, run);
             ran.map_err(|error| within_chain(self.ended(error), &self.place))
         };
-        let results = if operation.reads_sources() { reading(run)? } else { run()? };
+        let results = if operation.reads_sources() { reading(source, run)? } else { run()? };
         let operation_us = began.elapsed().as_secs_f64() * 1e6;
         self.usage.set(self.usage.get().and(Usage { operation_us, ..results.usage() }));
         for product in self.products(results.as_ref())? {

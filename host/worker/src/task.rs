@@ -54,7 +54,8 @@ impl<'b> Source<'b> {
     }
 
     fn probe(&self, bounds: &codec::Bounds) -> Result<Probe, Fault> {
-        let probe = || reading(|| codec::probe(self.bytes, self.complete, bounds).map_err(codec_fault));
+        let probe =
+            || reading(self.bytes, || codec::probe(self.bytes, self.complete, bounds).map_err(codec_fault));
         self.probed.get_or_init(probe).clone()
     }
 }

@@ -102,9 +102,10 @@ formats! {
     Bmp = "bmp" {
         media_types: &["image/bmp", "image/x-bmp", "image/x-ms-bmp"],
         extensions: &["bmp"],
-        // The two reserved fields are 0 and the header is 12 to 124 bytes long: "BM" alone is too common.
+        // The header behind the file's own has the length of one that exists: "BM" alone is too common.
         mark: Mark::Magic(18, |bytes| {
-            matches!(bytes, [b'B', b'M', _, _, _, _, 0, 0, 0, 0, _, _, _, _, 12..=124, 0, 0, 0, ..])
+            let known = matches!(bytes.get(14), Some(12 | 16 | 40 | 52 | 56 | 64 | 108 | 124));
+            known && matches!(bytes, [b'B', b'M', _, _, _, _, _, _, _, _, _, _, _, _, _, 0, 0, 0, ..])
         }),
         decoded: true,
         written: None,
@@ -126,8 +127,8 @@ formats! {
     Ico = "ico" {
         media_types: &["image/vnd.microsoft.icon", "image/x-icon"],
         extensions: &["ico"],
-        // Type 1 (icon), and a first entry whose reserved byte is 0.
-        mark: Mark::Magic(10, |bytes| matches!(bytes, [0, 0, 1, 0, 1..=255, 0, _, _, _, 0, ..])),
+        // Type 1 (icon), and a first entry whose reserved byte is 0, or 255 as .NET writes it.
+        mark: Mark::Magic(10, |bytes| matches!(bytes, [0, 0, 1, 0, 1..=255, 0, _, _, _, 0 | 255, ..])),
         decoded: true,
         written: None,
     }

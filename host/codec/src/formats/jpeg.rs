@@ -396,18 +396,6 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_one_pixel_are_one_gray_at_every_scale() {
-        let data = (0..128 * 128).map(|at| 255 * (at % 2) as u8).flat_map(|gray| [gray; 3]).collect();
-        let lines = Image::new(128, 128, PixelFormat::Rgb8, data).unwrap();
-        for jpeg in [encode_at(&lines, 95), encode_at(&lines, 75), progressive_jpeg(&lines)] {
-            for scale in [0.125, 0.25, 0.5] {
-                let (image, _) = at_scale(&jpeg, scale);
-                assert!(image.data().iter().all(|value| value.abs_diff(128) <= 6), "{scale}");
-            }
-        }
-    }
-
-    #[test]
     fn inks_become_rgb() {
         for color in [ColorType::Cmyk, ColorType::CmykAsYcck] {
             // jpeg-encoder inverts what it is given, as Adobe does: this is ink, 0 for none.

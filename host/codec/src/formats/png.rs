@@ -2,31 +2,32 @@
 
 mod color;
 mod encode;
-
-use std::io::Cursor;
+mod rows;
 
 use imgserve_base::format::Format;
 use imgserve_base::units::MIB;
 use imgserve_sdk::{Image, PixelFormat};
-use png::{BitDepth, ColorType, Limits, Transformations};
+use png::{BitDepth, ColorType};
 
 use crate::codec::Codec;
+use crate::color;
 use crate::error::CodecError;
 use crate::header::{Cost, Header};
 use crate::orientation::Orientation;
 use crate::still::{self, Still};
 use encode::encode;
+use rows::Rows;
 
 pub(super) const CODEC: Codec = Codec {
     format: Format::Png,
     probe: |bytes, _, _| probe(bytes),
-    decode: Some(|bytes, _, _, _| Ok(still::frames(move || decode(bytes)))),
+    decode: Some(|bytes, _, _, bounds| {
+        let repair = bounds.repair;
+        Ok(still::frames(move || decode(bytes, repair)))
+    }),
     part: None,
     encode: Some(|_, _| Ok(still::sink(encode))),
 };
-
-/// For everything that is not the picture: profiles, texts, a row or two.
-const SIDE_BYTES: usize = 64 * MIB as usize;
 
 fn probe(bytes: &[u8]) -> Result<Option<Header>, CodecError> {
     let Some((b"IHDR", ihdr, at)) = chunk(bytes, 8) else {
@@ -128,18 +129,14 @@ fn chunk(bytes: &[u8], at: usize) -> Option<(&[u8; 4], &[u8], usize)> {
 }
 
 /// The picture as it lies in the file, in sRGB.
-fn decode(bytes: &[u8]) -> Result<Still, CodecError> {
-    let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: SIDE_BYTES });
-    decoder.set_transformations(Transformations::EXPAND);
-    decoder.set_ignore_text_chunk(true);
-    let mut reader = decoder.read_info().map_err(malformed)?;
-    let size = reader.output_buffer_size().ok_or_else(|| malformed("larger than the address space"))?;
-    let mut data = vec![0; size];
-    let info = reader.next_frame(&mut data).map_err(malformed)?;
-    data.truncate(info.buffer_size());
-    let (format, data) = to_contract(info.color_type, info.bit_depth, data)?;
+fn decode(bytes: &[u8], repair: bool) -> Result<Still, CodecError> {
+    let Rows { reader, data, damage, .. } = rows::read(bytes, repair)?;
+    let (color, depth) = reader.output_color_type();
+    let (format, data) = to_contract(color, depth, data)?;
+    let info = reader.info();
     let image = Image::new(info.width, info.height, format, data).map_err(malformed)?;
-    Ok(color::to_srgb(image, reader.info(), stands_before(bytes, &[b"iCCP"])).into())
+    let converted = color::to_srgb(image, info, stands_before(bytes, &[b"iCCP"]));
+    Ok(Still { damage, ..converted.into() })
 }
 
 /// PNG's samples are big-endian; gray with alpha and 16-bit pixels of any colour become RGBA.
@@ -231,11 +228,89 @@ mod tests {
         assert_eq!(decode_one(&file).data(), [1, 2]);
     }
 
+    /// Replaces the checksum of a chunk.
+    fn with_bad_checksum(mut file: Vec<u8>, name: &[u8; 4]) -> Vec<u8> {
+        let at = file.windows(4).position(|window| window == name).unwrap();
+        let length = file[at - 4..at].iter().fold(0, |length, &byte| length << 8 | usize::from(byte));
+        file[at + 4 + length] ^= 0xFF;
+        file
+    }
+
+    #[test]
+    fn a_broken_checksum_matters_only_where_the_picture_is() {
+        let picture = gradient(20, 20, PixelFormat::Rgb8);
+        let dots = |info: &mut png::Info| {
+            info.pixel_dims = Some(png::PixelDimensions { xppu: 1, yppu: 1, unit: png::Unit::Meter });
+        };
+        let file = raw((20, 20), ColorType::Rgb, BitDepth::Eight, picture.data(), dots);
+        assert_eq!(decode_one(&with_bad_checksum(file.clone(), b"pHYs")), picture);
+        assert_eq!(decode_one(&with_bad_checksum(file.clone(), b"IEND")), picture);
+        let broken = with_bad_checksum(file, b"IDAT");
+        assert!(matches!(decode(&broken, false), Err(CodecError::Malformed { .. })));
+        let repaired = decode(&broken, true).unwrap();
+        assert!(repaired.image == picture && repaired.damage.is_some());
+    }
+
+    #[test]
+    fn what_is_missing_is_gray() {
+        let picture = gradient(40, 40, PixelFormat::Rgba8);
+        let file = raw((40, 40), ColorType::Rgba, BitDepth::Eight, picture.data(), |_| {});
+        let cut = decode(&file[..file.len() / 2], true).unwrap();
+        let (top, bottom) = (&cut.image.data()[..160], &cut.image.data()[39 * 160..]);
+        assert_eq!((top, bottom), (&picture.data()[..160], &[128, 128, 128, 255].repeat(40)[..]));
+        assert!(cut.damage.is_some());
+    }
+
+    /// 8 × 8 grays, each row of each pass behind its filter; none of the passes from `passes` on.
+    fn interlaced(gray: impl Fn(usize, usize) -> u8, passes: usize) -> Vec<u8> {
+        const PASSES: [[usize; 4]; 7] = [
+            [0, 0, 8, 8],
+            [4, 0, 8, 8],
+            [0, 4, 4, 8],
+            [2, 0, 4, 4],
+            [0, 2, 2, 4],
+            [1, 0, 2, 2],
+            [0, 1, 1, 2],
+        ];
+        let mut rows = Vec::new();
+        for [left, top, across, down] in PASSES.into_iter().take(passes) {
+            for y in (top..8).step_by(down) {
+                rows.push(0);
+                rows.extend((left..8).step_by(across).map(|x| gray(x, y)));
+            }
+        }
+        let mut packed = Vec::with_capacity(200);
+        let mut encoder = flate2::Compress::new(flate2::Compression::fast(), true);
+        encoder.compress_vec(&rows, &mut packed, flate2::FlushCompress::Finish).unwrap();
+        let mut file = b"\x89PNG\r\n\x1A\n".to_vec();
+        let header = [&[0, 0, 0, 8, 0, 0, 0, 8][..], &[8, 0, 0, 0, 1]].concat();
+        for (name, data) in [(b"IHDR", &header), (b"IDAT", &packed), (b"IEND", &Vec::new())] {
+            let named = [&name[..], data].concat();
+            let mut sum = flate2::Crc::new();
+            sum.update(&named);
+            file.extend([&(data.len() as u32).to_be_bytes()[..], &named, &sum.sum().to_be_bytes()].concat());
+        }
+        file
+    }
+
+    #[test]
+    fn an_interlaced_picture_is_coarse_where_its_later_passes_are_missing() {
+        let gray = |x: usize, y: usize| (16 * y + 2 * x) as u8;
+        let whole: Vec<u8> = (0..64).map(|at| gray(at % 8, at / 8)).collect();
+        assert_eq!(decode_one(&interlaced(gray, 7)).data(), whole);
+        let some = interlaced(gray, 4);
+        assert!(decode(&some, false).is_err());
+        let coarse = decode(&some, true).unwrap();
+        let shown: Vec<u8> = (0..64).map(|at| gray((at % 8) & !1, (at / 8) & !3)).collect();
+        assert_eq!(coarse.image.data(), shown);
+    }
+
     #[test]
     fn a_flipped_bit_is_found_by_the_checksum() {
         let mut file = encode(gradient(30, 30, PixelFormat::Rgb8).as_ref()).unwrap();
         let at = file.windows(4).position(|name| name == b"IDAT").unwrap() + 30;
         file[at] ^= 1;
-        assert!(matches!(decode(&file), Err(CodecError::Malformed { .. })));
+        assert!(matches!(decode(&file, false), Err(CodecError::Malformed { .. })));
+        assert!(decode(&file, true).unwrap().damage.is_some());
     }
 }

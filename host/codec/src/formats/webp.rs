@@ -92,7 +92,9 @@ fn extended(bytes: &[u8], complete: bool, data: &[u8], first: usize) -> Result<O
         None if exif && !complete => return Ok(None),
         None => Orientation::UPRIGHT,
     };
-    let frames = if animated { complete.then_some(found.frames) } else { Some(1) };
+    // One that is cut off is shown only if it is the first, and then it is an error.
+    let shown = found.whole.max(found.frames.min(1));
+    let frames = if animated { complete.then_some(shown) } else { Some(1) };
     if frames == Some(0) {
         return Err(malformed("no frame"));
     }
@@ -106,7 +108,10 @@ fn extended(bytes: &[u8], complete: bool, data: &[u8], first: usize) -> Result<O
 
 #[derive(Default)]
 struct Chunks<'a> {
+    /// Frames that begin.
     frames: u32,
+    /// Those that are all there.
+    whole: u32,
     exif: Option<&'a [u8]>,
 }
 
@@ -119,6 +124,7 @@ impl<'a> Chunks<'a> {
             match name {
                 b"ANMF" => {
                     found.frames += 1;
+                    found.whole += u32::from(data.len() == size);
                     let mut inner = 16;
                     while let Some((name, size, data)) = chunk(data, inner) {
                         check_picture(name, data, canvas)?;

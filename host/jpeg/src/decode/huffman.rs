@@ -142,22 +142,14 @@ pub(super) struct AcTable {
     pub(super) symbols: SymbolTable,
 }
 
-/// No value has as many bits.
-pub(super) const NEVER_LOUD: u32 = 16;
-
-/// In an entry of [`SkipTable`].
-pub(super) const MAY_BE_LOUD: u32 = 1 << 12;
-
 /// Bits that [`SkipTable`] sees.
 pub(super) const SKIP_BITS: u32 = 13;
 const SKIP_ENTRIES: usize = 1 << SKIP_BITS;
 
 /// AC coefficients that nobody wants, as many as the lookup sees at once: their length (low 5 bits), 1 in bit 5 if the block
-/// ends with them, their number with their runs (next 6 bits), and [`MAY_BE_LOUD`] if one of them has enough bits for it.
+/// ends with them, and their number with their runs (from bit 6 on).
 #[derive(Debug)]
 pub(super) struct SkipTable {
-    /// The size in bits from which on a value may be loud.
-    pub(super) least_loud_size: u32,
     pub(super) entries: Box<[u16; SKIP_ENTRIES]>,
     pub(super) symbols: SymbolTable,
 }
@@ -219,22 +211,21 @@ impl AcTable {
 }
 
 impl SkipTable {
-    /// `least` is the size in bits from which on a value may be loud.
-    pub(super) fn new(spec: &Spec, least: u32) -> Self {
+    pub(super) fn new(spec: &Spec) -> Self {
         let codes = spec.short_codes(SKIP_BITS);
-        let entries = entries(|index| skipped(&codes, index, least));
-        Self { least_loud_size: least, entries, symbols: SymbolTable::new(spec) }
+        Self { entries: entries(|index| skipped(&codes, index)), symbols: SymbolTable::new(spec) }
     }
 }
 
-fn skipped(codes: &ShortCodes, index: usize, least: u32) -> u16 {
-    let (mut used, mut count, mut loud) = (0, 0, 0);
+fn skipped(codes: &ShortCodes, index: usize) -> u16 {
+    let entry = |length: u32, ends: bool, count: u32| (length | u32::from(ends) << 5 | count << 6) as u16;
+    let (mut used, mut count) = (0, 0);
     while used < SKIP_BITS
         && let Some((length, symbol)) = codes.get(index << used, SKIP_BITS - used)
     {
         let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
         if size == 0 && run != 15 {
-            return ((used + length) | 1 << 5 | count << 6 | loud) as u16;
+            return entry(used + length, true, count);
         }
         // Its value's bits need not be seen to be skipped, but the next code's must.
         if count + run + 1 > 63 {
@@ -242,9 +233,8 @@ fn skipped(codes: &ShortCodes, index: usize, least: u32) -> u16 {
         }
         count += run + 1;
         used += length + size;
-        loud |= if size >= least { MAY_BE_LOUD } else { 0 };
     }
-    (used | count << 6 | loud) as u16
+    entry(used, false, count)
 }
 
 /// The next symbol, whatever its length. The reader must have 17 bits.

@@ -7,7 +7,6 @@
 use fearless_simd::{f32x4, f32x8, i32x8, prelude::*};
 
 use super::Reduction;
-use super::huffman::NEVER_LOUD;
 use super::segments::Quantization;
 use crate::tables::ZIGZAG;
 
@@ -15,20 +14,11 @@ use crate::tables::ZIGZAG;
 #[derive(Debug)]
 pub(super) struct Basis {
     pub(super) images: Images,
-    /// The last position that matters; 0 when only the DC does. Behind it strong ones matter if there is [`Self::loud`].
+    /// The last position that matters; 0 when only the DC does.
     pub(super) last: usize,
-    /// What the images are where a coefficient behind the last is strong: the mean's, of all coefficients.
-    pub(super) loud: Option<Images>,
-    /// The size in bits from which on a value may be strong; [`NEVER_LOUD`] where that does not matter.
-    pub(super) least_loud_size: u32,
-    quantization: Quantization,
+    /// The DC's quantiser.
+    dc: i32,
 }
-
-/// A dequantised coefficient that is strong: waves of 16 to 24 of 255 steps up and down. Ones of less leave a pattern of a few
-/// steps where they are left out.
-const LOUD: u32 = 128;
-/// The zigzag position from which on one is looked for. Lines of one pixel or two have waves there, and photographs hardly any.
-pub(super) const LOUD_FROM: usize = 15;
 
 /// Basis images times quantisers.
 #[derive(Debug)]
@@ -53,6 +43,11 @@ impl Basis {
     /// For blocks of `side` × `side` samples: 1, 2, 4 or 8.
     pub(super) fn new(quantization: &Quantization, side: usize, reduction: Reduction, exact: bool) -> Self {
         let weights = weights(side, reduction);
+        let image = |k: usize, at: usize| {
+            let (u, v) = (usize::from(ZIGZAG[k]) % 8, usize::from(ZIGZAG[k]) / 8);
+            let (x, y) = (at % side, at / side);
+            (weights[u][x] * weights[v][y] * f64::from(quantization[k])) as f32
+        };
         let matters = |k: &usize| {
             let (u, v) = (usize::from(ZIGZAG[*k]) % 8, usize::from(ZIGZAG[*k]) / 8);
             weights[u][0] * weights[v][0] != 0.0
@@ -62,24 +57,12 @@ impl Basis {
             1 => Images::One,
             2 if exact => Images::TwoExact(Box::new(*quantization)),
             4 if exact => Images::FourExact(Box::new(*quantization)),
-            8 if exact => Images::EightExact(Box::new(*quantization)),
-            _ => Images::new(quantization, side, reduction),
+            _ if exact => Images::EightExact(Box::new(*quantization)),
+            2 => Images::Two(boxed(image)),
+            4 => Images::Four(boxed(image)),
+            _ => Images::Eight(boxed(image)),
         };
-        let loud = matches!((side, reduction, exact), (2 | 4, Reduction::Lowest, false))
-            .then(|| Images::new(quantization, side, Reduction::Mean));
-        let last = if side == 1 { 0 } else { last };
-        let least_loud_size =
-            if loud.is_some() { least_loud_size(&quantization[last + 1..]) } else { NEVER_LOUD };
-        Self { images, last, loud, least_loud_size, quantization: *quantization }
-    }
-
-    /// Whether the coefficient at zigzag position `k` is strong, and high enough.
-    #[inline(always)]
-    pub(super) fn is_loud(&self, k: usize, value: i32) -> bool {
-        let value = value.unsigned_abs();
-        k >= LOUD_FROM.max(self.last + 1)
-            && value >= 1 << (self.least_loud_size - 1)
-            && value * u32::from(self.quantization[k & 63]) >= LOUD
+        Self { images, last: if side == 1 { 0 } else { last }, dc: i32::from(quantization[0]) }
     }
 
     /// The sample of a block that has a DC coefficient alone, which is exact.
@@ -97,33 +80,8 @@ impl Basis {
     /// libjpeg keeps coefficients in 16 bits.
     #[inline(always)]
     pub(super) fn dequantized(&self, dc: i32) -> i32 {
-        i32::from(dc as i16) * i32::from(self.quantization[0])
+        i32::from(dc as i16) * self.dc
     }
-}
-
-impl Images {
-    /// In floating point, for blocks of 2, 4 or 8 samples a side.
-    fn new(quantization: &Quantization, side: usize, reduction: Reduction) -> Self {
-        let weights = weights(side, reduction);
-        let image = |k: usize, at: usize| {
-            let (u, v) = (usize::from(ZIGZAG[k]) % 8, usize::from(ZIGZAG[k]) / 8);
-            let (x, y) = (at % side, at / side);
-            (weights[u][x] * weights[v][y] * f64::from(quantization[k])) as f32
-        };
-        match side {
-            2 => Self::Two(boxed(image)),
-            4 => Self::Four(boxed(image)),
-            _ => Self::Eight(boxed(image)),
-        }
-    }
-}
-
-/// The size in bits of values that are strong at half of the positions with these quantisers.
-fn least_loud_size(quantization: &[u16]) -> u32 {
-    let mut steps = quantization.to_vec();
-    steps.sort_unstable();
-    let step = u32::from(steps[steps.len() / 2]).max(1);
-    LOUD.div_ceil(step).next_power_of_two().ilog2() + 1
 }
 
 fn boxed<const N: usize>(image: impl Fn(usize, usize) -> f32) -> Box<[[f32; N]; 64]> {

@@ -280,13 +280,6 @@ impl Blocks for AcRefinement<'_> {
     }
 }
 
-/// Whether a coefficient that is left out otherwise is strong.
-#[inline(always)]
-fn is_loud(block: &[i16], basis: &Basis) -> bool {
-    let behind = block.iter().enumerate().skip(basis.last + 1);
-    behind.fold(false, |loud, (k, &value)| loud | basis.is_loud(k, value.into()))
-}
-
 /// A component's samples from its coefficients.
 #[inline(always)]
 pub(super) fn transform<S: Simd>(
@@ -302,40 +295,36 @@ pub(super) fn transform<S: Simd>(
             let block = coefficients.block(x, y);
             let to = &mut plane[row * side * stride + column * side..];
             let dc = i32::from(block[0]);
-            let (images, last) = match &basis.loud {
-                Some(mean) if is_loud(block, basis) => (mean, 63),
-                _ => (&basis.images, basis.last),
-            };
-            match images {
+            match &basis.images {
                 Images::One => to[0] = basis.flat(dc),
                 Images::Two(images) => {
                     let mut sum = Two::new(simd, images, basis.start(dc));
-                    add(block, last, &mut sum);
+                    add(block, basis.last, &mut sum);
                     sum.store(to, stride);
                 }
                 Images::TwoExact(quantization) => {
                     let mut sum = TwoExact::new(quantization, basis.dequantized(dc));
-                    add(block, last, &mut sum);
+                    add(block, basis.last, &mut sum);
                     sum.store(to, stride);
                 }
                 Images::FourExact(quantization) => {
                     let mut sum = Exact::<S, 4>::new(simd, quantization, basis.dequantized(dc));
-                    add(block, last, &mut sum);
+                    add(block, basis.last, &mut sum);
                     sum.store(to, stride);
                 }
                 Images::EightExact(quantization) => {
                     let mut sum = Exact::<S, 8>::new(simd, quantization, basis.dequantized(dc));
-                    add(block, last, &mut sum);
+                    add(block, basis.last, &mut sum);
                     sum.store(to, stride);
                 }
                 Images::Four(images) => {
                     let mut sum = Four::new(simd, images, basis.start(dc));
-                    add(block, last, &mut sum);
+                    add(block, basis.last, &mut sum);
                     sum.store(to, stride);
                 }
                 Images::Eight(images) => {
                     let mut sum = Eight::new(simd, images, basis.start(dc));
-                    add(block, last, &mut sum);
+                    add(block, basis.last, &mut sum);
                     sum.store(to, stride);
                 }
             }

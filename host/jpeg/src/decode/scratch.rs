@@ -63,10 +63,10 @@ impl Scratch {
 pub(super) struct Cache {
     dc: Kind<DcTable>,
     ac: Kind<AcTable>,
-    skip: Kind<SkipTable, (Spec, u32)>,
+    skip: Kind<SkipTable>,
 }
 
-type Kind<T, K = Spec> = Vec<(K, Arc<T>)>;
+type Kind<T> = Vec<(Spec, Arc<T>)>;
 
 /// Four per file at most.
 const KEPT: usize = 8;
@@ -83,20 +83,19 @@ impl Cache {
         find(&mut self.ac, spec, AcTable::new)
     }
 
-    /// `least` is the size in bits from which on a value may be loud.
-    pub(super) fn skip(&mut self, spec: &Spec, least: u32) -> Arc<SkipTable> {
-        find(&mut self.skip, &(spec.clone(), least), |(spec, least)| SkipTable::new(spec, *least))
+    pub(super) fn skip(&mut self, spec: &Spec) -> Arc<SkipTable> {
+        find(&mut self.skip, spec, SkipTable::new)
     }
 }
 
-fn find<T, K: Clone + PartialEq>(kept: &mut Kind<T, K>, key: &K, make: impl FnOnce(&K) -> T) -> Arc<T> {
-    if let Some((_, table)) = kept.iter().find(|(known, _)| known == key) {
+fn find<T>(kept: &mut Kind<T>, spec: &Spec, make: impl FnOnce(&Spec) -> T) -> Arc<T> {
+    if let Some((_, table)) = kept.iter().find(|(known, _)| known == spec) {
         return table.clone();
     }
     if kept.len() == KEPT {
         kept.remove(0);
     }
-    let table = Arc::new(make(key));
-    kept.push((key.clone(), table.clone()));
+    let table = Arc::new(make(spec));
+    kept.push((spec.clone(), table.clone()));
     table
 }

@@ -8,10 +8,8 @@ use super::bits::{Bits, Unstuffed};
 use super::error::Damage;
 use super::exact;
 use super::geometry::Layout;
-use super::huffman::{
-    AcTable, DcTable, END_OF_BLOCK, LOOKUP_BITS, MAY_BE_LOUD, SKIP_BITS, SkipTable, long_code,
-};
-use super::kernel::{self, Basis, Images, LOUD_FROM, Sink};
+use super::huffman::{AcTable, DcTable, END_OF_BLOCK, LOOKUP_BITS, SKIP_BITS, SkipTable, long_code};
+use super::kernel::{self, Basis, Images, Sink};
 use super::walk::{Blocks, Walk};
 
 /// One component of a scan, with where its samples go.
@@ -170,16 +168,8 @@ impl Kernel for Two {
         (to, stride): (&mut [u8], usize),
     ) {
         let Images::Two(images) = &basis.images else { return };
-        let begun = *bits;
         let mut sum = kernel::Two::new(simd, images, basis.start(dc));
-        if coefficients(bits, ac, skipped, basis, &mut sum)
-            && let Some(Images::Two(images)) = &basis.loud
-        {
-            let mut mean = kernel::Two::new(simd, images, basis.start(dc));
-            if again(simd, begun, ac, basis, &mut mean) {
-                return mean.store(to, stride);
-            }
-        }
+        coefficients(bits, ac, skipped, basis.last, &mut sum);
         sum.store(to, stride);
     }
 }
@@ -198,7 +188,7 @@ impl Kernel for TwoExact {
     ) {
         let Images::TwoExact(quantization) = &basis.images else { return };
         let mut sum = exact::TwoExact::new(quantization, basis.dequantized(dc));
-        coefficients(bits, ac, skipped, basis, &mut sum);
+        coefficients(bits, ac, skipped, basis.last, &mut sum);
         sum.store(to, stride);
     }
 }
@@ -216,16 +206,8 @@ impl Kernel for Four {
         (to, stride): (&mut [u8], usize),
     ) {
         let Images::Four(images) = &basis.images else { return };
-        let begun = *bits;
         let mut sum = kernel::Four::new(simd, images, basis.start(dc));
-        if coefficients(bits, ac, skipped, basis, &mut sum)
-            && let Some(Images::Four(images)) = &basis.loud
-        {
-            let mut mean = kernel::Four::new(simd, images, basis.start(dc));
-            if again(simd, begun, ac, basis, &mut mean) {
-                return mean.store(to, stride);
-            }
-        }
+        coefficients(bits, ac, skipped, basis.last, &mut sum);
         sum.store(to, stride);
     }
 }
@@ -244,7 +226,7 @@ impl Kernel for Eight {
     ) {
         let Images::Eight(images) = &basis.images else { return };
         let mut sum = kernel::Eight::new(simd, images, basis.start(dc));
-        coefficients(bits, ac, skipped, basis, &mut sum);
+        coefficients(bits, ac, skipped, basis.last, &mut sum);
         sum.store(to, stride);
     }
 }
@@ -263,7 +245,7 @@ impl Kernel for FourExact {
     ) {
         let Images::FourExact(quantization) = &basis.images else { return };
         let mut block = exact::Exact::<S, 4>::new(simd, quantization, basis.dequantized(dc));
-        coefficients(bits, ac, skipped, basis, &mut block);
+        coefficients(bits, ac, skipped, basis.last, &mut block);
         block.store(to, stride);
     }
 }
@@ -282,7 +264,7 @@ impl Kernel for EightExact {
     ) {
         let Images::EightExact(quantization) = &basis.images else { return };
         let mut block = exact::Exact::<S, 8>::new(simd, quantization, basis.dequantized(dc));
-        coefficients(bits, ac, skipped, basis, &mut block);
+        coefficients(bits, ac, skipped, basis.last, &mut block);
         block.store(to, stride);
     }
 }
@@ -309,56 +291,16 @@ impl Kernel for Any {
     }
 }
 
-/// The block's AC coefficients up to the last that matters go to `sink`; gives whether one of the others may be strong.
+/// The block's AC coefficients up to `last` go to `sink`, the others nowhere.
 #[inline(always)]
 fn coefficients(
     bits: &mut Bits<'_>,
     table: &AcTable,
     skipped: &SkipTable,
-    basis: &Basis,
+    last: usize,
     sink: &mut impl Sink,
-) -> bool {
-    let (next, value) = read(bits, table, basis.last, sink);
-    if next >= 64 {
-        return basis.is_loud(next - 1, value);
-    }
-    bits.refill();
-    // The last one that was read may lie behind those that matter.
-    skip(bits, skipped, next) | basis.is_loud(next - 1, value)
-}
-
-/// Reads a block from its beginning once more, and all of it; gives whether it is strong.
-#[cold]
-#[inline(never)]
-fn again<S: Simd>(simd: S, mut bits: Bits<'_>, table: &AcTable, basis: &Basis, sink: &mut impl Sink) -> bool {
-    let mut listener = Listener { sink, basis, loud: false };
-    simd.vectorize(
-        #[inline(always)]
-        || read(&mut bits, table, 63, &mut listener),
-    );
-    listener.loud
-}
-
-/// Takes note of strong coefficients on their way to a sink.
-struct Listener<'s, T> {
-    sink: &'s mut T,
-    basis: &'s Basis,
-    loud: bool,
-}
-
-impl<T: Sink> Sink for Listener<'_, T> {
-    #[inline(always)]
-    fn put(&mut self, k: usize, value: i32) {
-        self.loud |= self.basis.is_loud(k, value);
-        self.sink.put(k, value);
-    }
-}
-
-/// The block's AC coefficients up to `last` go to `sink`; gives the position behind the last that was read, and its value. The
-/// position is 64 if the block has ended, and there is no value then.
-#[inline(always)]
-fn read(bits: &mut Bits<'_>, table: &AcTable, last: usize, sink: &mut impl Sink) -> (usize, i32) {
-    let (mut k, mut value) = (1, 0);
+) {
+    let mut k = 1;
     // 35 bits are enough for a long code.
     let mut codes = 1;
     'refill: while k <= last {
@@ -366,21 +308,20 @@ fn read(bits: &mut Bits<'_>, table: &AcTable, last: usize, sink: &mut impl Sink)
             let entry = table.entries[bits.peek(LOOKUP_BITS) & (table.entries.len() - 1)];
             let length = entry & 0xFF;
             if length == 0 {
-                let (after, symbol, long) = long_code(*bits, &table.symbols);
+                let (after, symbol, value) = long_code(*bits, &table.symbols);
                 *bits = after;
                 let run = usize::from(symbol >> 4);
                 if symbol & 15 == 0 && run != 15 {
-                    return (64, 0);
+                    return;
                 }
                 // A value behind a run beyond the end is libjpeg's last coefficient.
                 k += run;
                 bits.corrupt |= k > 63;
-                value = long;
                 sink.put(k.min(63), value);
                 k += 1;
                 break;
             }
-            value = bits.value(length, entry >> 16);
+            let value = bits.value(length, entry >> 16);
             bits.consume(length);
             let run = (entry >> 8 & 0xFF) as usize;
             k += run;
@@ -389,7 +330,7 @@ fn read(bits: &mut Bits<'_>, table: &AcTable, last: usize, sink: &mut impl Sink)
                     bits.corrupt = true;
                     sink.put(63, value);
                 }
-                return (64, 0);
+                return;
             }
             sink.put(k, value);
             k += 1;
@@ -401,42 +342,39 @@ fn read(bits: &mut Bits<'_>, table: &AcTable, last: usize, sink: &mut impl Sink)
         // 56 bits are enough for a short code and a long one.
         codes = 2;
     }
-    (k, value)
+    if k < 64 {
+        bits.refill();
+        skip(bits, skipped, k);
+    }
 }
 
-/// Passes over the block's coefficients from position `k` on; gives whether one of them may be strong. At least 28 bits must be
-/// there.
+/// Passes over the block's coefficients from position `k` on. At least 28 bits must be there.
 #[inline(always)]
-fn skip(bits: &mut Bits<'_>, table: &SkipTable, mut k: usize) -> bool {
-    let mut loud = 0;
+fn skip(bits: &mut Bits<'_>, table: &SkipTable, mut k: usize) {
     loop {
         let entry = u32::from(table.entries[bits.peek(SKIP_BITS) & (table.entries.len() - 1)]);
-        let (length, ends, count) = (entry & 31, (entry >> 5 & 1) as usize, (entry >> 6 & 63) as usize);
+        let (length, ends, count) = (entry & 31, (entry >> 5 & 1) as usize, (entry >> 6) as usize);
         // Once the block is full, no end of block follows: what looks like one is the next block's.
         if length == 0 || k + count + ends > 64 {
             bits.refill();
             let (after, symbol, _) = long_code(*bits, &table.symbols);
             *bits = after;
-            let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
-            if size == 0 && run != 15 {
-                break;
+            let run = usize::from(symbol >> 4);
+            if symbol & 15 == 0 && run != 15 {
+                return;
             }
             k += run + 1;
             bits.corrupt |= k > 64;
-            loud |= if size >= table.least_loud_size && k > LOUD_FROM { MAY_BE_LOUD } else { 0 };
         } else {
             bits.consume(length);
             k += count;
-            // All of the entry's bits if it reaches so far, and none otherwise, without a branch.
-            loud |= entry & ((LOUD_FROM as i32 - k as i32) >> 31).cast_unsigned();
             if ends != 0 {
-                break;
+                return;
             }
         }
         if k >= 64 {
-            break;
+            return;
         }
         bits.refill();
     }
-    loud & MAY_BE_LOUD != 0
 }

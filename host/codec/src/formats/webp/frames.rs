@@ -23,6 +23,7 @@ pub(super) struct Frames<'a> {
     size: (u32, u32),
     bounds: Bounds,
     course: Course,
+    damage: Option<String>,
 }
 
 enum Course {
@@ -42,11 +43,6 @@ enum Course {
 
 impl<'a> Frames<'a> {
     pub(super) fn new(bytes: &'a [u8], header: &Header, bounds: &Bounds) -> Result<Self, CodecError> {
-        let announced =
-            bytes.get(4..8).and_then(|size| size.first_chunk()).map(|size| u32::from_le_bytes(*size));
-        if announced.is_none_or(|size| bytes.len() - 8 < size as usize) {
-            return Err(malformed("the file is cut off"));
-        }
         let animated =
             bytes.get(12..16) == Some(b"VP8X") && bytes.get(20).is_some_and(|flags| flags & 2 != 0);
         let course = match find(bytes, b"ANIM") {
@@ -63,33 +59,26 @@ impl<'a> Frames<'a> {
             _ => Course::Still { done: false },
         };
         let (icc, size) = (find(bytes, b"ICCP"), header.coded_size());
-        Ok(Self { bytes, icc, unconverted: None, size, bounds: *bounds, course })
+        Ok(Self { bytes, icc, unconverted: None, size, bounds: *bounds, course, damage: None })
     }
 }
 
 impl codec::Frames for Frames<'_> {
+    /// The next picture. Of a damaged animation, those before the damage are shown.
     fn next_frame(&mut self) -> Result<Option<DecodedFrame>, CodecError> {
-        let (image, delay_ms) = match &mut self.course {
-            Course::Still { done: true } => return Ok(None),
-            Course::Still { done } => {
-                *done = true;
-                (decode(Coded::find(&self.bytes[12..])?, self.size)?, 0)
+        let shown = match self.course {
+            _ if self.damage.is_some() => return Ok(None),
+            Course::Still { .. } => 0,
+            Course::Animation { shown, .. } => shown,
+        };
+        let (image, delay_ms) = match self.next_picture() {
+            Ok(Some(picture)) => picture,
+            Ok(None) => return Ok(None),
+            Err(CodecError::Malformed { text, .. }) if shown > 0 => {
+                self.damage = Some(format!("frame {}: {text}; it ends before that", shown + 1));
+                return Ok(None);
             }
-            Course::Animation { canvas, clear, at, shown, .. } => {
-                let Some(frame) = Frame::next(self.bytes, at)? else {
-                    return if *shown == 0 { Err(malformed("no frame")) } else { Ok(None) };
-                };
-                *shown += 1;
-                self.bounds.check_size(frame.size.0, frame.size.1)?;
-                let part = frame.part(canvas)?;
-                let picture = decode(Coded::find(frame.chunks)?, frame.size)?;
-                if let Some(part) = clear.take() {
-                    canvas.clear(part);
-                }
-                draw(canvas, part, &picture, frame.blend);
-                *clear = frame.dispose.then_some(part);
-                (canvas.image(), frame.delay_ms)
-            }
+            Err(error) => return Err(error),
         };
         let (image, unconverted) = color::to_srgb(image, self.icc);
         self.unconverted = unconverted;
@@ -100,10 +89,43 @@ impl codec::Frames for Frames<'_> {
         self.unconverted.as_deref()
     }
 
+    fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
+    }
+
     fn loops(&self) -> Loops {
         match self.course {
             Course::Still { .. } => Loops::Times(1),
             Course::Animation { loops, .. } => loops,
+        }
+    }
+}
+
+impl Frames<'_> {
+    /// With how long it is shown.
+    fn next_picture(&mut self) -> Result<Option<(Image, u32)>, CodecError> {
+        match &mut self.course {
+            Course::Still { done: true } => Ok(None),
+            Course::Still { done } => {
+                *done = true;
+                let chunks = self.bytes.get(12..).unwrap_or_default();
+                Ok(Some((decode(Coded::find(chunks)?, self.size)?, 0)))
+            }
+            Course::Animation { canvas, clear, at, shown, .. } => {
+                let Some(frame) = Frame::next(self.bytes, at)? else {
+                    return if *shown == 0 { Err(malformed("no frame")) } else { Ok(None) };
+                };
+                self.bounds.check_size(frame.size.0, frame.size.1)?;
+                let part = frame.part(canvas)?;
+                let picture = decode(Coded::find(frame.chunks)?, frame.size)?;
+                if let Some(part) = clear.take() {
+                    canvas.clear(part);
+                }
+                draw(canvas, part, &picture, frame.blend);
+                *clear = frame.dispose.then_some(part);
+                *shown += 1;
+                Ok(Some((canvas.image(), frame.delay_ms)))
+            }
         }
     }
 }

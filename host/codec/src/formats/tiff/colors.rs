@@ -1,0 +1,202 @@
+//! From a TIFF's samples to the contract's pixels, in sRGB.
+
+use imgserve_sdk::{Image, PixelFormat};
+
+use super::directory::{Directory, Trouble};
+use super::layout::{Alpha, Colors, Layout, tag};
+use crate::color::{self, Converted};
+use crate::convert::each;
+
+/// The picture, of samples that bytes hold.
+pub(super) fn narrow(
+    directory: &Directory<'_>,
+    layout: &Layout,
+    mut data: Vec<u8>,
+) -> Result<Converted<Image>, Trouble> {
+    let channels = layout.shown();
+    if layout.alpha == Alpha::Multiplied {
+        data.chunks_exact_mut(channels).for_each(|pixel| divide(pixel, 255, u8::try_from));
+    }
+    let icc = directory.raw(tag::PROFILE)?;
+    let mut inks_as_they_are = None;
+    let colors: Vec<u8> = match layout.colors {
+        Colors::BlackIsZero | Colors::Rgb => return managed(layout, gray_or_rgb(data, layout), icc),
+        Colors::WhiteIsZero => {
+            data.chunks_exact_mut(channels).for_each(|pixel| pixel[0] = 255 - pixel[0]);
+            return managed(layout, gray_or_rgb(data, layout), icc);
+        }
+        Colors::Palette => {
+            let palette = palette(directory, layout)?;
+            data.chunks_exact(channels).flat_map(|pixel| palette[usize::from(pixel[0])]).collect()
+        }
+        Colors::YCbCr if layout.compression.is_jpeg() && !layout.planes => {
+            rgb(&data, channels, |pixel| pixel)
+        }
+        Colors::YCbCr => {
+            let model = YCbCr::read(directory)?;
+            rgb(&data, channels, |pixel| model.rgb(pixel))
+        }
+        Colors::Lab { signed } => rgb(&data, channels, |[l, a, b]| {
+            // Offset by half: of those that are signed, the highest bit turned over.
+            let offset = |value: u8| f32::from(if signed { value ^ 0x80 } else { value }) - 128.0;
+            lab(f32::from(l) / 2.55, offset(a), offset(b)).map(|light| (light * 255.0).round() as u8)
+        }),
+        Colors::Cmyk => {
+            let inks: Vec<u8> = data.chunks_exact(channels).flat_map(|pixel| &pixel[..4]).copied().collect();
+            let (rgb, unconverted) = color::cmyk_to_rgb(&inks, icc);
+            inks_as_they_are = unconverted;
+            rgb
+        }
+    };
+    let managed_already = matches!(layout.colors, Colors::Cmyk | Colors::Lab { .. });
+    let with_alpha = match layout.alpha {
+        Alpha::None => colors,
+        _ => {
+            let alphas = data.chunks_exact(channels).map(|pixel| pixel[channels - 1]);
+            let pixels = colors.as_chunks::<3>().0.iter().zip(alphas);
+            pixels.flat_map(|(&[r, g, b], alpha)| [r, g, b, alpha]).collect()
+        }
+    };
+    let (image, unconverted) = managed(layout, with_alpha, icc.filter(|_| !managed_already))?;
+    Ok((image, unconverted.or(inks_as_they_are)))
+}
+
+/// The picture, of samples that only words hold.
+pub(super) fn wide(
+    directory: &Directory<'_>,
+    layout: &Layout,
+    mut data: Vec<u16>,
+) -> Result<Converted<Image>, Trouble> {
+    let channels = layout.shown();
+    if layout.alpha == Alpha::Multiplied {
+        data.chunks_exact_mut(channels).for_each(|pixel| divide(pixel, 65535, u16::try_from));
+    }
+    let alpha = |pixel: &[u16]| if layout.alpha == Alpha::None { u16::MAX } else { pixel[channels - 1] };
+    let color = |pixel: &[u16]| match (layout.colors, pixel) {
+        (Colors::WhiteIsZero, &[gray, ..]) => [u16::MAX - gray; 3],
+        (Colors::Lab { signed }, &[l, a, b, ..]) => {
+            let offset = |value: u16| f32::from(if signed { value ^ 0x8000 } else { value }) / 256.0 - 128.0;
+            let most = if signed { 65535.0 } else { 65280.0 };
+            let light = lab(f32::from(l) / most * 100.0, offset(a), offset(b));
+            light.map(|light| (light * 65535.0).round() as u16)
+        }
+        (_, &[r, g, b, ..]) if layout.colors.count() == 3 => [r, g, b],
+        (_, pixel) => [pixel[0]; 3],
+    };
+    let pixels = data.chunks_exact(channels).map(|pixel| {
+        let [[r, s], [g, h], [b, c], [a, o]] = {
+            let [r, g, b] = color(pixel);
+            [r, g, b, alpha(pixel)].map(u16::to_le_bytes)
+        };
+        [r, s, g, h, b, c, a, o]
+    });
+    let words = each(pixels, data.len() / channels);
+    let managed_already = matches!(layout.colors, Colors::Lab { .. });
+    managed(layout, words, directory.raw(tag::PROFILE)?.filter(|_| !managed_already))
+}
+
+fn managed(layout: &Layout, data: Vec<u8>, icc: Option<&[u8]>) -> Result<Converted<Image>, Trouble> {
+    let image =
+        Image::new(layout.size.0, layout.size.1, layout.pixels(), data).map_err(Trouble::malformed)?;
+    Ok(color::to_srgb(image, icc))
+}
+
+/// As they are; gray with alpha becomes RGBA.
+fn gray_or_rgb(data: Vec<u8>, layout: &Layout) -> Vec<u8> {
+    match (layout.shown(), layout.pixels()) {
+        (2, PixelFormat::Rgba8) => {
+            let (pixels, _) = data.as_chunks::<2>();
+            each(pixels.iter().map(|&[y, a]| [y, y, y, a]), pixels.len())
+        }
+        _ => data,
+    }
+}
+
+fn rgb(data: &[u8], channels: usize, color: impl Fn([u8; 3]) -> [u8; 3]) -> Vec<u8> {
+    let pixels = data.chunks_exact(channels).map(|pixel| color([pixel[0], pixel[1], pixel[2]]));
+    each(pixels, data.len() / channels)
+}
+
+/// Undoes that the colours were multiplied by the alpha, which is the last sample.
+fn divide<S: Copy + Into<u32>, E>(pixel: &mut [S], most: u32, sample: impl Fn(u32) -> Result<S, E>) {
+    let Some((alpha, colors)) = pixel.split_last_mut() else { return };
+    let alpha: u32 = (*alpha).into();
+    for color in colors {
+        let value: u32 = (*color).into();
+        // Where nothing is seen there is no colour to bring back.
+        let whole = value.saturating_mul(most).saturating_add(alpha / 2).checked_div(alpha).unwrap_or(0);
+        if let Ok(whole) = sample(whole.min(most)) {
+            *color = whole;
+        }
+    }
+}
+
+/// The colours of a palette: all reds, all greens, all blues, in words. Some writers meant bytes: then none is over 255.
+fn palette(directory: &Directory<'_>, layout: &Layout) -> Result<[[u8; 3]; 256], Trouble> {
+    let words = directory.numbers(tag::COLORS)?.ok_or_else(|| Trouble::malformed("no palette"))?;
+    let count = 1 << layout.bits;
+    if words.len() < 3 * count {
+        return Err(Trouble::malformed("its palette is too short"));
+    }
+    let shift = if words.iter().any(|&word| word > 255) { 8 } else { 0 };
+    let mut palette = [[0; 3]; 256];
+    for (number, color) in palette.iter_mut().take(count).enumerate() {
+        *color = [0, 1, 2].map(|channel| (words[channel * count + number] >> shift) as u8);
+    }
+    Ok(palette)
+}
+
+/// How luma and chroma become colours (TIFF 6.0, sections 20 and 21).
+struct YCbCr {
+    /// The parts that red, green and blue have in the luma.
+    luma: [f32; 3],
+    /// Of Y, Cb and Cr, the value that means none, and how much one step more is.
+    zero: [f32; 3],
+    step: [f32; 3],
+}
+
+impl YCbCr {
+    fn read(directory: &Directory<'_>) -> Result<Self, Trouble> {
+        let fractions = |tag, absent: &[f32]| {
+            let read = directory.fractions(tag)?.filter(|read| read.len() == absent.len());
+            Ok::<_, Trouble>(read.unwrap_or_else(|| absent.to_vec()))
+        };
+        let luma = fractions(tag::LUMA, &[0.299, 0.587, 0.114])?;
+        let ends = fractions(tag::BLACK_WHITE, &[0.0, 255.0, 128.0, 255.0, 128.0, 255.0])?;
+        let step = |at: usize, most: f32| most / (ends[2 * at + 1] - ends[2 * at]).max(1.0);
+        Ok(Self {
+            luma: [luma[0], luma[1].max(f32::EPSILON), luma[2]],
+            zero: [ends[0], ends[2], ends[4]],
+            step: [step(0, 255.0), step(1, 127.0), step(2, 127.0)],
+        })
+    }
+
+    fn rgb(&self, pixel: [u8; 3]) -> [u8; 3] {
+        let [y, cb, cr] = [0, 1, 2].map(|at| (f32::from(pixel[at]) - self.zero[at]) * self.step[at]);
+        let [in_red, in_green, in_blue] = self.luma;
+        let red = y + cr * (2.0 - 2.0 * in_red);
+        let blue = y + cb * (2.0 - 2.0 * in_blue);
+        let green = (y - in_red * red - in_blue * blue) / in_green;
+        [red, green, blue].map(|value| value.round() as u8)
+    }
+}
+
+/// L* of 0 to 100, a* and b* under D50 to sRGB of 0 to 1 (CIE 15; ICC.1, annex A; the matrix is Bradford's).
+fn lab(l: f32, a: f32, b: f32) -> [f32; 3] {
+    const WHITE: [f32; 3] = [0.9642, 1.0, 0.8249];
+    const TO_SRGB: [[f32; 3]; 3] = [
+        [3.133_856, -1.616_866_7, -0.490_614_6],
+        [-0.978_768_4, 1.916_141_5, 0.033_454],
+        [0.071_945_3, -0.228_991_4, 1.405_242_7],
+    ];
+    let y = (l + 16.0) / 116.0;
+    let light =
+        |part: f32| if part > 6.0 / 29.0 { part.powi(3) } else { (part - 4.0 / 29.0) * 108.0 / 841.0 };
+    let [x, y, z] = [light(y + a / 500.0) * WHITE[0], light(y), light(y - b / 200.0) * WHITE[2]];
+    TO_SRGB.map(|row| encoded((row[0] * x + row[1] * y + row[2] * z).clamp(0.0, 1.0)))
+}
+
+/// sRGB's curve (IEC 61966-2-1).
+fn encoded(light: f32) -> f32 {
+    if light <= 0.003_130_8 { 12.92 * light } else { 1.055 * light.powf(1.0 / 2.4) - 0.055 }
+}
