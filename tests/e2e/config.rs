@@ -97,7 +97,7 @@ fn the_effective_configuration_is_printed() {
     let output = program().args(["config", "--config"]).arg(&path).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(
-        text.contains("port = 1  # default: 8602") && text.contains("# Largest source, in MiB."),
+        text.contains("port = 1  # default: 8602") && text.contains("# Largest source, in MiB;"),
         "{text}"
     );
     std::fs::write(&path, &text).unwrap();

@@ -57,10 +57,10 @@ fn what_begins_as_no_svg_is_refused_before_it_is_fetched_whole() {
         let header = SourceHeader { head: head.to_vec(), ..header(10, 10) };
         plan(&json!({ "width": 5, "height": 5 }), &header).map_err(|error| error.kind())
     };
-    for head in [&b""[..], b"<svg", b"\xef\xbb\xbf<?xml", b" \n<!-- drawn -->"] {
+    for head in [&b""[..], b"<svg", b"\xef\xbb\xbf<?xml", b" \n<!-- drawn -->", b"\x1f\x8b\x08"] {
         assert!(begins(head).is_ok(), "{head:?}");
     }
-    for head in [&b"\x89PNG"[..], b"\x1f\x8b\x08", b"{}"] {
+    for head in [&b"\x89PNG"[..], b"{}"] {
         assert_eq!(begins(head), Err(ErrorKind::UnsupportedSource), "{head:?}");
     }
 }

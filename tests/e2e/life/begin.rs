@@ -110,7 +110,9 @@ fn a_check_finds_what_a_start_could_not_write_and_what_there_would_be_less_of() 
     assert!(code == 1 && said.contains("cannot write the pid file: /dev/null is no directory"), "{said}");
     let (code, said) = check("ulimit -n 256;", pid.to_str().unwrap());
     assert!(code == 0 && said.contains("[server] max_connections = 1024 needs more open files"), "{said}");
-    let (code, said) = place.run(&["restart", "-logdir", "/dev/null/log"]);
+    let mut restart = Command::new(binary());
+    restart.args(["restart", "-logdir", "/dev/null/log", "-pid"]).arg(&pid).arg("--config").arg(&config);
+    let (code, said) = told(&restart.output().unwrap());
     assert!(code == 1 && said.contains("/dev/null/log"), "{said}");
 }
 

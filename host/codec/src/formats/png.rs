@@ -10,7 +10,6 @@ use imgserve_sdk::{Image, PixelFormat};
 use png::{BitDepth, ColorType};
 
 use crate::codec::Codec;
-use crate::color;
 use crate::error::CodecError;
 use crate::header::{Cost, Header};
 use crate::orientation::Orientation;
