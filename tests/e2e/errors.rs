@@ -262,9 +262,14 @@ async fn what_is_wrong_is_named_from_where_it_stands() {
             "wrong-type",
             "argument `width`: \"3\" is not an integer",
         ),
-        (json!({ "args": { "width": 3 } }), 400, "missing-argument", "argument `height` is missing"),
         (
-            json!({ "args": { "width": 3, "height": null } }),
+            json!({ "operationType": "rasterize", "args": { "width": 3 } }),
+            400,
+            "missing-argument",
+            "argument `height` is missing",
+        ),
+        (
+            json!({ "operationType": "rasterize", "args": { "width": 3, "height": null } }),
             400,
             "missing-argument",
             "argument `height` is missing",

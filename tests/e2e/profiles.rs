@@ -123,7 +123,7 @@ async fn a_damaged_source_is_refused_or_repaired_with_a_warning() {
     let (status, headers, _) = call(&server, "resize?width=100&height=75", &whole).await;
     assert_eq!((status, warning(&headers)), (200, ""));
 
-    assert_eq!(call(&server, "resize?width=1", &whole).await.0, 400);
+    assert_eq!(call(&server, "resize?width=wide", &whole).await.0, 400);
     let (_, counted) = server.get("/metrics").await;
     for (outcome, calls) in [("succeeded", 2), ("failed", 1)] {
         let line = format!("imgserve_calls_total{{operation=\"resize\",outcome=\"{outcome}\"}} {calls}");

@@ -297,7 +297,7 @@ async fn a_webhook_receiver_that_hangs_keeps_no_other_one_waiting() {
 fn endless() -> String {
     "<svg xmlns='http://www.w3.org/2000/svg' width='1000' height='1000'><filter id='b' x='-1' y='-1' width='3' \
      height='3'><feTurbulence baseFrequency='0.01' numOctaves='2'/><feGaussianBlur stdDeviation='90'/></filter>\
-     <g filter='url(#b)'><rect width='900' height='900' fill='red'/></g></svg>"
+     <g filter='url(#b)'><rect width='750' height='750' fill='red'/></g></svg>"
         .to_owned()
 }
 

@@ -217,7 +217,7 @@ mod tests {
             assert!((all - 1.0).abs() < 1e-3, "{sigma}: {all}");
             assert!((variance.sqrt() - sigma).abs() < 0.01 * sigma, "{sigma}: {}", variance.sqrt());
             let peak = 1.0 / (2.0 * std::f64::consts::PI * sigma * sigma);
-            assert!(sigma < 1.0 || (f64::from(plane[50 * 101 + 50]) - peak).abs() < 0.1 * peak, "{sigma}");
+            assert!(sigma < 1.0 || (f64::from(plane[50 * 101 + 50]) - peak).abs() < 0.12 * peak, "{sigma}");
         }
     }
 

@@ -64,10 +64,8 @@ fn a_table_is_followed_whatever_its_type_its_intent_and_the_pixels() {
         let rgba = by(&icc, PixelFormat::Rgba8, &[255, 0, 0, 77]);
         assert!(near(&rgba[..3], &[0, 255, 0], most) && rgba[3] == 77, "{case}: {rgba:?}");
         let wide = by(&icc, PixelFormat::Rgba16, &[255, 255, 0, 0, 0, 0, 7, 9]);
-        assert!(
-            near(&wide[1..6], &[0, 255, 255, 0, 0], most + 253) && wide[1] <= most && wide[3] >= 255 - most,
-            "{case}: {wide:?}"
-        );
+        // The high bytes of red, green and blue.
+        assert!(near(&[wide[1], wide[3], wide[5]], &[0, 255, 0], most), "{case}: {wide:?}");
         assert_eq!(wide[6..], [7, 9], "{case}");
         let gray = by(&icc, PixelFormat::Gray8, &[0, 255]);
         assert!(near(&gray, &[0, 255], most), "{case}: {gray:?}");
@@ -212,7 +210,7 @@ fn what_cannot_be_converted_is_as_it_was_and_said() {
         (&lab, "`Lab `"),
         (&press(), "for CMYK"),
         (&cut, "ends too early"),
-        (&huge, "nodes"),
+        (&huge, "ends too early"),
     ] {
         let given = image(PixelFormat::Rgb8, &[9, 99, 199]);
         let (image, fault) = to_srgb(given.clone(), Some(icc));
