@@ -49,11 +49,15 @@ pub(super) enum Stranger {
 impl Stranger {
     /// The answer to it.
     pub(super) fn refusal(&self) -> Response {
+        self.problem().into_response()
+    }
+
+    fn problem(&self) -> Problem {
         let kind = match self {
             Self::Host(_) => RequestKind::UnknownHost,
             Self::Page(_) => RequestKind::OtherSite,
         };
-        Problem::new(kind, self.to_string()).into_response()
+        Problem::new(kind, self.to_string())
     }
 }
 
@@ -68,18 +72,18 @@ impl Visits {
     ///
     /// # Errors
     /// The answer to one that is for nobody here, or expects what there is not.
-    fn meant<B>(&self, request: &axum::http::Request<B>) -> Result<Option<Authority>, Response> {
-        let authority = host::authority(request)
-            .map_err(|none| Problem::new(RequestKind::BadHost, none.to_string()).into_response())?;
+    fn meant<B>(&self, request: &axum::http::Request<B>) -> Result<Option<Authority>, Problem> {
+        let authority =
+            host::authority(request).map_err(|none| Problem::new(RequestKind::BadHost, none.to_string()))?;
         if let Some(stranger) = self.unlisted(authority.as_ref()) {
-            return Err(stranger.refusal());
+            return Err(stranger.problem());
         }
         match unknown_expectation(request) {
             None => Ok(authority),
             Some(value) => {
                 let detail =
                     format!("`Expect: {value}` is not 100-continue, which is all that can be expected");
-                Err(Problem::new(RequestKind::UnknownExpectation, detail).into_response())
+                Err(Problem::new(RequestKind::UnknownExpectation, detail))
             }
         }
     }
@@ -174,7 +178,7 @@ fn may_be_browsers(method: &Method, headers: &HeaderMap) -> bool {
 pub(super) async fn receive(State(visits): State<Visits>, request: Request, next: Next) -> Response {
     let origin = cors::origin(request.headers()).cloned();
     let mut response = match visits.meant(&request) {
-        Err(refusal) => refusal,
+        Err(problem) => problem.into_response(),
         Ok(authority) => match visits.origins.preflight(&request) {
             Some(answer) => answer,
             None => next.run(with(request, authority)).await,
@@ -340,11 +344,8 @@ mod tests {
             ("POST x; expect: 100-continue; expect: more", false),
         ] {
             let meant = visits(&[], &[], false).meant(&request(text));
-            assert_eq!(
-                meant.as_ref().err().map(|answer| answer.status().as_u16()),
-                (!known).then_some(417),
-                "{text}"
-            );
+            let status = meant.err().map(|problem| problem.into_response().status().as_u16());
+            assert_eq!(status, (!known).then_some(417), "{text}");
         }
     }
 

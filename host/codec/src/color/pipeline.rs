@@ -8,7 +8,7 @@ const WHITE: [f32; 3] = [0.9642, 1.0, 0.8249];
 /// XYZ under D50 to linear sRGB: the inverse of what sRGB's own profile has, by Bradford's adaptation.
 const TO_SRGB: [[f32; 3]; 3] = [
     [3.134_112, -1.617_392, -0.490_633],
-    [-0.978_787, 1.916_280, 0.033_455],
+    [-0.978_787, 1.916_28, 0.033_455],
     [0.071_983, -0.228_986, 1.405_385],
 ];
 /// A black that is lighter than this (of 100) is no device's black.

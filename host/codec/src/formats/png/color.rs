@@ -121,12 +121,12 @@ fn table(curve: impl Fn(f32) -> f32) -> Curve {
 /// SMPTE ST 2084, of 10,000 candelas a square metre.
 fn pq(x: f32) -> f32 {
     let root = x.powf(32.0 / 2523.0);
-    ((root - 0.835_937_5).max(0.0) / (18.851_562_5 - 18.6875 * root)).powf(8192.0 / 1305.0)
+    ((root - 0.835_937_5).max(0.0) / (18.851_563 - 18.6875 * root)).powf(8192.0 / 1305.0)
 }
 
 /// ITU-R BT.2100, table 5, backwards.
 fn hlg(x: f32) -> f32 {
-    if x <= 0.5 { x * x / 3.0 } else { (((x - 0.559_910_73) / 0.178_832_77).exp() + 0.284_668_92) / 12.0 }
+    if x <= 0.5 { x * x / 3.0 } else { (((x - 0.559_910_7) / 0.178_832_77).exp() + 0.284_668_92) / 12.0 }
 }
 
 /// None for colours that span nothing.
