@@ -67,9 +67,10 @@ impl FileReader {
 /// The next piece, and the file if there may be more; `expected` bytes are likely to come.
 fn read(file: File, expected: u64) -> Result<(Option<File>, Bytes), TransferError> {
     // One byte more, in which the end shows.
-    let mut piece = Vec::with_capacity(expected.saturating_add(1).min(PIECE) as usize);
+    let mut piece = Vec::new();
+    make_room(&mut piece, expected.saturating_add(1).min(PIECE) as usize)?;
     while piece.len() < PIECE as usize {
-        piece.reserve(1);
+        make_room(&mut piece, 1)?;
         match rustix::io::read(&file, spare_capacity(&mut piece)) {
             Ok(0) => return Ok((None, piece.into())),
             Ok(_) | Err(Errno::INTR) => {}
@@ -77,6 +78,11 @@ fn read(file: File, expected: u64) -> Result<(Option<File>, Bytes), TransferErro
         }
     }
     Ok((Some(file), piece.into()))
+}
+
+/// Room for more bytes. Memory that the system does not give refuses this file alone.
+fn make_room(piece: &mut Vec<u8>, more: usize) -> Result<(), TransferError> {
+    piece.try_reserve(more).map_err(|_| local(Errno::NOMEM, "cannot read the file"))
 }
 
 /// A regular file, open for reading, whose first and last bytes are in the kernel's cache: whoever reads it is not likely
