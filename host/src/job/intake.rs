@@ -432,11 +432,14 @@ async fn fetch_whole(
         return Ok(None);
     };
     let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
+    let may_be = fetch.size_hint.is_some_and(|bytes| needed(bytes) <= gate.largest);
     let downloaded = download(fetch, (gate.clone(), share), unseen(), place).await;
     match downloaded.map_err(|error| unavailable(&error))? {
         Some(held) => Ok(Some(held)),
         // It has grown since, and there is no room for more just now.
         None if wish.expected.take().is_some() => Ok(None),
+        // What the gate has given the system has not.
+        None if may_be => Err(refused()),
         None if gate.largest == gate.memory.total() => Err(gate.too_large("the source has more MiB")),
         None => Err(refused()),
     }
