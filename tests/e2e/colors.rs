@@ -2,21 +2,9 @@
 
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
 use imgserve_peers::samples;
-use reqwest::header::HeaderMap;
 use serde_json::json;
 
-use crate::harness::Server;
-
-async fn call(server: &Server, path: &str, source: &[u8]) -> (u16, HeaderMap, Vec<u8>) {
-    let request = reqwest::Client::new().post(format!("{}/v1/operations/{path}", server.origin));
-    let response = request.body(source.to_vec()).send().await.unwrap();
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    (status, headers, response.bytes().await.unwrap().to_vec())
-}
-
-fn warning(headers: &HeaderMap) -> &str {
-    headers.get("x-imgserve-warning").map(|value| value.to_str().unwrap()).unwrap_or_default()
-}
+use crate::harness::{Server, call, warning};
 
 /// A JPEG with a segment put in front.
 fn with_segment(jpeg: &[u8], marker: u8, content: &[u8]) -> Vec<u8> {

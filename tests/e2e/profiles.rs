@@ -2,10 +2,9 @@
 
 use image::{DynamicImage, GrayImage, ImageFormat, Luma};
 use imgserve_peers::samples;
-use reqwest::header::HeaderMap;
 use serde_json::json;
 
-use crate::harness::{Server, look};
+use crate::harness::{Server, call, look, warning};
 
 /// A board of black and white pixels: the average is 188 in linear light, 128 otherwise.
 fn board() -> Vec<u8> {
@@ -13,18 +12,6 @@ fn board() -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     DynamicImage::ImageLuma8(board).write_to(&mut bytes, ImageFormat::Png).unwrap();
     bytes.into_inner()
-}
-
-/// Status, headers and body of a direct call.
-async fn call(server: &Server, path: &str, source: &[u8]) -> (u16, HeaderMap, Vec<u8>) {
-    let request = reqwest::Client::new().post(format!("{}/v1/operations/{path}", server.origin));
-    let response = request.body(source.to_vec()).send().await.unwrap();
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    (status, headers, response.bytes().await.unwrap().to_vec())
-}
-
-fn warning(headers: &HeaderMap) -> &str {
-    headers.get("x-imgserve-warning").map(|value| value.to_str().unwrap()).unwrap_or_default()
 }
 
 /// Whether a JPEG is progressive, and the gray in its middle.

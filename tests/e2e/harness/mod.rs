@@ -456,3 +456,16 @@ pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) 
 pub(crate) fn beside(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests").join(path)
 }
+
+/// Status, headers and body of a direct call.
+pub(crate) async fn call(server: &Server, path: &str, source: &[u8]) -> (u16, HeaderMap, Vec<u8>) {
+    let request = reqwest::Client::new().post(format!("{}/v1/operations/{path}", server.origin));
+    let response = request.body(source.to_vec()).send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    (status, headers, response.bytes().await.unwrap().to_vec())
+}
+
+/// What a direct call's client is warned of; empty for nothing.
+pub(crate) fn warning(headers: &HeaderMap) -> &str {
+    headers.get("x-imgserve-warning").map(|value| value.to_str().unwrap()).unwrap_or_default()
+}
