@@ -39,8 +39,8 @@ pub(crate) enum Event {
     Waits(String),
     /// A reload begins, of this number counted from 1: what the configuration says from now on is taken in.
     Reloading(u64),
-    /// That reload has ended, and why nothing was taken in, if so.
-    Reloaded(u64, Option<String>),
+    /// That reload has ended: which keys it would take a restart to take in, or why nothing was taken in.
+    Reloaded(u64, Result<Vec<String>, String>),
     /// It has been told to stop.
     Stopping,
 }
@@ -56,6 +56,8 @@ type ReadConfig = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
 pub(crate) struct Setup {
     /// The configuration to begin with.
     pub config: Config,
+    /// The same as it was read, without what the command line says.
+    pub file: Config,
     /// Reads it again for a reload.
     pub read_config: ReadConfig,
     /// imgserve itself, for its worker processes.
@@ -80,7 +82,7 @@ pub(crate) async fn serve(
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), Fault> {
     imgserve_base::crash::arm();
-    let Setup { mut config, read_config, program, patience, tell, taken_in } = setup;
+    let Setup { mut config, file, read_config, program, patience, tell, taken_in } = setup;
     for warning in descriptors::fit(&mut config, descriptors::raise()) {
         tracing::warn!("{warning}");
     }
@@ -121,6 +123,7 @@ pub(crate) async fn serve(
     // Beside the loop below, so that a reload that takes long does not keep a stop waiting.
     let reloads = Reloads {
         service: Arc::clone(&service),
+        began: file,
         read_config,
         asked: Arc::clone(&reload),
         tell: Arc::clone(&tell),
@@ -197,6 +200,8 @@ async fn told_to_stop(commands: &mut mpsc::Receiver<Command>) {
 /// What a reload needs, and whom it tells.
 struct Reloads {
     service: Arc<Service>,
+    /// What the file said when the server began.
+    began: Config,
     read_config: ReadConfig,
     asked: Arc<Notify>,
     tell: Tell,
@@ -209,34 +214,47 @@ impl Reloads {
         for number in 1.. {
             self.asked.notified().await;
             let outcome = self.reload(number).await;
-            match &outcome {
-                Ok(_) => tracing::info!("configuration reloaded"),
-                Err(fault) => tracing::error!("configuration not reloaded, the old one stays: {fault}"),
-            }
-            let error = outcome.as_ref().err().map(|fault| fault.text.clone());
-            self.service.reloaded(error.as_deref());
+            let said = self.say(&outcome);
+            self.service.reloaded(said.as_ref().err().map(String::as_str));
             let (tell, taken_in) = (Arc::clone(&self.tell), Arc::clone(&self.taken_in));
             let told = move || {
                 if let Ok(config) = &outcome {
                     taken_in(config);
                 }
-                tell(Event::Reloaded(number, error));
+                tell(Event::Reloaded(number, said));
             };
             let _ = tokio::task::spawn_blocking(told).await;
         }
     }
 
-    /// Takes in what the configuration says now, and gives it.
+    /// Logs how a reload went; gives which keys it would take a restart to take in, or why nothing was.
+    fn say(&self, outcome: &Result<Config, Fault>) -> Result<Vec<String>, String> {
+        let config = outcome.as_ref().map_err(|fault| {
+            tracing::error!("configuration not reloaded, the old one stays: {fault}");
+            fault.text.clone()
+        })?;
+        tracing::info!("configuration reloaded");
+        let restart = config.needs_restart(&self.began);
+        if !restart.is_empty() {
+            tracing::warn!("it takes a restart to take in {}", restart.join(", "));
+        }
+        Ok(restart)
+    }
+
+    /// Takes in what the configuration says now, and gives it as it was read.
     async fn reload(&self, number: u64) -> Result<Config, Fault> {
         let (tell, read_config) = (Arc::clone(&self.tell), Arc::clone(&self.read_config));
-        let (config, transfer) = blocking(move || {
+        let (config, fitted, transfer) = blocking(move || {
             // Told before the file is read: whoever has changed it before that may count on it.
             tell(Event::Reloading(number));
             let config = read_config().map_err(|error| config_fault(&error))?;
-            transfer(&config).map(|transfer| (config, transfer))
+            let mut fitted = config.clone();
+            // What there is less of the start has said.
+            descriptors::fit(&mut fitted, descriptors::raise());
+            transfer(&fitted).map(|transfer| (config, fitted, transfer))
         })
         .await?;
-        self.service.reload(&config, transfer).await?;
+        self.service.reload(&fitted, transfer).await?;
         Ok(config)
     }
 }

@@ -1,15 +1,14 @@
 //! Errors have one form: every route with every kind of wrong input answers with a problem document whose status, kind and
 //! type fit, and whose text names what was wrong in words of the manual, not of the program's libraries. `told`: what else is
-//! told of a job.
+//! told of a job; `wire`: what goes wrong with a connection.
 
 mod told;
+mod wire;
 
 use image::ImageFormat;
 use imgserve_peers::samples;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use crate::harness::Server;
 
@@ -145,6 +144,9 @@ async fn every_route_answers_errors_in_one_form() {
         ),
         other(Method::GET, "/v1/jobs/x/retry", "method-not-allowed", "/v1/jobs/x/retry does not answer GET"),
         other(Method::POST, "/v1/operations", "method-not-allowed", "/v1/operations does not answer POST"),
+        other(Method::PUT, "/healthz", "method-not-allowed", "/healthz does not answer PUT"),
+        other(Method::DELETE, "/readyz", "method-not-allowed", "/readyz does not answer DELETE"),
+        other(Method::PATCH, "/metrics", "method-not-allowed", "/metrics does not answer PATCH"),
         other(Method::DELETE, "/v1/jobs/x", "unknown-job", "no job"),
         other(Method::POST, "/v1/jobs/x/retry", "unknown-job", "no job"),
         get("/v1/jobs/nonsense", 404, "unknown-job", "no job"),
@@ -186,6 +188,13 @@ async fn every_route_answers_errors_in_one_form() {
             400,
             "invalid-argument",
             "`width` stands twice",
+        ),
+        post(
+            "/v1/operations/pipeline?steps=[{%22operationType%22:%22resize%22,%22args%22:{%22w%22:1,%22w%22:2}}]",
+            "x",
+            400,
+            "invalid-argument",
+            "argument `steps[0].args.w` stands twice",
         ),
         post("/v1/operations/resize?args=[]", "x", 400, "args-not-object", "args is an array"),
         post("/v1/operations/resize?width=1&height=1", "x", 422, "unreadable-source", "not an image"),
@@ -315,6 +324,24 @@ async fn what_is_wrong_is_named_from_where_it_stands() {
             400,
             "invalid-argument",
             "argument `format`",
+        ),
+        (
+            json!({ "output": { "quality": 1000 } }),
+            400,
+            "invalid-argument",
+            "member `output.quality`: 1000 is not in 1 to 100",
+        ),
+        (
+            json!({ "output": { "format": "tga" } }),
+            400,
+            "invalid-argument",
+            "member `output.format`: \"tga\" is none of",
+        ),
+        (
+            json!({ "outputs": [{ "operationType": "resize", "dstURL": server.file_url("1.png"), "output": { "quality": "x" } }] }),
+            400,
+            "wrong-type",
+            "member `outputs[0].output.quality`: \"x\" is not an integer",
         ),
         (
             json!({ "priority": "HIGH" }),
@@ -509,34 +536,5 @@ async fn what_is_wrong_with_a_source_is_said_once_and_plainly() {
 impl<'a> Wrong<'a> {
     fn named(self, named: &'a str) -> Self {
         Wrong { named, ..self }
-    }
-}
-
-#[tokio::test]
-async fn a_request_that_is_none_is_told_so_in_the_same_form() {
-    let server = Server::start("");
-    let headers = (0..70).fold(String::new(), |all, number| format!("{all}x-{number}: y\r\n"));
-    for (sent, status, kind) in [
-        ("GET / HTTP/7\r\n\r\n".to_owned(), 400, "malformed-request"),
-        ("GET /v1/jobs HTTP/1.1\r\nbad header\r\n\r\n".to_owned(), 400, "malformed-request"),
-        (format!("GET /v1/jobs HTTP/1.1\r\nhost: x\r\n{headers}\r\n"), 431, "headers-too-large"),
-        (
-            format!("GET /v1/jobs HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(500_000)),
-            431,
-            "headers-too-large",
-        ),
-    ] {
-        let mut stream = TcpStream::connect(server.origin.trim_start_matches("http://")).await.unwrap();
-        // It may close the connection before all is sent.
-        let _ = stream.write_all(sent.as_bytes()).await;
-        let mut told = Vec::new();
-        let _ = stream.read_to_end(&mut told).await;
-        let told = String::from_utf8(told).unwrap();
-        let (head, body) = told.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{sent:.40}: {told}"));
-        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{told}");
-        assert!(head.contains("application/problem+json"), "{told}");
-        let problem: Value = serde_json::from_str(body).unwrap();
-        assert_eq!(problem["kind"], kind, "{told}");
-        is_well_formed(&problem, status);
     }
 }

@@ -5,6 +5,7 @@ mod begin;
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -203,6 +204,43 @@ fn a_configuration_that_would_not_start_is_found_before_anything_is_stopped() {
     assert_eq!(place.pid(), pid);
 }
 
+#[test]
+fn a_restart_on_the_journal_of_another_server_stops_nothing() {
+    let (place, other) = (Place::new(), Place::new());
+    let (config, others) = (configure(&place, "port = 0"), configure(&other, "port = 0"));
+    assert_eq!((run(&place, &["start"], &config).0, run(&other, &["start"], &others).0), (0, 0));
+    let pid = place.pid();
+    let text = std::fs::read_to_string(&config).unwrap();
+    let (ours, theirs) = (place.path().join("journal.db"), other.path().join("journal.db"));
+    let text = text.replace(ours.to_str().unwrap(), theirs.to_str().unwrap());
+    let moved = place.path().join("moved.toml");
+    std::fs::write(&moved, text).unwrap();
+    let mut restart = program();
+    restart.arg("restart").arg("--config").arg(&moved).arg("-pid").arg(place.path().join("pid"));
+    let (code, said) = told(&restart.arg("-logdir").arg(place.path().join("log")).output().unwrap());
+    assert!(
+        code == 1
+            && said.contains("another imgserve has the journal")
+            && said.contains("nothing was stopped"),
+        "{said}"
+    );
+    assert_eq!(place.run(&["status"]), (0, format!("imgserve is running (pid {pid})\n")));
+    // A check says so of both, as far as it is not the server's own.
+    let check = |config: &Path, pid: &str| {
+        let mut check = program();
+        check.args(["config", "check"]).arg(config).arg("-pid").arg(place.path().join(pid));
+        told(&check.output().unwrap())
+    };
+    let (code, said) = check(&config, "pid");
+    assert!(code == 0 && !said.contains("another imgserve") && !said.contains("in use"), "{said}");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = format!("port = {}", taken.local_addr().unwrap().port());
+    std::fs::write(&moved, std::fs::read_to_string(&moved).unwrap().replace("port = 0", &port)).unwrap();
+    let (code, said) = check(&moved, "no-pid");
+    assert!(code == 0 && said.contains("another imgserve has the journal"), "{said}");
+    assert!(said.contains("is in use: a start waits for it"), "{said}");
+}
+
 #[tokio::test]
 async fn a_reload_says_how_it_went_to_whoever_asks() {
     let server = Server::start("");
@@ -245,6 +283,35 @@ async fn a_reload_says_how_it_went_to_whoever_asks() {
     assert!(server.reload("").await.contains("configuration reloaded"));
     until("it is told", async || metric(ok).await == 1.0).await;
     assert!(server.get("/readyz").await.1.get("config_error").is_none());
+}
+
+#[tokio::test]
+async fn a_reload_says_what_a_restart_alone_takes_in_and_what_stands_open_by_then() {
+    let server = Server::start("[jobs]\nmax_finished = 10");
+    let pid_file = server.directory.path().join("imgserve.pid");
+    let reload = || told(&program().args(["reload", "-pid"]).arg(&pid_file).output().unwrap());
+    let config = server.directory.path().join("imgserve.toml");
+    std::fs::set_permissions(config, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let (code, said) = reload();
+    assert!(code == 0 && !said.contains("restart") && !said.contains("every user"), "{said}");
+    let changed = "[server]\nkeep_alive_idle_s = 7\n[limits]\nmax_queue = 7\n[jobs]\nmax_finished = 7\n\
+                   [webhooks]\nsecret = 'whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY='\n[cors]\norigins = ['*']";
+    server.reload(changed).await;
+    let keys = "[cors] origins, [limits] max_queue, [server] keep_alive_idle_s";
+    let (restart, secret) = (
+        format!("it takes a restart to take in {keys}"),
+        "imgserve.toml, which holds secrets ([webhooks] secret)",
+    );
+    until("all is said", async || server.log().contains(&restart) && server.log().contains(secret)).await;
+    assert!(!server.log().contains("every web page"), "which is not in force");
+    let (code, said) = reload();
+    assert!(code == 0 && said.contains("has reloaded") && said.contains(secret), "{said}");
+    assert!(said.contains(&format!("`imgserve restart` is needed to take in {keys}\n")), "{said}");
+    assert_eq!(server.log().matches(secret).count(), 1, "what stood open before is not said at each reload");
+    // As it was at the start.
+    server.reload("[jobs]\nmax_finished = 10").await;
+    let (code, said) = reload();
+    assert!(code == 0 && !said.contains("restart"), "{said}");
 }
 
 #[tokio::test]

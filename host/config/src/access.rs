@@ -232,9 +232,12 @@ mod tests {
             (api("a", &good, "[]"), "access.api_keys[0].scopes: is empty: write at least one of \"jobs\""),
             (
                 api("a", &good, "['job']"),
-                "access.api_keys[0].scopes[0]: unknown variant `job`, expected one of",
+                "access.api_keys[0].scopes[0]: \"job\" is none of jobs, operations, admin",
             ),
-            (api("a", &good, "['jobs']\nx = 1"), "access.api_keys[0].x: unknown field"),
+            (
+                api("a", &good, "['jobs']\nx = 1"),
+                "access.api_keys[0].x: `x` is none of name, sha256, scopes, weight",
+            ),
             (api("a", &good, "['jobs']\nweight = 0"), "access.api_keys[0].weight: must be from 1 to 1000"),
             (api("a", &good, "['jobs']\nweight = 1001"), "access.api_keys[0].weight: must be from 1 to 1000"),
             (

@@ -14,6 +14,7 @@
 //! - `operation`: the section of an operation; `operation_name`: what operations may be called
 //! - `origin`: hosts and origins that are ours
 //! - `paths`: where files lie for root and for others
+//! - `restart`: what a reload does not take in
 //! - `render`: the configuration in force, with the defaults' comments; `secrets`: which of its keys hold one
 #![allow(
     clippy::disallowed_methods,
@@ -35,6 +36,7 @@ mod origin;
 mod paths;
 mod plain;
 mod render;
+mod restart;
 mod secrets;
 
 use std::collections::BTreeMap;
@@ -44,6 +46,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use error::value_error;
+use imgserve_sdk::plain::plain;
 
 pub use access::is_key_name;
 pub use codec::{Codec, Damaged, Profile};
@@ -282,10 +285,7 @@ impl Config {
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let table = merge::over_defaults(text)?;
         let config: Self = serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| {
-            ConfigError::Value {
-                key: error.path().to_string(),
-                text: error.inner().message().trim().to_owned(),
-            }
+            ConfigError::Value { key: error.path().to_string(), text: plain(error.inner().message().trim()) }
         })?;
         config.check()?;
         Ok(config)
@@ -442,14 +442,21 @@ mod tests {
         for (text, wanted) in [
             ("[server]\nprot = 1", "unknown key `server.prot`: did you mean `server.port`?"),
             ("[sever]\nport = 1", "unknown key `sever`: did you mean `server`?"),
-            ("[server]\nport = 'x'", "server.port: invalid type: string \"x\", expected u16"),
-            ("[server]\nport = 70000", "server.port: "),
+            ("[server]\nport = 'x'", "server.port: \"x\" is not an integer"),
+            ("[server]\nport = 70000", "server.port: 70000 is not from 0 to 65535"),
+            ("[server]\nport = -1", "server.port: -1 is not from 0 to 65535"),
+            ("[server]\nmax_body_kb = 2.5", "server.max_body_kb: 2.5 is not an integer"),
+            ("[server]\nhost = 1", "server.host: 1 is not a string"),
+            ("[server]\nhangup = 'restart'", "server.hangup: \"restart\" is none of stop, reload"),
+            ("[workers]\npin = 'yes'", "workers.pin: \"yes\" is not true or false"),
+            ("[cors]\norigins = '*'", "cors.origins: \"*\" is not an array"),
+            ("[operations.x]\nkind = 'so'", "operations.x.kind: \"so\" is none of builtin, native, wasm"),
             ("[limits]\nmax_source_frames = 0", "limits.max_source_frames: must be at least 1"),
             (
                 "[operations.x]\nkind = 'builtin'\nplugin = 'resize'\narg = {}",
                 "unknown key `operations.x.arg`: did you mean `operations.x.args`?",
             ),
-            ("[operations.x]\nplugin = 'resize'", "operations.x: missing field `kind`"),
+            ("[operations.x]\nplugin = 'resize'", "operations.x: `kind` is missing"),
             ("[operations.x]\nkind = 'wasm'", "operations.x.path: is missing: "),
             ("[operations.x]\nkind = 'builtin'", "operations.x.plugin: is missing: "),
             ("[operations.x]\nkind = 'native'\npath = '/x.so'", "operations.x.sha256: is missing: "),
@@ -477,17 +484,11 @@ mod tests {
             ("[access]\nfile_roots = ['relative']", "access.file_roots: relative is not an absolute path"),
             ("[log]\nlevel = 'loud'", "log.level: must be"),
             ("[codec]\nprofil = 'best'", "unknown key `codec.profil`: did you mean `codec.profile`?"),
-            (
-                "[codec]\nprofile = 'better'",
-                "codec.profile: unknown variant `better`, expected `fast` or `best`",
-            ),
-            (
-                "[codec]\ndamaged = 'ignore'",
-                "codec.damaged: unknown variant `ignore`, expected `refuse` or `repair`",
-            ),
+            ("[codec]\nprofile = 'better'", "codec.profile: \"better\" is none of fast, best"),
+            ("[codec]\ndamaged = 'ignore'", "codec.damaged: \"ignore\" is none of refuse, repair"),
             (
                 "[operations.resize]\nprofile = 'better'",
-                "operations.resize.profile: unknown variant `better`",
+                "operations.resize.profile: \"better\" is none of fast, best",
             ),
         ] {
             let error = Config::parse(text).unwrap_err().to_string();

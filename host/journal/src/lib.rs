@@ -18,7 +18,7 @@ mod story;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use store::{
@@ -37,6 +37,15 @@ pub fn check(address: &str) -> Result<(), JournalError> {
     match address.split_once("://") {
         Some((scheme, _)) => Err(JournalError::Address { scheme: scheme.to_owned() }),
         None => sqlite::check::check(Path::new(address)),
+    }
+}
+
+/// The file that the server holds open which has the store at `address`; none where no server has it, as far as this process
+/// can see. Blocks.
+pub fn held(address: &str) -> Option<PathBuf> {
+    match address.split_once("://") {
+        Some(_) => None,
+        None => sqlite::check::held(Path::new(address)),
     }
 }
 

@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::options::{Place, absolute};
 use super::pid_file::{self, State};
 use super::report::Report;
-use super::{log, start};
+use super::{log, process, start};
 use crate::{descriptors, server};
 
 /// What a start would have.
@@ -24,19 +24,17 @@ use crate::{descriptors, server};
 pub(super) struct Checked {
     /// Operations that requests may name.
     pub(super) operations: usize,
-    /// What there would be less of than the configuration says.
+    /// What others have of it, and what there would be less of than the configuration says.
     pub(super) warnings: Vec<String>,
 }
 
-/// Does what a start with this configuration does, but serve. The port may be in use: with `replacing`, by the server of
+/// Does what a start with this configuration does, but serve. Port and journal may be in use: with `replacing`, by the server of
 /// `place` alone.
 pub(super) fn run(config: &Config, place: &Place, replacing: bool) -> Result<Checked, Failure> {
-    let address = SocketAddr::new(config.server.host, config.server.port);
-    let anybody = !replacing || listens_there(place, address)?;
-    check_address(address, anybody)?;
+    let mut warnings = others(config, place, replacing)?;
     let pid_file = place.pid_file();
     can_be_written(&pid_file).map_err(|why| Failure::Other(format!("cannot write the pid file: {why}")))?;
-    let warnings = descriptors::fit(&mut config.clone(), descriptors::raise());
+    warnings.extend(descriptors::fit(&mut config.clone(), descriptors::raise()));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -76,16 +74,55 @@ fn can_be_written(path: &Path) -> Result<(), String> {
     refuse(path, "is nowhere")
 }
 
-/// Whether the port is perhaps in use by the server that is to be replaced.
-fn listens_there(place: &Place, address: SocketAddr) -> Result<bool, Failure> {
-    let path = place.pid_file();
-    let State::Running(pid) = pid_file::state(&path)? else { return Ok(false) };
-    let report = pid.and_then(|pid| Report::read(&path, pid));
-    Ok(report.is_none_or(|report| report.address.port() == address.port()))
+/// What of the address and the journal others have than the server of `place`.
+///
+/// # Errors
+/// The address cannot be had, or the server that is to be replaced would be stopped in vain.
+fn others(config: &Config, place: &Place, replacing: bool) -> Result<Vec<String>, Failure> {
+    let running = pid_file::state(&place.pid_file())?;
+    let address = SocketAddr::new(config.server.host, config.server.port);
+    let ours = listens_there(place, running, address);
+    let mut others = Vec::new();
+    if is_in_use(address, !replacing || ours)? && !ours {
+        others.push(format!("{address} is in use: a start waits for it, and fails where it stays so"));
+    }
+    if let Some(text) = foreign_journal(config, place, running) {
+        // Where no server is to be stopped, that one may be ending: the start waits for it.
+        if replacing && matches!(running, State::Running(_)) {
+            return Err(Failure::Other(text));
+        }
+        others.push(text);
+    }
+    Ok(others)
 }
 
-/// Whether this machine has the address and this user may have the port. Nobody can connect meanwhile: it does not listen.
-fn check_address(address: SocketAddr, in_use: bool) -> Result<(), Failure> {
+/// Whether the port is perhaps in use by the server of `place`.
+fn listens_there(place: &Place, running: State, address: SocketAddr) -> bool {
+    let State::Running(pid) = running else { return false };
+    let report = pid.and_then(|pid| Report::read(&place.pid_file(), pid));
+    report.is_none_or(|report| report.address.port() == address.port())
+}
+
+/// That another server has the journal than that of `place`, as far as can be seen.
+fn foreign_journal(config: &Config, place: &Place, running: State) -> Option<String> {
+    let journal = config.journal().display().to_string();
+    let lock = std::fs::metadata(imgserve_journal::held(&journal)?).ok()?;
+    let foreign = match running {
+        State::Running(Some(pid)) => process::has_open(pid, &lock) == Some(false),
+        State::Running(None) => false,
+        State::Stale(_) | State::Foreign(_) | State::Absent => true,
+    };
+    let pid_file = place.pid_file();
+    foreign.then(|| {
+        format!("another imgserve has the journal {journal} than that of the pid file {}", pid_file.display())
+    })
+}
+
+/// Whether the port is in use. Nobody can connect meanwhile: it does not listen.
+///
+/// # Errors
+/// This machine has no such address, this user may not have the port, or it is in use where it `may` not be.
+fn is_in_use(address: SocketAddr, may: bool) -> Result<bool, Failure> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let bound = || {
         let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
@@ -94,8 +131,9 @@ fn check_address(address: SocketAddr, in_use: bool) -> Result<(), Failure> {
         bind(&socket, &address)
     };
     match bound() {
-        Err(Errno::ADDRINUSE) if in_use => Ok(()),
-        bound => bound.map_err(|errno| Failure::io(format!("cannot listen on {address}"))(errno.into())),
+        Ok(()) => Ok(false),
+        Err(Errno::ADDRINUSE) if may => Ok(true),
+        Err(errno) => Err(Failure::io(format!("cannot listen on {address}"))(errno.into())),
     }
 }
 
@@ -107,12 +145,12 @@ mod tests {
     fn an_address_must_be_this_machines_and_a_port_may_be_in_use_where_that_is_expected() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
-        assert!(check_address(address, true).is_ok());
-        let error = check_address(address, false).unwrap_err();
+        assert!(is_in_use(address, true).unwrap());
+        let error = is_in_use(address, false).unwrap_err();
         assert!(error.to_string().contains(&format!("cannot listen on {address}")), "{error}");
         // TEST-NET-1 (RFC 5737).
-        assert!(check_address("192.0.2.1:0".parse().unwrap(), true).is_err());
-        assert!(check_address("[::1]:0".parse().unwrap(), false).is_ok() || !ipv6());
+        assert!(is_in_use("192.0.2.1:0".parse().unwrap(), true).is_err());
+        assert!(is_in_use("[::1]:0".parse().unwrap(), false).is_ok() || !ipv6());
     }
 
     #[test]

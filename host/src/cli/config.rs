@@ -19,7 +19,7 @@ configuration. With --secrets it is whole.";
 const CHECK_HELP: &str = "\
 Does all that a start does but serve: reads every key, loads the plugins, checks the arguments of presets against what the
 plugins take, looks for files, certificates, directories and the journal, and whether this machine has the address. It must run
-as the user that the server runs as. The port may be in use.
+as the user that the server runs as. Port and journal may be in use; where they are not the running server's, it warns.
 
 Exit codes: 0 a server would start with it, 1 it would not (the message says why), 64 the configuration is refused.";
 

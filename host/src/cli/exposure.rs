@@ -30,7 +30,7 @@ fn every_page(config: &Config) -> Option<String> {
 /// The warning of an open port, unless there are keys or only this machine reaches `bound`.
 pub(super) fn open_port(config: &Config, bound: SocketAddr) -> Option<String> {
     let access = &config.access;
-    if bound.ip().is_loopback() || !access.api_keys.is_empty() {
+    if bound.ip().to_canonical().is_loopback() || !access.api_keys.is_empty() {
         return None;
     }
     let who = match bound.ip().is_unspecified() {
@@ -117,6 +117,7 @@ mod tests {
         assert_eq!(told(&key, "0.0.0.0:80"), None);
         assert_eq!(told("", "127.0.0.1:80"), None);
         assert_eq!(told("", "[::1]:80"), None);
+        assert_eq!(told("", "[::ffff:127.0.0.1]:80"), None);
         assert!(told(&format!("[[access.url_keys]]\nname = 'a'\nsecret = '{SECRET}'"), "[::]:80").is_some());
     }
 

@@ -4,10 +4,11 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::os::unix::fs::fchown;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, Stdio};
 
 use imgserve_config::Paths;
 
@@ -22,8 +23,8 @@ pub(super) const READY: &str = "ready";
 /// First word of what it says before that, when it has to wait for something.
 pub(super) const WAIT: &str = "wait";
 
-/// Starts the daemon and waits until it serves.
-pub(super) fn detach(arguments: &StartOptions) -> Result<ExitCode, Failure> {
+/// Starts the daemon and waits until it serves; gives the address where.
+pub(super) fn detach(arguments: &StartOptions) -> Result<SocketAddr, Failure> {
     let (stderr, log_file) = log_file(arguments)?;
     let mut command = again(arguments, &["--detached"])?;
     let mut daemon = command
@@ -50,15 +51,14 @@ pub(super) fn detach(arguments: &StartOptions) -> Result<ExitCode, Failure> {
             }
         }
     }
-    match said.trim().strip_prefix(READY) {
+    match said.trim().strip_prefix(READY).and_then(|address| address.trim().parse().ok()) {
         Some(address) => {
-            let address = address.trim();
             ui::say(&format!(
                 "imgserve started: pid {}, http://{address}, log {}",
                 daemon.id(),
                 log_file.display()
             ));
-            Ok(ExitCode::SUCCESS)
+            Ok(address)
         }
         None if said.trim().is_empty() => {
             Err(Failure::Other(format!("the daemon died at its start; see {}", log_file.display())))

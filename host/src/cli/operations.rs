@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use imgserve_base::fault::one_line;
 use imgserve_config::{Config, OperationSettings, PluginKind};
 use imgserve_sdk::{Description, InputKind, OutputKind};
 
@@ -20,6 +21,9 @@ and are where nobody says it.
 
 Exit codes: 0 listed, 1 a plugin cannot be loaded (the message says which and why) or there is no such operation, 64 the
 configuration is refused.";
+
+/// Longest line of what a plugin says of its arguments, in bytes.
+const MAX_LINE: usize = 2000;
 
 /// Options of `operations`.
 #[derive(Args, Clone, Debug)]
@@ -101,7 +105,8 @@ fn told(argument: &Told) -> Vec<String> {
     let mut lines = vec![format!("{name}: {values}{usual}")];
     lines.extend((!meaning.is_empty()).then(|| format!("  {meaning}")));
     lines.extend((!aliases.is_empty()).then(|| format!("  also {}", aliases.join(", "))));
-    lines
+    // A plugin's author wrote them.
+    lines.iter().map(|line| one_line(line, MAX_LINE)).collect()
 }
 
 fn row(name: &str, operation: &OperationSettings, description: &Description, config: &Config) -> [String; 6] {
@@ -163,6 +168,9 @@ mod tests {
         );
         (argument.default, argument.required, argument.meaning) = (None, true, String::new());
         argument.aliases.clear();
+        argument.values.push_str("\u{1b}[2J");
+        assert!(told(&argument)[0].ends_with("9\\u{1b}[2J (required)"), "{:?}", told(&argument));
+        argument.values = "an integer, 1 to 9".to_owned();
         assert_eq!(told(&argument), ["width: an integer, 1 to 9 (required)"]);
     }
 

@@ -13,6 +13,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
+use super::options::absolute;
+
 /// How often a process without a pidfd is looked for.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -92,9 +94,19 @@ pub(super) fn has_open(pid: Pid, data: &Metadata) -> Option<bool> {
 
 /// Whether a process has a file open that stood at `path` and was removed since.
 pub(super) fn has_open_removed(pid: Pid, path: &Path) -> bool {
-    let removed = PathBuf::from(format!("{} (deleted)", path.display()));
+    let removed = PathBuf::from(format!("{} (deleted)", without_links(path).display()));
     let files = std::fs::read_dir(of(pid, "fd")).into_iter().flatten().flatten();
     files.into_iter().any(|file| std::fs::read_link(file.path()).is_ok_and(|link| link == removed))
+}
+
+/// The path of a file as the system tells it, whether or not it is there: /var/run is a link to /run in most places.
+fn without_links(path: &Path) -> PathBuf {
+    let path = absolute(path);
+    let directory = path.parent().and_then(|directory| std::fs::canonicalize(directory).ok());
+    match (directory, path.file_name()) {
+        (Some(directory), Some(name)) => directory.join(name),
+        _ => path,
+    }
 }
 
 /// Whether a process is a script called imgserve, as 0.2 was: its interpreter's first argument that is a file.
@@ -154,6 +166,9 @@ mod tests {
         assert!(!has_open_removed(ours, &path));
         std::fs::remove_file(&path).unwrap();
         assert!(has_open_removed(ours, &path) && !has_open_removed(other, &path));
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(directory.path(), &link).unwrap();
+        assert!(has_open_removed(ours, &link.join("file")), "by way of a link");
         assert!(!is_script(other) && !is_script(ours));
         child.kill().unwrap();
         child.wait().unwrap();

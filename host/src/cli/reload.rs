@@ -12,12 +12,14 @@ use super::failure::Failure;
 use super::options::Place;
 use super::pid_file::{self, State};
 use super::process::Process;
-use super::report::Report;
-use super::ui;
+use super::report::{Outcome, Report};
+use super::{exposure, ui};
 
 const HELP: &str = "\
 The server reads its configuration file again, checks it as a start does (files, certificates, plugins, arguments of presets)
 and takes it in, or goes on with the one it has. `imgserve config check` finds the same faults without a server.
+
+Some keys, the port's for one, are taken in by a restart alone: it says which of them have changed since the start.
 
 Exit codes: 0 it is taken in, 1 it is not (the message says why; the server goes on with the one it has), or no server runs,
 64 the configuration is refused.";
@@ -51,14 +53,23 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         )));
     };
     let config = check(place, &before)?;
+    if let Some(text) = before.config.as_deref().and_then(|file| exposure::readable_secrets(&config, file)) {
+        ui::complain(&text);
+    }
     let process = Process::open(pid).filter(|_| pid_file::is_held_by(&path, pid) != Some(false));
     let process = process.ok_or_else(not_running)?;
     process.signal(Signal::USR1).map_err(Failure::io(format!("cannot signal process {pid}")))?;
     let patience = patience(&config);
-    let error = outcome(&path, &process, before.reloads, patience, || Report::read(&path, pid))?;
-    match error {
+    let outcome = outcome(&path, &process, before.reloads, patience, || Report::read(&path, pid))?;
+    match outcome.error {
         None => {
             ui::say(&format!("imgserve (pid {pid}) has reloaded its configuration"));
+            if !outcome.restart.is_empty() {
+                ui::complain(&format!(
+                    "`imgserve restart` is needed to take in {}",
+                    outcome.restart.join(", ")
+                ));
+            }
             Ok(ExitCode::SUCCESS)
         }
         Some(error) => {
@@ -89,19 +100,19 @@ fn patience(config: &Config) -> Duration {
     Duration::from_secs(config.plugins.compile_timeout_s.saturating_mul(plugins)).saturating_add(EXTRA_WAIT)
 }
 
-/// Why the reload failed that was asked for after so many had begun; none when it did not.
+/// How the reload went that was asked for after so many had begun.
 fn outcome(
     path: &Path,
     process: &Process,
     begun: u64,
     patience: Duration,
     report: impl Fn() -> Option<Report>,
-) -> Result<Option<String>, Failure> {
+) -> Result<Outcome, Failure> {
     let began = Instant::now();
     loop {
         let last = report().and_then(|report| report.last);
         if let Some(last) = last.filter(|last| last.number > begun) {
-            return Ok(last.error);
+            return Ok(last);
         }
         if process.ends_within(LOOK) {
             let text = format!("imgserve ended before it had reloaded (pid file {})", path.display());

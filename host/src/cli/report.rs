@@ -50,6 +50,9 @@ pub(super) struct Outcome {
     pub(super) number: u64,
     /// Why the configuration was not taken in; none when it was.
     pub(super) error: Option<String>,
+    /// The keys that it would take a restart to take in.
+    #[serde(default)]
+    pub(super) restart: Vec<String>,
 }
 
 impl Report {
@@ -144,7 +147,7 @@ mod tests {
             Report::new("[::1]:80".parse().unwrap(), Some("/c.toml".into()), &server.unwrap().server);
         assert_eq!((report.stop_s, report.hangup_reloads), (Some(9), false));
         report.write(&pid_file).unwrap();
-        report.last = Some(Outcome { number: 1, error: Some("why".to_owned()) });
+        report.last = Some(Outcome { number: 1, error: Some("why".to_owned()), restart: Vec::new() });
         report.write(&pid_file).unwrap();
         assert_eq!(Report::read(&pid_file, ours), Some(report.clone()));
         assert_eq!(Report::read(&pid_file, Pid::from_raw(1).unwrap()), None, "a stranger's");

@@ -45,13 +45,12 @@ pub(super) fn run(arguments: &StartOptions) -> Result<ExitCode, Failure> {
     }
     refuse_second(arguments, &config)?;
     if !arguments.foreground {
-        let started = launch::detach(arguments)?;
+        let address = launch::detach(arguments)?;
         // What the daemon says in its log is to be seen by whoever starts it, too.
-        let address = SocketAddr::new(config.server.host, config.server.port);
         for text in exposure::warnings(&config, arguments.place.config_file().as_deref(), address) {
             ui::complain(&text);
         }
-        return Ok(started);
+        return Ok(ExitCode::SUCCESS);
     }
     if arguments.uid.is_some() || arguments.gid.is_some() {
         return Err(launch::become_other(arguments));
@@ -149,7 +148,7 @@ fn serve(
     if let Some(mask) = arguments.umask {
         rustix::process::umask(rustix::fs::Mode::from_bits_truncate(mask));
     }
-    let program = program()?;
+    let (program, file) = (program()?, arguments.place.load()?);
     // Paths of the command line are meant from where it was typed.
     let place = Place { config: arguments.place.config.clone().map(absolute), pid: None };
     let config_file = place.config_file();
@@ -171,11 +170,7 @@ fn serve(
         let listening = async move {
             let listener = listen(&began, patience, &teller).await?;
             let bound = listener.local_addr().map_err(Failure::io("cannot learn the port"))?;
-            let warnings = exposure::warnings(&began, config_file.as_deref(), bound);
             teller.listens(bound, config_file, &began);
-            for text in warnings {
-                tracing::warn!("{text}");
-            }
             Ok(listener)
         };
         let listening = async {
@@ -184,7 +179,7 @@ fn serve(
         };
         let tell = Arc::new(move |event| hears.tell(event));
         let taken_in = Arc::new(move |config: &Config| takes_in.taken_in(config));
-        let setup = Setup { config, read_config, program, patience, tell, taken_in };
+        let setup = Setup { config, file, read_config, program, patience, tell, taken_in };
         let served = server::serve(setup, listening, commands, ready).await;
         served.map_err(|fault| Failure::Other(fault.text))
     });

@@ -10,9 +10,12 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::failure::Failure;
+use super::ui;
 
 /// Longest text that is shown, in bytes.
 const MAX_TEXT: usize = 2000;
+/// Columns of the longest name of an operation on a terminal: ids, errors and URLs stand beside it.
+const LONGEST_OPERATION: usize = 16;
 
 /// A text that is safe on a terminal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,9 +144,10 @@ impl Story {
         matches!(self.state.as_str(), "succeeded" | "failed" | "cancelled")
     }
 
-    /// The operation; the first one, and how many more there are.
-    pub(super) fn operation(&self) -> String {
-        and_more(self.parts(), |part| &part.operation)
+    /// The operation; the first one, and how many more there are. Cut where it stands `on_terminal`.
+    pub(super) fn operation(&self, on_terminal: bool) -> String {
+        let whole = and_more(self.parts(), |part| &part.operation);
+        ui::cut(&whole, on_terminal.then_some(LONGEST_OPERATION))
     }
 
     /// Where from and where to.
@@ -263,7 +267,7 @@ mod tests {
         let told = format!(
             "{}{}{}{:?}{}",
             story.way(),
-            story.operation(),
+            story.operation(false),
             story.error.as_ref().unwrap(),
             story.timings,
             story.gist(0)
@@ -278,11 +282,11 @@ mod tests {
     fn one_result_and_several_are_told_apart() {
         let one = story(json!({ "operationType": "resize", "srcURL": "a", "dstURL": "b",
             "output": { "width": 2, "height": 3, "format": "png", "bytes": 1500 } }));
-        assert_eq!((one.operation(), one.way()), ("resize".to_owned(), "a → b".to_owned()));
+        assert_eq!((one.operation(true), one.way()), ("resize".to_owned(), "a → b".to_owned()));
         assert_eq!(one.parts()[0].output.to_string(), "2×3 png, 1.5 kB");
         let part = |operation: &str| json!({ "operationType": operation, "dstURL": "d", "state": "stored" });
         let several = story(json!({ "srcURL": "a", "outputs": [part("resize"), part("blurhash")] }));
-        assert_eq!((several.operation(), several.way()), ("resize +1".to_owned(), "a → d +1".to_owned()));
+        assert_eq!((several.operation(true), several.way()), ("resize +1".to_owned(), "a → d +1".to_owned()));
         assert_eq!(several.parts()[1].state.as_ref().unwrap().as_str(), "stored");
     }
 

@@ -3,14 +3,14 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use imgserve_config::Config;
+use imgserve_config::{Config, Cors};
 
-use super::launch;
 use super::log::Log;
 use super::pid_file::Claim;
 use super::report::{Outcome, Report};
+use super::{exposure, launch};
 use crate::server::Event;
 
 /// Whom a server tells of its events.
@@ -21,16 +21,24 @@ pub(super) struct Teller {
     /// Whether a starter waits to hear on stdout that it serves.
     starter: bool,
     report: Mutex<Option<Report>>,
+    /// The pages that were let in at the start, whom a reload does not change.
+    cors: OnceLock<Cors>,
+    /// What stands open that should perhaps not, as far as it has been said.
+    warnings: Mutex<Vec<String>>,
 }
 
 impl Teller {
     pub(super) fn new(pid_file: Claim, log: Log, starter: bool) -> Self {
-        Self { pid_file, log, starter, report: Mutex::new(None) }
+        let (report, cors, warnings) = (Mutex::default(), OnceLock::new(), Mutex::default());
+        Self { pid_file, log, starter, report, cors, warnings }
     }
 
     /// It listens at `address`, and reads `config_file` for a reload.
     pub(super) fn listens(&self, address: SocketAddr, config_file: Option<PathBuf>, config: &Config) {
+        let warnings = exposure::warnings(config, config_file.as_deref(), address);
+        let _ = self.cors.set(config.cors.clone());
         self.write(|report| *report = Some(Report::new(address, config_file, &config.server)));
+        self.warn(warnings);
     }
 
     /// Something has happened.
@@ -41,8 +49,12 @@ impl Teller {
                 self.reopen_log();
                 self.change(|report| report.reloads = number);
             }
-            Event::Reloaded(number, error) => {
-                self.change(|report| report.last = Some(Outcome { number, error }))
+            Event::Reloaded(number, outcome) => {
+                let (restart, error) = match outcome {
+                    Ok(restart) => (restart, None),
+                    Err(error) => (Vec::new(), Some(error)),
+                };
+                self.change(|report| report.last = Some(Outcome { number, error, restart }));
             }
             Event::Stopping => self.change(|report| report.stopping = true),
         }
@@ -59,6 +71,20 @@ impl Teller {
     /// A reload has taken this in.
     pub(super) fn taken_in(&self, config: &Config) {
         self.log.take_in(&config.log);
+        let report = self.report.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let (Some(Report { address, config: file, .. }), Some(cors)) = (report, self.cors.get()) {
+            let in_force = Config { cors: cors.clone(), ..config.clone() };
+            self.warn(exposure::warnings(&in_force, file.as_deref(), address));
+        }
+    }
+
+    /// Says what has not been said before.
+    fn warn(&self, warnings: Vec<String>) {
+        let mut said = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        for text in warnings.iter().filter(|text| !said.contains(text)) {
+            tracing::warn!("{text}");
+        }
+        *said = warnings;
     }
 
     fn reopen_log(&self) {

@@ -73,7 +73,9 @@ pub(super) async fn guard(
     let admitted = match admit(&keys, need, &request) {
         // Nothing says who it is: a browser may be sent by anyone.
         Ok(caller) if keys.are_none() && caller.client == Client::Anyone => {
-            match guarded.visits.stranger(&request) {
+            let told = need != Need::Nothing;
+            let reader = || guarded.visits.reader(&request).filter(|_| told);
+            match guarded.visits.stranger(&request).or_else(reader) {
                 None => Ok(caller),
                 Some(stranger) => Err((stranger.to_string(), stranger.refusal())),
             }

@@ -72,17 +72,25 @@ impl Unread {
     }
 }
 
-/// By what a body is encoded that is to be read as it is (RFC 9110, section 8.4).
+/// By what a body is encoded that is to be read as it is, and the header that says so (RFC 9110, section 8.4; RFC 9112,
+/// section 6.1).
 pub(super) fn encoding(headers: &HeaderMap) -> Option<String> {
-    let lines = headers.get_all(header::CONTENT_ENCODING).iter();
-    let lines = lines.map(|line| String::from_utf8_lossy(line.as_bytes()).trim().to_ascii_lowercase());
-    let codings: Vec<String> = lines.filter(|line| !line.is_empty() && line != "identity").collect();
-    (!codings.is_empty()).then(|| codings.join(", "))
+    let said = |name: &str, nothing: &str| {
+        let lines = headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
+        let codings: Vec<String> = lines
+            .flat_map(|line| {
+                line.split(',').map(|coding| coding.trim().to_ascii_lowercase()).collect::<Vec<_>>()
+            })
+            .filter(|coding| !coding.is_empty() && coding != nothing)
+            .collect();
+        (!codings.is_empty()).then(|| format!("{name}: {}", codings.join(", ")))
+    };
+    said("Content-Encoding", "identity").or_else(|| said("Transfer-Encoding", "chunked"))
 }
 
 /// What is said of such a body.
 pub(super) fn encoded(by: &str) -> String {
-    format!("the body is encoded (Content-Encoding: {}): send it as it is", by.escape_debug())
+    format!("the body is encoded ({}): send it as it is", by.escape_debug())
 }
 
 /// The answer to such a body, with the encodings that there are (RFC 9110, section 12.5.3).
@@ -185,16 +193,19 @@ mod tests {
 
     #[test]
     fn a_body_is_encoded_unless_it_says_that_it_is_not() {
+        let content = |line: &'static str| Some((header::CONTENT_ENCODING, HeaderValue::from_static(line)));
+        let transfer = |line: &'static str| Some((header::TRANSFER_ENCODING, HeaderValue::from_static(line)));
         for (line, by) in [
             (None, None),
-            (Some(""), None),
-            (Some("identity"), None),
-            (Some("Identity "), None),
-            (Some("gzip"), Some("gzip")),
-            (Some("identity, br"), Some("identity, br")),
-            (Some("x"), Some("x")),
+            (content(""), None),
+            (content("identity"), None),
+            (content("Identity ,identity"), None),
+            (content("gzip"), Some("Content-Encoding: gzip")),
+            (content("identity, BR"), Some("Content-Encoding: br")),
+            (content("x"), Some("Content-Encoding: x")),
+            (transfer("chunked"), None),
+            (transfer("Gzip, chunked"), Some("Transfer-Encoding: gzip")),
         ] {
-            let line = line.map(|line| (header::CONTENT_ENCODING, HeaderValue::from_static(line)));
             let headers = HeaderMap::from_iter(line);
             assert_eq!(encoding(&headers).as_deref(), by, "{headers:?}");
             let refusal = refuse_encoded(&headers).map(|response| {

@@ -33,8 +33,6 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// The most of a name that is told again, in bytes, and of ignored names.
 const MAX_NAME: usize = 100;
 const MAX_IGNORED: usize = 16;
-/// What a client that hung up would be told.
-const CLIENT_GONE: StatusCode = StatusCode::REQUEST_TIMEOUT;
 
 /// Seconds for which what was rendered may be kept.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +96,11 @@ pub(super) async fn render(
 fn answered(answer: Option<Result<Response, Problem>>) -> Response {
     match answer {
         Some(answer) => answer.into_response(),
-        None => CLIENT_GONE.into_response(),
+        // Who has only closed its sending side still reads it.
+        None => {
+            let detail = "the client has closed its side of the connection: what it asked for is not worked on any more";
+            Problem::new(RequestKind::ClientGone, detail).into_response()
+        }
     }
 }
 

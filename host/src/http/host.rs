@@ -68,7 +68,8 @@ pub(super) fn parse(text: &str) -> Option<Authority> {
         "" => None,
         port => Some(port.parse().ok().filter(|_| port.bytes().all(|byte| byte.is_ascii_digit()))?),
     };
-    (!matches!(&host, Host::Domain(name) if name.is_empty())).then_some(Authority { host, port })
+    (!matches!(&host, Host::Domain(name) if name.split('.').all(str::is_empty)))
+        .then_some(Authority { host, port })
 }
 
 /// The names of this server.
@@ -141,6 +142,8 @@ mod tests {
         for host in [
             "",
             " ",
+            ".",
+            "..:80",
             ":80",
             "a b",
             "a,b/",

@@ -32,6 +32,8 @@ named! {
         UnreadableBody = "unreadable-body",
         /// The body did not come in time.
         BodyTooSlow = "body-too-slow",
+        /// The client has closed its side of the connection.
+        ClientGone = "client-gone",
         /// The body is encoded.
         EncodedBody = "encoded-body",
         /// Something is expected of the server that it does not know.
@@ -90,6 +92,7 @@ impl RequestKind {
             Self::BadHeader => (StatusCode::BAD_REQUEST, "Header not understood"),
             Self::UnreadableBody => (StatusCode::BAD_REQUEST, "Body not understood"),
             Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "Body too slow"),
+            Self::ClientGone => (StatusCode::REQUEST_TIMEOUT, "Client gone"),
             Self::EncodedBody => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Body encoded"),
             Self::UnknownExpectation => (StatusCode::EXPECTATION_FAILED, "Expectation not known"),
             Self::BadHost => (StatusCode::BAD_REQUEST, "Host not understood"),
@@ -217,8 +220,13 @@ fn request_meaning(kind: RequestKind) -> &'static str {
         K::BodyTooSlow => {
             "The body did not come in time (`[server] body_timeout_s`, `min_body_rate_kb_s`). Send it again."
         }
+        K::ClientGone => {
+            "The connection was closed, or its sending side, before the answer was there, which ends what is done for it. Keep \
+             both open until then."
+        }
         K::EncodedBody => {
-            "The body has a `Content-Encoding`. Send it as it is: `Accept-Encoding` says what is taken."
+            "The body has a `Content-Encoding`, or a `Transfer-Encoding` beside `chunked`. Send it as it is: `Accept-Encoding` \
+             says what is taken."
         }
         K::UnknownExpectation => {
             "The header `Expect` has another value than `100-continue`. Send the request without it."
@@ -237,7 +245,7 @@ fn request_meaning(kind: RequestKind) -> &'static str {
             "The URL is longer than 64 KiB. Send arguments in the body. The connection is closed."
         }
         K::HeadersTooLarge => {
-            "There are more than 64 headers, or more than 64 KiB of them. The connection is closed."
+            "There are more than 64 headers, or URL and headers together are longer than 64 KiB. The connection is closed."
         }
         K::KeyNeeded => "The server has API keys. Send one as `Authorization: Bearer KEY`.",
         K::UnknownKey => {

@@ -19,7 +19,8 @@ pub(super) fn instead_of(slices: &[IoSlice<'_>]) -> Option<Vec<u8>> {
         b"400" => (RequestKind::MalformedRequest, "what was sent is no HTTP/1.1 request (RFC 9112)"),
         b"414" => (RequestKind::UrlTooLong, "the URL is longer than 64 KiB"),
         b"431" => {
-            (RequestKind::HeadersTooLarge, "there are more than 64 headers, or more than 64 KiB of them")
+            let detail = "there are more than 64 headers, or URL and headers together are longer than 64 KiB";
+            (RequestKind::HeadersTooLarge, detail)
         }
         _ => return None,
     };
@@ -52,7 +53,7 @@ mod tests {
         let told =
             instead("HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\n\r\n").unwrap();
         assert!(told.starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\n"), "{told}");
-        assert!(told.contains("\"kind\":\"headers-too-large\""), "{told}");
+        assert!(told.contains("\"kind\":\"headers-too-large\"") && told.contains("URL"), "{told}");
         for other in [
             "HTTP/1.1 400 Bad Request\r\ncontent-length: 7\r\n\r\n{\"a\":1}",
             "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",

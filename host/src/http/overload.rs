@@ -29,9 +29,8 @@ use crate::job::Service;
 pub(crate) const OVERFLOW: usize = 64;
 /// How long such a connection may take for its request's headers.
 pub(super) const OVERFLOW_TIME: Duration = Duration::from_secs(2);
-/// How much of a body that nobody wants is read, so that its client sees the reply.
-pub(super) const OVERFLOW_BODY: BodyLimit =
-    BodyLimit { bytes: 64 * KIB as usize, time: OVERFLOW_TIME, rate: KIB as usize };
+/// Nobody wants a body there: how long, and how fast at least, one is read and thrown away, so that its client sees the reply.
+pub(super) const OVERFLOW_BODY: BodyLimit = BodyLimit { bytes: 0, time: OVERFLOW_TIME, rate: KIB as usize };
 
 /// The most that is read of a request whose client is hung up on.
 const MOST_READ: usize = 4 * KIB as usize;

@@ -26,8 +26,8 @@ const ADMIN: Need = Need::Scope(Scope::Admin);
 pub(super) enum Place {
     /// This method of this path.
     At(Method, &'static str),
-    /// Methods that a path of `/v1` does not have.
-    V1Method,
+    /// Methods that a path does not have: one of the table, but for `/`, where 0.2 answered them.
+    Method,
     /// Paths below `/v1` that are none.
     V1Path,
     /// A POST to any other path, as 0.2 took it.
@@ -64,7 +64,7 @@ pub(super) fn table() -> Vec<Row<Arc<Service>>> {
         // What an error means may be read by whoever is told it.
         row(M::GET, "/v1/problems", Need::Nothing, problem::kinds),
         row(M::GET, "/v1/problems/{kind}", Need::Nothing, problem::explain),
-        else_row(Place::V1Method, Need::Key, v1::wrong_method),
+        else_row(Place::Method, Need::Key, v1::wrong_method),
         else_row(Place::V1Path, Need::Key, v1::unknown_path),
         else_row(Place::Post, JOBS, compat::post),
         else_row(Place::Other, Need::Key, compat::not_found),
@@ -129,7 +129,7 @@ where
     let serve = match place {
         Place::Post => MethodRouter::new().on(MethodFilter::POST, handler),
         // The answer says which methods there are.
-        Place::V1Method => MethodRouter::new().fallback(handler),
+        Place::Method => MethodRouter::new().fallback(handler),
         _ => any(handler),
     };
     Row { place, need, serve }
@@ -147,9 +147,10 @@ where
 {
     let mut paths: Vec<(&'static str, MethodRouter<S>)> = Vec::new();
     let mut beyond = Beyond {
-        v1_method: MethodRouter::new(),
+        method: MethodRouter::new(),
         v1_path: MethodRouter::new(),
-        else_where: MethodRouter::new(),
+        post: MethodRouter::new(),
+        other: MethodRouter::new(),
     };
     for Row { place, need, serve } in table {
         let serve = serve.layer(from_fn_with_state((guarded.clone(), need), guard));
@@ -158,9 +159,10 @@ where
                 Some((_, methods)) => *methods = std::mem::take(methods).merge(serve),
                 None => paths.push((path, serve)),
             },
-            Place::V1Method => beyond.v1_method = serve,
+            Place::Method => beyond.method = serve,
             Place::V1Path => beyond.v1_path = serve,
-            Place::Post | Place::Other => beyond.else_where = beyond.else_where.merge(serve),
+            Place::Post => beyond.post = serve,
+            Place::Other => beyond.other = serve,
         }
     }
     beyond.router(paths, state)
@@ -168,23 +170,25 @@ where
 
 /// What answers where no row has both path and method.
 struct Beyond<S> {
-    v1_method: MethodRouter<S>,
+    method: MethodRouter<S>,
     v1_path: MethodRouter<S>,
-    else_where: MethodRouter<S>,
+    post: MethodRouter<S>,
+    other: MethodRouter<S>,
 }
 
 impl<S: Clone + Send + Sync + 'static> Beyond<S> {
     fn router(self, paths: Vec<(&'static str, MethodRouter<S>)>, state: S) -> Router {
         let mut router = Router::new();
         for (path, methods) in paths {
-            let other_methods = if path.starts_with(V1) { &self.v1_method } else { &self.else_where };
+            let methods = if path.starts_with(V1) { methods } else { methods.merge(self.post.clone()) };
+            let other_methods = if path == "/" { &self.other } else { &self.method };
             router = router.route(path, methods.merge(other_methods.clone()));
         }
         // A router of its own: its wildcard stands in nobody's way.
         let unknown = ["/v1", "/v1/", "/v1/{*rest}"]
             .into_iter()
             .fold(Router::new(), |unknown, path| unknown.route(path, self.v1_path.clone()))
-            .fallback_service(self.else_where.with_state(state.clone()))
+            .fallback_service(self.post.merge(self.other).with_state(state.clone()))
             .with_state(state.clone());
         router.fallback_service(unknown).with_state(state)
     }
@@ -356,7 +360,7 @@ mod tests {
             match place {
                 Place::At(method, path) => found.push((method, path, need)),
                 Place::Post => assert_eq!(need, Need::Scope(Scope::Jobs)),
-                Place::V1Method | Place::V1Path | Place::Other => assert_eq!(need, Need::Key),
+                Place::Method | Place::V1Path | Place::Other => assert_eq!(need, Need::Key),
             }
         }
         let wanted = NEEDS.map(|(method, path, need)| (method.parse::<Method>().unwrap(), path, need));
@@ -389,6 +393,9 @@ mod tests {
             ("GET /metrics/", Place::Other, Need::Key),
             ("GET /nothing", Place::Other, Need::Key),
             ("PUT /", Place::Other, Need::Key),
+            ("PUT /healthz", Place::Method, Need::Key),
+            ("DELETE /readyz", Place::Method, Need::Key),
+            ("OPTIONS /metrics", Place::Method, Need::Key),
             ("GET /healthz/x", Place::Other, Need::Key),
             ("POST /v1", Place::V1Path, Need::Key),
             ("POST /v1/", Place::V1Path, Need::Key),
@@ -397,8 +404,8 @@ mod tests {
             ("POST /v1/%6Aobs", Place::V1Path, Need::Key),
             ("GET /v1/operations/resize/render/x", Place::V1Path, Need::Key),
             ("GET /v1/jobs/x/y", Place::V1Path, Need::Key),
-            ("PUT /v1/jobs", Place::V1Method, Need::Key),
-            ("post /v1/jobs", Place::V1Method, Need::Key),
+            ("PUT /v1/jobs", Place::Method, Need::Key),
+            ("post /v1/jobs", Place::Method, Need::Key),
             ("POST /v1/jobs", Place::At(Method::POST, "/v1/jobs"), JOBS),
             ("GET http://example.org/v1/jobs", Place::At(Method::GET, "/v1/jobs"), JOBS),
             ("DELETE /v1/jobs/x", Place::At(Method::DELETE, "/v1/jobs/{id}"), JOBS),
@@ -417,9 +424,11 @@ mod tests {
     #[tokio::test]
     async fn a_method_that_is_none_is_told_which_there_are() {
         let (router, _) = echoing();
-        let request =
-            Request::builder().method("PUT").uri("/v1/jobs").header(header::AUTHORIZATION, "Bearer jobs");
-        let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-        assert_eq!(response.headers()[header::ALLOW], "GET,HEAD,POST");
+        for (path, wanted) in [("/v1/jobs", "GET,HEAD,POST"), ("/healthz", "GET,HEAD,POST")] {
+            let request =
+                Request::builder().method("PUT").uri(path).header(header::AUTHORIZATION, "Bearer jobs");
+            let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+            assert_eq!(response.headers()[header::ALLOW], wanted, "{path}");
+        }
     }
 }

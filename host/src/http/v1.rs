@@ -103,7 +103,7 @@ pub(super) async fn unknown_path(uri: Uri) -> Problem {
     Problem::new(RequestKind::UnknownPath, detail)
 }
 
-/// What is a route of `/v1`, with another method.
+/// What is a path of some route, with another method.
 pub(super) async fn wrong_method(method: Method, uri: Uri) -> Problem {
     let detail = format!("{} does not answer {method}", one_line(uri.path(), MAX_PATH));
     Problem::new(RequestKind::MethodNotAllowed, detail)

@@ -11,6 +11,7 @@ use imgserve_base::fault::one_line;
 use super::cors::{self, Origins};
 use super::host::{self, Authority, KnownHosts};
 use super::kind::RequestKind;
+use super::peer::Peer;
 use super::problem::Problem;
 
 /// Where a request comes from, as seen from where it goes (W3C, Fetch Metadata).
@@ -91,13 +92,26 @@ impl Visits {
     /// Whether a request that brings nothing by which its client is known may come from a stranger's page.
     pub(super) fn stranger<B>(&self, request: &axum::http::Request<B>) -> Option<Stranger> {
         let (method, headers) = (request.method(), request.headers());
-        let authority = request.extensions().get::<Authority>();
-        if let Some(Authority { host, .. }) = authority.filter(|authority| !self.hosts.know(&authority.host))
+        if let Some(host) = self.unknown(request)
             && (self.local || may_be_browsers(method, headers))
         {
-            return Some(Stranger::Host(host.to_string()));
+            return Some(Stranger::Host(host));
         }
-        self.page(method, headers, authority).map(Stranger::Page)
+        self.page(method, headers, request.extensions().get::<Authority>()).map(Stranger::Page)
+    }
+
+    /// Whether a request for what not everybody may know comes from a browser of this very machine that a page's own name led
+    /// here, perhaps: a script can leave out all that a reading browser is known by, but not where it runs.
+    pub(super) fn reader<B>(&self, request: &axum::http::Request<B>) -> Option<Stranger> {
+        let host = self.unknown(request).filter(|_| reads(request.method()))?;
+        let from_here = request.extensions().get::<Peer>().is_some_and(Peer::is_this_machine);
+        (from_here && !is_vouched_for(request.headers())).then_some(Stranger::Host(host))
+    }
+
+    /// The name that a request is for, where it is none of ours.
+    fn unknown<B>(&self, request: &axum::http::Request<B>) -> Option<String> {
+        let host = &request.extensions().get::<Authority>()?.host;
+        (!self.hosts.know(host)).then(|| host.to_string())
     }
 
     /// The other origin whose page has sent a request.
@@ -155,23 +169,31 @@ fn is_origin_of(origin: &str, authority: &Authority) -> bool {
 
 fn follows_link(method: &Method, headers: &HeaderMap) -> bool {
     let says = |name, value: &str| headers.get(name).is_some_and(|found| found == value);
-    matches!(*method, Method::GET | Method::HEAD) && says(MODE, "navigate") && says(DESTINATION, "document")
+    reads(method) && says(MODE, "navigate") && says(DESTINATION, "document")
 }
 
-/// Whether a request for an unknown name may come from a browser that was led to this server by that name. Over plain HTTP
-/// browsers do not say `Sec-Fetch-Site`, and where they do, nobody's name but ours leads here: over TLS it would have to
-/// have our certificate. With what does not GET they say the origin; 0.2's clients do nothing else, and say none.
+/// Whether a browser itself says that no other site's page has sent a request. Over plain HTTP browsers do not say
+/// `Sec-Fetch-Site`, and where they do, nobody's name but ours leads here: over TLS it would have to have our certificate.
+fn is_vouched_for(headers: &HeaderMap) -> bool {
+    headers.get(SITE).is_some_and(|site| site == "same-origin" || site == "none")
+}
+
+/// Whether a request for an unknown name may come from a browser that was led to this server by that name. With what does not
+/// GET browsers say the origin; 0.2's clients do nothing else, and say none.
 fn may_be_browsers(method: &Method, headers: &HeaderMap) -> bool {
-    if let Some(site) = headers.get(SITE) {
-        return site != "same-origin" && site != "none";
+    if headers.contains_key(SITE) {
+        return !is_vouched_for(headers);
     }
-    let reads = matches!(*method, Method::GET | Method::HEAD);
     let agent =
         headers.get(header::USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(b"Mozilla/"));
     // Some programs say that they take every language.
     let languages = headers.get(header::ACCEPT_LANGUAGE).is_some_and(|languages| languages != "*");
     let marks = agent || languages || headers.contains_key(BRANDS) || headers.contains_key(header::REFERER);
-    headers.contains_key(header::ORIGIN) || (reads && marks)
+    headers.contains_key(header::ORIGIN) || (reads(method) && marks)
+}
+
+fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 /// Before anything else: whom a request is for and what it expects, and what browsers are told of its answer.
@@ -271,6 +293,29 @@ mod tests {
                 let refused = visits(&["img.example.org"], &[], local).stranger(&request(text));
                 assert_eq!(refused, Some(Stranger::Host("evil.example".to_owned())), "{text}");
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_reads_on_this_machine_by_a_name_that_is_not_ours_is_refused_however_little_it_says() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _theirs = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let peer = Peer::new(listener.accept().await.unwrap().0, 1);
+        let visits = visits(&["img.example.org"], &[], false);
+        for (text, refused) in [
+            ("GET evil.example:8602; user-agent: x; accept-language: *", true),
+            ("HEAD evil.example", true),
+            ("GET img.example.org", false),
+            ("GET localhost", false),
+            ("GET evil.example; sec-fetch-site: same-origin", false),
+            ("GET evil.example; sec-fetch-site: cross-site", true),
+            // Browsers say with it what page sends it.
+            ("POST evil.example", false),
+        ] {
+            let mut request = request(text);
+            assert_eq!(visits.reader(&request), None, "from who knows where: {text}");
+            request.extensions_mut().insert(peer.clone());
+            assert_eq!(visits.reader(&request).is_some(), refused, "{text}");
         }
     }
 

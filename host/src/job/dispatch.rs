@@ -122,8 +122,8 @@ fn start(service: &Arc<Service>, claim: Claim) -> Option<Client> {
     }
 }
 
-/// Forgets what is too old: finished jobs beyond `most`, and idempotency keys.
-pub(super) async fn keep_house(service: Arc<Service>, most: usize) {
+/// Forgets what is too old: finished jobs beyond `max_finished`, and idempotency keys.
+pub(super) async fn keep_house(service: Arc<Service>) {
     let mut prune = tokio::time::interval(PRUNE_INTERVAL);
     loop {
         tokio::select! {
@@ -131,6 +131,7 @@ pub(super) async fn keep_house(service: Arc<Service>, most: usize) {
             _ = prune.tick() => {}
         }
         if service.tally().take_written_down() {
+            let most = service.settings().max_finished;
             let keys_before = now_ms().saturating_sub(KEY_AGE.as_millis() as u64);
             if let Err(error) = service.journal().prune(most, keys_before).await {
                 tracing::warn!("finished jobs are not forgotten: {error}");

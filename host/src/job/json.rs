@@ -39,12 +39,7 @@ pub(super) fn object(json: &[u8], what: &str, reading: Reading) -> Result<Map<St
         Ok(value) if depth(&value) > MAX_DEPTH => refuse(format!("nested more than {MAX_DEPTH} levels deep")),
         Ok(Value::Object(object)) => Ok(object),
         Ok(other) => refuse(format!("{}, not an object", type_name(&other))),
-        // The one thing that is wrong with JSON itself and that only we say.
-        Err(error) if error.is_data() => {
-            let path = error.to_string();
-            let path = path.rsplit_once(" at line ").map_or(path.as_str(), |(path, _)| path);
-            Err(NotRead::Twice(path.to_owned()))
-        }
+        Err(error) if error.is_data() => Err(NotRead::Twice(said(&error))),
         Err(_) if text.trim_ascii().is_empty() => refuse("empty, not a JSON object".to_owned()),
         Err(error) => {
             let (line, column) = (error.line(), error.column());
@@ -53,11 +48,22 @@ pub(super) fn object(json: &[u8], what: &str, reading: Reading) -> Result<Map<St
     }
 }
 
+/// The path of a member that stands twice in this text, if it is JSON and one does.
+pub(super) fn twice(text: &str) -> Option<String> {
+    once(text).err().filter(serde_json::Error::is_data).map(|error| said(&error))
+}
+
+/// What the library says, but for where. Of data it is ours: there is one thing that is wrong with JSON itself and that only we
+/// say, the path of a member that stands twice.
+fn said(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said).to_owned()
+}
+
 /// What the library says is wrong, in plain words.
 fn told(error: &serde_json::Error) -> String {
-    let said = error.to_string();
-    let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said);
-    let plain = match said {
+    let said = said(error);
+    let plain = match said.as_str() {
         said if said.starts_with("EOF while parsing") => "it ends too early",
         "expected value" | "expected ident" => "no value",
         "expected `:`" => "no colon after a member's name",
@@ -207,6 +213,8 @@ mod tests {
             assert_eq!(meant(text), Err(NotRead::Twice(path.to_owned())), "{text}");
             assert!(object(text.as_bytes(), "the body", Reading::ToTheLetter).is_ok());
         }
+        assert_eq!(twice(r#"[{"a": 1}, {"a": 1, "a": 2}]"#).as_deref(), Some("[1].a"));
+        assert_eq!((twice("[1, 2]"), twice("no JSON")), (None, None));
         let last = object(br#"{"a": 1, "a": 2}"#, "the body", Reading::ToTheLetter).unwrap();
         assert_eq!(last["a"], 2);
     }

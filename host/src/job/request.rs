@@ -227,7 +227,7 @@ fn told(value: &Value) -> String {
 
 /// The fault of `what`, which should have named an operation.
 pub(crate) fn unknown_operation(what: &str, registry: &Registry) -> Fault {
-    let known: Vec<&str> = registry.iter().map(|operation| operation.name.as_str()).collect();
+    let known: Vec<&str> = registry.names().collect();
     Fault::new(FaultKind::UnknownOperation, format!("{what} is none of {}", known.join(", ")))
 }
 

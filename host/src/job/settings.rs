@@ -19,6 +19,8 @@ pub(super) struct Settings {
     /// What one worker may take, in bytes.
     memory_limit: u64,
     max_output_pixels: u64,
+    /// Finished jobs that are remembered.
+    pub(super) max_finished: usize,
     pub(super) retry: Policy,
     pub(super) webhooks: WebhookSettings,
 }
@@ -42,6 +44,7 @@ impl Settings {
             gate: gate.for_sources_up_to(config.limits.max_source_mb * MIB),
             memory_limit: config.workers.memory_limit_mb * MIB,
             max_output_pixels: config.limits.max_output_pixels,
+            max_finished: config.jobs.max_finished,
             retry: Policy {
                 max_attempts: config.jobs.max_attempts,
                 max_pause: Duration::from_secs(config.jobs.max_retry_pause_s),

@@ -33,7 +33,7 @@ impl Service {
         let service = Arc::new(Self::new(config, current, journal));
         service.take_up(Duration::from_secs(config.jobs.max_retry_pause_s)).await?;
         tokio::spawn(dispatch::dispatch(Arc::clone(&service)));
-        tokio::spawn(dispatch::keep_house(Arc::clone(&service), config.jobs.max_finished));
+        tokio::spawn(dispatch::keep_house(Arc::clone(&service)));
         tokio::spawn(notify::deliver(Arc::clone(&service)));
         Ok(service)
     }

@@ -128,9 +128,22 @@ fn output(
             return Err(Fault::new(FaultKind::ArgsNotObject, text));
         }
     };
-    let args = &Value::Object(with_output(args, object.get("output"), at)?);
+    let encoding = object.get("output");
+    let args = &Value::Object(with_output(args, encoding, at)?);
     let reading = Reading::AsMeant;
-    request::check_values(&Asked { operation, source, destination, args, at, reading }, registry)
+    let checked =
+        request::check_values(&Asked { operation, source, destination, args, at, reading }, registry);
+    checked.map_err(|fault| as_it_came(fault, encoding, at))
+}
+
+/// The same fault; an argument that came in `output` is named from there.
+fn as_it_came(mut fault: Fault, output: Option<&Value>, at: &str) -> Fault {
+    for key in output.and_then(Value::as_object).into_iter().flat_map(Map::keys) {
+        let own = if at.is_empty() { key.clone() } else { format!("{at}.args.{key}") };
+        let came = member(at, &format!("output.{key}"));
+        fault.text = fault.text.replace(&format!("argument `{own}`"), &format!("member `{came}`"));
+    }
+    fault
 }
 
 /// The members that are given: null is as good as leaving out what may be left out. What may not says so itself.

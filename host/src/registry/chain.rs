@@ -103,7 +103,7 @@ impl Registry {
     ) -> Result<(), Fault> {
         let name = step["operationType"].as_str().unwrap_or_default();
         let operation = self.get(name).ok_or_else(|| {
-            let known: Vec<&str> = self.iter().map(|operation| operation.name.as_str()).collect();
+            let known: Vec<&str> = self.names().collect();
             invalid(format!(
                 "argument `{at}operationType`: \"{}\" is none of {}",
                 name.escape_debug(),

@@ -30,8 +30,10 @@ impl Registry {
         operation.check_values(&Value::Object(own)).map_err(refuse)?;
         let chain = match self.chain(operation, defaults, Reading::ToTheLetter) {
             Ok(chain) => chain,
-            // The request will bring it.
-            Err(fault) if fault.kind == FaultKind::MissingArgument => return Ok(()),
+            // The request will bring it; but into a step that stands here it can bring nothing.
+            Err(fault) if fault.kind == FaultKind::MissingArgument && !fault.text.contains("`steps[") => {
+                return Ok(());
+            }
             Err(fault) => return Err(refuse(fault.text)),
         };
         if let Some(unknown) = chain.unknown.first() {
@@ -101,19 +103,24 @@ mod tests {
     use super::super::chain;
     use super::*;
 
-    /// What is said of `x` with these default arguments, beside `resize` itself.
+    /// What is said of `x` with these default arguments, beside `resize` and `rasterize` themselves.
     fn checked(pipeline: bool, args: Value) -> Result<(), String> {
-        let entry = |name: &str, pipeline: bool, args: &Value| {
+        let entry = |name: &str, plugin: &str, description, args: &Value| {
             let mut settings = OperationSettings::of_file(PluginKind::Builtin, "".into());
-            settings.plugin = if pipeline { "pipeline" } else { "resize" }.to_owned();
+            settings.plugin = plugin.to_owned();
             settings.args = args.as_object().unwrap().clone();
-            let description =
-                if pipeline { chain::description() } else { imgserve_resize::Resize::describe() };
-            let entry =
-                Entry::new(name, settings, description, None, Breaker::new(0, Duration::ZERO)).unwrap();
-            (name.to_owned(), entry)
+            let breaker = Breaker::new(0, Duration::ZERO);
+            (name.to_owned(), Entry::new(name, settings, description, None, breaker).unwrap())
         };
-        let operations = [entry("resize", false, &json!({})), entry("x", pipeline, &args)];
+        let (none, resize) = (json!({}), imgserve_resize::Resize::describe);
+        let operations = [
+            entry("resize", "resize", resize(), &none),
+            entry("rasterize", "rasterize", imgserve_rasterize::Rasterize::describe(), &none),
+            match pipeline {
+                true => entry("x", "pipeline", chain::description(), &args),
+                false => entry("x", "resize", resize(), &args),
+            },
+        ];
         let registry = Registry::new(operations.into_iter().collect());
         registry.check_defaults(registry.get("x").unwrap()).map_err(|fault| fault.text)
     }
@@ -156,6 +163,8 @@ mod tests {
         }
         let steps = |step: Value| checked(true, json!({ "steps": [step] })).unwrap_err();
         assert!(steps(json!({ "operationType": "rezise" })).contains("`steps[0].operationType`"));
+        let error = steps(json!({ "operationType": "rasterize", "args": { "width": 2 } }));
+        assert_eq!(error, "operation `x`: default argument `steps[0].args.height` is missing");
         let args = json!({ "width": 2, "height": 2, "widht": 2 });
         assert!(steps(json!({ "operationType": "resize", "args": args })).contains("`steps[0].args.widht`"));
         let args = json!({ "width": 2, "height": 2, "fit": "tight" });

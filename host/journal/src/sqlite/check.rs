@@ -2,13 +2,13 @@
 //! process that has the journal open: closing another handle of its file would end SQLite's locks (fcntl(2), POSIX locks).
 #![allow(clippy::disallowed_methods, reason = "a journal is checked once, on a thread that may block")]
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::schema;
+use super::{file, schema};
 use crate::store::JournalError;
 
 /// SQLite's header (SQLite file format, 1.3).
@@ -51,6 +51,13 @@ pub(crate) fn check(path: &Path) -> Result<(), JournalError> {
         schema::APPLICATION_ID => Ok(()),
         _ => Err(cannot("it is a database of another program".to_owned())),
     }
+}
+
+/// The file whose lock the server holds that has the journal at `path`; none where no server has it.
+pub(crate) fn held(path: &Path) -> Option<PathBuf> {
+    let lock = file::lock_of(path);
+    let held = matches!(File::open(&lock).ok()?.try_lock_shared(), Err(TryLockError::WouldBlock));
+    held.then_some(lock)
 }
 
 fn header(path: &Path) -> io::Result<Vec<u8>> {
@@ -96,10 +103,12 @@ mod tests {
     async fn one_that_is_in_use_is_fine_and_a_newer_one_is_not() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal.db");
+        assert_eq!(held(&path), None);
         let journal = Sqlite::open(&path, "test").unwrap();
         assert!(check(&path).is_ok());
+        assert_eq!(held(&path), Some(directory.path().join("journal.db.lock")));
         drop(journal);
-        assert!(check(&path).is_ok());
+        assert!(check(&path).is_ok() && held(&path).is_none());
         let newer = Connection::open(&path).unwrap();
         newer.pragma_update(None, "user_version", schema::known() + 1).unwrap();
         newer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();

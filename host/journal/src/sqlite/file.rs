@@ -27,7 +27,7 @@ pub(super) fn take(path: &Path) -> Result<File, JournalError> {
         path: path.to_owned(),
         text: format!("cannot make the directory {}: {error}", parent.display()),
     })?;
-    let lock = open(&beside(path, ".lock")).map_err(cannot)?;
+    let lock = open(&lock_of(path)).map_err(cannot)?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(JournalError::InUse { path: path.to_owned() }),
@@ -36,6 +36,11 @@ pub(super) fn take(path: &Path) -> Result<File, JournalError> {
     make(path).map_err(cannot)?;
     settle(&beside(path, "-wal")).map_err(cannot)?;
     Ok(lock)
+}
+
+/// The file whose lock the server holds that has the journal.
+pub(super) fn lock_of(path: &Path) -> PathBuf {
+    beside(path, ".lock")
 }
 
 fn parent(path: &Path) -> &Path {

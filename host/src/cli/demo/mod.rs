@@ -196,10 +196,11 @@ type Serving = tokio::task::JoinHandle<Result<(), imgserve_base::fault::Fault>>;
 /// A server on a free port, ready for requests.
 async fn start_server(config: Config) -> Result<(SocketAddr, mpsc::Sender<Command>, Serving), Failure> {
     let (listener, address) = peers::listen().await?;
-    let again = config.clone();
+    let (file, again) = (config.clone(), config.clone());
     let read_config = Arc::new(move || Ok(again.clone()));
     let (patience, tell, taken_in) = (Instant::now(), Arc::new(|_| {}), Arc::new(|_: &Config| {}));
-    let setup = Setup { config, read_config, program: start::program()?, patience, tell, taken_in };
+    let program = start::program()?;
+    let setup = Setup { config, file, read_config, program, patience, tell, taken_in };
     let (commands, receiver) = mpsc::channel(1);
     let (ready, is_ready) = oneshot::channel();
     let serving = tokio::spawn(server::serve(setup, async { Ok(listener) }, receiver, |_| {

@@ -24,9 +24,8 @@ Examples:
 
 Exit codes: 0 listed (also when there are none), 1 the server cannot be asked, 64 the configuration is refused.";
 
-/// Narrowest column of operations, and longest name in it on a terminal.
+/// Narrowest column of operations.
 const OPERATION: usize = 9;
-const LONGEST_OPERATION: usize = 16;
 /// Narrowest column of ids.
 const SHORTEST_ID: usize = 8;
 /// Columns of a terminal that has room.
@@ -80,8 +79,7 @@ fn table(jobs: &[Story], now_ms: u64, width: Option<usize>) -> Vec<String> {
     let ids = if width.is_some() { short(&ids) } else { ids.into_iter().map(str::to_owned).collect() };
     let widest = |all: &mut dyn Iterator<Item = usize>| all.max().unwrap_or_default();
     let id = widest(&mut ids.iter().map(String::len)).max(SHORTEST_ID);
-    let most = if width.is_some() { LONGEST_OPERATION } else { usize::MAX };
-    let operations: Vec<String> = jobs.iter().map(|job| ui::fit(&job.operation(), most)).collect();
+    let operations: Vec<String> = jobs.iter().map(|job| job.operation(width.is_some())).collect();
     let operation = widest(&mut operations.iter().map(|name| name.chars().count())).max(OPERATION);
     // Where columns are few they stand closer.
     let (gap, tries) = if width.is_some_and(|width| width < WIDE) { (" ", "TRY") } else { ("  ", "ATTEMPT") };

@@ -110,8 +110,9 @@ impl Page {
         let running = look.running.len().min(room);
         let waiting = look.waiting.len().min(FEW).min(room - running);
         let jobs: Vec<&Story> = look.running.iter().take(running).chain(&look.waiting[..waiting]).collect();
-        let operations = jobs.iter().map(|job| job.operation().chars().count());
-        let operation = operations.max().unwrap_or_default().max(OPERATION);
+        let operations: Vec<String> = jobs.iter().map(|job| job.operation(self.width.is_some())).collect();
+        let longest = operations.iter().map(|name| name.chars().count()).max();
+        let operation = longest.unwrap_or_default().max(OPERATION);
         let ids = self.ids(&jobs);
         let none = if self.width.is_some() { SHORT_ID } else { ID };
         let id = ids.iter().map(String::len).max().unwrap_or(none);
@@ -126,11 +127,11 @@ impl Page {
         let head = row(["DONE", "STAGE", "OPERATION", "ATT", "AGE", "ID", "SOURCE → DESTINATION"]);
         let rows: Vec<String> = jobs
             .iter()
-            .zip(&ids)
-            .map(|(job, id)| {
+            .zip(ids.iter().zip(&operations))
+            .map(|(job, (id, name))| {
                 let stage = job.stage.as_ref().map_or("waiting", |stage| stage.as_str());
-                let (name, attempt, age) = (job.operation(), job.attempt.to_string(), job.age(now_ms));
-                row([&done(job, bar), stage, &name, &attempt, &age, id, &job.gist(now_ms)])
+                let (attempt, age) = (job.attempt.to_string(), job.age(now_ms));
+                row([&done(job, bar), stage, name, &attempt, &age, id, &job.gist(now_ms)])
             })
             .collect();
         self.say(Style::Heading, &head);
@@ -151,7 +152,8 @@ impl Page {
         for (job, id) in failed.iter().zip(ids) {
             let ended = job.finished_at_ms.unwrap_or(job.accepted_at_ms);
             let ago = format!("{} ago", span(now_ms.saturating_sub(ended)));
-            let line = self.with_gist(format!("{ago:>10}  {id}  {}: ", job.operation()), &job.gist(now_ms));
+            let operation = job.operation(self.width.is_some());
+            let line = self.with_gist(format!("{ago:>10}  {id}  {operation}: "), &job.gist(now_ms));
             self.say(Style::Plain, &line);
         }
     }
@@ -271,5 +273,24 @@ mod tests {
         assert_eq!(row.text, "██░░  40 % working  resize      1    8 s 00000000 a → b");
         let failure = &lines.last().unwrap().text;
         assert_eq!(failure, "   5 s ago  00000000  resize: busy: too much");
+    }
+
+    #[test]
+    fn a_long_name_pushes_out_neither_id_nor_reason() {
+        let mut look = look(1, 1);
+        let long = "an-operation-whose-name-has-all-of-the-sixty-four-letters-it-may";
+        let story = json!({ "id": ID, "state": "failed", "operationType": long, "attempt": 1, "finished_at_ms": 4000,
+            "srcURL": "a", "dstURL": "b", "error": { "kind": "busy", "text": "too much" } });
+        look.failed = vec![serde_json::from_value(story.clone()).unwrap()];
+        look.running = look.failed.clone();
+        let at = |size| lines("http://h:1", &look, 9000, size);
+        let narrow = at(Some((80, 24)));
+        assert_eq!(narrow.last().unwrap().text, "   5 s ago  00000000  an-operation-wh…: busy: too much");
+        assert!(narrow.iter().all(|line| line.text.chars().count() <= 80), "{narrow:#?}");
+        assert!(
+            narrow[6].text.contains("an-operation-wh…") && narrow[6].text.contains("00000000"),
+            "{narrow:#?}"
+        );
+        assert!(at(None).last().unwrap().text.contains(&format!("{long}: busy: too much")));
     }
 }

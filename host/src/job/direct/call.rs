@@ -60,6 +60,24 @@ pub(super) struct Checked {
     plugins: Vec<Value>,
 }
 
+/// Refuses a member that stands twice in a text that was read as a list or an object.
+fn check_once(texts: &[(String, String)], read: &Map<String, Value>) -> Result<(), Fault> {
+    let nested = |name: &str| matches!(read.get(name), Some(Value::Array(_) | Value::Object(_)));
+    let twice = texts
+        .iter()
+        .filter(|(name, _)| nested(name))
+        .find_map(|(name, text)| Some((name, json::twice(text)?)));
+    match twice {
+        None => Ok(()),
+        Some((name, path)) if path.starts_with('[') => Err(stands_twice(&format!("{name}{path}"))),
+        Some((name, path)) => Err(stands_twice(&format!("{name}.{path}"))),
+    }
+}
+
+fn stands_twice(path: &str) -> Fault {
+    Fault::new(FaultKind::InvalidArgument, format!("argument `{path}` stands twice"))
+}
+
 impl Checked {
     /// # Errors
     /// The first check that fails.
@@ -73,12 +91,12 @@ impl Checked {
             let object = json::object(json.as_bytes(), "args", Reading::AsMeant);
             args.extend(object.map_err(|not_read| match not_read {
                 NotRead::NotObject(text) => Fault::new(FaultKind::ArgsNotObject, text),
-                NotRead::Twice(path) => {
-                    Fault::new(FaultKind::InvalidArgument, format!("argument `{path}` stands twice"))
-                }
+                NotRead::Twice(path) => stands_twice(&path),
             })?);
         }
-        args.extend(operation.read_texts(&call.texts));
+        let texts = operation.read_texts(&call.texts);
+        check_once(&call.texts, &texts)?;
+        args.extend(texts);
         if args.values().any(|value| depth(value) > MAX_DEPTH) {
             let text = format!("an argument is nested more than {MAX_DEPTH} levels deep");
             return Err(Fault::new(FaultKind::InvalidArgument, text));
