@@ -86,7 +86,7 @@ pub(super) async fn deliver(service: Arc<Service>) {
                 TROUBLE_PAUSE
             }
         };
-        for server in receivers.to_be_located() {
+        for server in receivers.unlocated() {
             let (transfer, sender) = (service.settings().transfer.clone(), sender.clone());
             tokio::spawn(async move {
                 let machines = transfer.machines(&server).await;

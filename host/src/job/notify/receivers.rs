@@ -121,7 +121,7 @@ impl Receivers {
     }
 
     /// Those of which somebody is to say where they are, each once: before that nothing is sent to them.
-    pub(super) fn to_be_located(&mut self) -> Vec<Server> {
+    pub(super) fn unlocated(&mut self) -> Vec<Server> {
         let unknown = self.known.iter_mut().filter(|(_, line)| matches!(line.at, Where::Unknown));
         let asked = unknown.filter_map(|(to, line)| {
             line.at = Where::Asked;
@@ -230,7 +230,7 @@ mod tests {
     /// Offers one, of a receiver that is where its name says.
     fn offer(receivers: &mut Receivers, host: &str, id: usize, now: Instant) -> Option<PutOff> {
         let back = receivers.offer(to(host), notice(id), now);
-        for server in receivers.to_be_located() {
+        for server in receivers.unlocated() {
             let machine = Arc::clone(server.host());
             receivers.located(server, vec![machine]);
         }
@@ -252,8 +252,8 @@ mod tests {
             receivers.offer(to(&format!("{id}.example")), notice(id), now);
         }
         assert!(receivers.next().is_none(), "nobody knows yet where they are");
-        let asked = receivers.to_be_located();
-        assert!(asked.len() == 200 && receivers.to_be_located().is_empty(), "each is asked for once");
+        let asked = receivers.unlocated();
+        assert!(asked.len() == 200 && receivers.unlocated().is_empty(), "each is asked for once");
         asked.into_iter().for_each(|server| receivers.located(server, vec!["192.0.2.1".into()]));
         let sent: Vec<_> = std::iter::from_fn(|| receivers.next()).collect();
         assert_eq!(sent.len(), MOST_EACH_MACHINE);
