@@ -110,6 +110,7 @@ async fn what_no_other_server_can_mend_is_refused_at_once_and_the_rest_fails_in_
         ("operationType", json!("nothing"), 404),
         ("srcURL", json!("http://[/a.png"), 422),
         ("dstURL", json!("http://[/a.png"), 422),
+        ("dstURL", json!(format!("file:///{}{{$width}}.png", "d/".repeat(65))), 422),
         ("args", json!({ "width": "30" }), 400),
     ] {
         let mut body = job(&local, &to);

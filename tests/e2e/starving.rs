@@ -221,6 +221,31 @@ async fn trickling_sources_of_many_servers_for_one_client_without_a_key_keep_no_
     all_others_are_done(&server, "another client").await;
 }
 
+/// A server of a picture at this address of the machine.
+async fn gives_at(address: [u8; 4], png: Vec<u8>) -> String {
+    let listener = TcpListener::bind((IpAddr::from(address), 0)).await.unwrap();
+    let url = format!("http://{}/a.png", listener.local_addr().unwrap());
+    let app = Router::new().route("/a.png", get(move || async move { png }));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_names_and_ports_of_a_machine_that_trickles_leave_places_to_other_machines() {
+    let png = samples::encoded(60, 40, ImageFormat::Png);
+    let server = Arc::new(Server::start(FEW));
+    let slow = [Slow::start(Pace::Body(0), png.clone()).await, Slow::start(Pace::Body(0), png.clone()).await];
+    let _posts = post_many(&server, 40, |number| {
+        let (host, port) = (["localhost", "127.0.0.1"][number % 2], slow[number / 2 % 2].address.port());
+        job(&format!("http://{host}:{port}/a.png"), &server.file_url(&format!("{number}.png")))
+    });
+    until("they wait", async || readyz(&server, "transfers_waiting").await == 36).await;
+    assert_eq!(readyz(&server, "transfers").await, 4, "half of the client's places");
+    let (began, other) = (Instant::now(), gives_at([127, 0, 0, 9], png).await);
+    server.succeed("resize", &other, &server.file_url("other.png"), size()).await;
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn direct_calls_of_a_slow_source_keep_nobody_else_waiting() {
     let png = samples::encoded(60, 40, ImageFormat::Png);
@@ -355,6 +380,48 @@ async fn a_job_whose_source_trickles_lets_go_of_it_when_it_is_deleted() {
     assert_eq!(server.delete(&format!("/v1/jobs/{id}")).await.0, 200);
     until("it is not fetched any more", async || slow.open() == 0).await;
     assert_eq!(readyz(&server, "transfers").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_waits_for_its_destination_can_be_deleted() {
+    let (server, origin) = (Server::start(FEW), takes_placeholders_only().await);
+    let local = server.write("a.png", samples::encoded(60, 40, ImageFormat::Png));
+    let mut jobs = Vec::new();
+    for number in 0..4 {
+        jobs.push(server.submit("resize", &local, &format!("{origin}/{number}.png"), size()).await);
+    }
+    until("two wait", async || readyz(&server, "transfers_waiting").await == 2).await;
+    let mut deleted = 0;
+    for id in jobs {
+        let path = format!("/v1/jobs/{id}");
+        if server.get(&path).await.1["stage"] == "storing" {
+            continue;
+        }
+        let began = Instant::now();
+        let (status, story) = server.delete(&path).await;
+        assert_eq!((status, &story["state"]), (200, &json!("cancelled")), "{story}");
+        assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+        deleted += 1;
+    }
+    assert_eq!((deleted, readyz(&server, "jobs").await), (2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_attempt_has_left_goes_with_its_job() {
+    let png = samples::encoded(900, 700, ImageFormat::Png);
+    let (mut server, slow) = (Server::start(""), Slow::start(Pace::Body(100 << 10), png).await);
+    let id = server.submit("resize", &slow.file("a.png"), &server.file_url("out.png"), size()).await;
+    let path = format!("/v1/jobs/{id}");
+    until("it is tried", async || server.get(&path).await.1["attempt"] == 1).await;
+    server.kill();
+    // As if it had been killed in the midst of storing its result.
+    let left = server.files().join(format!(".out.png.{id}-0-1r.imgserve-part"));
+    std::fs::write(&left, "half").unwrap();
+    server.restart();
+    until("it is tried again", async || server.get(&path).await.1["attempt"] == 2).await;
+    assert_eq!(server.delete(&path).await.0, 200);
+    until("nothing is left of it", async || !left.exists()).await;
+    assert!(is_placeholder(&server.read("out.png")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@
 mod lines;
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 pub use lines::{Lines, Ticket};
@@ -76,6 +77,17 @@ impl Turn {
 /// comes finds some. One alone has half of all.
 pub fn may_have_more(own: usize, left: usize) -> bool {
     own < left
+}
+
+/// What of an address tells one owner from another: of IPv6 the first half, as whoever has one has all of the other half.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::from([a, b, c, d, 0, 0, 0, 0]).into()
+        }
+        v4 => v4,
+    }
 }
 
 /// The flows' virtual times.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, Retry};
 use crate::named;
 
 /// A job's name: a version 7 UUID, so that ids sort by time.
@@ -262,10 +262,11 @@ pub struct Held {
     pub story: bool,
 }
 
-/// From where on attempts count: those before the job was last asked to be tried again do not.
+/// From where on attempts count: those before the job was last asked to be tried again do not, nor do those of several that came to
+/// nothing in a row for want of time or room but the last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fresh {
-    /// The number of the last attempt before.
+    /// How many attempts do not count.
     pub attempt: u32,
     /// How many of `attempts` were before.
     pub failures: usize,
@@ -332,6 +333,20 @@ impl Record {
             (true, _) => JobState::Cancelled,
             (false, true) => JobState::Failed,
             (false, false) => JobState::Succeeded,
+        }
+    }
+
+    /// The attempt under way has failed. Of those that there was no time or room for there may be very many in a row: the last one
+    /// stands for them.
+    pub fn failed(&mut self, ended_at_ms: u64, error: Fault) {
+        let later = error.retry == Retry::Later;
+        let attempt = FailedAttempt { number: self.attempt, ended_at_ms, error };
+        match self.attempts.get_mut(self.fresh.failures..).and_then(<[_]>::last_mut) {
+            Some(last) if later && last.error.retry == Retry::Later => {
+                *last = attempt;
+                self.fresh.attempt += 1;
+            }
+            _ => self.attempts.push(attempt),
         }
     }
 
@@ -411,6 +426,30 @@ mod tests {
 
     fn states(record: &Record) -> Vec<OutputState> {
         record.outputs.iter().map(|output| output.state).collect()
+    }
+
+    #[test]
+    fn attempts_for_which_there_was_no_room_do_not_pile_up_in_the_story() {
+        let later = || Fault::new(FaultKind::Busy, "x").retried(Retry::Later);
+        let mut tried = record(JobState::Running, &[OutputState::Waiting]);
+        (tried.attempt, tried.attempts) = (0, Vec::new());
+        for number in 1..=1000 {
+            tried.attempt = number;
+            tried.failed(number.into(), later());
+        }
+        // Nobody takes them for attempts of which the server died.
+        tried.attempt = 1001;
+        assert_eq!((tried.attempts.len(), tried.attempts[0].number, tried.lost()), (1, 1000, 0));
+        tried.failed(1, fault());
+        tried.attempt = 1002;
+        tried.failed(2, later());
+        tried.attempt = 1004;
+        assert_eq!((tried.failures().len(), tried.lost()), (3, 1), "of one nobody knows how it ended");
+        // Those from before a replay are left as they are.
+        tried.fresh = Fresh { attempt: 1004, failures: 3 };
+        tried.attempt = 1005;
+        tried.failed(3, later());
+        assert_eq!((tried.attempts.len(), tried.failures().len()), (4, 1));
     }
 
     #[test]

@@ -243,8 +243,8 @@ impl Journal for Sqlite {
 
     fn prune(&self, keep: usize, keys_before_ms: u64) -> Answer<'_, ()> {
         Box::pin(async move {
-            if let Some(oldest) = self.read(move |db| read::oldest_kept(db, keep)).await? {
-                self.in_portions(move |db, count| jobs::forget(db, oldest, count)).await?;
+            if let Some(kept) = self.read(move |db| read::kept(db, keep)).await? {
+                self.in_portions(move |db, count| jobs::forget(db, kept, count)).await?;
             }
             self.in_portions(move |db, count| jobs::forget_keys(db, keys_before_ms, count)).await
         })

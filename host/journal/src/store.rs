@@ -281,7 +281,8 @@ pub trait Journal: Send + Sync + fmt::Debug {
     fn counts(&self) -> Answer<'_, Counts>;
     /// What is known of an idempotency key.
     fn receipt(&self, client: &Client, key: &str) -> Answer<'_, Option<Receipt>>;
-    /// Forgets all finished jobs but the last `keep`, and idempotency keys from before `keys_before_ms`.
+    /// Forgets all finished jobs but the last `keep` that have ended, by the wall's clock, and the last `keep` that came; and
+    /// idempotency keys from before `keys_before_ms`.
     fn prune(&self, keep: usize, keys_before_ms: u64) -> Answer<'_, ()>;
     /// Hands out up to `count` webhooks that are due, as `claim` does, and when the next is due.
     fn claim_notices(

@@ -23,6 +23,7 @@ use super::service::Service;
 use super::settings::Settings;
 use super::store::{self, Kind};
 use super::stored;
+use super::turns;
 use super::wanted::Wanted;
 use super::warm::{Supply, Warmth};
 use crate::registry::Reading;
@@ -333,9 +334,10 @@ impl Acceptance {
             let stored = async {
                 let waited = Instant::now();
                 let turns = self.service.turns();
-                let _turn = turns.placeholder(&recipe.destination, &self.turn, patience).await?;
-                patience = patience.saturating_sub(waited.elapsed());
                 let transfer = &self.settings.transfer;
+                let asks = transfer.located(turns::placeholder(&recipe.destination, &self.turn)).await;
+                let _turn = turns.placeholder(&asks, patience).await?;
+                patience = patience.saturating_sub(waited.elapsed());
                 self.patient(|| store::store(transfer, recipe, placeholder.clone(), &mark)).await
             };
             if let Err(fault) = stored.await {
@@ -350,8 +352,11 @@ impl Acceptance {
         for (index, recipe) in order.recipes.iter().enumerate().take(stored) {
             let shown = async {
                 let turns = self.service.turns();
-                let _turn = turns.placeholder(&recipe.destination, &self.turn, REPLY_PATIENCE).await?;
-                store::failure(&self.generation, &self.settings, recipe, (id, index, 0)).await
+                let transfer = &self.settings.transfer;
+                let asks = transfer.located(turns::placeholder(&recipe.destination, &self.turn)).await;
+                let _turn = turns.placeholder(&asks, REPLY_PATIENCE).await?;
+                let mark = store::mark(id, index, 0, Kind::Failure, false);
+                store::failure(&self.generation, &self.settings, recipe, &mark).await
             };
             if let Err(fault) = shown.await {
                 tracing::warn!(job = %id, "that it was refused cannot be shown: {fault}");
@@ -377,7 +382,8 @@ impl Acceptance {
     }
 
     async fn prepare_in_turn(&self, source: &SourceUrl) -> Result<(Vec<Plan>, Supply), Fault> {
-        let place = self.settings.gate.place(source, &self.turn, REPLY_PATIENCE).await?;
+        let Settings { transfer, gate, .. } = &*self.settings;
+        let place = gate.place(transfer, (source, &self.turn), REPLY_PATIENCE).await?;
         self.prepare(source, place).await
     }
 

@@ -1,22 +1,18 @@
 //! Whose turn it is: clients with a key are one flow each, clients without one flow for each address.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
-use imgserve_base::fair::{Flow, may_have_more};
-use imgserve_base::job::Client;
+use imgserve_base::fair::{Flow, Turn, may_have_more, network};
+use imgserve_base::job::{Client, JobId};
 
 use super::live::{Running, Waits};
 use super::service::Service;
+use super::shares::Share;
 
-/// The name of a client's flow. Of IPv6 addresses the first half tells networks apart, and whoever has one has the other half.
-/// No key is called so.
+/// The name of a client's flow. No key is called so.
 pub(crate) fn flow(client: &Client, address: Option<IpAddr>) -> String {
-    match (client, address.map(|address| address.to_canonical())) {
-        (Client::Anyone, Some(IpAddr::V4(address))) => format!("ip:{address}"),
-        (Client::Anyone, Some(IpAddr::V6(address))) => {
-            let [a, b, c, d, ..] = address.segments();
-            format!("ip:{}", Ipv6Addr::from([a, b, c, d, 0, 0, 0, 0]))
-        }
+    match (client, address) {
+        (Client::Anyone, Some(address)) => format!("ip:{}", network(address)),
         _ => client.to_string(),
     }
 }
@@ -40,6 +36,16 @@ impl Service {
         let waits = room.then(|| running.wait())?;
         self.wakeups().over();
         Some(waits)
+    }
+
+    /// A place to show at its destinations that a job was cancelled, while nobody waits for that. None where too many of its
+    /// client's are to be shown.
+    pub(super) fn shows(&self, id: JobId, turn: &Turn) -> Option<Share> {
+        let place = self.turns().try_show(turn);
+        if place.is_none() {
+            tracing::warn!(job = %id, "that it was cancelled is not shown: too much else is to be");
+        }
+        place
     }
 }
 

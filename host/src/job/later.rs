@@ -8,20 +8,24 @@ use bytes::Bytes;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{Output, OutputState, Phase};
 use imgserve_journal::IdempotencyKey;
-use imgserve_transfer::{Destination, SourceUrl};
+use imgserve_transfer::{Destination, SourceUrl, Tags};
 use imgserve_worker::Prepared;
 use serde_json::{Map, Value};
 
 use super::accept::{Acceptance, Outputs, Plan};
 use super::intake;
-use super::order::{Accepted, Left, Order};
+use super::order::{Accepted, Left, Order, destination};
 use super::request::Request;
 use super::run::{Attempt, Stop, TURN_PATIENCE, parked, stopped};
+use super::settings::Settings;
 use super::store::{self, Kind};
 use super::stored;
 use super::turns;
 use super::wanted::Wanted;
 use super::warm::Supply;
+
+/// An extension as short as any.
+const SHORT: &str = "x";
 
 impl Acceptance {
     /// Takes the job as it is: when this returns it is durable, and will run.
@@ -54,7 +58,11 @@ impl Acceptance {
 
 /// An output of which no more is known than the request says, and where it goes as far as that tells.
 fn unplanned(request: &Request) -> Result<(Output, String), Fault> {
-    let (text, destination) = Destination::from_template(&request.destination, &request.tags())
+    let tags = request.tags();
+    let known = tags.extension.or(Some(SHORT));
+    // What is too long however short they are will be too long.
+    destination(&request.destination, &Tags { width: Some(1), height: Some(1), extension: known, ..tags })?;
+    let (text, destination) = Destination::from_template(&request.destination, &tags)
         .map_err(|error| Fault::of(FaultKind::DestinationUnavailable, &error))?;
     let output = Output {
         operation: request.operation.clone(),
@@ -159,7 +167,8 @@ impl Attempt {
         let began = Instant::now();
         for (index, (recipe, placeholder)) in order.recipes.iter().zip(placeholders).enumerate() {
             if self.record.outputs[index].state == OutputState::Waiting {
-                let asks = turns::results([&recipe.destination].into_iter(), &self.turn);
+                let asks = turns::results([&recipe.destination], &self.turn);
+                let asks = self.settings.transfer.located(asks).await;
                 let _place = match self.service.turns().try_result(&asks) {
                     Some(place) => place,
                     None => {
@@ -178,7 +187,8 @@ impl Attempt {
     }
 
     async fn prepared(&mut self, acceptance: &Acceptance, source: &SourceUrl) -> Result<Vec<Plan>, Stop> {
-        let place = self.settings.gate.place(source, &self.turn, TURN_PATIENCE);
+        let Settings { transfer, gate, .. } = &*self.settings;
+        let place = gate.place(transfer, (source, &self.turn), TURN_PATIENCE);
         let place = parked(&self.service, &self.running, place).await??;
         let (plans, supply) = acceptance.prepare(source, place).await?;
         self.supply = supply;

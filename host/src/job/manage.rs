@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::asked::Asked;
 use super::order::Order;
 use super::service::Service;
-use super::store;
+use super::store::{self, Kind};
 use super::stored;
 use super::story::{self, Webhook};
 use super::turns;
@@ -223,16 +223,18 @@ impl Service {
     /// A placeholder that says "being processed" would be wrong from now on.
     async fn show_cancelled(&self, record: &Record, order: &Order) {
         let (generation, settings) = (self.generation(), self.settings());
+        // The journal does not tell in whose turn it was accepted, where there are no keys.
+        let turn = Turn { flow: self.flow(&record.client.to_string()), ..Turn::default() };
+        let Some(_one) = self.shows(record.id, &turn) else { return };
         for (index, (recipe, output)) in order.recipes.iter().zip(&record.outputs).enumerate() {
             if output.state != OutputState::Cancelled {
                 continue;
             }
-            // The journal does not tell in whose turn it was accepted, where there are no keys.
-            let turn = Turn { flow: self.flow(&record.client.to_string()), ..Turn::default() };
-            let asks = turns::results([&recipe.destination].into_iter(), &turn);
+            let asks = settings.transfer.located(turns::results([&recipe.destination], &turn)).await;
             let _turn = self.turns().result(&asks).await;
-            let place = (record.id, index, record.attempt + 1);
-            let shown = store::failure(&generation, &settings, recipe, place);
+            // Of what attempts before have left nobody will look for anything again.
+            let mark = store::mark(record.id, index, record.attempt + 1, Kind::Failure, true);
+            let shown = store::failure(&generation, &settings, recipe, &mark);
             if let Err(fault) = shown.await {
                 tracing::warn!(job = %record.id, "that it was cancelled cannot be shown: {fault}");
             }

@@ -4,7 +4,7 @@
 //!
 //! # Layout
 //! - this file: claiming, sending, what is written down of it
-//! - `receivers`: whose turn it is
+//! - `receivers`: whose turn it is, by where they are
 
 mod receivers;
 
@@ -16,7 +16,7 @@ use imgserve_base::clock::steady_ms;
 use imgserve_base::fault::chain;
 use imgserve_base::job::{Record, now_ms};
 use imgserve_journal::{JournalError, NEVER_MS, Notice};
-use imgserve_transfer::{HttpUrl, Transfer, TransferErrorKind};
+use imgserve_transfer::{HttpUrl, Server, Transfer, TransferErrorKind};
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -60,10 +60,18 @@ impl Service {
     }
 }
 
+/// What the sender of webhooks waits to hear.
+enum News {
+    /// On which machines a receiver is.
+    Located(Server, Vec<Arc<str>>),
+    /// A try is over.
+    Over(Receiver, Tried),
+}
+
 /// Sends webhooks until the server stops.
 pub(super) async fn deliver(service: Arc<Service>) {
     let (mut trouble, mut receivers) = (false, Receivers::default());
-    let (sender, mut over) = mpsc::unbounded_channel();
+    let (sender, mut heard) = mpsc::unbounded_channel();
     loop {
         put_off(&service, receivers.late(Instant::now())).await;
         let sleep = match claim(&service, &mut receivers).await {
@@ -78,18 +86,28 @@ pub(super) async fn deliver(service: Arc<Service>) {
                 TROUBLE_PAUSE
             }
         };
+        for server in receivers.unlocated() {
+            let (transfer, sender) = (service.settings().transfer.clone(), sender.clone());
+            tokio::spawn(async move {
+                let machines = transfer.machines(&server).await;
+                // Nobody listens any more when the server stops.
+                let _ = sender.send(News::Located(server, machines));
+            });
+        }
         while let Some((to, notice)) = receivers.next() {
             let (service, sender) = (Arc::clone(&service), sender.clone());
             tokio::spawn(async move {
                 let tried = send(&service, notice).await;
-                // Nobody listens any more when the server stops.
-                let _ = sender.send((to, tried));
+                let _ = sender.send(News::Over(to, tried));
             });
         }
         tokio::select! {
             () = service.lifecycle().stopping() => return,
             () = service.wakeups().asked_to_notify(), if !trouble => {}
-            Some((to, tried)) = over.recv() => ended(&service, &mut receivers, (&to, tried)).await,
+            Some(news) = heard.recv() => match news {
+                News::Located(server, machines) => receivers.located(server, machines),
+                News::Over(to, tried) => ended(&service, &mut receivers, (&to, tried)).await,
+            },
             () = tokio::time::sleep(sleep) => {}
         }
     }

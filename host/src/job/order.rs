@@ -74,10 +74,7 @@ impl Planned {
         let (width, height) = (prepared.width, prepared.height);
         let request = request.of_format(prepared.source_format);
         let tags = Tags { width: Some(width), height: Some(height), ..request.tags() };
-        let understood = Destination::from_template(&request.destination, &tags);
-        let (text, destination) = understood
-            .and_then(|(text, destination)| destination.check_length(&text).map(|()| (text, destination)))
-            .map_err(|error| Fault::of(FaultKind::DestinationUnavailable, &error))?;
+        let (text, destination) = destination(&request.destination, &tags)?;
         let output = Output {
             operation: request.operation.clone(),
             destination: destination.to_string(),
@@ -98,4 +95,14 @@ impl Planned {
         };
         Ok(Self { recipe, output, destination: text })
     }
+}
+
+/// Where an output goes, with its tags substituted, and the text of that; neither too long nor too deep.
+///
+/// # Errors
+/// [`FaultKind::DestinationUnavailable`].
+pub(super) fn destination(template: &str, tags: &Tags<'_>) -> Result<(String, Destination), Fault> {
+    Destination::from_template(template, tags)
+        .and_then(|(text, destination)| destination.check_length(&text).map(|()| (text, destination)))
+        .map_err(|error| Fault::of(FaultKind::DestinationUnavailable, &error))
 }

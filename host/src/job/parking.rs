@@ -35,6 +35,11 @@ impl Parking {
         Self { most, moved_ms: Mutex::default(), put_off_ms: AtomicU64::new(0) }
     }
 
+    /// How many may wait in all.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
     /// Whether another attempt of a client's may wait. Else its job is to be put off.
     pub(super) fn has_room(&self, census: &Census, flow: &str) -> bool {
         may_have_more(census.of(flow).waiting, self.most.saturating_sub(census.all.waiting))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use imgserve_base::fault::{Fault, Retry};
+use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::FailedAttempt;
 
 /// Workers that may die of one job.
@@ -48,13 +48,18 @@ impl Policy {
             Retry::Worker if same(Retry::Worker) + 1 >= MAX_DEATHS => Decision::Final,
             Retry::Remote if same(Retry::Remote) + 1 >= self.max_attempts as usize => Decision::Final,
             Retry::Worker => Decision::Again(self.pause(same(Retry::Worker), random)),
-            Retry::Remote => {
-                let asked = fault.retry_after_s.map(Duration::from_secs).unwrap_or_default();
-                let pause = self.pause(same(Retry::Remote), random).max(asked.min(self.max_pause));
-                Decision::Again(pause)
+            Retry::Remote => Decision::Again(self.pause(same(Retry::Remote), random).max(self.asked(fault))),
+            // What is refused until a certain time is so until then.
+            Retry::Later if fault.kind == FaultKind::OperationSuspended => {
+                Decision::Again(self.asked(fault) + LATER.mul_f64(random))
             }
             Retry::Later => Decision::Again(LATER.mul_f64(0.5 + random)),
         }
+    }
+
+    /// How long it is to wait at least, by who could not do it.
+    fn asked(self, fault: &Fault) -> Duration {
+        fault.retry_after_s.map(Duration::from_secs).unwrap_or_default().min(self.max_pause)
     }
 
     /// Exponential backoff with full jitter (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015):
@@ -97,7 +102,6 @@ pub(super) fn random() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use imgserve_base::fault::FaultKind;
 
     const POLICY: Policy = Policy { max_attempts: 5, max_pause: Duration::from_secs(300) };
 
@@ -126,6 +130,15 @@ mod tests {
             POLICY.decide(&fault(Retry::Worker), &after(Retry::Remote, 4), 0.5),
             Decision::Again(_)
         ));
+    }
+
+    #[test]
+    fn what_is_suspended_is_not_tried_before_its_time() {
+        let suspended = Fault::new(FaultKind::OperationSuspended, "x").retried(Retry::Later);
+        let asks = |seconds| Fault { retry_after_s: Some(seconds), ..suspended.clone() };
+        let pause = |seconds| POLICY.decide(&asks(seconds), &[], 0.0);
+        assert_eq!(pause(40), Decision::Again(Duration::from_secs(40)));
+        assert_eq!(pause(4000), Decision::Again(POLICY.max_pause));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use imgserve_base::clock::steady_ms;
 use imgserve_base::fair::Turn;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
-use imgserve_base::job::{FailedAttempt, Output, OutputState, Phase, Record, now_ms};
+use imgserve_base::job::{Output, OutputState, Phase, Record, now_ms};
 use imgserve_journal::{Ending, JournalError};
 use imgserve_transfer::{Asks, Place};
 use imgserve_worker::{Prepared, Task, TaskOutput};
@@ -31,6 +31,8 @@ use crate::metrics::Direction;
 pub(super) const TURN_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// How long what is needed for a run is kept while the source is fetched once more.
 const UNUSED: Duration = Duration::from_secs(2);
+/// How long somebody who cancels a job waits for that to be shown at its destinations before it is told.
+const SHOWN_WITHIN: Duration = Duration::from_millis(500);
 /// Pause after the journal could not be written.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -182,6 +184,7 @@ impl Attempt {
         let waiting = self.record.outputs.iter().map(|output| output.state == OutputState::Waiting);
         let destinations = order.recipes.iter().zip(waiting).filter(|(_, waits)| *waits);
         let asks = turns::results(destinations.map(|(recipe, _)| &recipe.destination), &self.turn);
+        let asks = self.settings.transfer.located(asks).await;
         loop {
             if let Some(leave) = self.try_leave(&asks) {
                 return Ok((held, leave));
@@ -267,7 +270,7 @@ impl Attempt {
         let Settings { transfer, gate, .. } = &*self.settings;
         let mut wish = Wish::new(self.turn.clone(), TURN_PATIENCE).expecting(expected);
         loop {
-            let place = gate.place(source, &self.turn, TURN_PATIENCE);
+            let place = gate.place(transfer, (source, &self.turn), TURN_PATIENCE);
             let place = parked(&service, &self.running, place).await??;
             let short = || service.warm().cool();
             if let Some(held) = intake::fetch(transfer, source, (gate, place), &mut wish, short).await? {
@@ -400,13 +403,14 @@ impl Attempt {
     async fn store_failure(&self, order: &Order, index: usize) {
         // A job that could not even be planned has nothing to show.
         let Some(recipe) = order.recipes.get(index) else { return };
-        let asks = turns::results([&recipe.destination].into_iter(), &self.turn);
+        let asks = turns::results([&recipe.destination], &self.turn);
+        let asks = self.settings.transfer.located(asks).await;
         // Where too many wait it counts as under way: those of its client's that fail do not pile up.
         let waits = self.service.park(&self.running);
         let _place = self.service.turns().result(&asks).await;
         drop(waits);
-        let place = (self.record.id, index, self.record.attempt);
-        let shown = store::failure(&self.generation, &self.settings, recipe, place);
+        let mark = store::mark(self.record.id, index, self.record.attempt, Kind::Failure, self.cold);
+        let shown = store::failure(&self.generation, &self.settings, recipe, &mark);
         if let Err(fault) = shown.await {
             let destination = &self.record.outputs[index].destination;
             tracing::warn!(job = %self.record.id, destination, "the failure cannot be shown there: {fault}");
@@ -430,8 +434,8 @@ impl Attempt {
             return self.cancelled(order).await;
         }
         let decision = self.settings.retry.decide(&fault, self.record.failures(), random());
-        let (number, ended_at_ms) = (self.record.attempt, now_ms());
-        self.record.attempts.push(FailedAttempt { number, ended_at_ms, error: fault.clone() });
+        let number = self.record.attempt;
+        self.record.failed(now_ms(), fault.clone());
         match decision {
             Decision::Again(pause) => {
                 let (id, kind, ms) = (self.record.id, fault.kind, pause.as_millis() as u64);
@@ -450,7 +454,7 @@ impl Attempt {
     }
 
     /// No output waits any more: shows it where there is no result, and has the end written down.
-    async fn end(mut self, order: &Order) {
+    async fn end(self, order: &Order) {
         let without = |output: &Output| matches!(output.state, OutputState::Failed | OutputState::Cancelled);
         let indexes: Vec<usize> =
             (0..self.record.outputs.len()).filter(|index| without(&self.record.outputs[*index])).collect();
@@ -461,17 +465,38 @@ impl Attempt {
         {
             return tracing::warn!(job = %self.record.id, "its end is another attempt's to tell: {error}");
         }
-        for index in indexes {
-            self.store_failure(order, index).await;
+        let shown = async {
+            for index in indexes {
+                self.store_failure(order, index).await;
+            }
+        };
+        tokio::pin!(shown);
+        let is_shown = match self.running.is_cancelled() {
+            true => tokio::time::timeout(SHOWN_WITHIN, &mut shown).await.is_ok(),
+            false => {
+                shown.as_mut().await;
+                true
+            }
+        };
+        let (service, mut record) = (&self.service, self.record.clone());
+        let (id, attempt) = (record.id, record.attempt);
+        if let Err(illegal) = record.end(now_ms()) {
+            return tracing::warn!(job = %id, "its end is told already: {illegal}");
         }
-        if let Err(illegal) = self.record.end(now_ms()) {
-            return tracing::warn!(job = %self.record.id, "its end is told already: {illegal}");
-        }
-        self.service.tally().ended(&self.record, self.stored_bytes);
-        let notice = self.service.notice(&self.record, Some(order));
+        service.tally().ended(&record, self.stored_bytes);
+        let notice = service.notice(&record, Some(order));
+        // Held until it is shown: who has it tried again waits for that, or it would come after the new result.
+        let _showing = if is_shown { None } else { Some(service.locks().shown(id).await) };
         imgserve_base::crash::point("job-before-end");
-        write_down(&self.service, self.record, Ending::Ended(notice)).await;
+        write_down(service, record, Ending::Ended(notice)).await;
         imgserve_base::crash::point("job-after-end");
+        if !is_shown {
+            // The destination takes long: that is nobody's to wait for, and holds nothing but its place in the line.
+            service.over(id, attempt);
+            if let Some(_one) = service.shows(id, &self.turn) {
+                shown.await;
+            }
+        }
     }
 }
 

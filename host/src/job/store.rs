@@ -11,6 +11,7 @@ use imgserve_worker::{Placeholder, Prepared};
 use super::generation::Generation;
 use super::intake::transfer_fault;
 use super::order::Recipe;
+use super::retry::MAX_LOST;
 use super::settings::Settings;
 
 /// What is stored.
@@ -38,7 +39,8 @@ pub(super) fn mark(job: JobId, index: usize, attempt: u32, kind: Kind, cold: boo
     let mut stale = Vec::new();
     if cold {
         stale.push(name(0, Kind::Placeholder));
-        let before = 1..=attempt;
+        // Of no more than so many does nobody know how they ended: the others have tidied up.
+        let before = attempt.saturating_sub(MAX_LOST).max(1)..=attempt;
         stale.extend(before.flat_map(|attempt| [name(attempt, Kind::Result), name(attempt, Kind::Failure)]));
         stale.retain(|stale| *stale != name(attempt, kind));
     }
@@ -61,7 +63,7 @@ pub(super) async fn store(
         .map_err(|error| transfer_fault(FaultKind::DestinationUnavailable, &error))
 }
 
-/// Shows the failure at an output's destination; what is no image has none to show. `place`: job, output, attempt.
+/// Shows the failure at an output's destination; what is no image has none to show.
 ///
 /// # Errors
 /// As [`store`], or that no worker could draw it.
@@ -69,12 +71,11 @@ pub(super) async fn failure(
     generation: &Generation,
     settings: &Settings,
     recipe: &Recipe,
-    (job, index, attempt): (JobId, usize, u32),
+    mark: &PartMark,
 ) -> Result<(), Fault> {
     // Nobody waits for it: it is in no client's turn, but in that of all which have failed.
     let Some(bytes) = picture(generation, &Flow::default(), recipe, true).await? else { return Ok(()) };
-    let mark = mark(job, index, attempt, Kind::Failure, false);
-    store(&settings.transfer, recipe, bytes, &mark).await
+    store(&settings.transfer, recipe, bytes, mark).await
 }
 
 /// The picture that stands for an output's result, or for its failure; none of what is no image.
@@ -108,6 +109,8 @@ mod tests {
             assert!(later.stale.contains(&left.own), "{}", left.own);
         }
         assert!(!later.stale.contains(&later.own));
+        let last = mark(job, 0, 1_000_000, Kind::Result, true);
+        assert!(last.stale.len() < 3 * MAX_LOST as usize, "{} are looked for", last.stale.len());
         assert_ne!(later.own, mark(job, 1, 2, Kind::Result, true).own, "another output");
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Turns {
     places: Places,
     /// Direct calls.
     calls: Shares,
+    /// Cancelled jobs of which that is being shown.
+    shows: Shares,
 }
 
 impl Turns {
@@ -41,12 +43,14 @@ impl Turns {
         let transfers = places.limits().most;
         // Twice what results there may be: while those of some are stored, the sources of others are fetched.
         let window = transfers.saturating_mul(4);
+        let parking = Parking::new(window);
         Self {
             window,
-            parking: Parking::new(window),
+            shows: Shares::shared(units(parking.most()), TRANSFERS),
+            parking,
             suspects: Arc::new(Semaphore::new(1)),
             places,
-            calls: Shares::shared(twice(transfers), TRANSFERS),
+            calls: Shares::shared(units(transfers.saturating_mul(2)), TRANSFERS),
         }
     }
 
@@ -69,14 +73,8 @@ impl Turns {
     ///
     /// # Errors
     /// `Busy` when it does not come within `patience`.
-    pub(super) async fn placeholder(
-        &self,
-        destination: &Destination,
-        turn: &Turn,
-        patience: Duration,
-    ) -> Result<Place, Fault> {
-        let asks = Asks::new(PlaceKind::Placeholder, destination.server(), turn);
-        let place = self.places.take_within(&asks, patience).await;
+    pub(super) async fn placeholder(&self, asks: &Asks, patience: Duration) -> Result<Place, Fault> {
+        let place = self.places.take_within(asks, patience).await;
         place.ok_or_else(|| no_place(asks.servers.first()))
     }
 
@@ -100,6 +98,11 @@ impl Turns {
         Arc::clone(&self.suspects).acquire_owned().await.expect("turns are never closed")
     }
 
+    /// To show at its destinations that a job was cancelled, unless too many of its client's wait for that: nobody waits for them.
+    pub(super) fn try_show(&self, turn: &Turn) -> Option<Share> {
+        self.shows.try_take(turn, ONE)
+    }
+
     /// To answer a direct call.
     ///
     /// # Errors
@@ -110,15 +113,20 @@ impl Turns {
 }
 
 /// What the results for these destinations need, in this turn.
-pub(super) fn results<'d>(destinations: impl Iterator<Item = &'d Destination>, turn: &Turn) -> Asks {
-    Asks::new(PlaceKind::Result, destinations.filter_map(Destination::server), turn)
+pub(super) fn results<'d>(destinations: impl IntoIterator<Item = &'d Destination>, turn: &Turn) -> Asks {
+    Asks::new(PlaceKind::Result, destinations.into_iter().filter_map(Destination::server), turn)
+}
+
+/// What a placeholder for this one needs.
+pub(super) fn placeholder(destination: &Destination, turn: &Turn) -> Asks {
+    Asks::new(PlaceKind::Placeholder, destination.server(), turn)
 }
 
 /// Of places nobody wants two at once.
 const ONE: Need = Need::new(1, false);
 
-fn twice(places: usize) -> u32 {
-    u32::try_from(places.saturating_mul(2)).unwrap_or(u32::MAX)
+fn units(places: usize) -> u32 {
+    u32::try_from(places).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -143,12 +151,13 @@ mod tests {
         let (turns, to) = (turns(1), destination("http://a.example/x.png"));
         let turn = |flow| Turn { flow: Flow::new(flow, 1), ..Turn::default() };
         let (a, b) = (turn("a"), turn("b"));
-        let asks = results([&to].into_iter(), &a);
+        let asks = results([&to], &a);
         let result = turns.result(&asks).await;
         assert!(turns.try_result(&asks).is_none());
-        assert!(turns.placeholder(&to, &a, Duration::ZERO).await.is_ok() && turns.call(&a).await.is_ok());
+        assert!(turns.placeholder(&placeholder(&to, &a), Duration::ZERO).await.is_ok());
+        assert!(turns.call(&a).await.is_ok());
         let elsewhere = destination("http://b.example/x.png");
-        let other = |turn| results([&elsewhere].into_iter(), turn);
+        let other = |turn| results([&elsewhere], turn);
         assert!(turns.try_result(&other(&a)).is_none());
         assert!(turns.try_result(&other(&b)).is_some(), "another client waits for this one's results");
         drop(result);
@@ -173,7 +182,7 @@ mod tests {
             "http://b.example/:4.png",
         ];
         let to = to.map(destination);
-        let asks = |to: &[Destination]| results(to.iter(), &Turn::default());
+        let asks = |to: &[Destination]| results(to, &Turn::default());
         assert_eq!(asks(&to).servers.len(), 2);
         assert!(asks(&to[2..3]).servers.is_empty());
     }

@@ -24,8 +24,12 @@ pub(super) struct UploadForm {
 /// minutes, since the standard's algorithm walks the open elements at every tag.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How much is parsed between two looks at the time, in bytes.
-const PIECE: usize = 4 << 10;
+/// How many nodes of a page are held. Honest pages have some thousands; in one of another kind each paragraph has all the elements
+/// that were left open before it made once more, thousands of each byte.
+const MAX_NODES: usize = 1 << 15;
+
+/// How much is parsed between two looks at the time and at the nodes, in bytes: a paragraph at most.
+const PIECE: usize = 4;
 
 /// What a form has as its action and is no URL.
 #[derive(Debug)]
@@ -76,7 +80,8 @@ fn parse(html: &[u8]) -> Option<Html> {
     let started = Instant::now();
     for piece in html.chunks(PIECE) {
         parser.process(ByteTendril::from_slice(piece));
-        if started.elapsed() > PATIENCE {
+        let nodes = parser.inner_sink.tokenizer.sink.sink.0.borrow().tree.values().len();
+        if nodes > MAX_NODES || started.elapsed() > PATIENCE {
             return None;
         }
     }
@@ -350,6 +355,15 @@ line</textarea><input type=file name=other><input type=button name=b value=b><in
         let html =
             format!("{}<form><input type=file name=pic><input name=a value=ä>", "ä<br>\n".repeat(2000));
         assert_eq!(entries(&html), "pic=@x.png&a=ä");
+    }
+
+    #[test]
+    fn a_page_that_makes_more_of_itself_than_it_has_is_given_up() {
+        let open: String = (0..400).map(|number| format!("<b a{number}>")).collect();
+        let bomb = format!("<form><input type=file name=pic><p>{open}{}", "<p>x".repeat(400));
+        assert!(bomb.len() < 8 << 10 && parse(bomb.as_bytes()).is_none(), "160,000 nodes of a small page");
+        let long = format!("<form><input type=file name=pic><select name=s>{}", "<option>x".repeat(10_000));
+        assert_eq!(entries(&long), "pic=@x.png&s=x");
     }
 
     /// Parsed to the end, most of these would take minutes.

@@ -12,7 +12,8 @@
 //! | `clients`, `http`, `coding`, `body`, `form`, `html` | idle connections, GET and PUT, encoded responses, request bodies, form uploads, reading a page's form |
 //! | `ftp`, `ftp_store`, `file` | the other two protocols |
 //! | `mark` | what a file is called until it is whole |
-//! | `peer`, `places` | which server a URL leads to; how many transfers may be under way, with each and for each client |
+//! | `peer`, `machines` | which server a URL leads to, and on which machine that is |
+//! | `places` | how many transfers may be under way, with each of them and for each client |
 
 #![forbid(unsafe_code)]
 
@@ -31,6 +32,7 @@ pub mod fuzz;
 mod html;
 mod http;
 mod length;
+mod machines;
 mod mark;
 mod peer;
 mod places;
@@ -69,6 +71,7 @@ use self::config::KEY_MAX_SOURCE;
 use self::file::FileReader;
 use self::ftp::{Ftp, FtpDownload};
 use self::http::Http;
+use self::machines::Machines;
 use self::resolve::Resolver;
 
 /// Fetches and stores, under one configuration. Cheap to clone.
@@ -78,6 +81,7 @@ pub struct Transfer {
     http: Arc<Http>,
     ftp: Ftp,
     roots: Arc<[PathBuf]>,
+    machines: Arc<Machines>,
     /// Transfers that were too slow.
     slow: Arc<AtomicU64>,
 }
@@ -94,7 +98,8 @@ impl Transfer {
         let roots = config.file_roots.clone().into();
         let config = Arc::new(config);
         let http = Arc::new(Http::new(config.clone(), resolver.clone(), tls.clone())?);
-        Ok(Self { config, http, ftp: Ftp { resolver, tls: Arc::new(tls) }, roots, slow: Arc::default() })
+        let (ftp, machines) = (Ftp { resolver, tls: Arc::new(tls) }, Arc::default());
+        Ok(Self { config, http, ftp, roots, machines, slow: Arc::default() })
     }
 
     /// The same, counting on where `other` has counted.
@@ -106,6 +111,17 @@ impl Transfer {
     /// How many transfers were ended as too slow.
     pub fn too_slow(&self) -> u64 {
         self.slow.load(Ordering::Relaxed)
+    }
+
+    /// The same with where its servers are, by the addresses that their names lead to: those of one address have one share.
+    pub async fn located(&self, asks: Asks) -> Asks {
+        let machines = self.machines.of(&asks.servers, asks.turn.flow.name()).await;
+        Asks { machines, ..asks }
+    }
+
+    /// The machines of one server.
+    pub async fn machines(&self, server: &Server) -> Vec<Arc<str>> {
+        self.machines.of(std::slice::from_ref(server), "").await
     }
 
     /// Starts to fetch a source. Returns once its first bytes can be asked for; the clock of `total_timeout` runs on

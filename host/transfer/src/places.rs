@@ -1,6 +1,7 @@
-//! Places for transfers: how many may be under way at once, with one server and for one client. Who has to wait for a server that
-//! is full holds nothing meanwhile, and nobody who wants another one waits behind it. Local files have places of their own.
-//! Clients take turns for them, and none has more than are left: there are twice as many as one of them may have.
+//! Places for transfers: how many may be under way at once, with one server, with all of one machine and for one client. Who has
+//! to wait for a server that is full holds nothing meanwhile, and nobody who wants another one waits behind it. Local files have
+//! places of their own. Clients take turns for them, and none has more than are left: there are twice as many as one of them may
+//! have.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -16,6 +17,9 @@ use super::peer::Server;
 
 /// How long who needs several servers at once waits for all of them to have room, before one place more than usual is his.
 const SEVERAL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why nobody waits in vain.
+const GIVEN: &str = "who waits is given a place, or goes himself";
 
 /// What a place is for. Each kind has as many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,7 +51,7 @@ impl PlaceKind {
 pub struct PlaceLimits {
     /// For one client while there is no other. In all there are twice as many.
     pub most: usize,
-    /// With one server. With all servers of one host (its other ports) twice as many.
+    /// With one server. With all servers of one machine (its other ports and names) twice as many.
     pub per_server: usize,
     /// For one client, whether there are others or not.
     pub per_client: usize,
@@ -60,6 +64,8 @@ pub struct Asks {
     pub kind: PlaceKind,
     /// With which servers; with none, it is for local files alone.
     pub servers: Vec<Server>,
+    /// On which machines those are: their names, until they are located.
+    pub(super) machines: Vec<Arc<str>>,
     /// Whose turn it is to be.
     pub turn: Turn,
 }
@@ -67,13 +73,16 @@ pub struct Asks {
 impl Asks {
     /// A place of this kind with these servers, each of which counts once.
     pub fn new(kind: PlaceKind, servers: impl IntoIterator<Item = Server>, turn: &Turn) -> Self {
-        let mut distinct = Vec::new();
+        let (mut distinct, mut machines) = (Vec::new(), Vec::new());
         for server in servers {
+            if !machines.contains(server.host()) {
+                machines.push(Arc::clone(server.host()));
+            }
             if !distinct.contains(&server) {
                 distinct.push(server);
             }
         }
-        Self { kind, servers: distinct, turn: turn.clone() }
+        Self { kind, servers: distinct, machines, turn: turn.clone() }
     }
 
     fn is_local(&self) -> bool {
@@ -136,7 +145,7 @@ struct Taken {
     network: usize,
     local: usize,
     servers: HashMap<Server, usize>,
-    hosts: HashMap<Arc<str>, usize>,
+    machines: HashMap<Arc<str>, usize>,
     /// By whether they are for local files, and by whose they are.
     flows: HashMap<(bool, Arc<str>), usize>,
     /// Whose turn it is.
@@ -159,11 +168,7 @@ impl Places {
 
     /// A place, if there is one at once.
     pub fn try_take(&self, asks: &Asks) -> Option<Place> {
-        let mut state = self.0.lock();
-        state.has_room(&self.0.limits, asks, 0).then(|| {
-            state.count(asks, 1);
-            Place { asks: asks.clone(), in_turn: false, places: Arc::clone(&self.0) }
-        })
+        self.0.try_take(&mut self.0.lock(), asks)
     }
 
     /// A place, if there is one within `patience`; who gets none is counted.
@@ -177,21 +182,27 @@ impl Places {
 
     /// A place, as soon as there is one.
     pub async fn take(&self, asks: &Asks) -> Place {
-        if let Some(place) = self.try_take(asks) {
-            return place;
-        }
-        let (given, place) = oneshot::channel();
+        let (given, mut place) = oneshot::channel();
         let number = {
             let mut state = self.0.lock();
+            // Looked for and waited for in one: none becomes free in between, and those who wait need not be looked through.
+            if let Some(place) = self.0.try_take(&mut state, asks) {
+                return place;
+            }
             state.came += 1;
             let waiter = Waiter { number: state.came, since: Instant::now(), asks: asks.clone(), given };
             state.waiting.push(waiter);
             state.came
         };
         let _leaves = Leaves { places: &self.0, number };
-        // One may have become free since it was looked for.
-        self.0.share_out();
-        place.await.expect("who waits is given a place, or goes himself")
+        if asks.servers.len() > 1 {
+            // Nobody may come or go at the time from which on one more is his.
+            match tokio::time::timeout(SEVERAL_PATIENCE, &mut place).await {
+                Ok(place) => return place.expect(GIVEN),
+                Err(_) => self.0.share_out(),
+            }
+        }
+        place.await.expect(GIVEN)
     }
 
     /// What is taken and waited for, by kind.
@@ -220,7 +231,10 @@ struct Leaves<'p> {
 
 impl Drop for Leaves<'_> {
     fn drop(&mut self) {
-        self.places.lock().waiting.retain(|waiter| waiter.number != self.number);
+        let mut state = self.places.lock();
+        if let Ok(index) = state.waiting.binary_search_by_key(&self.number, |waiter| waiter.number) {
+            state.waiting.remove(index);
+        }
     }
 }
 
@@ -234,6 +248,13 @@ impl Drop for Place {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn try_take(self: &Arc<Self>, state: &mut State, asks: &Asks) -> Option<Place> {
+        state.has_room(&self.limits, asks, 0).then(|| {
+            state.count(asks, 1);
+            Place { asks: asks.clone(), in_turn: false, places: Arc::clone(self) }
+        })
     }
 
     /// Gives what is free to those who wait.
@@ -263,7 +284,7 @@ impl State {
     /// Of those for whom there is room, the one whose turn it is.
     fn next(&self, limits: &PlaceLimits) -> Option<usize> {
         let fits = self.waiting.iter().enumerate().filter(|(_, waiter)| {
-            let several = waiter.asks.servers.len() > 1 && waiter.since.elapsed() > SEVERAL_PATIENCE;
+            let several = waiter.asks.servers.len() > 1 && waiter.since.elapsed() >= SEVERAL_PATIENCE;
             self.has_room(limits, &waiter.asks, usize::from(several))
         });
         let mut firsts = HashMap::new();
@@ -282,12 +303,12 @@ impl State {
     /// Whether there is room, with `more` places with each server than usual.
     fn has_room(&self, limits: &PlaceLimits, asks: &Asks, more: usize) -> bool {
         let Some(taken) = self.taken.get(&asks.kind) else { return true };
-        let of_server = |server: &Server| taken.servers.get(server).copied().unwrap_or_default();
-        let of_host = |server: &Server| taken.hosts.get(server.host()).copied().unwrap_or_default();
-        let has_room = |server: &Server| {
-            of_server(server) < limits.per_server + more && of_host(server) < limits.per_server * 2 + more
-        };
-        has_left(limits, taken, asks) && asks.servers.iter().all(has_room)
+        let room = |taken: Option<&usize>, most: usize| taken.copied().unwrap_or_default() < most + more;
+        let on_server = |server: &Server| room(taken.servers.get(server), limits.per_server);
+        let on_machine = |machine: &Arc<str>| room(taken.machines.get(machine), limits.per_server * 2);
+        has_left(limits, taken, asks)
+            && asks.servers.iter().all(on_server)
+            && asks.machines.iter().all(on_machine)
     }
 
     fn count(&mut self, asks: &Asks, by: isize) {
@@ -298,10 +319,8 @@ impl State {
             return;
         }
         taken.network = taken.network.saturating_add_signed(by);
-        for server in &asks.servers {
-            add(&mut taken.servers, server, by);
-            add(&mut taken.hosts, server.host(), by);
-        }
+        asks.servers.iter().for_each(|server| add(&mut taken.servers, server, by));
+        asks.machines.iter().for_each(|machine| add(&mut taken.machines, machine, by));
     }
 }
 
@@ -375,6 +394,18 @@ mod tests {
         let taken: Vec<_> =
             (1..9).filter_map(|port| places.try_take(&asks(&[&format!("a:{port}")], ""))).collect();
         assert_eq!(taken.len(), 4);
+    }
+
+    #[tokio::test]
+    async fn the_names_of_an_address_together_have_no_more_than_one_has() {
+        let places = places(100, 2, 100);
+        let of = |name: &str| Asks { machines: vec!["192.0.2.1".into()], ..asks(&[name], "") };
+        let taken: Vec<_> =
+            (1..9).filter_map(|number| places.try_take(&of(&format!("{number}.example")))).collect();
+        assert_eq!(taken.len(), 4);
+        assert!(places.try_take(&asks(&["elsewhere.example"], "")).is_some());
+        drop(taken);
+        assert!(places.try_take(&of("9.example")).is_some());
     }
 
     #[tokio::test]

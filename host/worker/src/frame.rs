@@ -23,6 +23,8 @@ const MAX_PAYLOAD: u64 = 4 << 30;
 const WITH_MESSAGE: usize = 128 * KIB as usize;
 /// The most bytes that the server makes room for because a worker says that they will come.
 const MOST_EXPECTED: usize = 256 * KIB as usize;
+/// Room for more of them is made in steps of at most so many: twice as many bytes may not be had.
+const MOST_AT_ONCE: usize = 8 * MIB as usize;
 const PREFIX: usize = 12;
 
 /// Marks a payload that is in a file.
@@ -132,6 +134,10 @@ pub(super) async fn send<T: Serialize>(
 }
 
 /// Reads a frame with a payload of up to `max_payload` bytes (the server's side).
+///
+/// # Errors
+/// What the socket says; [`io::ErrorKind::OutOfMemory`] of a payload that there is no memory for, after which the next frame can be
+/// read.
 pub(super) async fn receive<T: DeserializeOwned>(
     stream: &mut (impl AsyncReadExt + Unpin),
     max_payload: u64,
@@ -144,13 +150,26 @@ pub(super) async fn receive<T: DeserializeOwned>(
     }
     let mut message = vec![0; lengths.message];
     stream.read_exact(&mut message).await?;
-    // Not all of the announced length is allocated up front: a worker gone wild must not make the server grow.
-    let mut payload = Vec::with_capacity(lengths.payload.min(MOST_EXPECTED));
-    stream.take(lengths.payload as u64).read_to_end(&mut payload).await?;
-    if payload.len() < lengths.payload {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+    let payload = take(stream.take(lengths.payload as u64), lengths.payload).await?;
+    Ok((parse(&message)?, payload))
+}
+
+/// A payload of so many bytes. Not all of the announced length is allocated up front: a worker gone wild must not make the server
+/// grow. One that there is no memory for is read all the same, and not kept: what comes next begins behind it.
+async fn take(mut stream: impl AsyncReadExt + Unpin, length: usize) -> io::Result<Bytes> {
+    let mut payload = Vec::new();
+    while payload.len() < length {
+        let step = payload.len().clamp(MOST_EXPECTED, MOST_AT_ONCE).min(length - payload.len());
+        if payload.len() == payload.capacity() && payload.try_reserve_exact(step).is_err() {
+            drop(payload);
+            tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        if stream.read_buf(&mut payload).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
     }
-    Ok((parse(&message)?, payload.into()))
+    Ok(payload.into())
 }
 
 #[cfg(test)]
@@ -160,6 +179,8 @@ mod tests {
 
     use super::super::protocol::Reply;
     use super::*;
+
+    const GIB: u64 = 1 << 30;
 
     /// Both ends of a socket: the server's to write to, the worker's to read from.
     fn ends() -> (OwnedWriteHalf, Inbox) {
@@ -240,5 +261,30 @@ mod tests {
         wire[..4].copy_from_slice(&marked.to_le_bytes());
         assert!(read_written(&wire).is_err());
         assert!(receive::<Reply>(&mut wire.as_slice(), MIB).await.is_err(), "a worker lies");
+    }
+
+    /// In a process that has little memory.
+    #[tokio::test]
+    async fn a_payload_that_there_is_no_memory_for_is_passed_over() {
+        const LITTLE: &str = "IMGSERVE_TEST_LITTLE_MEMORY";
+        if std::env::var_os(LITTLE).is_none() {
+            let mut limited = std::process::Command::new("sh");
+            limited.args(["-c", "ulimit -v 600000; exec \"$0\" --exact \"$1\""]);
+            limited.arg(std::env::current_exe().unwrap());
+            limited.arg("frame::tests::a_payload_that_there_is_no_memory_for_is_passed_over");
+            let ran = limited.env(LITTLE, "1").output().unwrap();
+            let said = String::from_utf8_lossy(&ran.stdout);
+            assert!(ran.status.success() && said.contains("1 passed"), "{:?}: {said}", ran.status);
+            return;
+        }
+        let frame = |payload: u64| head(&Reply::NeedMore, payload, false, 0).unwrap();
+        let (first, mut second) = (frame(GIB), frame(2));
+        second.extend(b"ok");
+        let payload = tokio::io::repeat(7).take(GIB);
+        let wire = AsyncReadExt::chain(AsyncReadExt::chain(first.as_slice(), payload), second.as_slice());
+        tokio::pin!(wire);
+        let refused = receive::<Reply>(&mut wire, GIB).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::OutOfMemory);
+        assert_eq!(receive::<Reply>(&mut wire, GIB).await.unwrap().1, "ok");
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
+use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::units::{KIB, MIB};
 use tokio::io::{AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
@@ -121,7 +122,7 @@ async fn answer(
     mut hear: impl FnMut(Event),
 ) -> io::Result<(Reply, Bytes)> {
     loop {
-        match frame::receive(reader, max_payload).await? {
+        match frame::receive(reader, max_payload).await.or_else(refused)? {
             (Reply::Progress(done), _) => hear(Event::Progress(done)),
             (Reply::Large, _) => hear(Event::Large),
             (Reply::Calls(operation), _) => hear(Event::Calls(Some(operation))),
@@ -131,6 +132,16 @@ async fn answer(
             answer => return Ok(answer),
         }
     }
+}
+
+/// What there is no memory for refuses its task; the worker has done nothing wrong.
+fn refused(error: io::Error) -> io::Result<(Reply, Bytes)> {
+    if error.kind() != io::ErrorKind::OutOfMemory {
+        return Err(error);
+    }
+    let text = "the system gives no memory for the result";
+    tracing::warn!("{text}");
+    Ok((Reply::Refused(Fault::new(FaultKind::Busy, text).retried(Retry::Later)), Bytes::new()))
 }
 
 fn log_plugin(operation: &str, level: LogLevel, text: &str) {

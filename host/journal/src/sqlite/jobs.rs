@@ -5,6 +5,7 @@ use imgserve_base::job::{JobId, JobState, Record, now_ms};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::notices;
+use super::read::Kept;
 use super::rows::{from_states, integer, prepare};
 use super::trouble::Trouble;
 use crate::store::{Entry, JournalError, Notice, Receipt, Submitted, rank};
@@ -217,11 +218,11 @@ pub(super) fn replay(db: &Connection, written: &Written) -> Result<bool, Trouble
     Ok(changed == 1)
 }
 
-/// Forgets up to `count` jobs that had finished before the one at `oldest`; how many it were.
-pub(super) fn forget(db: &Connection, oldest: (i64, JobId), count: usize) -> Result<usize, Trouble> {
-    let those = "FROM jobs WHERE finished_at_ms IS NOT NULL AND (finished_at_ms, id) < (?1, ?2) \
+/// Forgets up to `count` finished jobs that are not among the kept ones; how many it were.
+pub(super) fn forget(db: &Connection, kept: Kept, count: usize) -> Result<usize, Trouble> {
+    let those = "FROM jobs WHERE finished_at_ms IS NOT NULL AND (finished_at_ms, id) < (?1, ?2) AND rowid < ?4 \
                  ORDER BY finished_at_ms, id LIMIT ?3";
-    let values = params![oldest.0, oldest.1.as_bytes(), integer(count as u64)];
+    let values = params![kept.ended.0, kept.ended.1.as_bytes(), integer(count as u64), kept.row];
     notices::forget_of(db, &format!("SELECT id {those}"), values)?;
     Ok(prepare(db, &format!("DELETE FROM jobs WHERE rowid IN (SELECT rowid {those})"))?.execute(values)?)
 }

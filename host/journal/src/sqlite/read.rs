@@ -150,13 +150,27 @@ fn add(unfinished: &mut Vec<(Client, u64)>, client: Client, jobs: u64) {
     }
 }
 
-/// The finished job from which on all are kept; none when there are no more than that.
-pub(super) fn oldest_kept(db: &Connection, keep: usize) -> rusqlite::Result<Option<(i64, JobId)>> {
-    let sql = "SELECT finished_at_ms, id FROM jobs WHERE finished_at_ms IS NOT NULL \
-               ORDER BY finished_at_ms DESC, id DESC LIMIT 1 OFFSET ?1";
-    let oldest = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, JobId::from_bytes(row.get(1)?)));
-    match keep.checked_sub(1) {
-        Some(before) => prepare(db, sql)?.query_row([integer(before as u64)], oldest).optional(),
-        None => Ok(Some((i64::MAX, JobId::from_bytes([0xff; 16])))),
-    }
+/// From where on finished jobs are kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept {
+    /// By when they have ended, as the wall's clock had it.
+    pub(super) ended: (i64, JobId),
+    /// By when they came, in rows: whoever sets that clock back has none forgotten that has just ended.
+    pub(super) row: i64,
+}
+
+/// From where on all finished jobs are kept, at least so many; none when there are no more than that.
+pub(super) fn kept(db: &Connection, keep: usize) -> rusqlite::Result<Option<Kept>> {
+    let Some(before) = keep.checked_sub(1) else {
+        return Ok(Some(Kept { ended: (i64::MAX, JobId::from_bytes([0xff; 16])), row: i64::MAX }));
+    };
+    let those = "FROM jobs INDEXED BY jobs_finished WHERE finished_at_ms IS NOT NULL";
+    let by_end =
+        format!("SELECT finished_at_ms, id {those} ORDER BY finished_at_ms DESC, id DESC LIMIT 1 OFFSET ?1");
+    let by_row = format!("SELECT rowid {those} ORDER BY rowid DESC LIMIT 1 OFFSET ?1");
+    let before = integer(before as u64);
+    let ended = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, JobId::from_bytes(row.get(1)?)));
+    let Some(ended) = prepare(db, &by_end)?.query_row([before], ended).optional()? else { return Ok(None) };
+    let row = prepare(db, &by_row)?.query_row([before], |row| row.get(0)).optional()?;
+    Ok(row.map(|row| Kept { ended, row }))
 }

@@ -226,6 +226,23 @@ async fn the_last_finished_jobs_are_kept() {
 }
 
 #[tokio::test]
+async fn a_job_that_ends_by_a_clock_that_was_set_back_is_not_the_first_to_be_forgotten() {
+    let place = Place::new();
+    let mut ids = Vec::new();
+    for finished in [150, 150, 150, 50] {
+        ids.push(place.waiting(Priority::Normal, 10).await);
+        let record = place.claim(1).await.remove(0).record;
+        let record = Record { finished_at_ms: Some(finished), ..ended(&record, JobState::Succeeded) };
+        place.journal.end(record, Ending::Ended(None)).await.unwrap();
+    }
+    place.journal.prune(2, 0).await.unwrap();
+    assert!(place.journal.get(ids[0]).await.unwrap().is_none());
+    for id in &ids[1..] {
+        assert!(place.journal.get(*id).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
 async fn a_job_that_is_put_off_waits_for_its_time_and_was_not_tried() {
     let place = Place::new();
     let (off, next) = (place.waiting(Priority::Normal, 10).await, place.waiting(Priority::Normal, 20).await);

@@ -1,5 +1,6 @@
 //! Whose turn it is among the receivers of webhooks: a place each, a few more for one that takes what it is sent, and what is
-//! claimed for one that is busy. One that does not answer keeps none but its own waiting, and is asked less and less often. Pure.
+//! claimed for one that is busy. Those of one machine share some places, under however many names and ports. One that does not
+//! answer keeps none but its own waiting, and is asked less and less often. Pure.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -12,8 +13,8 @@ use imgserve_transfer::Server;
 pub(crate) const MOST: usize = 64;
 /// Of these to a receiver that has taken the last one.
 const MOST_EACH: usize = 8;
-/// Of these to all receivers of one host, which differ by their ports.
-const MOST_EACH_HOST: usize = 2 * MOST_EACH;
+/// Of these to all receivers of one machine, which differ by their names and ports.
+const MOST_EACH_MACHINE: usize = 2 * MOST_EACH;
 /// Webhooks that wait here for their receiver. More of them are put off.
 const MOST_WAITING: usize = 128;
 /// Webhooks that wait here, of all receivers.
@@ -45,8 +46,8 @@ pub(super) enum Tried {
 #[derive(Debug, Default)]
 pub(super) struct Receivers {
     known: HashMap<Receiver, Line>,
-    /// Being sent, by host.
-    hosts: HashMap<Arc<str>, usize>,
+    /// Being sent, by machine.
+    machines: HashMap<Arc<str>, usize>,
     under_way: usize,
     waiting: usize,
 }
@@ -54,6 +55,8 @@ pub(super) struct Receivers {
 #[derive(Debug, Default)]
 struct Line {
     under_way: usize,
+    /// Where it is, once that is known.
+    at: Where,
     /// Whether it took the last one.
     well: bool,
     /// How many it has not answered in a row, and when it did not answer the last one.
@@ -62,7 +65,25 @@ struct Line {
     waiting: VecDeque<(Instant, Notice)>,
 }
 
+/// Where a receiver is.
+#[derive(Debug, Default)]
+enum Where {
+    #[default]
+    Unknown,
+    /// Somebody is to say so.
+    Asked,
+    On(Vec<Arc<str>>),
+}
+
 impl Line {
+    /// The machines that it is on; none while nobody knows.
+    fn machines(&self) -> Option<&[Arc<str>]> {
+        match &self.at {
+            Where::On(machines) => Some(machines),
+            Where::Unknown | Where::Asked => None,
+        }
+    }
+
     fn has_place(&self) -> bool {
         self.under_way < if self.well { MOST_EACH } else { 1 }
     }
@@ -88,7 +109,9 @@ impl Receivers {
 
     /// Takes one that is due; gives it back when too many wait for its receiver.
     pub(super) fn offer(&mut self, to: Receiver, notice: Notice, now: Instant) -> Option<PutOff> {
-        let line = self.known.entry(to).or_default();
+        // What leads nowhere is nowhere.
+        let at = if to.is_some() { Where::Unknown } else { Where::On(Vec::new()) };
+        let line = self.known.entry(to).or_insert_with(|| Line { at, ..Line::default() });
         if line.waiting.len() >= line.most_waiting() {
             return Some((notice, line.failures.max(BUSY)));
         }
@@ -97,23 +120,47 @@ impl Receivers {
         None
     }
 
+    /// Those of which somebody is to say where they are, each once: before that nothing is sent to them.
+    pub(super) fn unlocated(&mut self) -> Vec<Server> {
+        let unknown = self.known.iter_mut().filter(|(_, line)| matches!(line.at, Where::Unknown));
+        let asked = unknown.filter_map(|(to, line)| {
+            line.at = Where::Asked;
+            to.clone()
+        });
+        asked.collect()
+    }
+
+    /// On which machines a receiver is.
+    pub(super) fn located(&mut self, server: Server, machines: Vec<Arc<str>>) {
+        if let Some(line) = self.known.get_mut(&Some(server))
+            && line.machines().is_none()
+        {
+            line.at = Where::On(machines);
+        }
+    }
+
     /// One that is to be sent now.
     pub(super) fn next(&mut self) -> Option<(Receiver, Notice)> {
         if self.under_way >= MOST {
             return None;
         }
-        let of_host = |to: &Receiver| to.as_ref().and_then(|server| self.hosts.get(server.host()));
-        let ready = |(to, line): &(&Receiver, &mut Line)| {
-            let host_has_place = of_host(to).is_none_or(|under_way| *under_way < MOST_EACH_HOST);
-            line.has_place() && host_has_place && !line.waiting.is_empty()
+        let has_room =
+            |machine: &Arc<str>| self.machines.get(machine).is_none_or(|sent| *sent < MOST_EACH_MACHINE);
+        // The one with the fewest under way: those that take many take turns with those that take few. Of those the one that has
+        // waited longest.
+        let first = |(_, line): &(&Receiver, &mut Line)| {
+            (line.under_way, line.waiting.front().map(|(since, _)| *since))
         };
-        // The one with the fewest under way: those that take many take turns with those that take few.
-        let (to, line) = self.known.iter_mut().filter(ready).min_by_key(|(_, line)| line.under_way)?;
+        let ready = self.known.iter_mut().filter(|(_, line)| {
+            let machines_have_room = line.machines().is_some_and(|machines| machines.iter().all(has_room));
+            line.has_place() && machines_have_room && !line.waiting.is_empty()
+        });
+        let (to, line) = ready.min_by_key(first)?;
         let (_, notice) = line.waiting.pop_front()?;
         line.under_way += 1;
         let to = to.clone();
-        if let Some(server) = &to {
-            *self.hosts.entry(Arc::clone(server.host())).or_default() += 1;
+        for machine in line.machines().unwrap_or_default() {
+            *self.machines.entry(Arc::clone(machine)).or_default() += 1;
         }
         self.under_way += 1;
         self.waiting -= 1;
@@ -123,16 +170,15 @@ impl Receivers {
     /// A try is over. When it was not answered, what waits for the same receiver is given.
     pub(super) fn over(&mut self, to: &Receiver, tried: Tried, now: Instant) -> Vec<PutOff> {
         self.under_way = self.under_way.saturating_sub(1);
-        if let Some(server) = to
-            && let Some(under_way) = self.hosts.get_mut(server.host())
-        {
-            *under_way -= 1;
-            if *under_way == 0 {
-                self.hosts.remove(server.host());
-            }
-        }
         let remembers = self.known.len() <= MOST_SILENT;
         let Some(line) = self.known.get_mut(to) else { return Vec::new() };
+        for machine in line.machines().unwrap_or_default() {
+            let sent = self.machines.get(machine).copied().unwrap_or_default();
+            match sent {
+                0 | 1 => drop(self.machines.remove(machine)),
+                more => drop(self.machines.insert(Arc::clone(machine), more - 1)),
+            }
+        }
         line.under_way = line.under_way.saturating_sub(1);
         line.well = tried == Tried::Taken;
         let silent = tried == Tried::Unanswered;
@@ -181,12 +227,58 @@ mod tests {
         Notice { id, job: JobId::generate(), url, body, created_ms: 0, attempt: 1 }
     }
 
+    /// Offers one, of a receiver that is where its name says.
+    fn offer(receivers: &mut Receivers, host: &str, id: usize, now: Instant) -> Option<PutOff> {
+        let back = receivers.offer(to(host), notice(id), now);
+        for server in receivers.unlocated() {
+            let machine = Arc::clone(server.host());
+            receivers.located(server, vec![machine]);
+        }
+        back
+    }
+
     fn with(host: &str, count: usize) -> Receivers {
         let mut receivers = Receivers::default();
         for id in 0..count {
-            assert!(receivers.offer(to(host), notice(id), Instant::now()).is_none());
+            assert!(offer(&mut receivers, host, id, Instant::now()).is_none());
         }
         receivers
+    }
+
+    #[test]
+    fn the_names_of_a_machine_together_have_no_more_than_one_has() {
+        let (mut receivers, now) = (Receivers::default(), Instant::now());
+        for id in 0..200 {
+            receivers.offer(to(&format!("{id}.example")), notice(id), now);
+        }
+        assert!(receivers.next().is_none(), "nobody knows yet where they are");
+        let asked = receivers.unlocated();
+        assert!(asked.len() == 200 && receivers.unlocated().is_empty(), "each is asked for once");
+        asked.into_iter().for_each(|server| receivers.located(server, vec!["192.0.2.1".into()]));
+        let sent: Vec<_> = std::iter::from_fn(|| receivers.next()).collect();
+        assert_eq!(sent.len(), MOST_EACH_MACHINE);
+        offer(&mut receivers, "other", 0, now);
+        assert_eq!(receivers.next().unwrap().0, to("other"));
+        receivers.over(&sent[0].0, Tried::Unanswered, now);
+        assert!(receivers.next().is_some() && receivers.next().is_none());
+    }
+
+    #[test]
+    fn of_those_with_as_many_under_way_the_one_that_has_waited_longest_is_next() {
+        let (mut receivers, began) = (Receivers::default(), Instant::now());
+        let name = |id: usize| format!("{id}.example");
+        for id in 0..2 * MOST {
+            offer(&mut receivers, &name(id), id, began + Duration::from_millis(id as u64));
+        }
+        for id in 0..MOST {
+            assert_eq!(receivers.next().unwrap().1.id, id.to_string());
+        }
+        // Who has had a turn and wants another one is behind who has had none.
+        for id in 0..MOST {
+            offer(&mut receivers, &name(id), 1000 + id, began + Duration::from_secs(1));
+            receivers.over(&to(&name(id)), Tried::Taken, began);
+            assert_eq!(receivers.next().unwrap().1.id, (MOST + id).to_string());
+        }
     }
 
     #[test]
@@ -194,8 +286,8 @@ mod tests {
         let mut receivers = with("hangs", 100);
         assert_eq!(receivers.next().unwrap().1.id, "0");
         assert!(receivers.next().is_none(), "a second place for one that has not answered");
-        receivers.offer(to("well"), notice(7), Instant::now());
-        receivers.offer(to("well"), notice(8), Instant::now());
+        offer(&mut receivers, "well", 7, Instant::now());
+        offer(&mut receivers, "well", 8, Instant::now());
         assert_eq!(receivers.next().unwrap().1.id, "7");
         assert!(receivers.next().is_none());
         receivers.over(&to("well"), Tried::Taken, Instant::now());
@@ -205,7 +297,7 @@ mod tests {
         // One that answered and then hangs has what it had.
         let put_off = receivers.over(&to("hangs"), Tried::Unanswered, Instant::now());
         assert_eq!((put_off.len(), put_off[0].1), (100 - 1 - MOST_EACH, 1));
-        receivers.offer(to("hangs"), notice(9), Instant::now());
+        offer(&mut receivers, "hangs", 9, Instant::now());
         assert!(receivers.next().is_none());
     }
 
@@ -221,8 +313,8 @@ mod tests {
     #[test]
     fn too_many_of_one_are_given_back_and_leave_room_for_others() {
         let mut receivers = with("busy", MOST_WAITING);
-        assert_eq!(receivers.offer(to("busy"), notice(1), Instant::now()).unwrap().0.id, "1");
-        assert!(receivers.offer(to("other"), notice(2), Instant::now()).is_none());
+        assert_eq!(offer(&mut receivers, "busy", 1, Instant::now()).unwrap().0.id, "1");
+        assert!(offer(&mut receivers, "other", 2, Instant::now()).is_none());
         assert_eq!(receivers.room(), MOST_HELD - MOST_WAITING - 1);
         let late = receivers.late(Instant::now() + PATIENCE * 2);
         assert_eq!((late.len(), receivers.room()), (MOST_WAITING + 1, MOST_HELD));
@@ -233,7 +325,7 @@ mod tests {
         let mut receivers = with("one", 1);
         let (to, _) = receivers.next().unwrap();
         receivers.over(&to, Tried::Taken, Instant::now());
-        assert!(receivers.known.is_empty() && receivers.hosts.is_empty());
+        assert!(receivers.known.is_empty() && receivers.machines.is_empty());
         assert!(receivers.under_way == 0 && receivers.room() == MOST_HELD);
     }
 
@@ -241,11 +333,11 @@ mod tests {
     fn a_host_with_many_ports_leaves_places_to_others() {
         let mut receivers = Receivers::default();
         for port in 1..100 {
-            receivers.offer(to(&format!("many:{port}")), notice(port), Instant::now());
+            offer(&mut receivers, &format!("many:{port}"), port, Instant::now());
         }
         let had = std::iter::from_fn(|| receivers.next()).count();
-        assert_eq!(had, MOST_EACH_HOST);
-        receivers.offer(to("other"), notice(0), Instant::now());
+        assert_eq!(had, MOST_EACH_MACHINE);
+        offer(&mut receivers, "other", 0, Instant::now());
         assert_eq!(receivers.next().unwrap().0, to("other"));
     }
 
@@ -254,8 +346,7 @@ mod tests {
         let (mut receivers, mut now) = (Receivers::default(), Instant::now());
         for failures in 1..9 {
             // One is tried, and nothing of what is behind it is kept here.
-            let back =
-                (0..50).filter_map(|id| receivers.offer(to("dead"), notice(id), now)).collect::<Vec<_>>();
+            let back = (0..50).filter_map(|id| offer(&mut receivers, "dead", id, now)).collect::<Vec<_>>();
             if failures > 1 {
                 assert_eq!((back.len(), back[0].1), (49, BUSY.max(failures - 1)));
             }
