@@ -4,7 +4,7 @@
 //! - `segments`: headers and tables; `huffman`, `bits`: codes and the bits they are read from
 //! - `geometry`: which blocks are needed and what becomes of them
 //! - `walk`: a scan's blocks in order; `sequential`, `progressive`: what is done with them
-//! - `kernel`, `exact`: the inverse DCT; `color`: from samples to pixels
+//! - `kernel`, `exact`: the inverse DCT; `strong`: blocks that need all of it; `color`: from samples to pixels
 //! - `scratch`: memory and tables kept from one picture to the next
 
 mod bits;
@@ -18,6 +18,7 @@ mod progressive;
 mod scratch;
 mod segments;
 mod sequential;
+mod strong;
 mod walk;
 
 pub use error::{Damage, DecodeError, Unsupported};
@@ -76,7 +77,8 @@ pub enum Reduction {
     #[default]
     Mean,
     /// The lowest frequencies of each block alone, as in IJG's libjpeg from version 7 on. Sharper, and faster: most of the
-    /// data is passed over.
+    /// data is passed over. Blocks of stripes too narrow for the smaller picture, which would show a pattern that is not
+    /// there, are averaged.
     Lowest,
 }
 
@@ -374,12 +376,8 @@ impl Decoder<'_> {
             }
             segments.at += bits::data_length(segments.rest());
         }
-        let last = |layout: &geometry::Layout| match (layout.side, self.options.reduction) {
-            (1, _) => 0,
-            (2, Reduction::Lowest) => 4,
-            (4, Reduction::Lowest) => 24,
-            _ => 63,
-        };
+        // What is not drawn of the high frequencies must be known all the same: they may be too strong to be left out.
+        let last = |layout: &geometry::Layout| if layout.side == 1 { 0 } else { 63 };
         let last: Vec<usize> = self.geometry.components.iter().map(last).collect();
         Ok(Plan::new(&scans, &last))
     }

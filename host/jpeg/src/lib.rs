@@ -29,7 +29,8 @@
 //! With [`Reduction::Mean`] pictures are those of libjpeg-turbo to the last bit, at every scale: its integer transforms
 //! (`islow` and the reduced ones), its interpolation of chroma ("fancy upsampling"), its conversion of colours.
 //! [`Reduction::Lowest`] is IJG libjpeg's way of scaling instead, in floating point: at 1/1 a component's sample is within 1
-//! of libjpeg-turbo's, which in RGB may become 3, since blue has 1.772 times a chroma sample's difference.
+//! of libjpeg-turbo's, which in RGB may become 3, since blue has 1.772 times a chroma sample's difference. Blocks of a pattern too
+//! fine for the smaller picture, of which the lowest frequencies would show another, are as with `Mean`.
 //!
 //! # What is not decoded
 //! [`Unsupported`] lists it; the caller may have another decoder for it. Colour profiles and the orientation are not looked

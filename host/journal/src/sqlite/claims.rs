@@ -16,6 +16,9 @@ use crate::store::{Room, rank};
 /// Highest first.
 const PRIORITIES: [Priority; 3] = [Priority::High, Priority::Normal, Priority::Low];
 
+/// What a claimed job is.
+const CLAIMED: JobState = JobState::Running;
+
 /// How many flows are looked for at once.
 const FLOWS_AT_ONCE: usize = 64;
 
@@ -195,17 +198,10 @@ fn claim_one(
     now_ms: u64,
     lease_until_ms: u64,
 ) -> rusqlite::Result<Option<Taken>> {
-    let next = JobState::Running;
-    let from = from_states(next, |_| true);
-    let sql = format!(
-        "UPDATE jobs SET state = ?1, attempt = attempt + 1, lease_until_ms = ?2 WHERE rowid = (SELECT rowid FROM \
-         jobs INDEXED BY jobs_claimable WHERE {from} AND held_by IS NULL AND flow = ?3 AND priority = ?4 \
-         AND due_at_ms <= ?5 ORDER BY due_at_ms, id LIMIT 1) \
-         RETURNING {ROW}, instructions, flow, cost"
-    );
-    let mut statement = prepare(db, &sql)?;
+    let mut statement = prepare(db, &claim_sql())?;
     for priority in PRIORITIES {
-        let values = params![next.as_str(), integer(lease_until_ms), flow, rank(priority), integer(now_ms)];
+        let values =
+            params![CLAIMED.as_str(), integer(lease_until_ms), flow, rank(priority), integer(now_ms)];
         let taken = |row: &rusqlite::Row<'_>| {
             Ok(Taken {
                 row: Row::read(row)?,
@@ -219,6 +215,16 @@ fn claim_one(
         }
     }
     Ok(None)
+}
+
+pub(super) fn claim_sql() -> String {
+    let from = from_states(CLAIMED, |_| true);
+    format!(
+        "UPDATE jobs SET state = ?1, attempt = attempt + 1, lease_until_ms = ?2 WHERE rowid = (SELECT rowid FROM \
+         jobs INDEXED BY jobs_claimable WHERE {from} AND held_by IS NULL AND flow = ?3 AND priority = ?4 \
+         AND due_at_ms <= ?5 ORDER BY due_at_ms, id LIMIT 1) \
+         RETURNING {ROW}, instructions, flow, cost"
+    )
 }
 
 /// When a job becomes due, or a lease ends.

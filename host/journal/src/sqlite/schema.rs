@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use imgserve_base::job::JobState;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
 use super::rows::from_states;
@@ -58,8 +59,15 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    keep_statements(&connection)?;
     Ok(connection)
+}
+
+/// Statements stay what they were prepared as. Without the guarantee of the same plan for all values SQLite would look at those
+/// bound where an index has a condition, and prepare a claim again for every other client or priority.
+fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 fn cannot(path: &Path, text: impl Into<String>) -> JournalError {
@@ -79,7 +87,7 @@ fn refuse_foreign(connection: &Connection, path: &Path) -> Result<(), JournalErr
 }
 
 fn set_up(connection: &Connection) -> rusqlite::Result<()> {
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    keep_statements(connection)?;
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     // The log is written back by the writer itself (`writer`), which sees its errors. 16 MiB of pages hold the indexes
     // of 100,000 jobs.

@@ -2,6 +2,7 @@
 
 use super::bits::Bits;
 use super::error::DecodeError;
+use super::strong::{SIZE_SHIFT, size_class};
 
 /// Bits that a lookup sees: hardly a code is longer, and the tables of two components stay in a first-level cache.
 pub(super) const LOOKUP_BITS: u32 = 10;
@@ -147,7 +148,7 @@ pub(super) const SKIP_BITS: u32 = 13;
 const SKIP_ENTRIES: usize = 1 << SKIP_BITS;
 
 /// AC coefficients that nobody wants, as many as the lookup sees at once: their length (low 5 bits), 1 in bit 5 if the block
-/// ends with them, and their number with their runs (from bit 6 on).
+/// ends with them, the class of the longest value's length (3 bits, see `strong`), and their number with their runs (from bit 9 on).
 #[derive(Debug)]
 pub(super) struct SkipTable {
     pub(super) entries: Box<[u16; SKIP_ENTRIES]>,
@@ -218,14 +219,16 @@ impl SkipTable {
 }
 
 fn skipped(codes: &ShortCodes, index: usize) -> u16 {
-    let entry = |length: u32, ends: bool, count: u32| (length | u32::from(ends) << 5 | count << 6) as u16;
-    let (mut used, mut count) = (0, 0);
+    let (mut used, mut count, mut longest) = (0, 0, 0);
+    let entry = |length: u32, ends: bool, count: u32, longest: u32| {
+        (length | u32::from(ends) << 5 | size_class(longest) << SIZE_SHIFT | count << 9) as u16
+    };
     while used < SKIP_BITS
         && let Some((length, symbol)) = codes.get(index << used, SKIP_BITS - used)
     {
         let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
         if size == 0 && run != 15 {
-            return entry(used + length, true, count);
+            return entry(used + length, true, count, longest);
         }
         // Its value's bits need not be seen to be skipped, but the next code's must.
         if count + run + 1 > 63 {
@@ -233,8 +236,9 @@ fn skipped(codes: &ShortCodes, index: usize) -> u16 {
         }
         count += run + 1;
         used += length + size;
+        longest = longest.max(size);
     }
-    entry(used, false, count)
+    entry(used, false, count, longest)
 }
 
 /// The next symbol, whatever its length. The reader must have 17 bits.

@@ -8,6 +8,7 @@ use fearless_simd::{f32x4, f32x8, i32x8, prelude::*};
 
 use super::Reduction;
 use super::segments::Quantization;
+use super::strong::Strong;
 use crate::tables::ZIGZAG;
 
 /// What coefficients add to a block's samples (row by row), by zigzag position, and the last position that adds any.
@@ -16,8 +17,11 @@ pub(super) struct Basis {
     pub(super) images: Images,
     /// The last position that matters; 0 when only the DC does.
     pub(super) last: usize,
-    /// The DC's quantiser.
-    dc: i32,
+    /// The coefficients behind `last` that a block without them must not have.
+    pub(super) strong: Strong,
+    /// Samples that a side of a block becomes: 1, 2, 4 or 8.
+    pub(super) side: usize,
+    pub(super) quantization: Quantization,
 }
 
 /// Basis images times quantisers.
@@ -27,10 +31,8 @@ pub(super) enum Images {
     Two(Box<[[f32; 4]; 64]>),
     Four(Box<[[f32; 16]; 64]>),
     Eight(Box<[[f32; 64]; 64]>),
-    /// As libjpeg-turbo computes it, in integers, for its very result.
-    TwoExact(Box<Quantization>),
-    FourExact(Box<Quantization>),
-    EightExact(Box<Quantization>),
+    /// None: as libjpeg-turbo computes it, in integers, for its very result.
+    Exact,
 }
 
 /// Takes a block's AC coefficients.
@@ -55,14 +57,14 @@ impl Basis {
         let last = (1..64).rev().find(matters).unwrap_or(0);
         let images = match side {
             1 => Images::One,
-            2 if exact => Images::TwoExact(Box::new(*quantization)),
-            4 if exact => Images::FourExact(Box::new(*quantization)),
-            _ if exact => Images::EightExact(Box::new(*quantization)),
+            _ if exact => Images::Exact,
             2 => Images::Two(boxed(image)),
             4 => Images::Four(boxed(image)),
             _ => Images::Eight(boxed(image)),
         };
-        Self { images, last: if side == 1 { 0 } else { last }, dc: i32::from(quantization[0]) }
+        let strong = Strong::new(quantization, if exact { 8 } else { side });
+        let last = if side == 1 { 0 } else { last };
+        Self { images, last, strong, side, quantization: *quantization }
     }
 
     /// The sample of a block that has a DC coefficient alone, which is exact.
@@ -80,7 +82,7 @@ impl Basis {
     /// libjpeg keeps coefficients in 16 bits.
     #[inline(always)]
     pub(super) fn dequantized(&self, dc: i32) -> i32 {
-        i32::from(dc as i16) * self.dc
+        i32::from(dc as i16) * i32::from(self.quantization[0])
     }
 }
 

@@ -297,27 +297,12 @@ pub(super) fn transform<S: Simd>(
             let dc = i32::from(block[0]);
             match &basis.images {
                 Images::One => to[0] = basis.flat(dc),
-                Images::Two(images) => {
+                Images::Two(images) if !basis.strong.is_in(block) => {
                     let mut sum = Two::new(simd, images, basis.start(dc));
                     add(block, basis.last, &mut sum);
                     sum.store(to, stride);
                 }
-                Images::TwoExact(quantization) => {
-                    let mut sum = TwoExact::new(quantization, basis.dequantized(dc));
-                    add(block, basis.last, &mut sum);
-                    sum.store(to, stride);
-                }
-                Images::FourExact(quantization) => {
-                    let mut sum = Exact::<S, 4>::new(simd, quantization, basis.dequantized(dc));
-                    add(block, basis.last, &mut sum);
-                    sum.store(to, stride);
-                }
-                Images::EightExact(quantization) => {
-                    let mut sum = Exact::<S, 8>::new(simd, quantization, basis.dequantized(dc));
-                    add(block, basis.last, &mut sum);
-                    sum.store(to, stride);
-                }
-                Images::Four(images) => {
+                Images::Four(images) if !basis.strong.is_in(block) => {
                     let mut sum = Four::new(simd, images, basis.start(dc));
                     add(block, basis.last, &mut sum);
                     sum.store(to, stride);
@@ -327,7 +312,31 @@ pub(super) fn transform<S: Simd>(
                     add(block, basis.last, &mut sum);
                     sum.store(to, stride);
                 }
+                _ => exactly(simd, block, basis, (to, stride)),
             }
+        }
+    }
+}
+
+/// A block's samples as libjpeg-turbo computes them.
+#[inline(always)]
+fn exactly<S: Simd>(simd: S, block: &[i16], basis: &Basis, (to, stride): (&mut [u8], usize)) {
+    let (quantization, dc) = (&basis.quantization, basis.dequantized(block[0].into()));
+    match basis.side {
+        2 => {
+            let mut sum = TwoExact::new(quantization, dc);
+            add(block, 63, &mut sum);
+            sum.store(to, stride);
+        }
+        4 => {
+            let mut sum = Exact::<S, 4>::new(simd, quantization, dc);
+            add(block, 63, &mut sum);
+            sum.store(to, stride);
+        }
+        _ => {
+            let mut sum = Exact::<S, 8>::new(simd, quantization, dc);
+            add(block, 63, &mut sum);
+            sum.store(to, stride);
         }
     }
 }

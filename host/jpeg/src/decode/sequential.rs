@@ -10,6 +10,7 @@ use super::exact;
 use super::geometry::Layout;
 use super::huffman::{AcTable, DcTable, END_OF_BLOCK, LOOKUP_BITS, SKIP_BITS, SkipTable, long_code};
 use super::kernel::{self, Basis, Images, Sink};
+use super::strong::{Judge, SIZE_SHIFT, Strong, size_class};
 use super::walk::{Blocks, Walk};
 
 /// One component of a scan, with where its samples go.
@@ -65,7 +66,7 @@ impl Unit<'_> {
                     let tables = (self.ac, self.skip);
                     K::block(simd, bits, tables, self.basis, self.dc_before, (&mut self.plane[to..], stride));
                 } else {
-                    skip(bits, self.skip, 1);
+                    skip(bits, self.skip, 1, &self.basis.strong);
                 }
             }
         }
@@ -79,9 +80,7 @@ pub(super) fn run<S: Simd>(simd: S, walk: &Walk, data: &Unstuffed, units: &mut [
         Images::Two(_) => 2,
         Images::Four(_) => 4,
         Images::Eight(_) => 8,
-        Images::TwoExact(_) => 20,
-        Images::FourExact(_) => 40,
-        Images::EightExact(_) => 80,
+        Images::Exact => 10 * unit.basis.side,
     };
     let (first, others) = units.split_first_mut()?;
     let kinds = (images(first), others.first().map_or(images(first), images));
@@ -151,7 +150,7 @@ impl Kernel for One {
         (to, _): (&mut [u8], usize),
     ) {
         to[0] = basis.flat(dc);
-        skip(bits, skipped, 1);
+        skip(bits, skipped, 1, &basis.strong);
     }
 }
 
@@ -169,7 +168,11 @@ impl Kernel for Two {
     ) {
         let Images::Two(images) = &basis.images else { return };
         let mut sum = kernel::Two::new(simd, images, basis.start(dc));
-        coefficients(bits, ac, skipped, basis.last, &mut sum);
+        let before = *bits;
+        let doubtful = coefficients(bits, (ac, skipped), basis, &mut sum);
+        if doubtful && mean_of_two(before, (ac, skipped), basis, dc, (&mut *to, stride)) {
+            return;
+        }
         sum.store(to, stride);
     }
 }
@@ -186,9 +189,8 @@ impl Kernel for TwoExact {
         dc: i32,
         (to, stride): (&mut [u8], usize),
     ) {
-        let Images::TwoExact(quantization) = &basis.images else { return };
-        let mut sum = exact::TwoExact::new(quantization, basis.dequantized(dc));
-        coefficients(bits, ac, skipped, basis.last, &mut sum);
+        let mut sum = exact::TwoExact::new(&basis.quantization, basis.dequantized(dc));
+        coefficients(bits, (ac, skipped), basis, &mut sum);
         sum.store(to, stride);
     }
 }
@@ -207,7 +209,11 @@ impl Kernel for Four {
     ) {
         let Images::Four(images) = &basis.images else { return };
         let mut sum = kernel::Four::new(simd, images, basis.start(dc));
-        coefficients(bits, ac, skipped, basis.last, &mut sum);
+        let before = *bits;
+        let doubtful = coefficients(bits, (ac, skipped), basis, &mut sum);
+        if doubtful && mean_of_four(simd, before, (ac, skipped), basis, dc, (&mut *to, stride)) {
+            return;
+        }
         sum.store(to, stride);
     }
 }
@@ -226,7 +232,7 @@ impl Kernel for Eight {
     ) {
         let Images::Eight(images) = &basis.images else { return };
         let mut sum = kernel::Eight::new(simd, images, basis.start(dc));
-        coefficients(bits, ac, skipped, basis.last, &mut sum);
+        coefficients(bits, (ac, skipped), basis, &mut sum);
         sum.store(to, stride);
     }
 }
@@ -243,9 +249,8 @@ impl Kernel for FourExact {
         dc: i32,
         (to, stride): (&mut [u8], usize),
     ) {
-        let Images::FourExact(quantization) = &basis.images else { return };
-        let mut block = exact::Exact::<S, 4>::new(simd, quantization, basis.dequantized(dc));
-        coefficients(bits, ac, skipped, basis.last, &mut block);
+        let mut block = exact::Exact::<S, 4>::new(simd, &basis.quantization, basis.dequantized(dc));
+        coefficients(bits, (ac, skipped), basis, &mut block);
         block.store(to, stride);
     }
 }
@@ -262,9 +267,8 @@ impl Kernel for EightExact {
         dc: i32,
         (to, stride): (&mut [u8], usize),
     ) {
-        let Images::EightExact(quantization) = &basis.images else { return };
-        let mut block = exact::Exact::<S, 8>::new(simd, quantization, basis.dequantized(dc));
-        coefficients(bits, ac, skipped, basis.last, &mut block);
+        let mut block = exact::Exact::<S, 8>::new(simd, &basis.quantization, basis.dequantized(dc));
+        coefficients(bits, (ac, skipped), basis, &mut block);
         block.store(to, stride);
     }
 }
@@ -282,25 +286,83 @@ impl Kernel for Any {
         match &basis.images {
             Images::One => One::block(simd, bits, tables, basis, dc, to),
             Images::Two(_) => Two::block(simd, bits, tables, basis, dc, to),
-            Images::TwoExact(_) => TwoExact::block(simd, bits, tables, basis, dc, to),
-            Images::FourExact(_) => FourExact::block(simd, bits, tables, basis, dc, to),
-            Images::EightExact(_) => EightExact::block(simd, bits, tables, basis, dc, to),
             Images::Four(_) => Four::block(simd, bits, tables, basis, dc, to),
             Images::Eight(_) => Eight::block(simd, bits, tables, basis, dc, to),
+            Images::Exact => match basis.side {
+                2 => TwoExact::block(simd, bits, tables, basis, dc, to),
+                4 => FourExact::block(simd, bits, tables, basis, dc, to),
+                _ => EightExact::block(simd, bits, tables, basis, dc, to),
+            },
         }
     }
 }
 
-/// The block's AC coefficients up to `last` go to `sink`, the others nowhere.
+/// Stores the mean of a block that is too strong for its lowest frequencies alone, from where its AC coefficients begin. Whether
+/// it is.
+#[cold]
+#[inline(never)]
+fn mean_of_two(
+    mut bits: Bits<'_>,
+    tables: (&AcTable, &SkipTable),
+    basis: &Basis,
+    dc: i32,
+    (to, stride): (&mut [u8], usize),
+) -> bool {
+    let sink = exact::TwoExact::new(&basis.quantization, basis.dequantized(dc));
+    let mut judge = Judge { sink, strong: &basis.strong, any: false };
+    coefficients_to(63, &mut bits, tables, basis, &mut judge);
+    if judge.any {
+        judge.sink.store(to, stride);
+    }
+    judge.any
+}
+
+/// The same for 4 × 4 samples.
+#[cold]
+#[inline(never)]
+fn mean_of_four<S: Simd>(
+    simd: S,
+    mut bits: Bits<'_>,
+    tables: (&AcTable, &SkipTable),
+    basis: &Basis,
+    dc: i32,
+    (to, stride): (&mut [u8], usize),
+) -> bool {
+    simd.vectorize(
+        #[inline(always)]
+        || {
+            let sink = exact::Exact::<S, 4>::new(simd, &basis.quantization, basis.dequantized(dc));
+            let mut judge = Judge { sink, strong: &basis.strong, any: false };
+            coefficients_to(63, &mut bits, tables, basis, &mut judge);
+            if judge.any {
+                judge.sink.store(to, stride);
+            }
+            judge.any
+        },
+    )
+}
+
+/// The block's AC coefficients up to the last that matters go to `sink`, the others nowhere. Whether one of the others may be
+/// too strong for that.
 #[inline(always)]
 fn coefficients(
     bits: &mut Bits<'_>,
-    table: &AcTable,
-    skipped: &SkipTable,
-    last: usize,
+    tables: (&AcTable, &SkipTable),
+    basis: &Basis,
     sink: &mut impl Sink,
-) {
-    let mut k = 1;
+) -> bool {
+    coefficients_to(basis.last, bits, tables, basis, sink)
+}
+
+#[inline(always)]
+fn coefficients_to(
+    last: usize,
+    bits: &mut Bits<'_>,
+    (table, skipped): (&AcTable, &SkipTable),
+    basis: &Basis,
+    sink: &mut impl Sink,
+) -> bool {
+    let (mut k, mut value) = (1, 0);
     // 35 bits are enough for a long code.
     let mut codes = 1;
     'refill: while k <= last {
@@ -308,11 +370,11 @@ fn coefficients(
             let entry = table.entries[bits.peek(LOOKUP_BITS) & (table.entries.len() - 1)];
             let length = entry & 0xFF;
             if length == 0 {
-                let (after, symbol, value) = long_code(*bits, &table.symbols);
-                *bits = after;
+                let (after, symbol, long) = long_code(*bits, &table.symbols);
+                (*bits, value) = (after, long);
                 let run = usize::from(symbol >> 4);
                 if symbol & 15 == 0 && run != 15 {
-                    return;
+                    return false;
                 }
                 // A value behind a run beyond the end is libjpeg's last coefficient.
                 k += run;
@@ -321,7 +383,7 @@ fn coefficients(
                 k += 1;
                 break;
             }
-            let value = bits.value(length, entry >> 16);
+            value = bits.value(length, entry >> 16);
             bits.consume(length);
             let run = (entry >> 8 & 0xFF) as usize;
             k += run;
@@ -330,7 +392,7 @@ fn coefficients(
                     bits.corrupt = true;
                     sink.put(63, value);
                 }
-                return;
+                return false;
             }
             sink.put(k, value);
             k += 1;
@@ -342,18 +404,23 @@ fn coefficients(
         // 56 bits are enough for a short code and a long one.
         codes = 2;
     }
-    if k < 64 {
-        bits.refill();
-        skip(bits, skipped, k);
+    // The last value may lie beyond those that matter.
+    let strong = basis.strong.is_level(k - 1, value);
+    if k >= 64 {
+        return strong;
     }
+    bits.refill();
+    skip(bits, skipped, k, &basis.strong) || strong
 }
 
-/// Passes over the block's coefficients from position `k` on. At least 28 bits must be there.
+/// Passes over the block's coefficients from position `k` on, and tells whether one of them may be too strong for that. At least
+/// 28 bits must be there.
 #[inline(always)]
-fn skip(bits: &mut Bits<'_>, table: &SkipTable, mut k: usize) {
+fn skip(bits: &mut Bits<'_>, table: &SkipTable, mut k: usize, strong: &Strong) -> bool {
+    let mut weighed = 0;
     loop {
         let entry = u32::from(table.entries[bits.peek(SKIP_BITS) & (table.entries.len() - 1)]);
-        let (length, ends, count) = (entry & 31, (entry >> 5 & 1) as usize, (entry >> 6) as usize);
+        let (length, ends, count) = (entry & 31, (entry >> 5 & 1) as usize, (entry >> 9) as usize);
         // Once the block is full, no end of block follows: what looks like one is the next block's.
         if length == 0 || k + count + ends > 64 {
             bits.refill();
@@ -361,19 +428,21 @@ fn skip(bits: &mut Bits<'_>, table: &SkipTable, mut k: usize) {
             *bits = after;
             let run = usize::from(symbol >> 4);
             if symbol & 15 == 0 && run != 15 {
-                return;
+                return Strong::any(weighed);
             }
             k += run + 1;
+            weighed |= strong.weighed(size_class(u32::from(symbol & 15)) << SIZE_SHIFT, k);
             bits.corrupt |= k > 64;
         } else {
             bits.consume(length);
             k += count;
+            weighed |= strong.weighed(entry, k);
             if ends != 0 {
-                return;
+                return Strong::any(weighed);
             }
         }
         if k >= 64 {
-            return;
+            return Strong::any(weighed);
         }
         bits.refill();
     }

@@ -7,6 +7,7 @@ mod errors;
 mod reference;
 mod region;
 mod scans;
+mod stripes;
 mod writer;
 
 use imgserve_jpeg::{DecodeError, DecodeOptions, Picture, Scale, Scratch, decode};

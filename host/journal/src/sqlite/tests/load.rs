@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rusqlite::params;
+use rusqlite::{StatementStatus, params};
 
 use super::*;
 
@@ -32,6 +32,22 @@ async fn jobs_that_come_at_once_share_a_commit() {
     assert_eq!(health.changes, 256);
     assert!(health.commits <= 32, "{} commits", health.commits);
     assert_eq!(health.buckets.iter().sum::<u64>(), health.commits);
+}
+
+#[tokio::test]
+async fn a_claim_is_prepared_once_whoever_it_is_for() {
+    let place = Place::new();
+    for priority in [Priority::Low, Priority::High, Priority::Normal, Priority::High] {
+        place.waiting(priority, 10).await;
+        assert_eq!(place.claim(1).await.len(), 1);
+    }
+    let again = |db: &Connection| {
+        let statement = db.prepare_cached(&claims::claim_sql())?;
+        Ok((statement.get_status(StatementStatus::RePrepare), statement.get_status(StatementStatus::Run)))
+    };
+    let (prepared_again, run) = place.journal.writer.change(Promise::Process, again).await.unwrap();
+    assert_eq!(prepared_again, 0);
+    assert!(run >= 4, "it ran {run} times");
 }
 
 /// Writes rows as `submit` would, without its commits.
