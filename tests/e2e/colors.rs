@@ -41,13 +41,22 @@ async fn a_profile_that_cannot_be_used_is_a_warning_on_the_result() {
 
 #[tokio::test]
 async fn linear_light_is_averaged_of_all_of_a_jpeg() {
-    let server = Server::start("");
     let board = jpeg(GrayImage::from_fn(192, 192, |x, y| Luma([255 * ((x + y) % 2) as u8])), 95);
-    for (linear, wanted) in [("false", 128_u8), ("true", 188)] {
-        let path = format!("resize?width=24&height=24&filter=mitchell&format=png&linear={linear}");
-        let (_, _, body) = call(&server, &path, &board).await;
-        let gray = image::load_from_memory(&body).unwrap().to_luma8().get_pixel(12, 12)[0];
-        assert!(gray.abs_diff(wanted) <= 4, "{linear}: {gray}");
+    for profile in ["fast", "best"] {
+        let server = Server::start(&format!("[codec]\nprofile = '{profile}'"));
+        // At a half, a quarter, an eighth and between.
+        for (side, (linear, wanted)) in [96, 70, 48, 24]
+            .into_iter()
+            .flat_map(|side| [("false", 128_u8), ("true", 188)].map(|l| (side, l)))
+        {
+            let path =
+                format!("resize?width={side}&height={side}&filter=mitchell&format=png&linear={linear}");
+            let (_, _, body) = call(&server, &path, &board).await;
+            let gray = image::load_from_memory(&body).unwrap().to_luma8();
+            let sum: u32 = gray.pixels().map(|pixel| u32::from(pixel[0])).sum();
+            let mean = (sum / (side * side)) as u8;
+            assert!(mean.abs_diff(wanted) <= 4, "{profile} {linear} {side}: {mean}");
+        }
     }
 }
 
@@ -94,4 +103,12 @@ async fn a_jpeg_inside_of_a_drawing_is_upright_and_of_its_own_colours() {
     let bare = [&blue[..jfif], &blue[jfif + 18..]].concat();
     let raw = shown(&with_segment(&bare, 0xEE, b"Adobe\0\x64\0\0\0\0\0"), (16, 16), (8, 8)).await;
     assert!(raw[0] < 40 && raw[1] > 240 && raw[2].abs_diff(107) < 10, "{raw:?}");
+    // A profile that cannot be used is a warning here, too.
+    let broken = with_segment(&blue, 0xE2, b"ICC_PROFILE\0\x01\x01not a profile");
+    for (picture, warned) in [(&broken, true), (&blue, false)] {
+        let (status, headers, _) =
+            call(&server, "rasterize?width=16&height=16", &drawing(picture, (16, 16))).await;
+        let told = warning(&headers).contains("a picture in the drawing: the colour profile cannot be used");
+        assert_eq!((status, told), (200, warned), "{headers:?}");
+    }
 }

@@ -26,6 +26,7 @@ use imgserve_sdk::{Image, PixelFormat};
 
 pub(crate) use curve::Curve;
 pub(crate) use grid::Sample;
+pub(crate) use pipeline::lab_to_srgb;
 pub(crate) use shaper::Shaper;
 
 use grid::{Grid, parts};
@@ -46,7 +47,15 @@ pub(crate) fn to_srgb(mut image: Image, icc: Option<&[u8]>) -> Converted<Image> 
     (image, applied.err().map(unused))
 }
 
-/// The same by curves and primary colours.
+/// Whether a profile says of RGB in 8 bits no more than that it is in sRGB, as that of most photographs does.
+pub(crate) fn is_srgb(icc: &[u8]) -> bool {
+    conversion(icc).is_ok_and(|conversion| match &conversion.by {
+        Means::Shaper(shaper) => shaper.is_srgb(),
+        Means::Values | Means::Grid(_) => false,
+    })
+}
+
+/// The picture with its colours in sRGB, by curves and primary colours.
 pub(crate) fn shaped(mut image: Image, shaper: Shaper) -> Converted<Image> {
     let applied = Conversion::shaper(shaper).apply(&mut image);
     (image, applied.err())

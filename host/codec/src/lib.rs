@@ -52,4 +52,4 @@ pub use error::CodecError;
 pub use header::{Header, SoFar};
 pub use orientation::Orientation;
 pub use probe::{Probe, probe};
-pub use restate::restated;
+pub use restate::{Restated, restated};

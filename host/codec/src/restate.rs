@@ -15,12 +15,21 @@ use crate::header::Header;
 use crate::orientation::Orientation;
 use crate::probe::{Probe, probe};
 
+/// A picture whose pixels say all that there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restated {
+    /// The file.
+    pub png: Vec<u8>,
+    /// Why its colours could not be converted, and are as the original has them.
+    pub unconverted: Option<String>,
+}
+
 /// The same picture as a PNG, upright and in sRGB, of 8 bits. None if its pixels are that already, and for what is no picture of a
 /// known format.
 ///
 /// # Errors
 /// What is wrong with it, or that decoding would take more than `max_bytes`.
-pub fn restated(bytes: &[u8], bounds: &Bounds, max_bytes: u64) -> Result<Option<Vec<u8>>, CodecError> {
+pub fn restated(bytes: &[u8], bounds: &Bounds, max_bytes: u64) -> Result<Option<Restated>, CodecError> {
     let Ok(Probe::Header(header)) = probe(bytes, true, bounds) else { return Ok(None) };
     if !header.format.can_decode() || !says_more(bytes, &header) {
         return Ok(None);
@@ -31,14 +40,16 @@ pub fn restated(bytes: &[u8], bounds: &Bounds, max_bytes: u64) -> Result<Option<
         let (what, key) = ("bytes to decode", "of any picture in a drawing");
         return Err(CodecError::Limit { what, value: needed, limit: max_bytes, key });
     }
-    let Some(frame) = Decoder::new(bytes, &header, &hint, bounds)?.next_frame()? else { return Ok(None) };
+    let mut decoder = Decoder::new(bytes, &header, &hint, bounds)?;
+    let Some(frame) = decoder.next_frame()? else { return Ok(None) };
+    let unconverted = decoder.unconverted().map(str::to_owned);
     let image = match frame.image.format() {
         PixelFormat::Rgba16 => convert(frame.image.as_ref(), PixelFormat::Rgba8),
         _ => frame.image,
     };
     let mut encoder = Encoder::new(Format::Png, &EncodeOptions::default(), image.width(), image.height())?;
     encoder.push(image.as_ref(), 0)?;
-    encoder.finish().map(Some)
+    Ok(Some(Restated { png: encoder.finish()?, unconverted }))
 }
 
 /// Whether the file says more than its pixels.
@@ -58,7 +69,8 @@ mod tests {
     const MAX: u64 = 64 << 20;
 
     fn pixel(file: &[u8]) -> [u8; 3] {
-        let png = restated(file, &BOUNDS, MAX).unwrap().unwrap();
+        let Restated { png, unconverted } = restated(file, &BOUNDS, MAX).unwrap().unwrap();
+        assert_eq!(unconverted, None);
         let data = decode_one(&png).into_data();
         [data[0], data[1], data[2]]
     }
@@ -79,6 +91,17 @@ mod tests {
             assert_eq!(restated(&file, &BOUNDS, MAX), Ok(None), "{format}");
         }
         assert_eq!(restated(b"what is no picture", &BOUNDS, MAX), Ok(None));
+        // Most photographs say that they are what everyone takes them for.
+        let srgb = moxcms::ColorProfile::new_srgb().encode().unwrap();
+        assert_eq!(restated(&icc(&flat([255, 0, 0]), &srgb), &BOUNDS, MAX), Ok(None));
+    }
+
+    #[test]
+    fn colours_that_cannot_be_converted_are_said_to_be_as_they_were() {
+        let Restated { png, unconverted } =
+            restated(&icc(&flat([255, 0, 0]), b"not a profile"), &BOUNDS, MAX).unwrap().unwrap();
+        assert!(unconverted.unwrap().contains("no ICC profile"));
+        assert!(decode_one(&png).data()[0] > 250);
     }
 
     #[test]
@@ -102,7 +125,7 @@ mod tests {
         let green = pixel(&icc(&flat([255, 0, 0]), &swap()));
         assert!(green[0] < 30 && green[1] > 240, "{green:?}");
         let turned = with_exif(&encode(Format::Jpeg, gradient(20, 10, PixelFormat::Rgb8).as_ref(), 80), 6);
-        let png = decode_one(&restated(&turned, &BOUNDS, MAX).unwrap().unwrap());
+        let png = decode_one(&restated(&turned, &BOUNDS, MAX).unwrap().unwrap().png);
         assert_eq!((png.width(), png.height()), (10, 20));
     }
 

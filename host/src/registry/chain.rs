@@ -119,7 +119,7 @@ impl Registry {
         }
         // A pipeline's profile is its steps', unless their own sections say otherwise.
         let profile = operation.settings.profile.unwrap_or(profile);
-        let mut args = split(operation.default_args_for(profile, chain.reading)).1;
+        let mut args = split(operation.default_args(chain.reading)).1;
         args.extend(operation.meant(given.clone(), chain.reading));
         self.add(chain, operation, profile, args, &format!("{at}args."))
     }

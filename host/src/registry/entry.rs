@@ -79,24 +79,20 @@ impl Entry {
 
     /// Arguments of requests that do not say otherwise.
     pub(crate) fn default_args(&self, reading: Reading) -> Map<String, Value> {
-        self.default_args_for(self.profile, reading)
-    }
-
-    /// The same as they may be shown to anyone.
-    pub(crate) fn shown_default_args(&self) -> Map<String, Value> {
-        secret::shown(&self.default_args(Reading::AsMeant))
-    }
-
-    /// The same where the work is of this profile, which for a pipeline's step is the pipeline's.
-    pub(super) fn default_args_for(&self, profile: Profile, reading: Reading) -> Map<String, Value> {
         let mut args = Map::new();
-        if profile == Profile::Best && self.has_of_ours(LINEAR) {
-            args.insert(LINEAR.to_owned(), Value::Bool(true));
-        }
         if reading == Reading::ToTheLetter && self.has_of_ours(ENLARGE) {
             args.insert(ENLARGE.to_owned(), Value::Bool(false));
         }
         args.extend(self.settings.args.clone());
+        args
+    }
+
+    /// The same as they may be shown to anyone, with what a worker takes for said where nobody says it.
+    pub(crate) fn shown_default_args(&self) -> Map<String, Value> {
+        let mut args = secret::shown(&self.default_args(Reading::AsMeant));
+        if self.profile == Profile::Best && self.has_of_ours(LINEAR) {
+            args.entry(LINEAR).or_insert(Value::Bool(true));
+        }
         args
     }
 
@@ -373,7 +369,7 @@ mod tests {
         let (resize, rasterize) =
             (imgserve_resize::Resize::describe, imgserve_rasterize::Rasterize::describe);
         let (builtin, wasm) = (PluginKind::Builtin, PluginKind::Wasm);
-        for (operation, fast, best) in [
+        for (mut operation, fast, best) in [
             (operation(builtin, &json!({}), resize()), json!({}), json!({ "linear": true })),
             (
                 operation(builtin, &json!({ "width": 7 }), resize()),
@@ -388,9 +384,12 @@ mod tests {
             (operation(builtin, &json!({}), rasterize()), json!({}), json!({})),
             (operation(wasm, &json!({}), resize()), json!({}), json!({})),
         ] {
-            let defaults = |profile| Value::Object(operation.default_args_for(profile, Reading::AsMeant));
-            assert_eq!(defaults(Profile::Fast), fast, "{operation:?}");
-            assert_eq!(defaults(Profile::Best), best, "{operation:?}");
+            for (profile, shown) in [(Profile::Fast, &fast), (Profile::Best, &best)] {
+                operation.profile = profile;
+                assert_eq!(Value::Object(operation.shown_default_args()), *shown, "{operation:?}");
+                let own = Value::Object(operation.default_args(Reading::AsMeant));
+                assert_eq!(own, fast, "what nobody says is not said for them: {operation:?}");
+            }
         }
     }
 }

@@ -86,7 +86,15 @@ impl<'a> Chain<'a> {
         let usage = self.stages.iter().fold(Usage::default(), |usage, stage| usage.and(stage.usage.get()));
         let plan = &self.stages.last().ok_or_else(no_steps)?.plan;
         let (width, height) = (plan.width, plan.height);
-        Ok(Done { width, height, usage, damage: self.damage, unconverted: self.unconverted, bytes })
+        let warned = self.stages.iter().find_map(|stage| stage.warned.take());
+        Ok(Done {
+            width,
+            height,
+            usage,
+            damage: self.damage,
+            unconverted: self.unconverted.or(warned),
+            bytes,
+        })
     }
 
     /// Calls the operations that waited for all frames, in order.

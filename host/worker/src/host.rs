@@ -1,6 +1,6 @@
 //! What an operation can ask of its host while it runs in this worker: a log, progress, random numbers, its settings.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -185,7 +185,12 @@ pub(super) struct StepHost {
     config: Rc<str>,
     random: Cell<u64>,
     share: Share,
+    /// Where the first thing that it warns of is kept, if that is to be told to the client.
+    warned: Option<Warned>,
 }
+
+/// What an operation has warned of.
+pub(super) type Warned = Rc<RefCell<Option<String>>>;
 
 impl StepHost {
     /// The host of an operation whose random numbers begin at `seed`.
@@ -196,12 +201,23 @@ impl StepHost {
             config: Rc::clone(config),
             random: Cell::new(seed),
             share,
+            warned: None,
         }
+    }
+
+    /// The same of an operation whose first warning is kept.
+    pub(super) fn keeping(self, warned: &Warned) -> Self {
+        Self { warned: Some(Rc::clone(warned)), ..self }
     }
 }
 
 impl Host for StepHost {
     fn log(&self, level: Level, message: &str) {
+        // Who tells it to the client logs it, too.
+        if let Some(warned) = self.warned.as_ref().filter(|_| level == Level::Warn) {
+            warned.borrow_mut().get_or_insert_with(|| one_line(message, MAX_LINE));
+            return;
+        }
         let lines = self.link.lines.get() + 1;
         self.link.lines.set(lines);
         let text = match lines {

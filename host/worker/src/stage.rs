@@ -15,7 +15,7 @@ use imgserve_sdk::{
     SourceHeader, Window,
 };
 
-use super::host::Link;
+use super::host::{Link, Warned};
 use super::protocol::Reply;
 use super::reading::{gave_up, reading};
 use crate::plugin::{CallError, Plugin, Results, Usage};
@@ -50,6 +50,8 @@ pub(super) struct Stage<'a> {
     /// Frames that wait until all are there, for an operation that takes them together.
     pub(super) waiting: RefCell<Vec<(Image, u32)>>,
     pub(super) usage: Cell<Usage>,
+    /// What one of ours has warned of: that it could not show something in the colours that are meant.
+    pub(super) warned: Warned,
 }
 
 impl LoadedOperation {
@@ -65,8 +67,12 @@ impl LoadedOperation {
         link: &Link,
         max_output_pixels: u64,
     ) -> Result<Plan, Fault> {
-        let planned = self.watched(link, || self.plugin.plan(args, header, host));
-        let plan = planned.map_err(|error| self.fault(error))?;
+        let call = || {
+            let planned = self.watched(link, || self.plugin.plan(args, header, host));
+            planned.map_err(|error| self.fault(error))
+        };
+        // A drawing is parsed to be planned, and the pictures in it are decoded.
+        let plan = if self.reads_sources() { reading(&header.head, call)? } else { call()? };
         self.check_hint(&plan.decode)?;
         let pixels = u64::from(plan.width) * u64::from(plan.height);
         let own_limit = self.settings.max_output_pixels.filter(|&own| own < max_output_pixels);

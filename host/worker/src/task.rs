@@ -15,9 +15,9 @@ use imgserve_sdk::{DecodeHint, Host, InputKind, PixelFormat, SourceHeader};
 use serde_json::{Map, Value};
 
 use super::fault::{codec_fault, ends_early, no_steps};
-use super::host::{Link, Share, StepHost};
+use super::host::{Link, Share, StepHost, Warned};
 use super::placeholder;
-use super::protocol::{LINEAR, Placeholder, Prepared, Reply, Task};
+use super::protocol::{LINEAR, Placeholder, Prepared, Reply, Step, Task};
 use super::reading::reading;
 use super::stage::{LoadedOperation, Stage, within_chain};
 use crate::plugin::{Deadline, TimeLimit};
@@ -164,17 +164,17 @@ impl Worker {
                 ("", _) => format!("steps[{index}]"),
                 (at, _) => at.to_owned(),
             };
+            let (warned, builtin) = (Warned::default(), operation.settings.kind == PluginKind::Builtin);
             let host = || -> Rc<dyn Host> {
                 let (seed, share) =
                     (task.seed.wrapping_add(index as u64), share.part(index, task.steps.len()));
-                Rc::new(StepHost::new(&self.link, &step.operation, &operation.config, seed, share))
+                let host = StepHost::new(&self.link, &step.operation, &operation.config, seed, share);
+                Rc::new(if builtin { host.keeping(&warned) } else { host })
             };
-            let args = args_json(&step.args);
+            let (args, light) = meant(operation, step);
             let plan = operation.plan(&args, &header, &host(), &self.link, self.limits.max_output_pixels);
             let mut plan = plan.map_err(|fault| within_chain(fault, &place))?;
-            let builtin = operation.settings.kind == PluginKind::Builtin;
-            let linear = builtin && step.args.get(LINEAR) == Some(&Value::Bool(true));
-            plan.decode = decode_hint(plan.decode, step.profile, linear);
+            plan.decode = decode_hint(plan.decode, step.profile, light);
             stages.push(Stage {
                 operation,
                 args,
@@ -187,6 +187,7 @@ impl Worker {
                 memory_limit: self.memory_limit,
                 waiting: RefCell::default(),
                 usage: Cell::default(),
+                warned,
             });
         }
         if let (Some(format), Some(Stage { plan, .. })) = (task.format, stages.last())
@@ -291,12 +292,27 @@ pub(super) fn animates(task: &Task) -> bool {
     task.format.is_some_and(Format::can_animate)
 }
 
+/// A step's arguments as its operation is given them, and whether linear light is asked for in so many words. Where the profile is
+/// the best, an operation of ours that can averages light without being asked.
+fn meant(operation: &LoadedOperation, step: &Step) -> (Vec<u8>, bool) {
+    let properties = &operation.description.arguments["properties"];
+    let can = operation.settings.kind == PluginKind::Builtin && properties.get(LINEAR).is_some();
+    match step.args.get(LINEAR) {
+        None if can && step.profile == Profile::Best => {
+            let mut args = step.args.clone();
+            args.insert(LINEAR.to_owned(), Value::Bool(true));
+            (args_json(&args), false)
+        }
+        asked => (args_json(&step.args), can && asked == Some(&Value::Bool(true))),
+    }
+}
+
 /// What is decoded for an operation that asks for this. For quality its sides have twice the pixels: an average of at least
-/// four is the operation's own, and not the decoder's. Who asks for `linear` light of an operation that is fast otherwise has
-/// nothing averaged by the decoder, which averages what is coded.
-fn decode_hint(hint: DecodeHint, profile: Profile, linear: bool) -> DecodeHint {
+/// four is the operation's own, and not the decoder's. Who asks for linear `light` has nothing averaged by the decoder, which
+/// averages what is coded.
+fn decode_hint(hint: DecodeHint, profile: Profile, light: bool) -> DecodeHint {
     match profile {
-        Profile::Fast if linear => DecodeHint { min_scale: None, ..hint },
+        _ if light => DecodeHint { min_scale: None, ..hint },
         Profile::Fast => hint,
         Profile::Best => DecodeHint { min_scale: hint.min_scale.map(|scale| (2.0 * scale).min(1.0)), ..hint },
     }
@@ -346,13 +362,13 @@ mod tests {
             (None, None, None),
         ] {
             assert_eq!(decode_hint(hint(asked), Profile::Fast, false), hint(fast));
-            assert_eq!(
-                decode_hint(hint(asked), Profile::Fast, true),
-                hint(None),
-                "all of it, for linear light"
-            );
-            for linear in [false, true] {
-                assert_eq!(decode_hint(hint(asked), Profile::Best, linear), hint(best));
+            assert_eq!(decode_hint(hint(asked), Profile::Best, false), hint(best));
+            for profile in [Profile::Fast, Profile::Best] {
+                assert_eq!(
+                    decode_hint(hint(asked), profile, true),
+                    hint(None),
+                    "all of it, for linear light"
+                );
             }
         }
     }

@@ -37,6 +37,8 @@ enum Odd {
     Panics,
     /// As the SDK tells of one that panicked.
     Traps,
+    /// Panics when it is asked what it would do.
+    PlanPanics,
 }
 
 impl Plugin for Odd {
@@ -45,7 +47,10 @@ impl Plugin for Odd {
     }
 
     fn plan(&self, _: &[u8], header: &SourceHeader, _: &Rc<dyn Host>) -> Result<Plan, CallError> {
-        Ok(Plan::new(header.width, header.height, header.pixels))
+        match self {
+            Self::PlanPanics => panic!("as asked"),
+            _ => Ok(Plan::new(header.width, header.height, header.pixels)),
+        }
     }
 
     fn run(
@@ -57,7 +62,7 @@ impl Plugin for Odd {
         host: &Rc<dyn Host>,
     ) -> Result<Box<dyn Results>, CallError> {
         match self {
-            Self::Panics => panic!("as asked"),
+            Self::Panics | Self::PlanPanics => panic!("as asked"),
             Self::Traps => Err(CallError::Trapped("panicked: as asked".to_owned())),
             Self::Waits => {
                 while host.progress(0.5) == Flow::Continue {
@@ -100,7 +105,11 @@ fn worker() -> (Wire, JoinHandle<()>) {
             let operation = LoadedOperation { name: name.clone(), settings, config, plugin, description };
             worker.operations.insert(name, operation);
         }
-        for (name, odd) in [("parser-panics", Odd::Panics), ("parser-traps", Odd::Traps)] {
+        for (name, odd) in [
+            ("parser-panics", Odd::Panics),
+            ("parser-traps", Odd::Traps),
+            ("parser-plan-panics", Odd::PlanPanics),
+        ] {
             let description = worker.operations["rasterize"].description.clone();
             let Registered { settings, .. } = builtin("rasterize");
             let (name, plugin, config) = (name.to_owned(), Box::new(odd), Rc::from("{}"));
@@ -263,7 +272,7 @@ async fn a_task_that_fails_drops_out_alone() {
 #[tokio::test]
 async fn what_breaks_off_over_a_source_is_the_sources_fault() {
     let (mut wire, _worker) = worker();
-    for name in ["parser-panics", "parser-traps"] {
+    for name in ["parser-panics", "parser-traps", "parser-plan-panics"] {
         let drawing = Task { extension: "svg".to_owned(), ..task(name, json!({}), Format::Png) };
         let request = Request::Run { tasks: vec![drawing], time_ms: 60_000 };
         let (outcome, answer) = assignment(request, samples::DRAWING.as_bytes(), |_| {});

@@ -36,8 +36,8 @@ use imgserve_drawing as drawing;
 use imgserve_sdk::serde::Deserialize;
 use imgserve_sdk::serde_json::json;
 use imgserve_sdk::{
-    Description, Error, ErrorKind, Flow, Host, InputKind, Operation, Output, OutputKind, PixelFormat, Plan,
-    Source, SourceHeader,
+    Description, Error, ErrorKind, Flow, Host, InputKind, Level, Operation, Output, OutputKind, PixelFormat,
+    Plan, Source, SourceHeader,
 };
 use resvg::usvg::{self, Options};
 
@@ -104,6 +104,9 @@ impl Operation for Rasterize {
     fn run(args: &Args, source: Source<'_>, host: &dyn Host) -> Result<Output, Error> {
         let bytes = source.encoded()?;
         let drawing = parse::parse(bytes)?;
+        if let Some(why) = &drawing.unconverted {
+            host.log(Level::Warn, why);
+        }
         let wanted = wanted(args, source.header, (bytes, Some(drawing.frame)), host)?;
         let go_on = |done| host.progress(done) == Flow::Continue;
         if !go_on(0.25) {
@@ -202,7 +205,7 @@ fn options() -> Options<'static> {
         font_family: fonts::DEFAULT_FAMILY.to_owned(),
         fontdb: fonts::database(),
         font_resolver: fonts::resolver(),
-        image_href_resolver: resources::resolver(),
+        image_href_resolver: resources::resolver(resources::Notes::default()),
         ..Options::default()
     }
 }

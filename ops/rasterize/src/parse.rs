@@ -6,11 +6,12 @@ use std::sync::Mutex;
 use imgserve_drawing::{self as text, TextError};
 use imgserve_sdk::{Error, ErrorKind};
 use resvg::usvg::roxmltree::Document;
-use resvg::usvg::{self, Tree};
+use resvg::usvg::{self, Options, Tree};
 
 use crate::css;
 use crate::frame::Frame;
 use crate::limits::{self, Census};
+use crate::resources::{self, Notes};
 use crate::{invalid, options, unsupported};
 
 /// How much of a drawing is shown to `plan` by any host; one whose beginning is shorter is shown whole.
@@ -33,6 +34,8 @@ pub(crate) struct Drawing {
     /// What of it is shown.
     pub(crate) frame: Frame,
     pub(crate) census: Census,
+    /// Why a picture in it is not in the colours that it means.
+    pub(crate) unconverted: Option<String>,
 }
 
 /// Parses a whole drawing.
@@ -87,9 +90,11 @@ fn parsed(bytes: &[u8]) -> Result<Drawing, Error> {
     let plain = plain(bytes)?;
     understood(&plain, true, |document| {
         let census = limits::census(document)?;
-        let tree = Tree::from_xmltree(document, &options()).map_err(|error| unsupported(&error))?;
+        let notes = Notes::default();
+        let options = Options { image_href_resolver: resources::resolver(notes.clone()), ..options() };
+        let tree = Tree::from_xmltree(document, &options).map_err(|error| unsupported(&error))?;
         let frame = Frame::of(&tree, &text::shape(document.root_element()));
-        Ok(Drawing { tree, frame, census })
+        Ok(Drawing { tree, frame, census, unconverted: notes.take() })
     })
 }
 

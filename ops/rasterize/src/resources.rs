@@ -1,8 +1,8 @@
 //! What a drawing may refer to: images that it carries itself as `data:` URLs, within limits. A path or any
 //! other URL resolves to nothing, so that a drawing can read no file and reach no server.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use imagesize::ImageType;
 use resvg::usvg::{ImageHrefResolver, ImageKind, Options, Tree};
@@ -21,7 +21,7 @@ const MAX_DEPTH: usize = 2;
 
 /// Elements of all embedded drawings together, each as often as it is used.
 const MAX_ELEMENTS: u64 = 200_000;
-/// Pixels of all images together that are converted before they are drawn, and kept as such.
+/// Pixels of all images together that are converted before they are drawn, and kept as such; the others are drawn as they are.
 #[cfg(feature = "codec")]
 const MAX_CONVERTED: usize = MAX_PIXELS;
 /// Bytes that converting one may take: 256 MiB.
@@ -37,6 +37,24 @@ struct Usage {
     converted: AtomicUsize,
     elements: AtomicU64,
     depth: AtomicUsize,
+    notes: Notes,
+}
+
+/// Why a picture is not shown in the colours that it means; of several the first.
+#[derive(Clone, Default)]
+pub(crate) struct Notes(Arc<Mutex<Option<String>>>);
+
+impl Notes {
+    #[cfg(feature = "codec")]
+    fn add(&self, why: &str) {
+        if let Ok(mut note) = self.0.lock() {
+            note.get_or_insert_with(|| format!("a picture in the drawing: {why}"));
+        }
+    }
+
+    pub(crate) fn take(&self) -> Option<String> {
+        self.0.lock().ok()?.take()
+    }
 }
 
 impl Usage {
@@ -49,8 +67,8 @@ impl Usage {
 }
 
 /// A resolver for one drawing: its limits count from nothing. An image beyond them is left out, the rest drawn.
-pub(crate) fn resolver() -> ImageHrefResolver<'static> {
-    let usage = Usage::default();
+pub(crate) fn resolver(notes: Notes) -> ImageHrefResolver<'static> {
+    let usage = Usage { notes, ..Usage::default() };
     ImageHrefResolver {
         resolve_data: Box::new(move |mime, data, options| match usage.admits(data.len()) {
             true if mime == "image/svg+xml" => drawing(&data, options, &usage),
@@ -78,17 +96,25 @@ fn raster(data: Arc<Vec<u8>>, usage: &Usage) -> Option<ImageKind> {
     }
 }
 
-/// The image as the renderer understands it, which knows neither colour profiles nor inks nor orientations; none when too much
-/// would have to be converted. What is broken is left as it is: the renderer may see some of it.
+/// The image as the renderer understands it, which knows neither colour profiles nor inks nor orientations; as it is when too much
+/// would have to be converted. What is broken is left as it is too: the renderer may see some of it.
 #[cfg(feature = "codec")]
 fn plain(data: Arc<Vec<u8>>, usage: &Usage) -> Option<Arc<Vec<u8>>> {
-    let bounds = imgserve_codec::Bounds { max_pixels: MAX_PIXELS as u64, max_frames: u32::MAX, repair: true };
-    match imgserve_codec::restated(&data, &bounds, MAX_CONVERSION) {
-        Ok(None) | Err(imgserve_codec::CodecError::Malformed { .. }) => Some(data),
-        Ok(Some(png)) => {
+    use imgserve_codec::{Bounds, CodecError, Restated, restated};
+    let bounds = Bounds { max_pixels: MAX_PIXELS as u64, max_frames: u32::MAX, repair: true };
+    match restated(&data, &bounds, MAX_CONVERSION) {
+        Ok(None) | Err(CodecError::Malformed { .. }) => Some(data),
+        Ok(Some(Restated { png, unconverted })) => {
+            if let Some(why) = unconverted {
+                usage.notes.add(&why);
+            }
             let pixels = imagesize::blob_size(&png).map_or(0, |size| size.width * size.height);
             let all = usage.converted.fetch_add(pixels, Ordering::Relaxed).saturating_add(pixels);
-            (all <= MAX_CONVERTED).then(|| Arc::new(png))
+            if all <= MAX_CONVERTED {
+                return Some(Arc::new(png));
+            }
+            usage.notes.add(&format!("more than {MAX_CONVERTED} pixels of them would have to be converted"));
+            Some(data)
         }
         Err(_) => None,
     }
@@ -116,6 +142,9 @@ fn drawing(data: &[u8], options: &Options<'_>, usage: &Usage) -> Option<ImageKin
 
 #[cfg(test)]
 mod tests {
+    #[cfg(feature = "codec")]
+    use std::io::Read;
+
     use super::*;
 
     /// A GIF of that size, as far as its header goes.
@@ -133,7 +162,7 @@ mod tests {
 
     #[test]
     fn paths_and_urls_resolve_to_nothing() {
-        let resolver = resolver();
+        let resolver = resolver(Notes::default());
         for href in ["/etc/hostname", "file:///etc/hostname", "Cargo.toml", "http://127.0.0.1/a.png"] {
             assert!((resolver.resolve_string)(href, &Options::default()).is_none(), "{href}");
         }
@@ -141,19 +170,59 @@ mod tests {
 
     #[test]
     fn too_many_pixels_are_left_out_by_the_header_alone() {
-        assert!(resolves(&resolver(), gif(4096, 4096)));
-        assert!(!resolves(&resolver(), gif(4097, 4096)));
-        assert!(!resolves(&resolver(), gif(65_535, 65_535)));
-        assert!(!resolves(&resolver(), gif(0, 1)));
-        assert!(!resolves(&resolver(), Arc::new(b"BM and more that is no image".to_vec())));
+        let resolver = resolver(Notes::default());
+        assert!(resolves(&resolver, gif(4096, 4096)));
+        assert!(!resolves(&resolver, gif(4097, 4096)));
+        assert!(!resolves(&resolver, gif(65_535, 65_535)));
+        assert!(!resolves(&resolver, gif(0, 1)));
+        assert!(!resolves(&resolver, Arc::new(b"BM and more that is no image".to_vec())));
     }
 
     #[test]
     fn too_many_images_or_bytes_are_left_out() {
-        let resolver = resolver();
+        let resolver = resolver(Notes::default());
         assert_eq!((0..100).filter(|_| resolves(&resolver, gif(1, 1))).count(), MAX_IMAGES);
         let usage = Usage::default();
         assert!(usage.admits(MAX_BYTES));
         assert!(!usage.admits(1));
+    }
+
+    /// A PNG of nothing but black that is to be turned.
+    #[cfg(feature = "codec")]
+    fn turned(width: u32, height: u32) -> Arc<Vec<u8>> {
+        let mut rows = Vec::new();
+        let mut packed = flate2::write::ZlibEncoder::new(&mut rows, flate2::Compression::fast());
+        std::io::copy(&mut std::io::repeat(0).take(u64::from(height) * u64::from(width + 1)), &mut packed)
+            .unwrap();
+        packed.finish().unwrap();
+        let head = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[8, 0, 0, 0, 0]].concat();
+        let exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
+        let mut file = b"\x89PNG\r\n\x1A\n".to_vec();
+        for (name, data) in [(b"IHDR", head), (b"eXIf", exif), (b"IDAT", rows), (b"IEND", Vec::new())] {
+            let named = [&name[..], &data].concat();
+            let mut sum = flate2::Crc::new();
+            sum.update(&named);
+            file.extend([&(data.len() as u32).to_be_bytes()[..], &named, &sum.sum().to_be_bytes()].concat());
+        }
+        Arc::new(file)
+    }
+
+    #[test]
+    #[cfg(feature = "codec")]
+    fn what_is_too_much_to_convert_is_drawn_as_it_is_and_said() {
+        let notes = Notes::default();
+        let resolver = resolver(notes.clone());
+        let converted = |picture: Arc<Vec<u8>>| match (resolver.resolve_data)(
+            "image/png",
+            picture.clone(),
+            &Options::default(),
+        ) {
+            Some(ImageKind::PNG(shown)) => shown != picture,
+            other => panic!("{other:?}"),
+        };
+        assert!(converted(turned(4096, 4000)) && converted(turned(40, 30)));
+        assert_eq!(notes.take(), None);
+        assert!(!converted(turned(4000, 4096)));
+        assert!(notes.take().unwrap().contains("would have to be converted"));
     }
 }

@@ -3,12 +3,10 @@
 
 use super::curve::Curve;
 use super::lattice::Lattice;
-use super::pipeline::{Encoding, Pipeline, Stage};
+use super::pipeline::{Encoding, Pipeline, Stage, WHITE};
 
 /// Nodes of a table: 65 steps of three colours, 23 of four; printers' have 9 to 17.
 const MAX_NODES: usize = 300_000;
-/// The white of the connection space, D50 (section 7.2.16).
-const WHITE: [f32; 3] = [0.9642, 1.0, 0.8249];
 /// Zero of a* and b* as 8 bits say it.
 const NEUTRAL: f32 = 128.0 / 255.0;
 

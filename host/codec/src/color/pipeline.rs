@@ -3,8 +3,8 @@
 use super::curve::Curve;
 use super::lattice::Lattice;
 
-/// The white of the connection space, D50.
-const WHITE: [f32; 3] = [0.9642, 1.0, 0.8249];
+/// The white of the connection space, D50 (ICC.1:2022, section 7.2.16).
+pub(super) const WHITE: [f32; 3] = [0.9642, 1.0, 0.8249];
 /// XYZ under D50 to linear sRGB: the inverse of what sRGB's own profile has, by Bradford's adaptation.
 const TO_SRGB: [[f32; 3]; 3] = [
     [3.134_112, -1.617_392, -0.490_633],
@@ -114,13 +114,22 @@ impl ToSrgb {
     pub(super) fn color(&self, device: [f32; 4]) -> [f32; 3] {
         let xyz = self.pipeline.xyz(device);
         let xyz: [f32; 3] = std::array::from_fn(|i| xyz[i] * self.scale[i] + self.offset[i]);
-        TO_SRGB.map(|row| encoded(row[0] * xyz[0] + row[1] * xyz[1] + row[2] * xyz[2]))
+        xyz_to_srgb(xyz)
     }
 
     /// How bright it is, as sRGB has it of gray.
     pub(super) fn gray(&self, device: [f32; 4]) -> f32 {
         encoded(self.pipeline.xyz(device)[1] * self.scale[1] + self.offset[1])
     }
+}
+
+/// L* of 0 to 100, a* and b* under D50 in sRGB, each number from 0 to 1.
+pub(crate) fn lab_to_srgb(lab: [f32; 3]) -> [f32; 3] {
+    xyz_to_srgb(lab_to_xyz(lab))
+}
+
+fn xyz_to_srgb(xyz: [f32; 3]) -> [f32; 3] {
+    TO_SRGB.map(|row| encoded(row[0] * xyz[0] + row[1] * xyz[1] + row[2] * xyz[2]))
 }
 
 /// sRGB's curve (IEC 61966-2-1), of what it can show.

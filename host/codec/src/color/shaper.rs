@@ -48,6 +48,15 @@ impl Shaper {
         profile
     }
 
+    /// Whether 8-bit colours stay as they are.
+    pub(super) fn is_srgb(&self) -> bool {
+        *self.is_srgb.get_or_init(|| {
+            let (profile, srgb) = (self.profile(), ColorProfile::new_srgb());
+            let transform = profile.create_transform_8bit(Layout::Rgb, &srgb, Layout::Rgb, options());
+            transform.is_ok_and(|transform| is_identity(transform.as_ref(), 3).unwrap_or(false))
+        })
+    }
+
     /// Changes the pixels of a picture in colour.
     ///
     /// # Errors

@@ -6,7 +6,6 @@ use imgserve_sdk::PixelFormat;
 use super::dib::{Dib, long};
 use crate::bounds::Bounds;
 use crate::codec::Codec;
-use crate::color;
 use crate::error::CodecError;
 use crate::header::Header;
 use crate::still::{self, Still};
@@ -43,6 +42,6 @@ fn decode(bytes: &[u8], header: &Header, repair: bool) -> Result<Still, CodecErr
     if let Some(damage) = pixels.damage.as_ref().filter(|_| !repair) {
         return Err(CodecError::malformed(Format::Bmp, damage));
     }
-    let converted = color::to_srgb(pixels.image, dib.profile());
+    let converted = dib.to_srgb(pixels.image);
     Ok(Still { damage: pixels.damage, ..converted.into() })
 }

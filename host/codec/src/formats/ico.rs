@@ -143,5 +143,5 @@ fn picture(dib: &Dib<'_>, repair: bool) -> Result<Still, CodecError> {
         let pixels = image.data_mut().as_chunks_mut::<4>().0.iter_mut();
         pixels.zip(hidden).filter(|(_, hidden)| *hidden).for_each(|(pixel, _)| pixel[3] = 0);
     }
-    Ok(Still { image, damage, unconverted: None })
+    Ok(Still { damage, ..dib.to_srgb(image).into() })
 }

@@ -61,11 +61,15 @@ fn probe(bytes: &[u8]) -> Result<Option<Header>, CodecError> {
     Ok(Some(header))
 }
 
-/// Whether its samples are inks or RGB, or have a profile.
+/// Whether its samples are inks or RGB, or have a profile that is not sRGB's.
 pub(super) fn names_colors(bytes: &[u8]) -> bool {
     let Ok(markers) = Markers::walk(bytes, Until::Scan) else { return false };
     let components = markers.frame.as_ref().map_or(0, |frame| frame.components.len());
-    components == 4 || components == 3 && markers.is_rgb() || !matches!(markers.icc(bytes), Ok(None))
+    let profiled = match markers.icc(bytes) {
+        Ok(icc) => icc.is_some_and(|icc| !color::is_srgb(&icc)),
+        Err(_) => true,
+    };
+    components == 4 || components == 3 && markers.is_rgb() || profiled
 }
 
 /// Refuses what neither decoder reads.

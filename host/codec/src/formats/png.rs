@@ -95,7 +95,8 @@ fn before_picture(bytes: &[u8], mut at: usize) -> Option<(Orientation, bool)> {
 
 /// Whether a chunk says what its colours are, other than that they are sRGB's.
 pub(super) fn names_colors(bytes: &[u8]) -> bool {
-    stands_before(bytes, &[b"cICP", b"iCCP", b"gAMA", b"cHRM"])
+    let gamma = stands_before(bytes, &[b"gAMA", b"cHRM"]) && !stands_before(bytes, &[b"sRGB"]);
+    gamma || stands_before(bytes, &[b"cICP", b"iCCP"])
 }
 
 /// Whether a chunk of one of these names stands before the picture.
@@ -129,12 +130,10 @@ fn chunk(bytes: &[u8], at: usize) -> Option<(&[u8; 4], &[u8], usize)> {
 
 /// The picture as it lies in the file, in sRGB.
 fn decode(bytes: &[u8], repair: bool) -> Result<Still, CodecError> {
-    let Rows { reader, data, damage, .. } = rows::read(bytes, repair)?;
-    let (color, depth) = reader.output_color_type();
+    let Rows { info, kind: (color, depth), data, damage } = rows::read(bytes, repair)?;
     let (format, data) = to_contract(color, depth, data)?;
-    let info = reader.info();
     let image = Image::new(info.width, info.height, format, data).map_err(malformed)?;
-    let converted = color::to_srgb(image, info, stands_before(bytes, &[b"iCCP"]));
+    let converted = color::to_srgb(image, &info, &|name| stands_before(bytes, &[name]));
     Ok(Still { damage, ..converted.into() })
 }
 
@@ -248,6 +247,26 @@ mod tests {
         assert!(matches!(decode(&broken, false), Err(CodecError::Malformed { .. })));
         let repaired = decode(&broken, true).unwrap();
         assert!(repaired.image == picture && repaired.damage.is_some());
+    }
+
+    #[test]
+    fn a_broken_animation_is_no_reason_to_refuse_the_picture_before_it() {
+        let picture = gradient(20, 20, PixelFormat::Rgb8);
+        let file = raw((20, 20), ColorType::Rgb, BitDepth::Eight, picture.data(), |_| {});
+        let picture_at = file.windows(4).position(|name| name == b"IDAT").unwrap() - 4;
+        // An animation's control, and a frame's whose size and number are none.
+        let mut broken = file[..picture_at].to_vec();
+        for (name, data) in [(b"acTL", vec![0, 0, 0, 2, 0, 0, 0, 0]), (b"fcTL", vec![0xFF; 26])] {
+            let named = [&name[..], &data].concat();
+            let mut sum = flate2::Crc::new();
+            sum.update(&named);
+            broken
+                .extend([&(data.len() as u32).to_be_bytes()[..], &named, &sum.sum().to_be_bytes()].concat());
+        }
+        broken.extend(&file[picture_at..]);
+        assert!(matches!(decode(&broken, false), Ok(Still { image, damage: None, .. }) if image == picture));
+        let cut = &broken[..broken.len() - 30];
+        assert!(decode(cut, false).is_err() && decode(cut, true).unwrap().damage.is_some());
     }
 
     #[test]

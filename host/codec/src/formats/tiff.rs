@@ -1,7 +1,7 @@
 //! TIFF (TIFF 6.0 with its supplements, and BigTIFF): of several pictures the first. Read only.
 //!
 //! - `directory`: tags and their values; `layout`: what they say of the picture, and what is refused
-//! - `pack`, `fax`, `jpeg`: what strips and tiles are compressed with
+//! - `pack`, `fax`, `jpeg`, `webp`: what strips and tiles are compressed with
 //! - `samples`: from their bytes to the picture's samples; `colors`: from these to pixels
 
 mod colors;
@@ -13,6 +13,7 @@ mod pack;
 mod samples;
 #[cfg(test)]
 mod tests;
+mod webp;
 
 use imgserve_base::format::Format;
 use imgserve_base::units::MIB;

@@ -1,5 +1,6 @@
 //! WebP (RFC 9649): its chunks are walked here, pictures are read by image-webp, in safe Rust (`frames`), and
-//! written by libwebp, the only encoder that does lossy well (`sink`, `libwebp`).
+//! written by libwebp, the only encoder that does lossy well (`sink`, `libwebp`), which also reads what is there of damaged ones
+//! where they are to be shown.
 
 mod chunk;
 mod frames;
@@ -10,14 +11,17 @@ use imgserve_base::format::Format;
 use imgserve_sdk::PixelFormat;
 
 use crate::codec::Codec;
+use crate::color;
 use crate::error::CodecError;
 use crate::header::{Cost, Header, SoFar};
 use crate::orientation::Orientation;
 use chunk::{chunk, malformed, next};
 
+pub(super) use frames::still;
+
 pub(super) const CODEC: Codec = Codec {
     format: Format::WebP,
-    probe: |bytes, complete, _| probe(bytes, complete),
+    probe: |bytes, complete, bounds| probe(bytes, complete, bounds.repair),
     decode: Some(|bytes, header, _, bounds| Ok(Box::new(frames::Frames::new(bytes, header, bounds)?))),
     part: None,
     encode: Some(|options, size| Ok(Box::new(sink::Sink::new(options, size)?))),
@@ -28,12 +32,12 @@ const DECODER_BYTES: u64 = 8;
 /// What an animation takes beside that: a frame's picture and the canvas.
 const CANVAS_BYTES: u64 = 8;
 
-fn probe(bytes: &[u8], complete: bool) -> Result<Option<Header>, CodecError> {
+fn probe(bytes: &[u8], complete: bool, repair: bool) -> Result<Option<Header>, CodecError> {
     let Some((name, size, data)) = chunk(bytes, 12) else { return Ok(None) };
     let found = match name {
         b"VP8 " => lossy_size(data).map(|size| (size, false)),
         b"VP8L" => lossless_size(data),
-        b"VP8X" => return extended(bytes, complete, data, next(12, size)),
+        b"VP8X" => return extended(bytes, (complete, repair), data, next(12, size)),
         _ => return Err(malformed("the first chunk is not a picture's")),
     };
     let Some((coded, alpha)) = found else {
@@ -43,9 +47,9 @@ fn probe(bytes: &[u8], complete: bool) -> Result<Option<Header>, CodecError> {
     describe(coded, alpha, Orientation::UPRIGHT, Some(1)).map(Some)
 }
 
-/// Whether it has a colour profile.
+/// Whether it has a colour profile that is not sRGB's.
 pub(super) fn names_colors(bytes: &[u8]) -> bool {
-    frames::find(bytes, b"ICCP").is_some()
+    frames::find(bytes, b"ICCP").is_some_and(|icc| !color::is_srgb(icc))
 }
 
 fn describe(
@@ -81,7 +85,12 @@ fn lossless_size(data: &[u8]) -> Option<((u32, u32), bool)> {
 }
 
 /// The extended form: a canvas, and EXIF only behind the pictures, which must be there if the size is to be known.
-fn extended(bytes: &[u8], complete: bool, data: &[u8], first: usize) -> Result<Option<Header>, CodecError> {
+fn extended(
+    bytes: &[u8],
+    (complete, repair): (bool, bool),
+    data: &[u8],
+    first: usize,
+) -> Result<Option<Header>, CodecError> {
     let Some(&[flags, _, _, _, w0, w1, w2, h0, h1, h2]) = data.first_chunk::<10>() else { return Ok(None) };
     let side = |a, b, c| u32::from_le_bytes([a, b, c, 0]) + 1;
     let canvas = (side(w0, w1, w2), side(h0, h1, h2));
@@ -92,8 +101,8 @@ fn extended(bytes: &[u8], complete: bool, data: &[u8], first: usize) -> Result<O
         None if exif && !complete => return Ok(None),
         None => Orientation::UPRIGHT,
     };
-    // One that is cut off is shown only if it is the first, and then it is an error.
-    let shown = found.whole.max(found.frames.min(1));
+    // One that is cut off is shown where it is repaired, or if it is the first, and then it is an error.
+    let shown = if repair { found.frames } else { found.whole.max(found.frames.min(1)) };
     let frames = if animated { complete.then_some(shown) } else { Some(1) };
     if frames == Some(0) {
         return Err(malformed("no frame"));
@@ -157,9 +166,9 @@ mod tests {
     use imgserve_sdk::{DecodeHint, Image};
 
     use super::*;
-    use crate::Decoder;
     use crate::codec::Loops;
     use crate::samples::*;
+    use crate::{Bounds, Decoder, Probe};
 
     /// The extended form of a still: canvas, picture, EXIF.
     fn with_exif(file: &[u8], (width, height): (u32, u32), orientation: u8) -> Vec<u8> {
@@ -177,7 +186,7 @@ mod tests {
     fn exif_behind_the_picture_is_waited_for() {
         let picture = gradient(40, 20, PixelFormat::Rgb8);
         let file = with_exif(&encode(Format::WebP, picture.as_ref(), 90), (40, 20), 6);
-        assert_eq!(probe(&file[..file.len() - 40], false), Ok(None));
+        assert_eq!(probe(&file[..file.len() - 40], false, false), Ok(None));
         let header = header(&file).unwrap();
         assert_eq!((header.width, header.height), (20, 40));
         let turned = Orientation::from_exif(6).upright(picture);
@@ -210,7 +219,7 @@ mod tests {
     fn a_picture_larger_than_its_canvas_is_refused_unread() {
         let file =
             with_exif(&encode(Format::WebP, gradient(40, 20, PixelFormat::Rgb8).as_ref(), 90), (40, 19), 1);
-        assert!(matches!(probe(&file, true), Err(CodecError::Malformed { .. })));
+        assert!(matches!(probe(&file, true, false), Err(CodecError::Malformed { .. })));
     }
 
     #[test]
@@ -218,5 +227,69 @@ mod tests {
         let clear = Image::new(16, 16, PixelFormat::Rgba8, [10, 200, 30, 77].repeat(256)).unwrap();
         let read = decode_one(&encode(Format::WebP, clear.as_ref(), 80));
         assert!(read.data().chunks_exact(4).all(|pixel| pixel[3] == 77));
+    }
+
+    /// Pixels that no coder makes small, with an alpha between.
+    fn noise(format: PixelFormat, seed: u32) -> Image {
+        let mut state = seed;
+        let data = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        });
+        let data = data.take(format.bytes(64, 64) as usize).collect();
+        Image::new(64, 64, format, data).unwrap()
+    }
+
+    fn repaired(file: &[u8]) -> (Vec<Image>, Option<String>) {
+        let bounds = Bounds { repair: true, ..BOUNDS };
+        let Ok(Probe::Header(header)) = crate::probe(file, true, &bounds) else { panic!("no header") };
+        let mut decoder = Decoder::new(file, &header, &DecodeHint::default(), &bounds).unwrap();
+        let frames = std::iter::from_fn(|| decoder.next_frame().unwrap()).map(|frame| frame.image).collect();
+        (frames, decoder.damage().map(str::to_owned))
+    }
+
+    /// The first row of an image, and its last one.
+    fn ends(image: &Image) -> (&[u8], &[u8]) {
+        let row = image.data().len() / image.height() as usize;
+        (&image.data()[..row], &image.data()[image.data().len() - row..])
+    }
+
+    #[test]
+    fn what_is_there_of_a_picture_that_is_cut_off_is_shown_and_the_rest_is_gray() {
+        let (rgb, rgba) = (noise(PixelFormat::Rgb8, 1), noise(PixelFormat::Rgba8, 2));
+        let lossless = |picture: &Image| encode_bitmap(image::ImageFormat::WebP, picture);
+        for (kind, file) in [
+            ("lossy", encode(Format::WebP, rgb.as_ref(), 80)),
+            ("lossy with alpha", encode(Format::WebP, rgba.as_ref(), 80)),
+            ("lossless", lossless(&rgb)),
+            ("lossless with alpha", lossless(&rgba)),
+        ] {
+            let (whole, cut) = (decode_one(&file), &file[..file.len() - file.len() / 8]);
+            assert!(matches!(decode(cut), Err(CodecError::Malformed { .. })), "{kind}");
+            let (frames, damage) = repaired(cut);
+            assert_eq!(damage.as_deref(), Some("the file is cut off"), "{kind}");
+            let ((first, _), (shown, last)) = (ends(&whole), ends(&frames[0]));
+            assert!(first.iter().zip(shown).all(|(a, b)| a.abs_diff(*b) <= 2), "{kind}");
+            let gray: &[u8] = if whole.format().has_alpha() { &[128, 128, 128, 255] } else { &[128; 3] };
+            assert_eq!(last, gray.repeat(64), "{kind}");
+        }
+    }
+
+    #[test]
+    fn of_a_frame_that_is_cut_off_the_rest_is_as_the_one_before_left_it() {
+        let options = crate::EncodeOptions::default();
+        let mut encoder = crate::Encoder::new(Format::WebP, &options, 64, 64).unwrap();
+        for seed in [3, 4] {
+            encoder.push(noise(PixelFormat::Rgb8, seed).as_ref(), 100).unwrap();
+        }
+        let file = encoder.finish().unwrap();
+        let cut = &file[..file.len() - file.len() / 16];
+        let whole: Vec<Image> = decode(&file).unwrap().into_iter().map(|frame| frame.image).collect();
+        let (frames, damage) = repaired(cut);
+        assert_eq!(damage.as_deref(), Some("frame 2: the file is cut off"));
+        assert!(frames.len() == 2 && frames[0] == whole[0]);
+        let ((first, _), (shown, last)) = (ends(&whole[1]), ends(&frames[1]));
+        assert!(first.iter().zip(shown).all(|(a, b)| a.abs_diff(*b) <= 2));
+        assert_eq!(last, ends(&whole[0]).1);
     }
 }

@@ -4,6 +4,7 @@ use imgserve_base::format::Format;
 use imgserve_sdk::PixelFormat::{Rgb8, Rgba8};
 use imgserve_sdk::{DecodeHint, Image, PixelFormat};
 
+use crate::color::samples::swap;
 use crate::samples::*;
 use crate::{Bounds, CodecError, Decoder, convert};
 
@@ -106,6 +107,42 @@ fn masks_say_where_the_colours_are() {
     };
     assert_eq!((long(77).format(), long(77).data()), (Rgba8, &[0, 255, 0, 77][..]));
     assert_eq!(long(0).data(), GREEN, "alpha that is zero everywhere is none");
+}
+
+/// A header of the newest kind with that much behind it, of one pixel of 24 bits; `space` and where the profile is.
+fn newest(height: i32, space: u32, profile: (u32, u32)) -> Vec<u8> {
+    let mut header = info(1, height, 24, 0, 0);
+    header[0] = 124;
+    header.resize(124, 0);
+    header[56..60].copy_from_slice(&space.to_le_bytes());
+    header[112..116].copy_from_slice(&profile.0.to_le_bytes());
+    header[116..120].copy_from_slice(&profile.1.to_le_bytes());
+    header
+}
+
+const EMBEDDED: u32 = u32::from_be_bytes(*b"MBED");
+
+#[test]
+fn a_profile_is_followed_in_a_file_and_in_an_icon() {
+    let profile = swap();
+    let place = |behind: u32| (124 + behind, profile.len() as u32);
+    let red = [0, 0, 255, 0];
+    assert_eq!(rgb(&bmp(0, &[&newest(1, EMBEDDED, place(4)), &red, &profile])), [G]);
+    let picture = [&newest(2, EMBEDDED, place(8))[..], &red, &[0; 4], &profile].concat();
+    assert_eq!(decode_one(&ico(&[(1, 1, 24, picture)])).data(), GREEN);
+}
+
+#[test]
+fn what_is_said_of_colours_and_not_followed_is_told() {
+    let mut calibrated = newest(1, 0, (0, 0));
+    assert_eq!(decode_with_fault(&bmp(0, &[&calibrated, &[0, 255, 0, 0]])).1, None);
+    calibrated[60] = 1;
+    let linked = newest(1, u32::from_be_bytes(*b"LINK"), (124, 9));
+    let cut = newest(1, EMBEDDED, (124, 900));
+    for (header, told) in [(calibrated, "end points"), (linked, "another file"), (cut, "cut off")] {
+        let (image, fault) = decode_with_fault(&bmp(0, &[&header, &[0, 255, 0, 0]]));
+        assert!(image.data() == G && fault.unwrap_or_default().contains(told), "{told}");
+    }
 }
 
 #[test]

@@ -54,14 +54,18 @@ impl<'a> Frame<'a> {
 
     /// The compressed pixels, as far as they are there.
     pub(super) fn data(&self) -> impl Iterator<Item = &'a [u8]> {
-        let mut rest = self.data;
-        std::iter::from_fn(move || {
-            let (&length, after) = rest.split_first()?;
-            let (block, left) = after.split_at(after.len().min(usize::from(length)));
-            rest = left;
-            Some(block)
-        })
+        pieces(self.data)
     }
+}
+
+/// What is in sub-blocks, as far as they are there.
+fn pieces(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (&length, after) = rest.split_first()?;
+        let (block, left) = after.split_at(after.len().min(usize::from(length)));
+        rest = left;
+        Some(block)
+    })
 }
 
 /// The frames that begin before the end of the bytes.
@@ -73,6 +77,8 @@ pub(super) struct Blocks<'a> {
     control: Control,
     /// As the blocks so far say it.
     pub(super) loops: Loops,
+    /// The sub-blocks of the colour profile.
+    profile: Option<&'a [u8]>,
 }
 
 /// What a graphic control extension says of the frame behind it.
@@ -87,7 +93,12 @@ impl<'a> Blocks<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         let flags = Screen::read(bytes).map_or(0, |screen| screen.flags);
         let (colors, at) = table(bytes, SCREEN_END, flags);
-        Self { bytes, at, colors, control: Control::default(), loops: Loops::Times(1) }
+        Self { bytes, at, colors, control: Control::default(), loops: Loops::Times(1), profile: None }
+    }
+
+    /// The colour profile that the blocks so far have (ICC.1:2022, annex B.6).
+    pub(super) fn icc(&self) -> Option<Vec<u8>> {
+        self.profile.map(|blocks| pieces(blocks).flatten().copied().collect())
     }
 
     fn extension(&mut self) {
@@ -112,6 +123,9 @@ impl<'a> Blocks<'a> {
                         repeated => Loops::Times(u32::from(repeated) + 1),
                     };
                 }
+            }
+            (Some(0xFF), [11, name @ ..]) if name.starts_with(b"ICCRGBG1") => {
+                self.profile = self.profile.or(name.get(11..));
             }
             _ => {}
         }

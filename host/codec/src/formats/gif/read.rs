@@ -10,9 +10,10 @@ use crate::canvas::{Area, Canvas};
 use crate::codec::{self, DecodedFrame, Loops};
 use crate::error::CodecError;
 use crate::header::Header;
+use crate::{color, damage};
 
 /// What a pixel is that is missing from the first frame. In later ones, what was there before stays.
-const MISSING: [u8; 4] = [0x80, 0x80, 0x80, 0xFF];
+const MISSING: [u8; 4] = [damage::GRAY, damage::GRAY, damage::GRAY, 0xFF];
 
 /// The frames of an animation. Of a damaged one those before the damage are shown, and more of it only if it is repaired.
 pub(super) struct Frames<'a> {
@@ -23,6 +24,9 @@ pub(super) struct Frames<'a> {
     bounds: Bounds,
     shown: u32,
     damage: Option<String>,
+    icc: Option<Vec<u8>>,
+    /// Why its colours are not in sRGB.
+    unconverted: Option<String>,
 }
 
 impl<'a> Frames<'a> {
@@ -42,6 +46,8 @@ impl<'a> Frames<'a> {
             bounds: *bounds,
             shown: 0,
             damage: None,
+            icc: before_first.icc(),
+            unconverted: None,
         })
     }
 
@@ -91,7 +97,8 @@ impl codec::Frames for Frames<'_> {
         let missing = (wrong.is_some() && self.shown == 0).then_some(MISSING);
         draw(&mut self.canvas, part, &frame, &numbers, missing);
         self.shown += 1;
-        let image = self.canvas.image();
+        let (image, unconverted) = color::to_srgb(self.canvas.image(), self.icc.as_deref());
+        self.unconverted = unconverted;
         Ok(Some(DecodedFrame { image, delay_ms: u32::from(frame.delay) * 10 }))
     }
 
@@ -101,6 +108,10 @@ impl codec::Frames for Frames<'_> {
 
     fn damage(&self) -> Option<&str> {
         self.damage.as_deref()
+    }
+
+    fn unconverted(&self) -> Option<&str> {
+        self.unconverted.as_deref()
     }
 }
 

@@ -4,6 +4,7 @@ use gif::{DisposalMethod, Frame};
 use imgserve_base::format::Format;
 use imgserve_sdk::{DecodeHint, Image, PixelFormat};
 
+use crate::color::samples::swap;
 use crate::header::SoFar;
 use crate::samples::*;
 use crate::{Bounds, DecodedFrame, Decoder, EncodeOptions, Encoder, Loops, convert};
@@ -289,4 +290,24 @@ fn without_any_colours_numbers_are_grays() {
     let image = &shown(&file, false).0[0].image;
     let grays: Vec<[u8; 4]> = image.data().as_chunks::<4>().0.to_vec();
     assert!(grays.contains(&[0, 0, 0, 255]) && grays.contains(&[1, 1, 1, 255]), "{:?}", &grays[..8]);
+}
+
+#[test]
+fn a_colour_profile_is_followed_or_said_to_be_none() {
+    let file = animation(Format::Gif, &[RED, GREEN], Loops::Forever);
+    let with_profile = |profile: &[u8]| {
+        let first = 13 + (3 << ((file[10] & 7) + 1));
+        let mut extension = b"\x21\xFF\x0BICCRGBG1012".to_vec();
+        for piece in profile.chunks(255) {
+            extension.push(piece.len() as u8);
+            extension.extend(piece);
+        }
+        [&file[..first], &extension, &[0], &file[first..]].concat()
+    };
+    // Red and green change places.
+    let swapped = decode(&with_profile(&swap())).unwrap();
+    let shown: Vec<&[u8]> = swapped.iter().map(|frame| &frame.image.data()[..4]).collect();
+    assert!(shown[0][0] < 3 && shown[0][1] > 252 && shown[1][0] > 252 && shown[1][1] < 3, "{shown:?}");
+    let (image, fault) = decode_with_fault(&with_profile(b"not a profile"));
+    assert!(image.data()[..4] == RED && fault.unwrap().contains("no ICC profile"));
 }

@@ -18,40 +18,66 @@ const ENTRIES: usize = 4096;
 const WHITE_OF_PQ: f32 = 203.0 / 10_000.0;
 const WHITE_OF_HLG: f32 = 0.265;
 
-/// The picture in sRGB; `packed` says whether there is a profile, which the library passes over if it cannot unpack it.
-pub(super) fn to_srgb(image: Image, info: &Info<'_>, packed: bool) -> Converted<Image> {
-    let (mut image, mut fault) = (image, None);
-    if let Some(points) = &info.coding_independent_code_points {
-        let (converted, wrong) = match by_points(points) {
-            Ok(shaper) => color::shaped(image, shaper),
-            Err(error) => (image, Some(error)),
-        };
-        if wrong.is_none() {
-            return (converted, None);
+/// Whether there is a chunk of a name, which the library passes over if it cannot read it.
+type Has<'h> = &'h dyn Fn(&[u8; 4]) -> bool;
+/// The picture, and what came of one way to say its colours: nothing is said, it was followed, or why it could not be.
+type Tried = (Image, Option<Result<(), String>>);
+
+/// The picture in sRGB.
+pub(super) fn to_srgb(mut image: Image, info: &Info<'_>, has: Has<'_>) -> Converted<Image> {
+    let ways: [fn(Image, &Info<'_>, Has<'_>) -> Tried; 4] = [points, profile, plain, gamma];
+    let mut fault = None;
+    for way in ways {
+        let (given, tried) = way(image, info, has);
+        image = given;
+        match tried {
+            None => {}
+            Some(Ok(())) => break,
+            Some(Err(why)) => fault = fault.or(Some(why)),
         }
-        (image, fault) = (converted, wrong);
     }
+    (image, fault)
+}
+
+fn points(image: Image, info: &Info<'_>, has: Has<'_>) -> Tried {
+    match &info.coding_independent_code_points {
+        Some(points) => by(image, by_points(points)),
+        None if has(b"cICP") => {
+            (image, Some(Err("the code points (cICP) are none that a PNG may have".to_owned())))
+        }
+        None => (image, None),
+    }
+}
+
+fn profile(image: Image, info: &Info<'_>, has: Has<'_>) -> Tried {
     match info.icc_profile.as_deref() {
-        Some(icc) => {
-            let (converted, wrong) = color::to_srgb(image, Some(icc));
-            if wrong.is_none() {
-                return (converted, fault);
-            }
-            (image, fault) = (converted, fault.or(wrong));
-        }
-        None if packed => {
-            fault = fault.or_else(|| Some("the colour profile cannot be unpacked".to_owned()));
-        }
-        None => {}
+        Some(icc) => tried(color::to_srgb(image, Some(icc))),
+        None if has(b"iCCP") => (image, Some(Err("the colour profile cannot be unpacked".to_owned()))),
+        None => (image, None),
     }
-    if info.srgb.is_some() || info.gama_chunk.is_none() && info.chrm_chunk.is_none() {
-        return (image, fault);
+}
+
+fn plain(image: Image, info: &Info<'_>, _: Has<'_>) -> Tried {
+    (image, info.srgb.map(|_| Ok(())))
+}
+
+fn gamma(image: Image, info: &Info<'_>, has: Has<'_>) -> Tried {
+    match (&info.gama_chunk, &info.chrm_chunk) {
+        (None, _) if has(b"gAMA") => (image, Some(Err("the gamma (gAMA) cannot be read".to_owned()))),
+        (None, None) => (image, None),
+        _ => by(image, by_gamma(info)),
     }
-    let (image, wrong) = match by_gamma(info) {
-        Ok(shaper) => color::shaped(image, shaper),
-        Err(error) => (image, Some(error)),
-    };
-    (image, fault.or(wrong))
+}
+
+fn by(image: Image, shaper: Result<Shaper, String>) -> Tried {
+    match shaper {
+        Ok(shaper) => tried(color::shaped(image, shaper)),
+        Err(why) => (image, Some(Err(why))),
+    }
+}
+
+fn tried((image, wrong): Converted<Image>) -> Tried {
+    (image, Some(wrong.map_or(Ok(()), Err)))
 }
 
 /// By gAMA and cHRM (sections 11.3.2.1 and 11.3.2.2); what is not said is sRGB's.
@@ -243,6 +269,9 @@ mod tests {
             (b"cICP", vec![1, 99, 0, 1], "transfer characteristics 99"),
             (b"iCCP", b"x\0\0not packed".to_vec(), "unpacked"),
             (b"iCCP", iccp(b"not a profile"), "no ICC profile"),
+            (b"cICP", vec![1, 13, 9, 1], "none that a PNG may have"),
+            (b"cICP", vec![1, 13, 0, 7], "none that a PNG may have"),
+            (b"gAMA", numbers(&[0]), "gAMA"),
             (b"cHRM", numbers(&[0; 8]), "cHRM"),
         ] {
             let file = png(PixelFormat::Rgb8, &[9, 99, 199], &[(name, data)]);

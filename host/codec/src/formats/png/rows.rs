@@ -4,18 +4,26 @@
 use std::io::Cursor;
 
 use imgserve_base::units::MIB;
-use png::{BitDepth, ColorType, Decoder, DecodingError, InterlaceInfo, Limits, Reader, Transformations};
+use png::{
+    BitDepth, ColorType, Decoder, DecodingError, Info, InterlaceInfo, Limits, Reader, Transformations,
+};
 
-use super::malformed;
+use super::{chunk, malformed};
 use crate::damage;
 use crate::error::CodecError;
 
 /// For everything that is not the picture: profiles, texts, a row or two.
 const SIDE_BYTES: usize = 64 * MIB as usize;
 
+/// Chunks that are not the still picture's: an animation's, and code points, of which the library refuses those that a PNG cannot have
+/// together with the picture.
+const BESIDE: [&[u8; 4]; 4] = [b"acTL", b"fcTL", b"fdAT", b"cICP"];
+
 /// The samples of a picture, and all that is said about them.
-pub(super) struct Rows<'a> {
-    pub(super) reader: Reader<Cursor<&'a [u8]>>,
+pub(super) struct Rows {
+    pub(super) info: Info<'static>,
+    /// What the samples are, once they are expanded.
+    pub(super) kind: (ColorType, BitDepth),
     /// In the order of the file, words with the high byte first. What is missing is gray and opaque.
     pub(super) data: Vec<u8>,
     pub(super) damage: Option<String>,
@@ -23,19 +31,46 @@ pub(super) struct Rows<'a> {
 
 /// # Errors
 /// What is wrong with it, unless `repair`: then it is shown as far as it goes, also past a checksum that is wrong.
-pub(super) fn read(bytes: &[u8], repair: bool) -> Result<Rows<'_>, CodecError> {
-    let strict = rows(bytes, false)?;
-    match (&strict.damage, repair) {
-        (Some(damage), false) => Err(malformed(damage)),
-        (None, _) => Ok(strict),
-        (Some(_), true) => {
-            let lenient = rows(bytes, true)?;
-            Ok(Rows { damage: strict.damage, ..lenient })
+pub(super) fn read(bytes: &[u8], repair: bool) -> Result<Rows, CodecError> {
+    let strict = rows(bytes, false);
+    if matches!(strict, Ok(Rows { damage: None, .. })) {
+        return strict;
+    }
+    match without(bytes, &BESIDE) {
+        Some(alone) => {
+            drop(strict);
+            shown(rows(&alone, false), &alone, repair)
         }
+        None => shown(strict, bytes, repair),
     }
 }
 
-fn rows(bytes: &[u8], lenient: bool) -> Result<Rows<'_>, CodecError> {
+fn shown(strict: Result<Rows, CodecError>, bytes: &[u8], repair: bool) -> Result<Rows, CodecError> {
+    match strict? {
+        Rows { damage: Some(damage), .. } if !repair => Err(malformed(damage)),
+        // There is memory for the samples once.
+        Rows { damage: Some(damage), data, .. } => {
+            drop(data);
+            Ok(Rows { damage: Some(damage), ..rows(bytes, true)? })
+        }
+        whole => Ok(whole),
+    }
+}
+
+/// A copy in which chunks of these names are ones that nobody knows, and are passed over; none if there are none.
+fn without(bytes: &[u8], names: &[&[u8; 4]]) -> Option<Vec<u8>> {
+    let (mut copy, mut at) = (None, 8);
+    while let Some((name, _, next)) = chunk(bytes, at) {
+        if names.contains(&name) {
+            let copy = copy.get_or_insert_with(|| bytes.to_vec());
+            copy[at + 4..at + 8].copy_from_slice(b"noNe");
+        }
+        at = next;
+    }
+    copy
+}
+
+fn rows(bytes: &[u8], lenient: bool) -> Result<Rows, CodecError> {
     let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: SIDE_BYTES });
     decoder.set_transformations(Transformations::EXPAND);
     decoder.set_ignore_text_chunk(true);
@@ -44,7 +79,7 @@ fn rows(bytes: &[u8], lenient: bool) -> Result<Rows<'_>, CodecError> {
     let size = reader.output_buffer_size().ok_or_else(|| malformed("larger than the address space"))?;
     let mut data = vec![0; size];
     let damage = fill(&mut reader, &mut data, lenient).err().map(|error| error.to_string());
-    Ok(Rows { reader, data, damage })
+    Ok(Rows { info: reader.info().clone(), kind: reader.output_color_type(), data, damage })
 }
 
 /// Fills in the rows that are there; `coarse`: of an interlaced picture, each pixel stands for those of later passes as well.

@@ -39,7 +39,8 @@ pub(super) fn narrow(
         Colors::Lab { signed } => rgb(&data, channels, |[l, a, b]| {
             // Offset by half: of those that are signed, the highest bit turned over.
             let offset = |value: u8| f32::from(if signed { value ^ 0x80 } else { value }) - 128.0;
-            lab(f32::from(l) / 2.55, offset(a), offset(b)).map(|light| (light * 255.0).round() as u8)
+            color::lab_to_srgb([f32::from(l) / 2.55, offset(a), offset(b)])
+                .map(|light| (light * 255.0).round() as u8)
         }),
         Colors::Cmyk => {
             let inks: Vec<u8> = data.chunks_exact(channels).flat_map(|pixel| &pixel[..4]).copied().collect();
@@ -77,7 +78,7 @@ pub(super) fn wide(
         (Colors::Lab { signed }, &[l, a, b, ..]) => {
             let offset = |value: u16| f32::from(if signed { value ^ 0x8000 } else { value }) / 256.0 - 128.0;
             let most = if signed { 65535.0 } else { 65280.0 };
-            let light = lab(f32::from(l) / most * 100.0, offset(a), offset(b));
+            let light = color::lab_to_srgb([f32::from(l) / most * 100.0, offset(a), offset(b)]);
             light.map(|light| (light * 65535.0).round() as u16)
         }
         (_, &[r, g, b, ..]) if layout.colors.count() == 3 => [r, g, b],
@@ -179,24 +180,4 @@ impl YCbCr {
         let green = (y - in_red * red - in_blue * blue) / in_green;
         [red, green, blue].map(|value| value.round() as u8)
     }
-}
-
-/// L* of 0 to 100, a* and b* under D50 to sRGB of 0 to 1 (CIE 15; ICC.1, annex A; the matrix is Bradford's).
-fn lab(l: f32, a: f32, b: f32) -> [f32; 3] {
-    const WHITE: [f32; 3] = [0.9642, 1.0, 0.8249];
-    const TO_SRGB: [[f32; 3]; 3] = [
-        [3.133_856, -1.616_866_7, -0.490_614_6],
-        [-0.978_768_4, 1.916_141_5, 0.033_454],
-        [0.071_945_3, -0.228_991_4, 1.405_242_7],
-    ];
-    let y = (l + 16.0) / 116.0;
-    let light =
-        |part: f32| if part > 6.0 / 29.0 { part.powi(3) } else { (part - 4.0 / 29.0) * 108.0 / 841.0 };
-    let [x, y, z] = [light(y + a / 500.0) * WHITE[0], light(y), light(y - b / 200.0) * WHITE[2]];
-    TO_SRGB.map(|row| encoded((row[0] * x + row[1] * y + row[2] * z).clamp(0.0, 1.0)))
-}
-
-/// sRGB's curve (IEC 61966-2-1).
-fn encoded(light: f32) -> f32 {
-    if light <= 0.003_130_8 { 12.92 * light } else { 1.055 * light.powf(1.0 / 2.4) - 0.055 }
 }

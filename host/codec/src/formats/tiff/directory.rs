@@ -5,8 +5,10 @@ use imgserve_base::format::Format;
 
 use crate::error::CodecError;
 
-/// Most values of a tag that are read: of strips and tiles there may be one for each row of the tallest picture.
+/// Most numbers of a tag that are read: of strips and tiles there may be one for each row of the tallest picture.
 const MAX_VALUES: usize = 1 << 22;
+/// Most bytes of any tag, of which profiles have the most.
+const MAX_BYTES: usize = 8 * MAX_VALUES;
 
 /// Why a directory could not be read.
 #[derive(Debug)]
@@ -123,6 +125,10 @@ impl<'a> Directory<'a> {
     /// A tag's values as whole numbers; none if it is absent, or of a type that holds none.
     pub(super) fn numbers(&self, tag: u16) -> Result<Option<Vec<u64>>, Trouble> {
         let Some((kind, values)) = self.values(tag)? else { return Ok(None) };
+        let count = values.len() / width(kind);
+        if count > MAX_VALUES {
+            return Err(Trouble::malformed(format!("tag {tag} has {count} values")));
+        }
         let numbers = values.chunks_exact(width(kind)).map(|value| match *value {
             [byte] => u64::from(byte),
             [a, b] => u64::from(self.order.u16([a, b])),
@@ -160,10 +166,11 @@ impl<'a> Directory<'a> {
 
     fn values(&self, tag: u16) -> Result<Option<(u16, &'a [u8])>, Trouble> {
         let Some(entry) = self.entries.iter().find(|entry| entry.tag == tag) else { return Ok(None) };
-        if entry.count > MAX_VALUES * 8 {
+        let length = entry.count.saturating_mul(width(entry.kind));
+        if length > MAX_BYTES {
             return Err(Trouble::malformed(format!("tag {tag} has {} values", entry.count)));
         }
-        let end = entry.at.saturating_add(entry.count * width(entry.kind));
+        let end = entry.at.saturating_add(length);
         match self.bytes.get(entry.at..end) {
             Some(values) => Ok(Some((entry.kind, values))),
             None if self.complete => Ok(None),

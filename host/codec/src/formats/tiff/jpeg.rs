@@ -7,19 +7,11 @@ use imgserve_jpeg::{DecodeOptions, Scratch};
 
 use super::directory::Trouble;
 use super::layout::{Colors, Layout};
+use super::samples::Picture;
 use crate::codec::KEPT_BYTES;
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::new());
-}
-
-/// The samples of a strip or tile.
-pub(super) struct Picture {
-    pub(super) width: usize,
-    /// Interleaved, a byte each.
-    pub(super) data: Vec<u8>,
-    pub(super) channels: usize,
-    pub(super) damage: Option<String>,
 }
 
 /// Colours of three components come out as RGB; inks as TIFF has them, 255 the full ink.

@@ -119,7 +119,9 @@ impl Layout {
         bounds.check_size(size.0, size.1).map_err(Trouble::Refused)?;
         let number = |tag, absent: u64| Ok::<u64, Trouble>(directory.number(tag)?.unwrap_or(absent));
         let compression = Compression::read(directory)?;
-        let samples = number(tag::SAMPLES, 1)?;
+        // Some writers say nothing but how many bits each of them has.
+        let said = directory.numbers(tag::BITS)?.map_or(1, |bits| bits.len().max(1) as u64);
+        let samples = number(tag::SAMPLES, said)?;
         if samples == 0 || samples > MAX_SAMPLES {
             return Err(Trouble::unsupported(format!("{samples} samples a pixel, more than {MAX_SAMPLES}")));
         }
@@ -166,6 +168,11 @@ impl Layout {
                 refuse("subsampled YCbCr in planes or with a predictor".to_owned())
             }
             _ if compression.is_jpeg() && bits != 8 => refuse(format!("JPEG of {bits} bits")),
+            _ if compression == Compression::WebP
+                && (bits != 8 || self.planes || !matches!((colors, self.samples), (Colors::Rgb, 3 | 4))) =>
+            {
+                refuse("WebP of other than RGB and RGBA".to_owned())
+            }
             _ if compression.is_fax() && (bits != 1 || self.samples != 1) => {
                 refuse("fax coding of more than one bit a pixel".to_owned())
             }

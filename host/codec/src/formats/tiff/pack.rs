@@ -2,8 +2,10 @@
 //! broken as many as there are.
 
 use std::borrow::Cow;
+use std::io::Read;
 
 use flate2::{Decompress, FlushDecompress, Status};
+use ruzstd::decoding::StreamingDecoder;
 use weezl::{BitOrder, LzwStatus};
 
 use super::directory::{Directory, Trouble};
@@ -21,6 +23,9 @@ pub(super) enum Compression {
     Jpeg,
     Deflate,
     PackBits,
+    Zstandard,
+    /// Each strip or tile a whole file.
+    WebP,
 }
 
 impl Compression {
@@ -47,8 +52,8 @@ impl Compression {
             34887 => "LERC compression",
             34892 => "lossy JPEG compression of raw data",
             34925 => "LZMA compression",
-            50000 => "Zstandard compression",
-            50001 => "WebP compression",
+            50000 => return Ok(Self::Zstandard),
+            50001 => return Ok(Self::WebP),
             50002 | 52546 => "JPEG XL compression",
             other => return Err(Trouble::unsupported(format!("compression {other}"))),
         };
@@ -59,18 +64,23 @@ impl Compression {
         matches!(self, Self::Jpeg | Self::JpegFile)
     }
 
+    /// Whether a strip or tile is a picture of its own, in a format that says how its samples lie.
+    pub(super) fn is_picture(self) -> bool {
+        self.is_jpeg() || self == Self::WebP
+    }
+
     pub(super) fn is_fax(self) -> bool {
         matches!(self, Self::Fax(_))
     }
 
     /// Whether a predictor may stand before it.
     pub(super) fn is_predicted(self) -> bool {
-        matches!(self, Self::Lzw | Self::Deflate)
+        matches!(self, Self::Lzw | Self::Deflate | Self::Zstandard)
     }
 }
 
 /// The bytes of a strip or tile of `rows` rows of `width` pixels, `wanted` at most; fewer, or with something wrong in them,
-/// when it is damaged. JPEGs are not read here.
+/// when it is damaged. Pictures of their own are not read here.
 pub(super) fn unpack(
     compression: Compression,
     packed: &[u8],
@@ -83,13 +93,14 @@ pub(super) fn unpack(
         false => packed.into(),
     };
     let (unpacked, broken) = match compression {
-        Compression::None | Compression::Jpeg | Compression::JpegFile => {
+        Compression::None | Compression::Jpeg | Compression::JpegFile | Compression::WebP => {
             (packed[..packed.len().min(wanted)].to_vec(), false)
         }
         Compression::Fax(coding) => fax::decode(&packed, coding, width, rows),
         Compression::Lzw => lzw(&packed, wanted),
         Compression::Deflate => inflate(&packed, wanted),
         Compression::PackBits => pack_bits(&packed, wanted),
+        Compression::Zstandard => zstandard(&packed, wanted),
     };
     let wrong = match (broken, unpacked.len() < wanted) {
         (true, _) => Some("a strip or tile is broken"),
@@ -135,6 +146,22 @@ fn inflate(packed: &[u8], wanted: usize) -> (Vec<u8>, bool) {
             return (out, status.is_err() && to < wanted);
         }
     }
+}
+
+/// RFC 8878.
+fn zstandard(packed: &[u8], wanted: usize) -> (Vec<u8>, bool) {
+    let mut out = vec![0; wanted];
+    let mut to = 0;
+    let Ok(mut decoder) = StreamingDecoder::new(packed) else { return (Vec::new(), true) };
+    let broken = loop {
+        match decoder.read(&mut out[to..]) {
+            Ok(0) => break false,
+            Ok(read) => to += read,
+            Err(_) => break true,
+        }
+    };
+    out.truncate(to);
+    (out, broken && to < wanted)
 }
 
 /// Macintosh PackBits (TIFF 6.0, section 9).

@@ -2,9 +2,10 @@
 //! to bytes or words.
 
 use super::directory::{Directory, Order, Trouble};
-use super::jpeg;
 use super::layout::{Colors, Layout, Predictor, tag};
 use super::pack::{Compression, unpack};
+use super::{jpeg, webp};
+use crate::error::CodecError;
 
 /// Strips and tiles may share bytes, as empty ones do; but not so many that a small file takes long.
 const MOST_READ: usize = 16;
@@ -34,6 +35,15 @@ impl Sample for u16 {
     fn of(value: u16) -> Self {
         value
     }
+}
+
+/// The samples of a strip or tile that is a picture of its own.
+pub(super) struct Picture {
+    pub(super) width: usize,
+    /// Interleaved, a byte each.
+    pub(super) data: Vec<u8>,
+    pub(super) channels: usize,
+    pub(super) damage: Option<String>,
 }
 
 /// A strip or tile on the picture.
@@ -67,6 +77,12 @@ pub(super) fn read<S: Sample>(directory: &Directory<'_>, layout: &Layout) -> Res
     let lengths = directory.numbers(lengths)?.unwrap_or_default();
     let mut left = directory.bytes().len().saturating_mul(MOST_READ);
     for (index, chunk) in chunks(layout).enumerate() {
+        // Of those that are nowhere there may be as many as pixels: all of them are missing at once.
+        if index >= offsets.len() {
+            samples.missing.push([0, chunk.top, width, height - chunk.top]);
+            samples.damage.get_or_insert_with(|| "strips or tiles are missing".to_owned());
+            break;
+        }
         let packed = packed(directory.bytes(), layout, &chunk, &offsets, lengths.get(index), index);
         let Some(after) = left.checked_sub(packed.len()) else {
             return Err(Trouble::malformed("its strips or tiles lie over each other"));
@@ -140,10 +156,14 @@ impl Reader<'_> {
         if chunk.plane.is_some() && shown.is_none() {
             return Ok(());
         }
-        let (bytes, width, channels, wrong) = if self.layout.compression.is_jpeg() {
-            let picture = match jpeg::decode(packed, self.tables, self.layout) {
+        let (bytes, width, channels, wrong) = if self.layout.compression.is_picture() {
+            let decoded = match self.layout.compression {
+                Compression::WebP => webp::decode(packed, self.layout, chunk.rows),
+                _ => jpeg::decode(packed, self.tables, self.layout),
+            };
+            let picture = match decoded {
                 Ok(picture) => picture,
-                Err(Trouble::Refused(crate::CodecError::Malformed { text, .. })) => {
+                Err(Trouble::Refused(CodecError::Malformed { text, .. })) => {
                     to.note(chunk, self.layout, 0, text);
                     return Ok(());
                 }
@@ -151,6 +171,11 @@ impl Reader<'_> {
             };
             if picture.channels < self.layout.interleaved() {
                 return Err(Trouble::malformed("a JPEG within it has fewer components than it has samples"));
+            }
+            let seen = (self.layout.chunk.0 as usize).min(self.layout.size.0 as usize - chunk.left);
+            if picture.width < seen {
+                to.note(chunk, self.layout, 0, "a JPEG within it is narrower than its place".to_owned());
+                return Ok(());
             }
             (picture.data, picture.width, picture.channels, picture.damage)
         } else {

@@ -1,5 +1,5 @@
-//! Reading a WebP's pictures. image-webp decodes each; putting an animation's on the canvas is done here, because
-//! image-webp 0.2 forgets to clear what a frame asks to be cleared.
+//! Reading a WebP's pictures. image-webp decodes each, and libwebp what there is of one that is damaged; putting an animation's on
+//! the canvas is done here, because image-webp 0.2 forgets to clear what a frame asks to be cleared.
 
 use std::io::Cursor;
 
@@ -7,12 +7,17 @@ use image_webp::WebPDecoder;
 use imgserve_sdk::{Image, PixelFormat};
 
 use super::chunk::{chunk, malformed, next};
+use super::{libwebp, lossless_size, lossy_size};
 use crate::bounds::Bounds;
 use crate::canvas::{Area, Canvas};
 use crate::codec::{self, DecodedFrame, Loops};
 use crate::color;
+use crate::damage;
 use crate::error::CodecError;
 use crate::header::Header;
+
+/// What is said of a file that ends before its picture does.
+const CUT_OFF: &str = "the file is cut off";
 
 /// The pictures of a still or an animation.
 pub(super) struct Frames<'a> {
@@ -24,6 +29,8 @@ pub(super) struct Frames<'a> {
     bounds: Bounds,
     course: Course,
     damage: Option<String>,
+    /// Whether nothing more is shown.
+    over: bool,
 }
 
 enum Course {
@@ -59,23 +66,31 @@ impl<'a> Frames<'a> {
             _ => Course::Still { done: false },
         };
         let (icc, size) = (find(bytes, b"ICCP"), header.coded_size());
-        Ok(Self { bytes, icc, unconverted: None, size, bounds: *bounds, course, damage: None })
+        Ok(Self { bytes, icc, unconverted: None, size, bounds: *bounds, course, damage: None, over: false })
+    }
+
+    /// Pictures shown so far.
+    fn shown(&self) -> u32 {
+        match self.course {
+            Course::Still { .. } => 0,
+            Course::Animation { shown, .. } => shown,
+        }
     }
 }
 
 impl codec::Frames for Frames<'_> {
-    /// The next picture. Of a damaged animation, those before the damage are shown.
+    /// The next picture. Of a damaged animation, those before the damage are shown, and more of it only if it is repaired.
     fn next_frame(&mut self) -> Result<Option<DecodedFrame>, CodecError> {
-        let shown = match self.course {
-            _ if self.damage.is_some() => return Ok(None),
-            Course::Still { .. } => 0,
-            Course::Animation { shown, .. } => shown,
-        };
+        if self.over {
+            return Ok(None);
+        }
+        let shown = self.shown();
         let (image, delay_ms) = match self.next_picture() {
             Ok(Some(picture)) => picture,
             Ok(None) => return Ok(None),
             Err(CodecError::Malformed { text, .. }) if shown > 0 => {
-                self.damage = Some(format!("frame {}: {text}; it ends before that", shown + 1));
+                self.damage.get_or_insert(format!("frame {}: {text}; it ends before that", shown + 1));
+                self.over = true;
                 return Ok(None);
             }
             Err(error) => return Err(error),
@@ -109,25 +124,46 @@ impl Frames<'_> {
             Course::Still { done } => {
                 *done = true;
                 let chunks = self.bytes.get(12..).unwrap_or_default();
-                Ok(Some((decode(Coded::find(chunks)?, self.size)?, 0)))
+                let Picture { mut image, rows, wrong } =
+                    decode(&Coded::find(chunks)?, self.size, self.bounds.repair)?;
+                let (width, height) = (self.size.0 as usize, self.size.1 as usize);
+                damage::gray(&mut image, 0, rows, width, height - rows);
+                self.damage = wrong;
+                Ok(Some((image, 0)))
             }
             Course::Animation { canvas, clear, at, shown, .. } => {
-                let Some(frame) = Frame::next(self.bytes, at)? else {
+                let Some(frame) = Frame::next(self.bytes, at, self.bounds.repair)? else {
                     return if *shown == 0 { Err(malformed("no frame")) } else { Ok(None) };
                 };
                 self.bounds.check_size(frame.size.0, frame.size.1)?;
                 let part = frame.part(canvas)?;
-                let picture = decode(Coded::find(frame.chunks)?, frame.size)?;
+                let Picture { mut image, mut rows, wrong } =
+                    decode(&Coded::find(frame.chunks)?, frame.size, self.bounds.repair)?;
                 if let Some(part) = clear.take() {
                     canvas.clear(part);
                 }
-                draw(canvas, part, &picture, frame.blend);
+                if let Some(wrong) = wrong {
+                    self.damage.get_or_insert(format!("frame {}: {wrong}", *shown + 1));
+                    // What is missing of a later frame is as the one before left it.
+                    if *shown == 0 {
+                        let (width, height) = (frame.size.0 as usize, frame.size.1 as usize);
+                        damage::gray(&mut image, 0, rows, width, height - rows);
+                        rows = height;
+                    }
+                }
+                draw(canvas, part, &image, rows, frame.blend);
                 *clear = frame.dispose.then_some(part);
                 *shown += 1;
                 Ok(Some((canvas.image(), frame.delay_ms)))
             }
         }
     }
+}
+
+/// The picture of a file that is a still of this size, in its own colours: `Rgb8` or `Rgba8`.
+pub(in super::super) fn still(bytes: &[u8], size: (u32, u32)) -> Result<Image, CodecError> {
+    let coded = Coded::find(bytes.get(12..).unwrap_or_default())?;
+    Ok(decode(&coded, size, false)?.image)
 }
 
 /// The first whole chunk of this name at the file's top level.
@@ -154,8 +190,8 @@ struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// The next one from `at` on, which is moved behind it.
-    fn next(bytes: &'a [u8], at: &mut usize) -> Result<Option<Self>, CodecError> {
+    /// The next one from `at` on, which is moved behind it; of one that is cut off what there is, if it is repaired.
+    fn next(bytes: &'a [u8], at: &mut usize, repair: bool) -> Result<Option<Self>, CodecError> {
         while let Some((name, size, data)) = chunk(bytes, *at) {
             *at = next(*at, size);
             if name != b"ANMF" {
@@ -163,8 +199,8 @@ impl<'a> Frame<'a> {
             }
             let (head, chunks) =
                 data.split_first_chunk::<16>().ok_or_else(|| malformed("a frame without header"))?;
-            if data.len() < size {
-                return Err(malformed("the file is cut off"));
+            if data.len() < size && !repair {
+                return Err(malformed(CUT_OFF));
             }
             let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], 0]);
             return Ok(Some(Self {
@@ -191,27 +227,41 @@ impl<'a> Frame<'a> {
 struct Coded<'a> {
     alpha: Option<&'a [u8]>,
     name: &'a [u8; 4],
+    /// As much as there is of its data.
     data: &'a [u8],
+    /// How much there is to be.
+    length: usize,
 }
 
 impl<'a> Coded<'a> {
     /// The first picture, with the alpha that stands before it.
     fn find(chunks: &'a [u8]) -> Result<Self, CodecError> {
         let (mut at, mut alpha) = (0, None);
-        while let Some((name, size, data)) = chunk(chunks, at) {
-            if data.len() < size {
-                return Err(malformed("the file is cut off"));
-            }
+        while let Some((name, length, data)) = chunk(chunks, at) {
             match name {
-                b"ALPH" => alpha = Some(data),
-                b"VP8 " => return Ok(Self { alpha, name, data }),
+                b"VP8 " => return Ok(Self { alpha, name, data, length }),
                 // A lossless picture carries its own alpha.
-                b"VP8L" => return Ok(Self { alpha: None, name, data }),
+                b"VP8L" => return Ok(Self { alpha: None, name, data, length }),
+                _ if data.len() < length => return Err(malformed(CUT_OFF)),
+                b"ALPH" => alpha = Some(data),
                 _ => {}
             }
-            at = next(at, size);
+            at = next(at, length);
         }
         Err(malformed("no picture"))
+    }
+
+    fn is_cut_off(&self) -> bool {
+        self.data.len() < self.length
+    }
+
+    /// As its own header says.
+    fn size(&self) -> Option<(u32, u32)> {
+        if self.name == b"VP8L" {
+            lossless_size(self.data).map(|(size, _)| size)
+        } else {
+            lossy_size(self.data)
+        }
     }
 
     /// A file of nothing but this picture.
@@ -224,8 +274,14 @@ impl<'a> Coded<'a> {
             append(&mut file, b"ALPH", alpha);
         }
         append(&mut file, self.name, self.data);
-        let size = u32::try_from(file.len() - 8).unwrap_or(u32::MAX);
-        file[4..8].copy_from_slice(&size.to_le_bytes());
+        let size = file.len() - 8 + self.length.next_multiple_of(2) - self.data.len().next_multiple_of(2);
+        file[4..8].copy_from_slice(&u32::try_from(size).unwrap_or(u32::MAX).to_le_bytes());
+        if self.is_cut_off() {
+            // It ends where the picture does, and says how long it was to be.
+            file.truncate(file.len() - self.data.len() % 2);
+            let at = file.len() - self.data.len() - 4;
+            file[at..at + 4].copy_from_slice(&(self.length as u32).to_le_bytes());
+        }
         file
     }
 }
@@ -238,10 +294,32 @@ fn append(file: &mut Vec<u8>, name: &[u8; 4], data: &[u8]) {
     file.resize(file.len() + data.len() % 2, 0);
 }
 
-/// `Rgb8` or `Rgba8`, as the picture is.
-fn decode(coded: Coded<'_>, size: (u32, u32)) -> Result<Image, CodecError> {
+/// A picture that was decoded, `Rgb8` or `Rgba8`.
+struct Picture {
+    image: Image,
+    /// Rows that are there, from the top.
+    rows: usize,
+    /// Why that is not all of them.
+    wrong: Option<String>,
+}
+
+/// All of the picture, or what there is of it if it is damaged and repaired.
+fn decode(coded: &Coded<'_>, size: (u32, u32), repair: bool) -> Result<Picture, CodecError> {
     let file = coded.file(size);
-    let mut decoder = WebPDecoder::new(Cursor::new(&file)).map_err(malformed)?;
+    let whole = if coded.is_cut_off() { Err(malformed(CUT_OFF)) } else { decode_whole(&file, size) };
+    match whole {
+        Ok(image) => Ok(Picture { image, rows: size.1 as usize, wrong: None }),
+        Err(CodecError::Malformed { text, .. }) if repair && coded.size() == Some(size) => {
+            let (image, rows) = libwebp::decode_beginning(&file, size)?;
+            Ok(Picture { image, rows, wrong: Some(text) })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// `Rgb8` or `Rgba8`, as the picture is.
+fn decode_whole(file: &[u8], size: (u32, u32)) -> Result<Image, CodecError> {
+    let mut decoder = WebPDecoder::new(Cursor::new(file)).map_err(malformed)?;
     decoder.set_memory_limit(file.len());
     if decoder.dimensions() != size {
         return Err(malformed("a picture of another size than its header says"));
@@ -253,9 +331,10 @@ fn decode(coded: Coded<'_>, size: (u32, u32)) -> Result<Image, CodecError> {
     Image::new(size.0, size.1, format, data).map_err(malformed)
 }
 
-fn draw(canvas: &mut Canvas, part: Area, picture: &Image, blend: bool) {
+/// As many rows of the picture as there are.
+fn draw(canvas: &mut Canvas, part: Area, picture: &Image, rows: usize, blend: bool) {
     let row = picture.width() as usize * picture.format().bytes_per_pixel();
-    for (target, row) in canvas.rows(part).zip(picture.data().chunks_exact(row)) {
+    for (target, row) in canvas.rows(part).zip(picture.data().chunks_exact(row)).take(rows) {
         if picture.format() == PixelFormat::Rgb8 {
             let (row, _) = row.as_chunks::<3>();
             target.iter_mut().zip(row).for_each(|(pixel, &[r, g, b])| *pixel = [r, g, b, 255]);

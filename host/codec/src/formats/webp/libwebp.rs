@@ -1,11 +1,14 @@
-//! libwebp's encoder behind three safe types. All the calls into C of the codec layer are in this file.
+//! libwebp's encoder behind three safe types, and of its decoder what reads the beginning of a damaged picture, which the decoder in
+//! Rust does not give. All the calls into C of the codec layer are in this file.
 #![allow(unsafe_code, reason = "libwebp is a C library, and no maintained crate wraps its encoder")]
 
 use std::{ffi::c_int, mem::MaybeUninit, ptr, ptr::NonNull};
 
 use imgserve_base::format::Format;
-use imgserve_sdk::{ImageRef, PixelFormat};
+use imgserve_sdk::{Image, ImageRef, PixelFormat};
 use libwebp_sys as sys;
+
+use super::chunk::malformed;
 
 use crate::error::CodecError;
 
@@ -35,6 +38,44 @@ pub(super) fn encode(config: &Config, image: ImageRef<'_>) -> Result<Vec<u8>, Co
         return Err(failed(format!("{:?}", picture.0.error_code)));
     }
     Ok(output.bytes().to_vec())
+}
+
+/// The picture of a file of this size that is cut off or broken, as `Rgba8`, and how many of its rows there are from the top; the
+/// others are nothing.
+pub(super) fn decode_beginning(
+    file: &[u8],
+    (width, height): (u32, u32),
+) -> Result<(Image, usize), CodecError> {
+    let mut image = Image::zeroed(width, height, PixelFormat::Rgba8).map_err(malformed)?;
+    let rows = {
+        let pixels = image.data_mut();
+        let (mode, stride) = (sys::WEBP_CSP_MODE::MODE_RGBA, (width * 4) as c_int);
+        // SAFETY: the decoder writes no more than `len` bytes from the pointer on, and is gone before the pixels are touched.
+        let decoder = unsafe { sys::WebPINewRGB(mode, pixels.as_mut_ptr(), pixels.len(), stride) };
+        let decoder =
+            NonNull::new(decoder).map(Beginning).ok_or_else(|| malformed("no memory for its decoder"))?;
+        let mut rows = 0;
+        // What it says of the file is known already; the rows that it has written are right.
+        // SAFETY: the decoder is alive until drop and reads the file's bytes, which live as long, during this call alone.
+        unsafe { sys::WebPIUpdate(decoder.0.as_ptr(), file.as_ptr(), file.len()) };
+        // SAFETY: the decoder is alive; it writes how many rows there are, and takes null for what is not asked for.
+        unsafe {
+            let (decoder, none) = (decoder.0.as_ptr(), ptr::null_mut());
+            sys::WebPIDecGetRGB(decoder, &mut rows, none, none, none);
+        }
+        usize::try_from(rows).unwrap_or(0).min(height as usize)
+    };
+    Ok((image, rows))
+}
+
+/// A decoder that takes a file bit by bit.
+struct Beginning(NonNull<sys::WebPIDecoder>);
+
+impl Drop for Beginning {
+    fn drop(&mut self) {
+        // SAFETY: made by `WebPINewRGB` and deleted only here.
+        unsafe { sys::WebPIDelete(self.0.as_ptr()) };
+    }
 }
 
 /// An animation in the making.
