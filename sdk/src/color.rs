@@ -1,5 +1,7 @@
-//! A colour as a request writes it, for operations that fill, pad or flatten: as CSS has it, in digits, as `rgb()` or by name.
+//! A colour as a request writes it, for operations that fill, pad or flatten: as CSS has it, in digits, as `rgb()`, `hsl()` or
+//! `hwb()`, or by name.
 
+mod hue;
 mod named;
 
 use std::borrow::Cow;
@@ -10,9 +12,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-/// A colour in sRGB with straight alpha. In JSON it is a string as CSS has it (CSS Color Module Level 4, sections 5.1, 5.2 and
-/// 6.1), in either case: `#rgb`, `#rgba`, `#rrggbb`, `#rrggbbaa`, `rgb(255 136 0)`, `rgba(255, 136, 0, 0.5)`, `transparent`,
-/// or a name such as `orange`.
+/// A colour in sRGB with straight alpha. In JSON it is a string as CSS has it (CSS Color Module Level 4, sections 5.1, 5.2, 6.1, 7
+/// and 8), in either case: `#rgb`, `#rgba`, `#rrggbb`, `#rrggbbaa`, `rgb(255 136 0)`, `rgba(255, 136, 0, 0.5)`,
+/// `hsl(32 100% 50%)`, `hwb(32 0% 0%)`, `transparent`, or a name such as `orange`. The digits do without their `#`, which in a
+/// URL begins a fragment.
 ///
 /// ```
 /// use imgserve_sdk::Color;
@@ -37,7 +40,7 @@ pub struct Color {
 /// A string that is no colour.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no colour: write #rgb, #rgba, #rrggbb, #rrggbbaa, rgb(255 136 0), transparent or a name of CSS such as orange"
+    "{0:?} is no colour: write #rgb, #rgba, #rrggbb, #rrggbbaa, rgb(255 136 0), hsl(32 100% 50%), transparent or a name of CSS such as orange"
 )]
 pub struct ColorError(String);
 
@@ -70,20 +73,24 @@ impl FromStr for Color {
 
     fn from_str(text: &str) -> Result<Self, ColorError> {
         let lower = text.to_ascii_lowercase();
-        let function = lower.strip_prefix("rgba(").or_else(|| lower.strip_prefix("rgb("));
-        match (lower.strip_prefix('#'), function) {
+        match (lower.strip_prefix('#'), lower.split_once('(')) {
             (Some(digits), _) => from_digits(digits),
-            (_, Some(values)) => values.strip_suffix(')').and_then(from_values),
+            (_, Some((name, values))) => {
+                values.strip_suffix(')').and_then(|values| from_values(name, values))
+            }
             _ if lower == "transparent" => Some(Self::TRANSPARENT),
-            _ => named::named(&lower).map(|[red, green, blue]| Self { red, green, blue, ..Self::BLACK }),
+            _ => match named::named(&lower) {
+                Some([red, green, blue]) => Some(Self { red, green, blue, ..Self::BLACK }),
+                None => from_digits(&lower),
+            },
         }
         .ok_or_else(|| ColorError(text.chars().take(32).collect()))
     }
 }
 
-/// From what stands in the parentheses of `rgb()`: three values, and perhaps an alpha; with commas, or without and a slash
-/// before the alpha.
-fn from_values(values: &str) -> Option<Color> {
+/// From a function's name and what stands in its parentheses: three values, and perhaps an alpha; with commas, or without and a
+/// slash before the alpha.
+fn from_values(name: &str, values: &str) -> Option<Color> {
     let (values, alpha) = match values.split_once('/') {
         Some((values, alpha)) => (values, Some(alpha.trim())),
         None => (values, None),
@@ -97,20 +104,30 @@ fn from_values(values: &str) -> Option<Color> {
         ([red, green, blue], alpha) => ([red, green, blue], alpha),
         _ => return None,
     };
-    let [red, green, blue] = channels.map(|channel| number(channel, 255.0));
-    let alpha = alpha.map_or(Some(255), |alpha| number(alpha, 1.0));
-    Some(Color { red: red?, green: green?, blue: blue?, alpha: alpha? })
+    let [first, second, third] = channels;
+    let [red, green, blue] = match name {
+        "rgb" | "rgba" => [part(first, 255.0)?, part(second, 255.0)?, part(third, 255.0)?],
+        "hsl" | "hsla" => hue::hsl(hue::turns(first)?, part(second, 100.0)?, part(third, 100.0)?),
+        "hwb" => hue::hwb(hue::turns(first)?, part(second, 100.0)?, part(third, 100.0)?),
+        _ => return None,
+    };
+    let alpha = alpha.map_or(Some(1.0), |alpha| part(alpha, 1.0))?;
+    let [red, green, blue, alpha] = [red, green, blue, alpha].map(|part| (part * 255.0).round() as u8);
+    Some(Color { red, green, blue, alpha })
 }
 
-/// A number of which `full`, or 100%, is all there is; what is beyond is taken for the nearest that is possible, as in CSS.
-fn number(text: &str, full: f64) -> Option<u8> {
-    let (digits, full) = match text.strip_suffix('%') {
-        Some(digits) => (digits, 100.0),
-        None => (text, full),
+/// A number as a part of `full`, or a percentage, 0 to 1; what is beyond is taken for the nearest that is possible, as in CSS.
+fn part(text: &str, full: f64) -> Option<f64> {
+    let part = match text.strip_suffix('%') {
+        Some(digits) => number(digits)? / 100.0,
+        None => number(text)? / full,
     };
+    Some(part.clamp(0.0, 1.0))
+}
+
+fn number(digits: &str) -> Option<f64> {
     let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || b"+-.".contains(&byte));
-    let number: f64 = digits.parse().ok().filter(|_| plain)?;
-    Some((number / full * 255.0).round().clamp(0.0, 255.0) as u8)
+    digits.parse().ok().filter(|_| plain)
 }
 
 /// From 3, 4, 6 or 8 hexadecimal digits.
@@ -192,6 +209,15 @@ mod tests {
             ("rgb( 100% 0% 50% / .5 )", [255, 0, 128, 128]),
             ("rgba(255,136,0,0.25)", [255, 136, 0, 64]),
             ("rgb(300 -5 0 / 200%)", [255, 0, 0, 255]),
+            ("f80", [255, 136, 0, 255]),
+            ("FF8800", [255, 136, 0, 255]),
+            ("ff880080", [255, 136, 0, 128]),
+            ("hsl(32, 100%, 50%)", [255, 136, 0, 255]),
+            ("HSL(32deg 100% 50% / 50%)", [255, 136, 0, 128]),
+            ("hsla(-328 100 50 / .5)", [255, 136, 0, 128]),
+            ("hsl(.5turn 100% 25%)", [0, 128, 128, 255]),
+            ("hwb(32 0% 0%)", [255, 136, 0, 255]),
+            ("hwb(100grad 60% 60%)", [128, 128, 128, 255]),
         ] {
             let color: Color = text.parse().unwrap();
             assert_eq!(color.rgba(), rgba, "{text}");
@@ -204,7 +230,8 @@ mod tests {
         for text in [
             "",
             "#",
-            "f80",
+            "f8",
+            "f8000",
             "#f8",
             "#f8000",
             "#f80000f",
@@ -221,7 +248,11 @@ mod tests {
             "rgb(1 2 3 / )",
             "rgb(nan 0 0)",
             "rgb(1e3 0 0)",
-            "hsl(1 2% 3%)",
+            "hsl(1 2%)",
+            "hsl(1% 2% 3%)",
+            "hsl(1em 2% 3%)",
+            "lab(50% 0 0)",
+            "#rgb(1 2 3)",
         ] {
             assert!(text.parse::<Color>().is_err(), "{text}");
         }

@@ -36,11 +36,11 @@ pub struct Costly {
     pub limit: u64,
 }
 
-/// Refuses a text that would cost too much.
+/// Refuses a text that would cost too much; gives the part of its limit that it comes to, of whatever there is most of.
 ///
 /// # Errors
 /// [`Costly`], at the first limit that is passed.
-pub fn check(text: &str) -> Result<(), Costly> {
+pub fn check(text: &str) -> Result<f64, Costly> {
     let mut scan = Scan { text: text.as_bytes(), ..Scan::default() };
     within("bytes of its tree", scan.tree(), MAX_TREE)?;
     let mut rest = 0;
@@ -49,10 +49,11 @@ pub fn check(text: &str) -> Result<(), Costly> {
         rest = match scan.tag(at)? {
             Some(behind) => behind,
             // The parser ends here, or before.
-            None => return Ok(()),
+            None => return Ok(scan.share()),
         };
     }
-    scan.references(&scan.text[rest..])
+    scan.references(&scan.text[rest..])?;
+    Ok(scan.share())
 }
 
 fn within(what: &'static str, value: u64, limit: u64) -> Result<(), Costly> {
@@ -110,6 +111,18 @@ impl<'t> Scan<'t> {
     fn spaces(&self, from: usize) -> usize {
         let rest = self.text.get(from..).unwrap_or_default();
         from + rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count()
+    }
+
+    /// The largest part of its limit that there is of anything.
+    fn share(&self) -> f64 {
+        let all = [
+            (self.elements, MAX_ELEMENTS),
+            (self.pairs, MAX_PAIRS),
+            (self.namespaces, MAX_NAMESPACES),
+            (self.lookups, MAX_LOOKUPS),
+            (self.expanded, MAX_EXPANDED),
+        ];
+        all.into_iter().map(|(value, limit)| value as f64 / limit as f64).fold(0.0, f64::max)
     }
 
     fn tree(&self) -> u64 {
@@ -417,6 +430,16 @@ mod tests {
         let text = format!("{public}{}'>]><svg>{}", "a".repeat(10_000), "&a;".repeat(1000));
         assert!(refused(&text).is_some(), "and a text that does not end is one that is read to its end");
         assert!(refused(&format!("{text}<g a='&a;")).is_some());
+    }
+
+    #[test]
+    fn a_text_comes_to_a_part_of_what_may_be() {
+        let share = |text: &str| check(text).unwrap();
+        assert!(share("<svg/>") < 1e-4);
+        assert!((share(&"<g/>".repeat(250_000)) - 0.5).abs() < 1e-6);
+        let pairs = format!("<g {}/>", "a='1' ".repeat(1000)).repeat(100);
+        assert!((share(&pairs) - 0.5).abs() < 1e-6, "{}", share(&pairs));
+        assert!(share(&format!("{pairs}<!-- ")) > 0.4, "also where the text ends too early");
     }
 
     #[test]

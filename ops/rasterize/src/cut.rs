@@ -19,12 +19,11 @@ pub(crate) fn large_patterns(tree: &Tree, transform: Transform, (width, height):
     let canvas = Rect::from_xywh(0.0, 0.0, width as f32, height as f32)?;
     let mut cuts = Cuts { transform, canvas, found: HashMap::new() };
     cuts.children(tree.root());
-    let found: Vec<_> = cuts.found.into_iter().filter_map(|(id, cut)| Some((id, cut?))).collect();
+    let found: HashMap<_, _> = cuts.found.into_iter().filter_map(|(id, cut)| Some((id, cut?))).collect();
     if found.is_empty() {
         return None;
     }
-    let text = tree.to_string(&WriteOptions::default());
-    let text = found.into_iter().fold(text, |text, (id, cut)| rewritten(&text, id, cut));
+    let text = rewritten(&tree.to_string(&WriteOptions::default()), &found);
     Tree::from_str(&text, &options()).ok()
 }
 
@@ -89,17 +88,22 @@ fn union(one: Cut, other: Cut) -> Option<Cut> {
     (near(0) && near(1)).then(|| [one[0], one[1], one[2].max(other[2]), one[3].max(other[3])])
 }
 
-/// The text of a tree with another rectangle for the pattern of this `id`.
-fn rewritten(text: &str, id: &str, [x, y, width, height]: Cut) -> String {
-    let begins = format!("<pattern id=\"{id}\" x=\"");
-    let units = " patternUnits=";
+/// The text of a tree with other rectangles for the patterns of these `id`s. In one go: there may be as many as there are shapes.
+fn rewritten(text: &str, cuts: &HashMap<&str, Cut>) -> String {
+    const BEGINS: &str = "<pattern id=\"";
     let mut result = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find(&begins) {
-        let Some(end) = rest[at..].find(units) else { break };
-        result += &rest[..at];
-        result += &format!("<pattern id=\"{id}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\"");
-        rest = &rest[at + end..];
+    while let Some(at) = rest.find(BEGINS) {
+        let (before, pattern) = rest.split_at(at + BEGINS.len());
+        let cut = pattern.split_once('"').and_then(|(id, _)| cuts.get(id).map(|cut| (id, cut)));
+        result += before;
+        rest = match (cut, pattern.find(" patternUnits=")) {
+            (Some((id, [x, y, width, height])), Some(end)) => {
+                result += &format!("{id}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\"");
+                &pattern[end..]
+            }
+            _ => pattern,
+        };
     }
     result + rest
 }
@@ -135,5 +139,23 @@ mod tests {
         }
         assert!(cut(&(pattern("width='20' height='20' patternUnits='userSpaceOnUse'") + rect)).is_none());
         assert!(cut(rect).is_none());
+    }
+
+    #[test]
+    fn as_many_patterns_as_there_are_shapes_are_cut_in_one_go() {
+        let shapes: String = (0..10_000)
+            .map(|i| {
+                format!(
+                    "<pattern id='p{i}' width='{}' height='200'><path d='M0 0h9v9z'/></pattern>\
+                     <rect x='20' y='30' width='200' height='100' fill='url(#p{i})'/>",
+                    200 + i % 2
+                )
+            })
+            .collect();
+        let large = tree(&shapes);
+        let began = std::time::Instant::now();
+        let cut = large_patterns(&large, Transform::identity(), (300, 300)).unwrap();
+        assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+        assert!(cut.patterns().iter().all(|pattern| pattern.rect().width() < 225.0));
     }
 }

@@ -87,7 +87,7 @@ fn exceeded<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
 }
 
 fn parsed(bytes: &[u8]) -> Result<Drawing, Error> {
-    let plain = plain(bytes)?;
+    let (plain, _) = plain(bytes)?;
     understood(&plain, true, |document| {
         let census = limits::census(document)?;
         let notes = Notes::default();
@@ -98,25 +98,28 @@ fn parsed(bytes: &[u8]) -> Result<Drawing, Error> {
     })
 }
 
-/// Counts a drawing that is embedded in another, which has no document type of its own, and gives the text that it is drawn by.
+/// Counts a drawing that is embedded in another, which has no document type of its own: gives the text that it is drawn by, and the
+/// part that it comes to of what may be in one drawing.
 ///
 /// # Errors
 /// `limit-exceeded`, or `unsupported-source` for what is none.
-pub(crate) fn embedded(bytes: &[u8]) -> Result<(Census, String), Error> {
-    let plain = plain(bytes)?;
-    understood(&plain, false, |document| Ok((limits::census(document)?, document.input_text().to_owned())))
+pub(crate) fn embedded(bytes: &[u8]) -> Result<(f64, String), Error> {
+    let (plain, of_text) = plain(bytes)?;
+    understood(&plain, false, |document| {
+        Ok((of_text + limits::census(document)?.share, document.input_text().to_owned()))
+    })
 }
 
-/// The text of a drawing, as far as it can be told without parsing it.
-fn plain(bytes: &[u8]) -> Result<Cow<'_, str>, Error> {
+/// The text of a drawing, as far as it can be told without parsing it, and the part that it comes to of what may be.
+fn plain(bytes: &[u8]) -> Result<(Cow<'_, str>, f64), Error> {
     let plain = text::complete(text::text(bytes).map_err(|error| match error {
         TextError::TooLong => {
             Error::new(ErrorKind::LimitExceeded, format!("the drawing is too long: {error}"))
         }
         error => invalid(&error),
     })?);
-    limits::text(&plain)?;
-    Ok(plain)
+    let share = limits::text(&plain)?;
+    Ok((plain, share))
 }
 
 /// Parses a text, and if not all of its style would be understood, what it is to be instead; what is counted is what is drawn.
@@ -127,6 +130,9 @@ fn understood<T>(
 ) -> Result<T, Error> {
     let unread = |error| unsupported(&usvg::Error::ParsingFailed(error));
     let first = text::parse(text, entities, |document| {
+        if let Err(error) = limits::readable(document) {
+            return Ok(Err(error));
+        }
         let shape = text::shape(document.root_element());
         css::mended(document, &shape).map_or_else(|| Ok(read(document)), Err)
     });

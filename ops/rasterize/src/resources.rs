@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use imagesize::ImageType;
 use resvg::usvg::{ImageHrefResolver, ImageKind, Options, Tree};
 
-use crate::limits::Census;
 use crate::parse;
 
 /// Embedded images per drawing, those in embedded drawings included. Each use of one counts.
@@ -19,8 +18,8 @@ const MAX_PIXELS: usize = 16 << 20;
 /// Drawings embedded in drawings embedded in drawings; deeper ones are left out.
 const MAX_DEPTH: usize = 2;
 
-/// Elements of all embedded drawings together, each as often as it is used.
-const MAX_ELEMENTS: u64 = 200_000;
+/// What all embedded drawings together may come to of what one drawing may, each as often as it is used, in millionths: two fifths.
+const MAX_SHARE: u64 = 400_000;
 /// Pixels of all images together that are converted before they are drawn, and kept as such; the others are drawn as they are.
 #[cfg(feature = "codec")]
 const MAX_CONVERTED: usize = MAX_PIXELS;
@@ -35,7 +34,7 @@ struct Usage {
     bytes: AtomicUsize,
     #[cfg(feature = "codec")]
     converted: AtomicUsize,
-    elements: AtomicU64,
+    share: AtomicU64,
     depth: AtomicUsize,
     notes: Notes,
 }
@@ -83,10 +82,8 @@ pub(crate) fn resolver(notes: Notes) -> ImageHrefResolver<'static> {
 /// large. The size is that of its header: nothing is decoded before it is drawn.
 fn raster(data: Arc<Vec<u8>>, usage: &Usage) -> Option<ImageKind> {
     let size = imagesize::blob_size(&data).ok()?;
-    if size.width.checked_mul(size.height).is_none_or(|pixels| pixels == 0 || pixels > MAX_PIXELS) {
-        return None;
-    }
-    let data = plain(data, usage)?;
+    let pixels = size.width.checked_mul(size.height).filter(|pixels| (1..=MAX_PIXELS).contains(pixels))?;
+    let data = plain(data, pixels, usage)?;
     match imagesize::image_type(&data).ok()? {
         ImageType::Png => Some(ImageKind::PNG(data)),
         ImageType::Jpeg => Some(ImageKind::JPEG(data)),
@@ -99,20 +96,25 @@ fn raster(data: Arc<Vec<u8>>, usage: &Usage) -> Option<ImageKind> {
 /// The image as the renderer understands it, which knows neither colour profiles nor inks nor orientations; as it is when too much
 /// would have to be converted. What is broken is left as it is too: the renderer may see some of it.
 #[cfg(feature = "codec")]
-fn plain(data: Arc<Vec<u8>>, usage: &Usage) -> Option<Arc<Vec<u8>>> {
+fn plain(data: Arc<Vec<u8>>, pixels: usize, usage: &Usage) -> Option<Arc<Vec<u8>>> {
     use imgserve_codec::{Bounds, CodecError, Restated, restated};
     let bounds = Bounds { max_pixels: MAX_PIXELS as u64, max_frames: u32::MAX, repair: true };
-    match restated(&data, &bounds, MAX_CONVERSION) {
+    let all = usage.converted.load(Ordering::Relaxed).saturating_add(pixels);
+    // It is looked at all the same: most need not be converted.
+    let bytes = if all <= MAX_CONVERTED { MAX_CONVERSION } else { 0 };
+    let restated = restated(&data, &bounds, bytes);
+    if !matches!(restated, Ok(None) | Err(CodecError::Limit { .. })) {
+        usage.converted.fetch_add(pixels, Ordering::Relaxed);
+    }
+    match restated {
         Ok(None) | Err(CodecError::Malformed { .. }) => Some(data),
         Ok(Some(Restated { png, unconverted })) => {
             if let Some(why) = unconverted {
                 usage.notes.add(&why);
             }
-            let pixels = imagesize::blob_size(&png).map_or(0, |size| size.width * size.height);
-            let all = usage.converted.fetch_add(pixels, Ordering::Relaxed).saturating_add(pixels);
-            if all <= MAX_CONVERTED {
-                return Some(Arc::new(png));
-            }
+            Some(Arc::new(png))
+        }
+        Err(CodecError::Limit { .. }) => {
             usage.notes.add(&format!("more than {MAX_CONVERTED} pixels of them would have to be converted"));
             Some(data)
         }
@@ -121,14 +123,19 @@ fn plain(data: Arc<Vec<u8>>, usage: &Usage) -> Option<Arc<Vec<u8>>> {
 }
 
 #[cfg(not(feature = "codec"))]
-fn plain(data: Arc<Vec<u8>>, _: &Usage) -> Option<Arc<Vec<u8>>> {
+fn plain(data: Arc<Vec<u8>>, _: usize, _: &Usage) -> Option<Arc<Vec<u8>>> {
     Some(data)
 }
 
 /// An embedded drawing. usvg hands our own resolver on to it, so it is held to the same limits.
 fn drawing(data: &[u8], options: &Options<'_>, usage: &Usage) -> Option<ImageKind> {
-    let (Census { elements }, text) = parse::embedded(data).ok()?;
-    if usage.elements.fetch_add(elements, Ordering::Relaxed).saturating_add(elements) > MAX_ELEMENTS {
+    // Once there has been too much, no more is looked at.
+    if usage.share.load(Ordering::Relaxed) > MAX_SHARE {
+        return None;
+    }
+    let (share, text) = parse::embedded(data).ok()?;
+    let share = (share * 1e6).ceil() as u64;
+    if usage.share.fetch_add(share, Ordering::Relaxed).saturating_add(share) > MAX_SHARE {
         return None;
     }
     let tree = if usage.depth.fetch_add(1, Ordering::Relaxed) < MAX_DEPTH {
@@ -176,6 +183,25 @@ mod tests {
         assert!(!resolves(&resolver, gif(65_535, 65_535)));
         assert!(!resolves(&resolver, gif(0, 1)));
         assert!(!resolves(&resolver, Arc::new(b"BM and more that is no image".to_vec())));
+    }
+
+    /// Whether it shows in the end is one thing; each conversion takes as long as that of a large photograph.
+    #[cfg(feature = "codec")]
+    #[test]
+    fn no_more_is_converted_than_is_shown() {
+        let mut pixmap = resvg::tiny_skia::Pixmap::new(4096, 4096).unwrap();
+        pixmap.fill(resvg::tiny_skia::Color::from_rgba8(90, 80, 70, 255));
+        let plain = pixmap.encode_png().unwrap();
+        // A gamma of 1, behind the header; its checksum is not looked at.
+        let gamma = [&[0, 0, 0, 4][..], b"gAMA", &100_000_u32.to_be_bytes(), &[0; 4]].concat();
+        let bright = Arc::new([&plain[..33], &gamma, &plain[33..]].concat());
+        let notes = Notes::default();
+        let resolver = resolver(notes.clone());
+        let began = std::time::Instant::now();
+        assert!((0..60).all(|_| resolves(&resolver, bright.clone())), "the others are drawn as they are");
+        assert!(began.elapsed() < std::time::Duration::from_secs(8), "{:?}", began.elapsed());
+        assert!(notes.take().is_some_and(|note| note.contains("would have to be converted")));
+        assert!(resolves(&resolver, Arc::new(plain)), "what need not be converted is shown");
     }
 
     #[test]

@@ -68,6 +68,76 @@ fn arcs_are_counted_by_what_is_made_of_them() {
     passes(500, &"<g font-size='1.2em'><circle r='1em'/></g>".repeat(50));
 }
 
+/// The parser's reader of style looks where in the text it is at each value and each number.
+#[test]
+fn styles_of_very_many_values_are_refused() {
+    let again = "bytes of styles that are read again";
+    is_refused(&format!("<g style='{}'/>", "a:b;".repeat(60_000)), again);
+    is_refused(&format!("<g style='stroke-dasharray:{}'/>", "1 ".repeat(80_000)), again);
+    is_refused(&format!("<g style='x/y;{}'/>", "a:b;".repeat(60_000)), again);
+    is_refused(&format!("<style>.a{{{}}}</style>", "a:b;".repeat(60_000)), again);
+    let rules: String = (0..20_000).map(|i| format!(".c{i}{{a:b;c:d}}")).collect();
+    let twice = format!("<s:style xmlns:s='http://www.w3.org/2000/svg'>{rules}{rules}</s:style>");
+    is_refused(&twice, again);
+    let hundred = format!("<g id='g'>{}</g>", format!("<g style='{}'/>", "a:b;".repeat(900)).repeat(100));
+    is_refused(&(hundred.clone() + &"<use href='#g'/>".repeat(30)), again);
+    passes(100, &hundred);
+    passes(100, &format!("<style>{rules}</style>"));
+    let drawn = "fill:#ff0000;fill-opacity:1;stroke:#000000;stroke-width:0.26458332px;stroke-linecap:butt;stroke-linejoin:miter;\
+                 stroke-miterlimit:4;stroke-dasharray:none;stroke-opacity:1;font-variant-ligatures:normal;paint-order:normal";
+    passes(100, &format!("<path style='{drawn}' d='M1 1h2v3z'/>").repeat(30_000));
+}
+
+/// For each piece of a path the parser goes through all letters that have no place on it yet.
+#[test]
+fn letters_along_a_path_are_counted_by_its_points() {
+    let along = |letters: usize, points: usize| {
+        format!(
+            "<path id='p' fill='none' d='M0 0{}'/><text><textPath href='#p'>{}</textPath></text>",
+            "l9 9".repeat(points),
+            "W".repeat(letters)
+        )
+    };
+    is_refused(&along(10_000, 150_000), "letters times points of the paths");
+    passes(100, &along(300, 2000));
+}
+
+/// At so large a scale that single precision has none the parser measures each piece of a path in a million parts.
+#[test]
+fn letters_along_a_path_have_a_scale() {
+    let path = "<path id='p' fill='none' d='M0 0l1 1l1 1l1 1l1 1'/>";
+    let text = |size: &str| format!("<text font-size='{size}'><textPath href='#p'>ab</textPath></text>");
+    let enlarged = "times that letters along a path are enlarged";
+    for group in ["transform='scale(1e20)'", "style='transform:scale(1e20)'", "class='a'"] {
+        let styled = "<style>.a{transform:scale(1e20)}</style>";
+        is_refused(&format!("{styled}{path}<g {group}>{}</g>", text("1e-20")), enlarged);
+    }
+    let nested = "<g transform='scale(1000)'>".repeat(7);
+    is_refused(&format!("{path}{nested}{}{}", text("1"), "</g>".repeat(7)), enlarged);
+    is_refused(&format!("{path}<svg viewBox='0 0 1e-20 1'>{}</svg>", text("1")), enlarged);
+    is_refused(
+        &format!("{path}<g id='g'>{}</g><use href='#g' transform='scale(1e20)'/>", text("1")),
+        enlarged,
+    );
+    passes(100, &format!("{path}<g transform='scale(1000)'>{}</g><g transform='scale(1e20)'/>", text(".01")));
+}
+
+/// The parser goes through all attributes of all that is around an element, for each property that it does not have itself.
+#[test]
+fn attributes_of_what_is_around_are_counted() {
+    let around = |attributes: usize| {
+        let attributes: String = (0..attributes).map(|i| format!(" a{i}=''")).collect();
+        format!(
+            "{}{}{}",
+            format!("<g{attributes}>").repeat(300),
+            "<rect/>".repeat(20_000),
+            "</g>".repeat(300)
+        )
+    };
+    is_refused(&around(60), "levels of elements");
+    passes(100, &around(2));
+}
+
 /// Attributes are the parser's in each namespace of drawings.
 #[test]
 fn no_prefix_hides_an_attribute() {

@@ -137,6 +137,30 @@ fn an_embedded_drawing_is_looked_through_before_it_is_parsed() {
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
+/// What is within bounds in each of many is not in all of them.
+#[test]
+fn embedded_drawings_are_held_to_one_bound_together() {
+    let rect = r#"<rect width="100" height="100" fill="red"/>"#;
+    let shown = |inner: &str, others: usize| {
+        let url = data_url("image/svg+xml", svg(100, 100, inner).as_bytes());
+        let last = data_url("image/svg+xml", svg(100, 100, rect).as_bytes());
+        let image = |url: &str| format!(r#"<image width="100" height="100" href="{url}"/>"#);
+        let many = format!(r#"<g id="i" opacity="0">{}</g>"#, image(&url));
+        let uses = r##"<use href="#i"/>"##.repeat(others);
+        !is_blank(&draw(10, 10, &format!("{many}{uses}{}", image(&last))))
+    };
+    let texts = format!("<text>{}</text>", "W".repeat(100)).repeat(150);
+    let points = format!("<path d='M0 0{}'/>", "l1 1".repeat(700_000));
+    let pairs = format!("<g {}/>", (0..900).map(|i| format!("a{i}='' ")).collect::<String>()).repeat(30);
+    let start = Instant::now();
+    for inner in [texts, points, pairs] {
+        assert!(shown(&inner, 1), "{inner:.30}");
+        assert!(!shown(&inner, 10), "{inner:.30}");
+    }
+    assert!(shown(rect, 60));
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+}
+
 #[test]
 fn elements_that_multiply_by_use_end() {
     let mut content = r#"<g id="g0"><rect width="1" height="1"/></g>"#.to_owned();

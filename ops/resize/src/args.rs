@@ -60,24 +60,26 @@ pub struct Args {
     /// Degrees by which the picture is turned clockwise, -360 to 360; by other than quarter turns it grows to hold its
     /// corners, and what is around it has the `background`.
     #[serde(default)]
-    #[schemars(range(min = -360, max = 360), extend("x-aliases" = { "angle": {} }))]
+    #[schemars(range(min = -360, max = 360), extend("x-aliases" = { "angle": {}, "rotation": {} }))]
     pub rotate: f64,
     /// How the picture is mirrored, after it is turned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Flip")]
+    #[schemars(with = "Flip", extend("x-aliases" = { "mirror": {} }))]
     pub flip: Option<Flip>,
     /// How a picture of another shape is brought to width × height.
     #[serde(default)]
+    #[schemars(extend("x-aliases" = { "objectFit": {} }))]
     pub fit: Fit,
     /// Which part is kept by `cover`, and where the picture stands in `contain`: a place, a point, or `smart`.
     #[serde(default)]
-    #[schemars(extend("x-aliases" = { "position": {}, "focus": {} }))]
+    #[schemars(extend("x-aliases" = { "position": {}, "objectPosition": {}, "focus": {} }))]
     pub gravity: Gravity,
     /// What becomes of a picture with fewer pixels than it would be shown at, in either direction: `refuse` refuses it as
     /// too small (the default of `POST /`), `never` leaves it its size (the default elsewhere), `always` enlarges it.
     #[serde(default)]
     #[schemars(extend("x-aliases" = {
         "withoutEnlargement": { "true": "never", "false": "always" },
+        "noUpscale": { "true": "never", "false": "always" },
         "upscale": { "true": "always", "false": "never" }
     }))]
     pub enlarge: Enlarge,
@@ -101,10 +103,11 @@ pub struct Args {
     /// or a name. If it is opaque, it also shows through wherever the picture is transparent. A file format without
     /// transparency shows transparent bars in white.
     #[serde(default)]
-    #[schemars(extend("x-aliases" = { "bg": {} }))]
+    #[schemars(extend("x-aliases" = { "bg": {}, "backgroundColor": {} }))]
     pub background: Color,
     /// Pixels of `background` that are added around it all: a number, or above, right, below and left as CSS has them.
     #[serde(default)]
+    #[schemars(extend("x-aliases" = { "padding": {} }))]
     pub pad: Pad,
 }
 

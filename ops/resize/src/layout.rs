@@ -91,7 +91,10 @@ impl Layout {
 
     /// The pixel format of the result of a source of format `source`.
     pub(crate) fn output_format(&self, source: PixelFormat, args: &Args) -> PixelFormat {
-        paint::output_format(source, self.geometry.has_bars() || self.degrees.is_some(), args.background)
+        // What is left without its border may have another shape, which nobody knows beforehand.
+        let unsure = args.trim.0.is_some() && args.fit == Fit::Contain;
+        let bare = self.geometry.has_bars() || self.degrees.is_some() || unsure;
+        paint::output_format(source, bare, args.background)
     }
 
     /// What must be decoded of a source of this size.
@@ -138,7 +141,12 @@ impl Layout {
             true => effects::peak_bytes(source, geometry.shown),
             false => 0,
         };
-        let bars = if self.geometry.has_bars() { bytes(geometry.shown) } else { 0 };
+        // Without its border it may be shown larger.
+        let bars = match args.trim.0 {
+            Some(_) => bytes(self.geometry.output),
+            None if self.geometry.has_bars() => bytes(geometry.shown),
+            None => 0,
+        };
         [resampling, cut, laid, turned, effects, bars].into_iter().fold(0, u64::saturating_add)
     }
 

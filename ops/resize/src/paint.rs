@@ -49,9 +49,13 @@ fn blend(above: u32, below: u32, alpha: u32, full: u32) -> u32 {
         / u64::from(full)) as u32
 }
 
-/// `shown` at its place in a result filled with `background`.
-pub(crate) fn with_bars(shown: &Image, geometry: &Geometry, background: Color) -> Result<Image, Error> {
-    let format = output_format(shown.format(), geometry.has_bars(), background);
+/// `shown` at its place in a result of this format, which [`output_format`] has chosen, filled with `background`.
+pub(crate) fn with_bars(
+    shown: &Image,
+    geometry: &Geometry,
+    background: Color,
+    format: PixelFormat,
+) -> Result<Image, Error> {
     let mut canvas = Image::zeroed(geometry.output.width, geometry.output.height, format)?;
     if background != Color::TRANSPARENT {
         fill(&mut canvas, background);
@@ -141,10 +145,11 @@ mod tests {
             (RED, vec![255, 0, 0, 7, 7, 7, 255, 0, 0]),
             (Color { alpha: 9, ..RED }, vec![255, 0, 0, 9, 7, 7, 7, 255, 255, 0, 0, 9]),
         ] {
-            assert_eq!(with_bars(&shown, &between_bars(), background).unwrap().data(), expected);
+            let format = output_format(shown.format(), true, background);
+            assert_eq!(with_bars(&shown, &between_bars(), background, format).unwrap().data(), expected);
         }
         let deep = Image::new(1, 1, PixelFormat::Rgba16, vec![1; 8]).unwrap();
-        let canvas = with_bars(&deep, &between_bars(), RED).unwrap();
+        let canvas = with_bars(&deep, &between_bars(), RED, PixelFormat::Rgba16).unwrap();
         assert_eq!(canvas.data()[..8], [255, 255, 0, 0, 0, 0, 255, 255]);
         assert_eq!(canvas.data()[8..16], [1; 8]);
     }

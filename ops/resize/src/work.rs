@@ -105,8 +105,9 @@ fn finish(
     if args.background.is_opaque() {
         paint::flatten(&mut shown, args.background);
     }
-    if layout.geometry.has_bars() {
-        shown = paint::with_bars(&shown, &layout.geometry, args.background)?;
+    let format = layout.output_format(shown.format(), args);
+    if layout.geometry.has_bars() || format != shown.format() {
+        shown = paint::with_bars(&shown, &layout.geometry, args.background, format)?;
     }
     Ok(shown)
 }

@@ -279,6 +279,21 @@ fn shown() -> Vec<Bomb> {
             "a pattern of a million pixels a side",
             "<pattern id='p' width='1e6' height='1e6' patternUnits='userSpaceOnUse'><rect width='9' height='9'/></pattern><rect width='300' height='300' fill='url(#p)'/>",
         ),
+        drawn(
+            "2,000 patterns without patternUnits",
+            &(0..2000)
+                .map(|i| {
+                    format!(
+                        "<pattern id='p{i}' width='200' height='200'><rect width='9' height='9'/></pattern>\
+                         <rect width='9' height='9' fill='url(#p{i})'/>"
+                    )
+                })
+                .chain([
+                    "<filter id='f'><feOffset dx='1'/></filter><rect width='9' height='9' filter='url(#f)'/>"
+                        .to_owned(),
+                ])
+                .collect::<String>(),
+        ),
         drawn("a stroke a million wide", "<path d='M0 0L300 300' stroke='red' stroke-width='1000000'/>"),
         drawn("a square scaled a million times", &format!("<g transform='scale(1e6)'>{SQUARE}</g>")),
         drawn(
@@ -329,6 +344,30 @@ fn long() -> Vec<Bomb> {
                 "<g>".repeat(300),
                 "<rect/>".repeat(2000),
                 "</g>".repeat(300)
+            ),
+        ),
+        refused(
+            "a style of 250,000 values",
+            "bytes of styles that are read again",
+            &format!("<g style='{}'/>", "a:b;".repeat(250_000)),
+        ),
+        refused(
+            "20,000 letters along 150,000 points",
+            "letters times points",
+            &format!(
+                "<path id='p' d='M0 0{}'/><text><textPath href='#p'>{}</textPath></text>",
+                "l9 9".repeat(150_000),
+                "W".repeat(20_000)
+            ),
+        ),
+        refused(
+            "60 attributes of each of 400 groups around 50,000 squares",
+            "levels of elements",
+            &format!(
+                "{}{}{}",
+                format!("<g{}>", (0..60).map(|i| format!(" a{i}=''")).collect::<String>()).repeat(400),
+                "<rect/>".repeat(50_000),
+                "</g>".repeat(400)
             ),
         ),
         refused("300,000 letters in one text", "letters", &format!("<text>{}</text>", "W".repeat(300_000))),

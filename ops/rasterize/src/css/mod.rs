@@ -6,22 +6,29 @@
 //! # Layout
 //! - `syntax`: declarations and rules, taken apart
 //! - `color`, `transform`: values that are known by another spelling
+//! - `media`: which parts are for this drawing; `variables`: what stands for a value elsewhere
 //! - `property`: which values are known
 //! - `edits`: changes of a text, and how they are written in XML
 
 mod color;
 mod edits;
+mod media;
 mod property;
 mod syntax;
 mod transform;
+mod variables;
+
+use std::borrow::Cow;
 
 use imgserve_drawing::Shape;
 use resvg::usvg::roxmltree::{Attribute, Document, Node};
 use simplecss::{DeclarationTokenizer, Selector};
 
 use edits::Edits;
+use media::Screen;
 use property::{Understood, understood, understood_attribute};
 use syntax::{declarations, listed, rules, without_comments};
+use variables::Variables;
 
 /// Most bytes of a sheet that is handed on in one: for each value the reader counts the lines of all before it, so that a long one
 /// takes time with the square of its length.
@@ -38,94 +45,187 @@ pub(crate) fn mended(document: &Document<'_>, shape: &Shape) -> Option<String> {
             }
         }
     }
+    let screen = Screen::of(shape);
+    let style = Style { variables: variables(root, &screen), screen };
     let begins = root.range().start;
     // What an entity stands for is written in the document type, once for all its uses.
     for node in root.descendants().filter(|node| node.is_element() && node.range().start >= begins) {
         if node.tag_name().name() == "style" {
-            sheet(node, &mut edits);
+            style.sheet(node, &mut edits);
         }
         let sized = node == root && shape.unusual;
         for attribute in node.attributes().filter(|attribute| attribute.namespace().is_none()) {
             if !(sized && matches!(attribute.name(), "width" | "height")) {
-                mend_attribute(&attribute, &mut edits);
+                style.attribute(&attribute, &mut edits);
             }
         }
     }
     edits.applied()
 }
 
-fn mend_attribute(attribute: &Attribute<'_, '_>, edits: &mut Edits<'_>) {
-    if attribute.name() == "style" {
-        if let Some(block) = block(attribute.value()) {
-            edits.replace_value(attribute, &block);
-        }
-        return;
-    }
-    match understood_attribute(attribute.name(), attribute.value()) {
-        Understood::Yes => {}
-        Understood::As(value) => edits.replace_value(attribute, &value),
-        Understood::No => edits.remove(attribute),
-    }
+/// What style is understood by.
+struct Style {
+    variables: Variables,
+    screen: Screen,
 }
 
-/// Declarations as the parser understands them; none when they are what they are.
-fn block(text: &str) -> Option<String> {
-    if is_plain(text) {
-        return None;
-    }
-    let mut read = DeclarationTokenizer::from(text);
-    let mut same = true;
-    let mut kept = Vec::new();
-    for mut one in declarations(text) {
-        let as_read = read.next().is_some_and(|read| {
-            (read.name, read.value, read.important) == (one.name, &*one.value, one.important)
-        });
-        let lower =
-            one.name.bytes().any(|byte| byte.is_ascii_uppercase()).then(|| one.name.to_ascii_lowercase());
-        let meant = understood(lower.as_deref().unwrap_or(one.name), &one.value);
-        same &= as_read && lower.is_none() && meant == Understood::Yes;
-        match meant {
-            Understood::Yes => {}
-            Understood::As(value) => one.value = value.into(),
-            Understood::No => continue,
-        }
-        kept.push((lower, one));
-    }
-    if same && read.next().is_none() {
-        return None;
-    }
-    let mut text = String::new();
-    for (lower, one) in kept {
-        let name = lower.as_deref().unwrap_or(one.name);
-        if let Some(value) = spelled(name, &one.value) {
-            let important = if one.important { "!important" } else { "" };
-            text += &format!("{name}:{value}{important};");
-        }
-    }
-    Some(text)
-}
-
-/// Whether there is nothing in declarations that the parser or its reader could stumble over. Nearly all are such, and the reader
-/// takes long to say so: it counts the lines before each value.
-fn is_plain(text: &str) -> bool {
-    let (mut colons, mut open) = (0, false);
-    for byte in text.bytes() {
-        match byte {
-            b':' => colons += 1,
-            b'(' if open => return false,
-            b'(' | b')' => open = byte == b'(',
-            b';' | b'.' | b',' | b'#' | b'%' | b'-' | b'_' | b'\'' | b'"' => {}
-            _ if byte.is_ascii_alphanumeric() || byte.is_ascii_whitespace() => {}
-            _ => return false,
-        }
-    }
-    let known = |one: &syntax::Declaration<'_>| {
-        let lower = !one.name.bytes().any(|byte| byte.is_ascii_uppercase());
-        lower && understood(one.name, &one.value) == Understood::Yes
+/// The variables that are set for all of a drawing.
+fn variables(root: Node<'_, '_>, screen: &Screen) -> Variables {
+    let sheets: Vec<String> =
+        root.descendants().filter(|node| is_sheet(*node, screen)).map(text_of).collect();
+    let sets = |text: &&String| text.contains("--");
+    let holds = |name: &str, condition: &str| screen.is_in(name, condition);
+    let for_all = |selectors: &str| {
+        listed(&without_comments(selectors)).any(|one| matches!(one.trim(), ":root" | "svg" | "*"))
     };
-    let pieces = text.split(';').filter(|piece| !piece.trim().is_empty()).count();
-    let all = declarations(text).try_fold(0, |count, one| known(&one).then_some(count + 1));
-    colons == pieces && all == Some(colons)
+    let rules = sheets.iter().filter(sets).flat_map(|text| rules(text, holds));
+    let declared = rules.filter(|rule| for_all(rule.selectors)).flat_map(|rule| declarations(rule.block));
+    Variables::of(declared.chain(declarations(root.attribute("style").unwrap_or_default())))
+}
+
+/// Whether an element is a style sheet that is for this drawing.
+fn is_sheet(node: Node<'_, '_>, screen: &Screen) -> bool {
+    let kind = node.attribute("type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    node.tag_name().name() == "style"
+        && (kind.is_empty() || kind.eq_ignore_ascii_case("text/css"))
+        && screen.is_meant(node.attribute("media").unwrap_or_default())
+}
+
+fn text_of(node: Node<'_, '_>) -> String {
+    node.children().filter(Node::is_text).filter_map(|child| child.text()).collect()
+}
+
+impl Style {
+    fn attribute(&self, attribute: &Attribute<'_, '_>, edits: &mut Edits<'_>) {
+        if attribute.name() == "style" {
+            if let Some(block) = self.block(attribute.value()) {
+                edits.replace_value(attribute, &block);
+            }
+            return;
+        }
+        match understood_attribute(attribute.name(), attribute.value(), &self.variables) {
+            Understood::Yes => {}
+            Understood::As(value) => edits.replace_value(attribute, &value),
+            Understood::No => edits.remove(attribute),
+        }
+    }
+
+    /// Declarations as the parser understands them; none when they are what they are.
+    fn block(&self, text: &str) -> Option<String> {
+        if self.is_plain(text) {
+            return None;
+        }
+        let mut read = DeclarationTokenizer::from(text);
+        let mut same = true;
+        let mut kept = Vec::new();
+        for mut one in declarations(text) {
+            let as_read = read.next().is_some_and(|read| {
+                (read.name, read.value, read.important) == (one.name, &*one.value, one.important)
+            });
+            let lower =
+                one.name.bytes().any(|byte| byte.is_ascii_uppercase()).then(|| one.name.to_ascii_lowercase());
+            let meant = understood(lower.as_deref().unwrap_or(one.name), &one.value, &self.variables);
+            same &= as_read && lower.is_none() && meant == Understood::Yes;
+            match meant {
+                Understood::Yes => {}
+                Understood::As(value) => one.value = value.into(),
+                Understood::No => continue,
+            }
+            kept.push((lower, one));
+        }
+        if same && read.next().is_none() {
+            return None;
+        }
+        let mut text = String::new();
+        for (lower, one) in kept {
+            let name = lower.as_deref().unwrap_or(one.name);
+            if let Some(value) = spelled(name, &one.value) {
+                let important = if one.important { "!important" } else { "" };
+                text += &format!("{name}:{value}{important};");
+            }
+        }
+        Some(text)
+    }
+
+    /// Whether there is nothing in declarations that the parser or its reader could stumble over. Nearly all are such, and the
+    /// reader takes long to say so: it counts the lines before each value.
+    fn is_plain(&self, text: &str) -> bool {
+        let (mut colons, mut open, mut before) = (0, false, b' ');
+        for byte in text.bytes() {
+            match byte {
+                b':' => colons += 1,
+                b'(' if !open && before.is_ascii_alphanumeric() => open = true,
+                b')' if open => open = false,
+                b'%' if before.is_ascii_digit() => {}
+                b';' | b'.' | b',' | b'#' | b'-' | b'_' | b'\'' | b'"' => {}
+                _ if byte.is_ascii_alphanumeric() || byte.is_ascii_whitespace() => {}
+                _ => return false,
+            }
+            before = byte;
+        }
+        let even = |quote: char| text.matches(quote).count().is_multiple_of(2);
+        let known = |one: &syntax::Declaration<'_>| {
+            let lower = !one.name.bytes().any(|byte| byte.is_ascii_uppercase());
+            let begins = one.name.strip_prefix('-').unwrap_or(one.name);
+            lower
+                && begins.starts_with(|letter: char| letter.is_ascii_lowercase() || letter == '_')
+                && understood(one.name, &one.value, &self.variables) == Understood::Yes
+        };
+        if open || !even('\'') || !even('"') {
+            return false;
+        }
+        let pieces = text.split(';').filter(|piece| !piece.trim().is_empty()).count();
+        let all = declarations(text).try_fold(0, |count, one| known(&one).then_some(count + 1));
+        colons == pieces && all == Some(colons)
+    }
+
+    /// A style sheet.
+    fn sheet(&self, node: Node<'_, '_>, edits: &mut Edits<'_>) {
+        if !is_sheet(node, &self.screen) {
+            // The parser reads whatever is said to be CSS, or not to be anything, for all media.
+            if matches!(node.attribute("type"), None | Some("text/css")) {
+                edits.set(node, "type", "text/none");
+            }
+            return;
+        }
+        if let Some(kind) = node.attribute_node("type").filter(|kind| kind.value() != "text/css") {
+            edits.replace_value(&kind, "text/css");
+        }
+        let text = text_of(node);
+        // The parser takes what stands before the first comment of XML.
+        let whole = node.text().unwrap_or_default().len() == text.len();
+        if let Some(sheets) = self.rewritten(&text, whole) {
+            edits.replace_content(node, &sheets);
+        }
+    }
+
+    /// A style sheet as the parser understands it, in parts; none when that is what it is.
+    fn rewritten(&self, text: &str, whole: bool) -> Option<Vec<String>> {
+        let odd = ["@", "<!--", "-->", "\\"].iter().any(|odd| text.contains(odd));
+        let mut same = whole && !odd && text.len() <= LONGEST_SHEET;
+        let mut sheets = vec![String::new()];
+        for rule in rules(text, |name, condition| self.screen.is_in(name, condition)) {
+            let selectors = without_comments(rule.selectors);
+            let known: Vec<Cow<'_, str>> = listed(&selectors)
+                .map(|one| spelled_selector(one.trim()))
+                .filter(|one| is_known(one))
+                .collect();
+            same &= known.len() == listed(rule.selectors).count() && !rule.selectors.contains("/*");
+            same &= known.iter().all(|one| matches!(one, Cow::Borrowed(_)));
+            let block = self.block(rule.block);
+            same &= block.is_none();
+            let block = block.as_deref().unwrap_or(rule.block);
+            if known.is_empty() || block.trim().is_empty() {
+                continue;
+            }
+            let rule = format!("{}{{{block}}}\n", known.join(","));
+            match sheets.last_mut() {
+                Some(last) if last.len() + rule.len() <= LONGEST_SHEET => last.push_str(&rule),
+                _ => sheets.push(rule),
+            }
+        }
+        (!same).then_some(sheets)
+    }
 }
 
 /// A value, if the parser's reader takes it for one and nothing else; of a font's shorthand without the height of lines, which is
@@ -146,45 +246,17 @@ fn spelled(name: &str, value: &str) -> Option<String> {
     Some(format!("{} {family}", size.trim_end())).filter(|value| reads(value))
 }
 
-/// A style sheet.
-fn sheet(node: Node<'_, '_>, edits: &mut Edits<'_>) {
-    if let Some(kind) = node.attribute_node("type").filter(|kind| kind.value() != "text/css") {
-        let essence = kind.value().split(';').next().unwrap_or_default().trim();
-        if !essence.is_empty() && !essence.eq_ignore_ascii_case("text/css") {
-            return;
-        }
-        edits.replace_value(&kind, "text/css");
+/// A selector as the parser knows it, which knows no `:root`.
+fn spelled_selector(selector: &str) -> Cow<'_, str> {
+    const ROOT: &str = ":root";
+    let bare = selector.strip_prefix("svg").unwrap_or(selector);
+    match bare
+        .strip_prefix(ROOT)
+        .filter(|rest| rest.is_empty() || rest.starts_with([' ', '>', '.', '[', '+', '\n']))
+    {
+        Some(rest) => Cow::Owned(format!("svg:first-child{rest}")),
+        None => Cow::Borrowed(selector),
     }
-    let text: String = node.children().filter(Node::is_text).filter_map(|child| child.text()).collect();
-    // The parser takes what stands before the first comment of XML.
-    let whole = node.text().unwrap_or_default().len() == text.len();
-    if let Some(sheets) = rewritten(&text, whole) {
-        edits.replace_content(node, &sheets);
-    }
-}
-
-/// A style sheet as the parser understands it, in parts; none when that is what it is.
-fn rewritten(text: &str, whole: bool) -> Option<Vec<String>> {
-    let odd = ["@", "<!--", "-->", "\\"].iter().any(|odd| text.contains(odd));
-    let mut same = whole && !odd && text.len() <= LONGEST_SHEET;
-    let mut sheets = vec![String::new()];
-    for rule in rules(text) {
-        let selectors = without_comments(rule.selectors);
-        let known: Vec<&str> = listed(&selectors).map(str::trim).filter(|one| is_known(one)).collect();
-        same &= known.len() == listed(rule.selectors).count() && !rule.selectors.contains("/*");
-        let block = block(rule.block);
-        same &= block.is_none();
-        let block = block.as_deref().unwrap_or(rule.block);
-        if known.is_empty() || block.trim().is_empty() {
-            continue;
-        }
-        let rule = format!("{}{{{block}}}\n", known.join(","));
-        match sheets.last_mut() {
-            Some(last) if last.len() + rule.len() <= LONGEST_SHEET => last.push_str(&rule),
-            _ => sheets.push(rule),
-        }
-    }
-    (!same).then_some(sheets)
 }
 
 fn is_known(selector: &str) -> bool {

@@ -1,12 +1,14 @@
 //! Which values of a property the parser understands, by the library that it reads them with; which it would understand if they
 //! were written otherwise, and how. A value that is neither is unknown: CSS has it that its declaration is as if it were not there.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
 use svgtypes::{
     Color, FilterValueListParser, Length, LengthListParser, LengthUnit, Number, Paint, PaintOrder, Transform,
 };
 
+use super::variables::Variables;
 use super::{color, transform};
 
 /// What becomes of a value.
@@ -170,22 +172,14 @@ fn property(name: &str) -> Option<Property> {
     })
 }
 
-/// Whether the parser understands a value in CSS.
-pub(super) fn understood(name: &str, value: &str) -> Understood {
+/// Whether the parser understands a value in CSS, where these variables are set.
+pub(super) fn understood(name: &str, value: &str, variables: &Variables) -> Understood {
     let Some(Property(kind, initial, inherited)) = property(name) else { return Understood::Yes };
     let value = value.trim();
-    if let Some(word) = wide(value) {
-        return match word {
-            "inherit" if value == word => Understood::Yes,
-            "inherit" => Understood::As("inherit".to_owned()),
-            "initial" => Understood::As(initial.to_owned()),
-            _ => Understood::As(if inherited { "inherit" } else { initial }.to_owned()),
-        };
-    }
-    match without_variables(value) {
-        Some(plain) if plain == value => kind.understood(value),
-        Some(fallback) => match kind.understood(fallback) {
-            Understood::Yes => Understood::As(fallback.to_owned()),
+    match variables.resolved(value) {
+        Some(Cow::Borrowed(value)) => kind.meant(value, initial, inherited),
+        Some(Cow::Owned(resolved)) => match kind.meant(resolved.trim(), initial, inherited) {
+            Understood::Yes => Understood::As(resolved.trim().to_owned()),
             other => other,
         },
         None => Understood::No,
@@ -193,8 +187,8 @@ pub(super) fn understood(name: &str, value: &str) -> Understood {
 }
 
 /// The same as an attribute of that name, which has a syntax of its own for transforms.
-pub(super) fn understood_attribute(name: &str, value: &str) -> Understood {
-    if name == "transform" { Understood::Yes } else { understood(name, value) }
+pub(super) fn understood_attribute(name: &str, value: &str, variables: &Variables) -> Understood {
+    if name == "transform" { Understood::Yes } else { understood(name, value, variables) }
 }
 
 /// A word that any property takes (CSS Cascading Level 5, section 7.3).
@@ -203,20 +197,18 @@ fn wide(value: &str) -> Option<&'static str> {
     words.into_iter().find(|word| word.eq_ignore_ascii_case(value))
 }
 
-/// Variables inside one another that are looked through.
-const MAX_VARIABLES: usize = 8;
-
-/// What a value is if it is a variable that nobody has set: what it names in its place, or nothing.
-fn without_variables(value: &str) -> Option<&str> {
-    let mut value = value;
-    for _ in 0..MAX_VARIABLES {
-        let Some(arguments) = value.strip_prefix("var(") else { return Some(value) };
-        value = arguments.strip_suffix(')')?.split_once(',')?.1.trim();
-    }
-    None
-}
-
 impl Kind {
+    /// A value without variables, of a property with this initial value.
+    fn meant(&self, value: &str, initial: &str, inherited: bool) -> Understood {
+        match wide(value) {
+            Some("inherit") if value == "inherit" => Understood::Yes,
+            Some("inherit") => Understood::As("inherit".to_owned()),
+            Some("initial") => Understood::As(initial.to_owned()),
+            Some(_) => Understood::As(if inherited { "inherit" } else { initial }.to_owned()),
+            None => self.understood(value),
+        }
+    }
+
     fn understood(&self, value: &str) -> Understood {
         match self {
             Self::Paint => paint(value),
@@ -329,6 +321,10 @@ fn length(value: &str) -> Understood {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn understood(name: &str, value: &str) -> Understood {
+        super::understood(name, value, &Variables::default())
+    }
 
     #[test]
     fn what_the_parser_knows_stays() {

@@ -35,25 +35,40 @@ pub(super) fn declarations(text: &str) -> impl Iterator<Item = Declaration<'_>> 
     })
 }
 
-/// The rules of a style sheet, in order; `@` rules are left out.
-pub(super) fn rules(text: &str) -> impl Iterator<Item = Rule<'_>> {
-    let mut rest = text;
+/// Groups of rules inside one another that are looked into; others, and all that is in them, are left out.
+const MAX_GROUPS: usize = 8;
+
+/// The rules of a style sheet, in order, those in `@` rules included which hold by their name and condition; other `@` rules are
+/// left out.
+pub(super) fn rules<'t>(text: &'t str, holds: impl Fn(&str, &str) -> bool) -> impl Iterator<Item = Rule<'t>> {
+    let mut open = vec![text];
     std::iter::from_fn(move || {
         loop {
-            rest = start(rest);
+            let groups = open.len();
+            let rest = start(open.pop()?);
             if rest.starts_with('@') {
-                let end = piece(rest, b";", true);
-                rest = rest[end..].strip_prefix(';').unwrap_or(&rest[end..]);
+                let (rule, behind) = rest.split_at(piece(rest, b";", true));
+                open.push(behind.strip_prefix(';').unwrap_or(behind));
+                open.extend(grouped(rule, &holds).filter(|_| groups <= MAX_GROUPS));
                 continue;
             }
             let opens = piece(rest, b"{", false);
-            let block = rest[opens..].strip_prefix('{')?;
+            let Some(block) = rest[opens..].strip_prefix('{') else { continue };
             let closes = piece(block, b"}", false);
-            let rule = Rule { selectors: &rest[..opens], block: &block[..closes] };
-            rest = block[closes..].strip_prefix('}').unwrap_or("");
-            return Some(rule);
+            open.push(block[closes..].strip_prefix('}').unwrap_or(""));
+            return Some(Rule { selectors: &rest[..opens], block: &block[..closes] });
         }
     })
+}
+
+/// What is in an `@` rule, if it is one that holds.
+fn grouped<'t>(rule: &'t str, holds: impl Fn(&str, &str) -> bool) -> Option<&'t str> {
+    let (head, block) = rule.split_at(piece(rule, b"{", false));
+    let block = block.strip_prefix('{')?;
+    let head = head.strip_prefix('@')?;
+    let (name, condition) =
+        head.split_at(head.find(|letter: char| !letter.is_ascii_alphabetic() && letter != '-')?);
+    holds(name, &without_comments(condition)).then(|| block.strip_suffix('}').unwrap_or(block))
 }
 
 /// The parts between commas that stand in no brackets.
@@ -246,13 +261,19 @@ mod tests {
 
     #[test]
     fn rules_are_told_from_everything_else_in_a_sheet() {
+        let nested = "@media screen{.a{b:c}".repeat(100);
         let read = |text| {
-            rules(text).map(|rule| format!("{}|{}", rule.selectors.trim(), rule.block)).collect::<Vec<_>>()
+            let read = rules(text, |name, condition| name == "media" && condition.trim() == "screen");
+            read.map(|rule| format!("{}|{}", rule.selectors.trim(), rule.block)).collect::<Vec<_>>()
         };
         assert_eq!(read(".a{b:c}.d,e{f:g}"), [".a|b:c", ".d,e|f:g"]);
         let mixed =
             "@charset 'x;y';@import url(a;b);<!-- .a{b:c} @media print{.a{b:d}.e{}} /* .x{} */ f{g:'}'} -->";
         assert_eq!(read(mixed), [".a|b:c", "f|g:'}'"]);
+        let groups = "@media screen{.a{b:c}@media/* {} */screen{d{e:'}'}}@media print{f{}}}@media screen;@font-face{x:y}g{h:i}";
+        assert_eq!(read(groups), [".a|b:c", "d|e:'}'", "g|h:i"]);
+        assert_eq!(read("@media screen{.a{b:c"), [".a|b:c"]);
+        assert_eq!(read(&nested).len(), MAX_GROUPS);
         assert_eq!(read("a[b='{']{c:d"), ["a[b='{']|c:d"]);
         assert_eq!(read("a{&:hover{b:c}d:e}f{}"), ["a|&:hover{b:c}d:e", "f|"]);
         assert_eq!(read("nothing"), Vec::<String>::new());
@@ -267,7 +288,7 @@ mod tests {
         for text in ["é'é", "\\é", "/*é", "(é", "url(é", "a{é", "@é", "é:é!é", "\\", "/", "<!--", "a:\\é;b:c"]
         {
             for end in (0..=text.len()).filter(|end| text.is_char_boundary(*end)) {
-                let _all = (declarations(&text[..end]).count(), rules(&text[..end]).count());
+                let _all = (declarations(&text[..end]).count(), rules(&text[..end], |_, _| true).count());
             }
         }
     }

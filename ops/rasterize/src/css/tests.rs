@@ -33,6 +33,12 @@ fn an_unknown_declaration_takes_no_other_along() {
         ("fill:red;mso-x:a/b;stroke:blue", "fill:red;stroke:blue;"),
         ("fill:red;stroke-width:calc(1px + (2px * 3));stroke:blue", "fill:red;stroke:blue;"),
         ("fill:red;x;stroke:blue", "fill:red;stroke:blue;"),
+        ("--x:1;fill:red", "fill:red;"),
+        ("1x:y;fill:red", "fill:red;"),
+        ("line-height:125 %;fill:red", "fill:red;"),
+        ("x:rgb (1);fill:red", "fill:red;"),
+        ("font-family:'a;fill:red", ""),
+        ("x:y);fill:red", "fill:red;"),
         ("fill:red;&amp;:hover{fill:blue}stroke:blue", "fill:red;stroke:blue;"),
         ("Fill:red;STROKE:BLUE", "fill:red;stroke:BLUE;"),
         ("fill:none;fill:var(--a, #123)", "fill:none;fill:#123;"),
@@ -81,6 +87,14 @@ fn an_attribute_that_is_unknown_is_as_if_it_were_not_there() {
 }
 
 #[test]
+fn what_is_set_for_all_of_it_is_known_in_all_of_it() {
+    let text = "<svg width='1' height='1' style='--c:red'><style>*{--d:blue}.x{--e:red}</style><g fill='var(--c)'/><g style='stroke:var(--d);fill:var(--e)'/></svg>";
+    let mended = |document: &Document<'_>| mended(document, &shape(document.root_element()));
+    let handed = parse(text, true, mended).unwrap().unwrap();
+    assert!(handed.ends_with("<g fill='red'/><g style='stroke:blue;'/></svg>"), "{handed}");
+}
+
+#[test]
 fn a_rule_that_is_unknown_takes_no_other_along() {
     let sheet = |sheet: &str| {
         let text = handed(&format!("<style>{sheet}</style>"))?;
@@ -93,6 +107,15 @@ fn a_rule_that_is_unknown_takes_no_other_along() {
         (".a:is(.b,.c){fill:red}.d{fill:blue}", ".d{fill:blue}\n"),
         ("@import url(a;b);.a{fill:red}", ".a{fill:red}\n"),
         ("@media print{.a{fill:red}}.b{fill:blue}", ".b{fill:blue}\n"),
+        (
+            ".a{fill:red}@media (prefers-color-scheme:dark){.a{fill:blue}}@media screen{.a{stroke:red}@supports (a:b){b{c:d}}}",
+            ".a{fill:red}\n.a{stroke:red}\nb{c:d}\n",
+        ),
+        ("@layer x;@layer x{.a{fill:red}}@font-face{font-family:x}", ".a{fill:red}\n"),
+        (
+            ":root{--a:red;--b:var(--a);fill:blue}.a{fill:var(--b);stroke:var(--c)}svg:root > g{x:y}",
+            "svg:first-child{fill:blue;}\n.a{fill:red;}\nsvg:first-child &gt; g{x:y}\n",
+        ),
         (".a{&amp;:hover{fill:red}stroke:blue}.b{fill:blue}", ".a{stroke:blue;}\n.b{fill:blue}\n"),
         ("<![CDATA[<!-- .a{fill:red} -->]]>", ".a{fill:red}\n"),
         ("<!-- c -->.a{fill:red}", ".a{fill:red}\n"),
@@ -108,6 +131,19 @@ fn a_rule_that_is_unknown_takes_no_other_along() {
     let parts = handed(&many("style")).unwrap();
     assert!(parts.split("</style><style>").all(|part| part.len() <= LONGEST_SHEET + 30), "a long one is cut");
     assert_eq!(parts.replace("</style><style>", ""), many("style"));
+    for (sheet, told) in [
+        (
+            "<style media='print'>.a{fill:red}</style>",
+            Some("<style type=\"text/none\" media='print'>.a{fill:red}</style>"),
+        ),
+        (
+            "<style type='text/css' media='print'>.a{}</style>",
+            Some("<style type='text/none' media='print'>.a{}</style>"),
+        ),
+        ("<style media='screen'>.a{fill:red}</style>", None),
+    ] {
+        assert_eq!(handed(sheet).as_deref(), told, "{sheet}");
+    }
     let kind = handed("<style type='TEXT/CSS; charset=utf-8'>.a{fill:red}</style>");
     assert_eq!(kind.as_deref(), Some("<style type='text/css'>.a{fill:red}</style>"));
 }

@@ -6,102 +6,34 @@ use std::collections::HashMap;
 use imgserve_sdk::{Error, ErrorKind};
 use resvg::usvg::roxmltree::{Document, Node};
 
+use super::counts::Counts;
 use super::data::{self, Extent, Fonts};
-use super::style::{Link, Sheets, declared, references};
-use super::within;
+use super::style::{Link, Sheets, declared, reading, references};
+use super::{scale, within};
 
-/// Most elements, references followed. Each takes about a kibibyte.
-const MAX_ELEMENTS: u64 = 500_000;
 /// Most stops of one gradient: those at one place are taken out one by one.
 const MAX_STOPS: u64 = 10_000;
-/// Most stops, references followed.
-const MAX_ALL_STOPS: u64 = 2_000_000;
-/// Most letters, references followed.
-const MAX_LETTERS: u64 = 100_000;
-/// Most letters times the pieces of the text that they are in, which the parser goes through for each; [`SPAN`] letters are a
-/// piece as well.
-const MAX_PLACES: u64 = 5_000_000;
+/// So many letters are a piece of a text.
 const SPAN: u64 = 128;
-/// Most points of outlines, references followed.
-const MAX_POINTS: u64 = 5_000_000;
+/// So many attributes of an element around are a level more to whoever looks for a property there.
+const ATTRIBUTES: u64 = 4;
 /// Most tries whether a rule of a style sheet is for an element.
 const MAX_MATCHES: u64 = 20_000_000;
-/// Most bytes of declarations that elements get from style sheets, and shapes from the attributes of groups.
-const MAX_COPIED: u64 = 128 << 20;
 /// Most elements inside one another, a reference counting as [`HOP`]. The parser calls itself for each.
 const MAX_DEPTH: u64 = 500;
 const HOP: u64 = 8;
-/// Most levels of all elements together, which the parser climbs for each property that an element does not have itself.
-const MAX_LEVELS: u64 = 25_000_000;
 /// Most elements that the parser goes through to find out whether something refers to itself.
 const MAX_SEARCHED: u64 = 50_000_000;
 /// Most elements that are looked at here. In a drawing without circles of references it is each of them once.
 const MAX_VISITS: u64 = 2_000_000;
 
 /// What a drawing comes to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Census {
     /// Its elements, references followed.
     pub(crate) elements: u64,
-}
-
-/// What an element comes to, with what is in it and what it refers to.
-#[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    elements: u64,
-    stops: u64,
-    letters: u64,
-    places: u64,
-    points: u64,
-    copied: u64,
-    /// Elements by `use` alone, which are copied before anything else is looked at; what there is to match with them, and the
-    /// levels that they are at.
-    nodes: u64,
-    matches: u64,
-    levels: u64,
-    /// Shapes, and points of shapes, that inherit from it.
-    shapes: u64,
-    vertices: u64,
-    /// How deep it goes.
-    depth: u64,
-    /// The outermost of the elements with an `id` around it at which a reference in it was cut off, by their number there: what it
-    /// comes to holds only there.
-    cut: Option<usize>,
-}
-
-impl Counts {
-    /// Adds what is in an element, or in its place by `use`.
-    fn add(&mut self, inner: &Self, depth: u64) {
-        self.refer(inner, 1, depth);
-        self.nodes = self.nodes.saturating_add(inner.nodes);
-        self.matches = self.matches.saturating_add(inner.matches);
-        self.levels = self.levels.saturating_add(inner.levels).saturating_add(inner.nodes);
-        self.shapes = self.shapes.saturating_add(inner.shapes);
-        self.vertices = self.vertices.saturating_add(inner.vertices);
-    }
-
-    /// Adds what is made `times` times for a reference.
-    fn refer(&mut self, inner: &Self, times: u64, depth: u64) {
-        let add = |sum: &mut u64, count: u64| *sum = sum.saturating_add(count.saturating_mul(times));
-        add(&mut self.elements, inner.elements);
-        add(&mut self.stops, inner.stops);
-        add(&mut self.letters, inner.letters);
-        add(&mut self.places, inner.places);
-        add(&mut self.points, inner.points);
-        add(&mut self.copied, inner.copied);
-        self.depth = self.depth.max(inner.depth + depth);
-        self.cut = [self.cut, inner.cut].into_iter().flatten().min();
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        within("elements with references followed", self.elements.max(self.nodes), MAX_ELEMENTS)?;
-        within("stops of gradients with references followed", self.stops, MAX_ALL_STOPS)?;
-        within("letters with references followed", self.letters, MAX_LETTERS)?;
-        within("points of outlines with references followed", self.points, MAX_POINTS)?;
-        within("letters times pieces of their texts", self.places, MAX_PLACES)?;
-        within("bytes of styles for its elements", self.copied, MAX_COPIED)?;
-        within("levels of elements inside one another in all", self.levels, MAX_LEVELS)
-    }
+    /// The part of what may be: that of whatever there is most of.
+    pub(crate) share: f64,
 }
 
 /// Counts what the parser would make of a drawing.
@@ -123,12 +55,16 @@ pub(crate) fn check(document: &Document<'_>) -> Result<Census, Error> {
         fonts(node.attribute("style").unwrap_or_default()).for_each(|size| counter.fonts.add(size, 1));
         values(node, "font-size").for_each(|size| counter.fonts.add(size, 1));
     }
-    let all = counter.count(document.root_element(), 1)?;
-    let weight = counter.sheets.weight(all.depth);
-    within("tries of style rules with its elements", all.matches.saturating_mul(weight), MAX_MATCHES)?;
+    let mut all = counter.count(document.root_element(), 1)?;
+    let matches = all.matches.saturating_mul(counter.sheets.weight(all.depth));
+    within("tries of style rules with its elements", matches, MAX_MATCHES)?;
+    all.read = all.read.saturating_add(counter.sheets.read());
+    all.check()?;
     let searched = counter.searched.saturating_mul(1 + counter.circular);
     within("elements in search of circular references", searched, MAX_SEARCHED)?;
-    Ok(Census { elements: all.elements })
+    let part = |count: u64, limit: u64| count as f64 / limit as f64;
+    let share = all.share().max(part(matches, MAX_MATCHES)).max(part(searched, MAX_SEARCHED));
+    Ok(Census { elements: all.elements, share })
 }
 
 #[derive(Default)]
@@ -171,6 +107,8 @@ impl<'d, 'i> Counter<'d, 'i> {
         let read = node.attributes().filter(|attribute| self.sheets.tests(attribute.name()));
         counts.matches += read.map(|attribute| attribute.value().len() as u64).sum::<u64>() / 32;
         self.children(node, depth, &mut counts)?;
+        let attributes = node.attributes().len() as u64 / ATTRIBUTES;
+        counts.levels = counts.levels.saturating_add(counts.nodes.saturating_mul(attributes));
         self.styles(node, depth, &mut counts)?;
         counts.check()?;
         if let Some(key) = key {
@@ -205,11 +143,13 @@ impl<'d, 'i> Counter<'d, 'i> {
     /// What it refers to, by its attributes, its style and the style sheets.
     fn styles(&mut self, node: Node<'d, 'i>, depth: u64, counts: &mut Counts) -> Result<(), Error> {
         let mut found = Vec::new();
+        let mut enlarged = 1.0;
         for attribute in node.attributes() {
             let (name, value) = (attribute.name(), attribute.value());
             match name {
                 "style" => {
                     counts.copied = counts.copied.saturating_add(value.len() as u64);
+                    counts.read = counts.read.saturating_add(reading(value));
                     found.extend(declared(value));
                 }
                 "href" if is_followed(node) => {
@@ -225,10 +165,14 @@ impl<'d, 'i> Counter<'d, 'i> {
         let classes = node.attribute("class").unwrap_or_default();
         for rules in self.sheets.matching(node.tag_name().name(), node.attribute("id"), classes) {
             counts.copied = counts.copied.saturating_add(rules.bytes);
+            enlarged *= rules.enlarged;
             found.extend_from_slice(&rules.references);
         }
         for (link, id) in found {
             self.follow(node, (link, id), depth, counts)?;
+        }
+        if counts.scale > 0.0 {
+            counts.scale *= enlarged * scale::of(node);
         }
         Ok(())
     }
@@ -260,6 +204,11 @@ impl<'d, 'i> Counter<'d, 'i> {
             self.search(node, target, inner.nodes);
             match node.tag_name().name() {
                 "use" => counts.add(&inner, HOP),
+                "textPath" if link == Link::Own => {
+                    counts.along = counts.along.saturating_add(counts.letters.saturating_mul(inner.points));
+                    counts.scale = counts.scale.max(1.0);
+                    counts.refer(&inner, times, HOP);
+                }
                 _ => counts.refer(&inner, times, HOP),
             }
         }

@@ -3,8 +3,8 @@
 //!
 //! # What is counted where
 //! - [`text`]: attributes and entities, before the text is parsed, as the host does it
-//! - [`census`]: elements, letters and points, references followed as the parser follows them, before it does; [`style`]: style
-//!   sheets; [`data`]: numbers in attributes
+//! - [`census`]: elements, letters and points, references followed as the parser follows them, before it does; [`counts`]: their
+//!   limits; [`style`]: style sheets; [`data`]: numbers in attributes; [`scale`]: transforms
 //! - [`work`]: pixels and points of what was parsed, for the size that is asked for; [`effects`]: of filters;
 //!   [`outline`]: points; [`area`]: rectangles; [`costs`]: what each takes, as measured
 //!
@@ -24,11 +24,13 @@
 mod area;
 mod census;
 mod costs;
+mod counts;
 mod data;
 mod effects;
 #[cfg(test)]
 mod measure;
 mod outline;
+mod scale;
 mod style;
 mod work;
 
@@ -36,13 +38,14 @@ use imgserve_drawing::xml;
 use imgserve_sdk::{Error, ErrorKind};
 
 pub(crate) use census::{Census, check as census};
+pub(crate) use style::readable;
 pub(crate) use work::{Renderer, Work, count};
 
-/// Refuses a text that would cost its parser too much.
+/// Refuses a text that would cost its parser too much; gives the part of what may be that it comes to.
 ///
 /// # Errors
 /// `limit-exceeded`.
-pub(crate) fn text(text: &str) -> Result<(), Error> {
+pub(crate) fn text(text: &str) -> Result<f64, Error> {
     xml::check(text).map_err(|costly| exceeded(costly.what, costly.value, costly.limit))
 }
 

@@ -3,6 +3,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use imgserve_sdk::Error;
+use resvg::usvg::roxmltree::{Document, Node};
+
+use super::counts::MAX_READ;
+use super::{scale, within};
+
 /// A property that refers to another element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Link {
@@ -28,6 +34,8 @@ pub(super) struct Sheets<'t> {
     rules: HashMap<Key<'t>, Rules<'t>>,
     /// The attributes that selectors ask for, of which each try reads the value.
     tested: HashSet<&'t str>,
+    /// What reading them comes to.
+    read: u64,
 }
 
 /// What the last part of a selector names.
@@ -40,26 +48,36 @@ enum Key<'t> {
 }
 
 /// All rules of one key.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Rules<'t> {
     pub(super) references: Vec<Reference<'t>>,
     /// Bytes of their declarations, which each element that matches gets a copy of.
     pub(super) bytes: u64,
+    /// How many times larger their transforms make it.
+    pub(super) enlarged: f64,
+}
+
+impl Default for Rules<'_> {
+    fn default() -> Self {
+        Self { references: Vec::new(), bytes: 0, enlarged: 1.0 }
+    }
 }
 
 impl<'t> Sheets<'t> {
     /// Adds the text of a `style` element.
     pub(super) fn add(&mut self, text: &'t str) {
+        self.read = self.read.saturating_add(reading(text));
         for rule in text.split('}') {
             let Some((selectors, declarations)) = rule.split_once('{') else { continue };
             let references: Vec<_> = declared(declarations).collect();
+            let enlarged = scale::of_declarations(declarations);
             for selector in selectors.split(',') {
-                self.selector(selector, &references, declarations.len() as u64);
+                self.selector(selector, &references, declarations.len() as u64, enlarged);
             }
         }
     }
 
-    fn selector(&mut self, selector: &'t str, references: &[Reference<'t>], bytes: u64) {
+    fn selector(&mut self, selector: &'t str, references: &[Reference<'t>], bytes: u64, enlarged: f64) {
         let parts = selector.split(|letter: char| letter.is_whitespace() || matches!(letter, '>' | '+'));
         let (mut count, mut last) = (0_u32, "");
         for part in parts.filter(|part| !part.is_empty()) {
@@ -79,6 +97,12 @@ impl<'t> Sheets<'t> {
         let rules = self.rules.entry(Key::of(last)).or_default();
         rules.references.extend_from_slice(references);
         rules.bytes += bytes;
+        rules.enlarged = rules.enlarged.max(enlarged);
+    }
+
+    /// Bytes that reading them goes through, as [`reading`] tells.
+    pub(super) fn read(&self) -> u64 {
+        self.read
     }
 
     /// What is to be matched with each element of a drawing that has `depth` of them inside one another.
@@ -127,6 +151,50 @@ impl<'t> Key<'t> {
             }
         }
     }
+}
+
+/// Bytes that the parser's reader of style goes through for a text: at each end of a value, and at each number, it looks where in the
+/// text it is, by the bytes before on the line and the lines before that, of which it takes many at a time.
+pub(super) fn reading(text: &str) -> u64 {
+    const AT_A_TIME: u64 = 32;
+    let ends = |line: &str| {
+        let mut inside = false;
+        let ends = line.bytes().filter(|byte| {
+            let begins = byte.is_ascii_digit() && !inside;
+            inside = byte.is_ascii_alphanumeric();
+            begins || matches!(byte, b';' | b'#' | b':')
+        });
+        ends.count() as u64
+    };
+    let (mut lines, mut all) = (0_u64, 0_u64);
+    for line in text.split('\n') {
+        let ends = ends(line);
+        lines = lines.saturating_add(ends.saturating_mul(line.len() as u64 / 2));
+        all += ends;
+    }
+    lines.saturating_add(all.saturating_mul(text.len() as u64 / AT_A_TIME))
+}
+
+/// Refuses styles that would take long to be read, before anything is.
+///
+/// # Errors
+/// `limit-exceeded`.
+pub(crate) fn readable(document: &Document<'_>) -> Result<(), Error> {
+    let mut all = 0_u64;
+    for node in document.descendants().filter(Node::is_element) {
+        let own = node.attribute("style").map_or(0, reading);
+        let rules = match node.tag_name().name() {
+            "style" => node
+                .children()
+                .filter_map(|text| text.text())
+                .flat_map(|text| text.split('}'))
+                .map(reading)
+                .sum(),
+            _ => 0,
+        };
+        all = all.saturating_add(own).saturating_add(rules);
+    }
+    within("bytes of styles that are read again for each of their values", all, MAX_READ)
 }
 
 /// What declarations, of a rule or of the attribute `style`, refer to.

@@ -44,6 +44,14 @@ impl Length {
         }
     }
 
+    /// What was hardly meant in pixels, but as a share.
+    fn less_than_a_pixel(self) -> Option<f64> {
+        match self {
+            Self::Pixels(pixels) if pixels > 0.0 && pixels < 1.0 => Some(pixels),
+            _ => None,
+        }
+    }
+
     fn is_possible(self) -> bool {
         let (Self::Pixels(value) | Self::Share(value)) = self;
         value.is_finite() && value >= 0.0
@@ -57,6 +65,13 @@ impl Crop {
     /// `invalid-argument` where there are none, or a length is none.
     pub(crate) fn region(self, source: Size) -> Result<Rect, Error> {
         let lengths = [self.x, self.y, self.width, self.height];
+        if let Some(length) = lengths.into_iter().find_map(Length::less_than_a_pixel) {
+            let text = format!(
+                "{length} is less than a pixel: a part of the source is written \"{}%\"",
+                length * 100.0
+            );
+            return Err(Error::invalid_argument("crop", text));
+        }
         let across = span(self.x.of(source.width), self.width.of(source.width), source.width);
         let down = span(self.y.of(source.height), self.height.of(source.height), source.height);
         match (across, down) {
@@ -251,9 +266,14 @@ mod tests {
             json!("10,20"),
             json!("nan,0,1,1"),
             json!("0,0,1e999,1"),
+            json!([0, 0, 0.5, 0.5]),
+            json!({ "x": 0.25 }),
             json!(7),
         ] {
             assert_eq!(region(value.clone()), None, "{value}");
         }
+        let crop: Crop = from_value(json!([0, 0, 0.25, 1])).unwrap();
+        let error = crop.region(Size { width: 400, height: 300 }).unwrap_err();
+        assert!(error.message().contains("written \"25%\""), "{error}");
     }
 }

@@ -4,8 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use imgserve_sdk::schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use imgserve_sdk::serde::de::value::StrDeserializer;
-use imgserve_sdk::serde::de::{self, Deserialize, Deserializer, IntoDeserializer as _, SeqAccess, Visitor};
+use imgserve_sdk::serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use imgserve_sdk::serde::ser::{Serialize, Serializer};
 use imgserve_sdk::{Error, serde};
 
@@ -49,32 +48,22 @@ pub enum Anchor {
     Northwest,
 }
 
-/// What may be written for it, with what other programs call the same.
-#[derive(serde::Deserialize)]
-#[serde(crate = "imgserve_sdk::serde", rename_all = "lowercase")]
-enum Name {
-    Upper,
-    #[serde(alias = "centre", alias = "middle")]
-    Center,
-    #[serde(alias = "top")]
-    North,
-    #[serde(alias = "right top", alias = "top right")]
-    Northeast,
-    #[serde(alias = "right")]
-    East,
-    #[serde(alias = "right bottom", alias = "bottom right")]
-    Southeast,
-    #[serde(alias = "bottom")]
-    South,
-    #[serde(alias = "left bottom", alias = "bottom left")]
-    Southwest,
-    #[serde(alias = "left")]
-    West,
-    #[serde(alias = "left top", alias = "top left")]
-    Northwest,
-    #[serde(alias = "attention", alias = "auto")]
-    Smart,
-}
+/// What may be written for it.
+const NAMES: [&str; 11] = [
+    "upper",
+    "center",
+    "north",
+    "northeast",
+    "east",
+    "southeast",
+    "south",
+    "southwest",
+    "west",
+    "northwest",
+    "smart",
+];
+/// What other programs call the same, as a schema tells it: ours are what they are in any case, with or without spaces.
+const OTHERS: &str = "^(centre|middle|attention|entropy|auto|(top|bottom)([ -](left|right))?|(left|right)([ -](top|bottom))?)$";
 
 impl Default for Gravity {
     fn default() -> Self {
@@ -137,22 +126,35 @@ impl Anchor {
     }
 }
 
-impl From<Name> for Gravity {
-    fn from(name: Name) -> Self {
-        Self::At(match name {
-            Name::Upper => Anchor::Upper,
-            Name::Center => Anchor::Center,
-            Name::North => Anchor::North,
-            Name::Northeast => Anchor::Northeast,
-            Name::East => Anchor::East,
-            Name::Southeast => Anchor::Southeast,
-            Name::South => Anchor::South,
-            Name::Southwest => Anchor::Southwest,
-            Name::West => Anchor::West,
-            Name::Northwest => Anchor::Northwest,
-            Name::Smart => return Self::Smart,
-        })
-    }
+/// What is meant by a name, ours or of other programs, which write it in any case, in one word or two.
+fn named(name: &str) -> Option<Gravity> {
+    let letters = name.chars().filter(|letter| !matches!(letter, ' ' | '-' | '_'));
+    let name: String = letters.map(|letter| letter.to_ascii_lowercase()).collect();
+    Some(Gravity::At(match name.as_str() {
+        "upper" => Anchor::Upper,
+        "center" | "centre" | "middle" => Anchor::Center,
+        "north" | "top" | "topcenter" | "centertop" => Anchor::North,
+        "northeast" | "topright" | "righttop" => Anchor::Northeast,
+        "east" | "right" | "rightcenter" | "centerright" => Anchor::East,
+        "southeast" | "bottomright" | "rightbottom" => Anchor::Southeast,
+        "south" | "bottom" | "bottomcenter" | "centerbottom" => Anchor::South,
+        "southwest" | "bottomleft" | "leftbottom" => Anchor::Southwest,
+        "west" | "left" | "leftcenter" | "centerleft" => Anchor::West,
+        "northwest" | "topleft" | "lefttop" => Anchor::Northwest,
+        "smart" | "attention" | "entropy" | "auto" => return Some(Gravity::Smart),
+        _ => return None,
+    }))
+}
+
+/// Two shares, or percentages, with a comma or a space between them.
+fn point(text: &str) -> Option<[f64; 2]> {
+    let share = |word: &str| match word.strip_suffix('%') {
+        Some(percents) => percents.parse().ok().map(|percents: f64| percents / 100.0),
+        None => word.parse().ok(),
+    };
+    let mut words = text.split([',', ' ']).filter(|word| !word.is_empty());
+    let point = [share(words.next()?)?, share(words.next()?)?];
+    words.next().is_none().then_some(point)
 }
 
 impl<'de> Deserialize<'de> for Gravity {
@@ -170,13 +172,21 @@ impl<'de> Visitor<'de> for NameOrPoint {
         f.write_str("a name such as \"center\", or a point such as [0.3, 0.7]")
     }
 
-    fn visit_str<E: de::Error>(self, name: &str) -> Result<Gravity, E> {
-        let numbers = name.split_once(',').map(|(x, y)| (x.trim().parse(), y.trim().parse()));
-        if let Some((Ok(x), Ok(y))) = numbers {
-            return Ok(Gravity::Point([x, y]));
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Gravity, E> {
+        let found = point(text).map(Gravity::Point).or_else(|| named(text));
+        found.ok_or_else(|| E::unknown_variant(text, &NAMES))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Gravity, A::Error> {
+        let mut point = [0.5; 2];
+        while let Some(name) = members.next_key::<String>()? {
+            match name.as_str() {
+                "x" => point[0] = members.next_value()?,
+                "y" => point[1] = members.next_value()?,
+                _ => return Err(de::Error::unknown_field(&name, &["x", "y"])),
+            }
         }
-        let name: StrDeserializer<'_, E> = name.into_deserializer();
-        Name::deserialize(name).map(Gravity::from)
+        Ok(Gravity::Point(point))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Gravity, A::Error> {
@@ -207,6 +217,7 @@ impl JsonSchema for Gravity {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let share = json_schema!({ "type": "number", "minimum": 0, "maximum": 1 });
         json_schema!({
             "anyOf": [
                 generator.subschema_for::<Anchor>(),
@@ -218,12 +229,15 @@ impl JsonSchema for Gravity {
                 },
                 {
                     "description": "The point that lies these shares from the left and from the top, such as [0.3, 0.7] \
-                                    (as text `0.3,0.7`): it comes as near the middle as may be.",
+                                    (as text `0.3,0.7` or `30% 70%`): it comes as near the middle as may be.",
                     "type": "array",
-                    "items": { "type": "number", "minimum": 0, "maximum": 1 },
+                    "items": share,
                     "minItems": 2,
                     "maxItems": 2
-                }
+                },
+                { "description": "The same.", "type": "object", "properties": { "x": share, "y": share } },
+                { "description": "The same as text.", "type": "string", "pattern": "^[0-9.]+%?[, ]+[0-9.]+%?$" },
+                { "description": "What other programs call these.", "type": "string", "pattern": OTHERS }
             ]
         })
     }
@@ -246,14 +260,33 @@ mod tests {
             (json!("centre"), Gravity::At(Anchor::Center)),
             (json!("right top"), Gravity::At(Anchor::Northeast)),
             (json!("attention"), Gravity::Smart),
+            (json!("NorthEast"), Gravity::At(Anchor::Northeast)),
+            (json!("north-west"), Gravity::At(Anchor::Northwest)),
+            (json!("Bottom Left"), Gravity::At(Anchor::Southwest)),
+            (json!("top_center"), Gravity::At(Anchor::North)),
+            (json!("Entropy"), Gravity::Smart),
+            (json!("30% 100%"), Gravity::Point([0.3, 1.0])),
+            (json!({ "x": 0.3, "y": 1 }), Gravity::Point([0.3, 1.0])),
+            (json!({ "y": 1 }), Gravity::Point([0.5, 1.0])),
             (json!([0.3, 1]), Gravity::Point([0.3, 1.0])),
             (json!("0.3, 1"), Gravity::Point([0.3, 1.0])),
         ] {
             assert_eq!(gravity(value.clone()), Ok(wanted), "{value}");
         }
-        for wrong in [json!("up"), json!([0.3]), json!([1, 2, 3]), json!(["0", "1"]), json!(5), json!({})] {
+        for wrong in [
+            json!("up"),
+            json!(""),
+            json!("0.3"),
+            json!("0 1 2"),
+            json!([0.3]),
+            json!([1, 2, 3]),
+            json!(["0", "1"]),
+            json!(5),
+            json!({ "z": 1 }),
+        ] {
             assert!(gravity(wrong.clone()).is_err(), "{wrong}");
         }
+        assert!(NAMES.iter().all(|name| named(name).is_some()));
     }
 
     #[test]

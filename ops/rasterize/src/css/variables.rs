@@ -1,0 +1,137 @@
+//! Variables of CSS (CSS Custom Properties Level 1), as far as they are set for all of a drawing: on its root element. What is set
+//! for a part of it alone is not known here; there what `var()` names in its place counts.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::syntax::Declaration;
+
+/// Variables inside one another that are looked through.
+const MAX_NESTED: usize = 8;
+/// Longest value that is made of variables, in bytes.
+const LONGEST: usize = 1 << 10;
+
+/// The variables that are set, by their names.
+#[derive(Debug, Default)]
+pub(super) struct Variables {
+    /// As they are written.
+    set: HashMap<String, String>,
+    /// Without variables in them; none for one that is nothing, or itself.
+    settled: HashMap<String, Option<String>>,
+}
+
+impl Variables {
+    /// Those among these declarations.
+    pub(super) fn of<'t>(declarations: impl Iterator<Item = Declaration<'t>>) -> Self {
+        let variables = declarations.filter(|one| one.name.starts_with("--"));
+        let set = variables.map(|one| (one.name.to_owned(), one.value.into_owned())).collect();
+        let mut all = Self { set, settled: HashMap::new() };
+        let names: Vec<String> = all.set.keys().cloned().collect();
+        for name in names {
+            all.settle(&name, MAX_NESTED);
+        }
+        all
+    }
+
+    /// A value with what its variables are in their place; none where one is not set and nothing stands for it.
+    pub(super) fn resolved<'v>(&self, value: &'v str) -> Option<Cow<'v, str>> {
+        replaced(value, MAX_NESTED, &mut |name| self.settled.get(name).cloned().flatten())
+    }
+
+    /// Each is looked through once, however many others it is in.
+    fn settle(&mut self, name: &str, nested: usize) -> Option<String> {
+        if let Some(known) = self.settled.get(name) {
+            return known.clone();
+        }
+        let value = self.set.get(name)?.clone();
+        self.settled.insert(name.to_owned(), None);
+        let inside = nested.checked_sub(1)?;
+        let value = replaced(&value, MAX_NESTED, &mut |name| self.settle(name, inside));
+        let value = value.map(Cow::into_owned);
+        self.settled.insert(name.to_owned(), value.clone());
+        value
+    }
+}
+
+/// A value with what `find` gives for its variables, or what stands for them, so deep at most.
+fn replaced<'v>(
+    value: &'v str,
+    nested: usize,
+    find: &mut dyn FnMut(&str) -> Option<String>,
+) -> Option<Cow<'v, str>> {
+    const BEGINS: &str = "var(";
+    if !value.contains(BEGINS) {
+        return Some(Cow::Borrowed(value));
+    }
+    let inner = nested.checked_sub(1)?;
+    let (mut text, mut rest) = (String::new(), value);
+    while let Some(at) = rest.find(BEGINS) {
+        text += &rest[..at];
+        let inside = &rest[at + BEGINS.len()..];
+        let end = closed(inside)?;
+        let (name, other) = match inside[..end].split_once(',') {
+            Some((name, other)) => (name.trim(), Some(other.trim())),
+            None => (inside[..end].trim(), None),
+        };
+        match (find(name), other) {
+            (Some(found), _) => text += &found,
+            (None, Some(other)) => text += &replaced(other, inner, find)?,
+            (None, None) => return None,
+        }
+        if text.len() > LONGEST {
+            return None;
+        }
+        rest = &inside[end + 1..];
+    }
+    Some(Cow::Owned(text + rest))
+}
+
+/// Where the bracket closes that a text is inside of.
+fn closed(text: &str) -> Option<usize> {
+    let mut depth = 1;
+    text.bytes().position(|byte| {
+        depth += i32::from(byte == b'(') - i32::from(byte == b')');
+        depth == 0
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::syntax::declarations;
+    use super::*;
+
+    #[test]
+    fn a_variable_is_what_it_is_set_to_or_what_stands_for_it() {
+        let variables = Variables::of(declarations(
+            "--a:red;--b:var(--a);--c:var(--c, 1);fill:blue;--d: url(#x) ;--e:var(--none);--f:var(--g);--g:var(--f)",
+        ));
+        for (value, resolved) in [
+            ("red", Some("red")),
+            ("var(--a)", Some("red")),
+            ("var( --a )", Some("red")),
+            ("var(--b, blue)", Some("red")),
+            ("var(--d) var(--a)", Some("url(#x) red")),
+            ("var(--none, #123)", Some("#123")),
+            ("var(--none, var(--none, rgb(1, 2, 3)))", Some("rgb(1, 2, 3)")),
+            ("var(--none, var(--a))", Some("red")),
+            ("var(--e, blue)", Some("blue")),
+            ("var(--f, blue)", Some("blue")),
+            ("var(--none)", None),
+            ("var(--a", None),
+            ("1px var(--a)", Some("1px red")),
+        ] {
+            assert_eq!(variables.resolved(value).as_deref(), resolved, "{value}");
+        }
+    }
+
+    #[test]
+    fn variables_that_multiply_end() {
+        for stands in [")", ", x)"] {
+            let twice = |level: usize| format!("var(--v{}{stands} ", level - 1).repeat(100);
+            let levels: String = (1..20).map(|level| format!("--v{level}:{};", twice(level))).collect();
+            let variables = Variables::of(declarations(&format!("{levels}--v0:red")));
+            assert!(variables.resolved("var(--v1)").is_some());
+            assert!(variables.resolved("var(--v19)").is_none_or(|value| value.len() <= LONGEST));
+        }
+    }
+}
