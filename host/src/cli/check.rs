@@ -31,9 +31,9 @@ pub(super) struct Checked {
 /// Does what a start with this configuration does, but serve. Port and journal may be in use: with `replacing`, by the server of
 /// `place` alone.
 pub(super) fn run(config: &Config, place: &Place, replacing: bool) -> Result<Checked, Failure> {
-    let mut warnings = others(config, place, replacing)?;
     let pid_file = place.pid_file();
     can_be_written(&pid_file).map_err(|why| Failure::Other(format!("cannot write the pid file: {why}")))?;
+    let mut warnings = others(config, place, replacing)?;
     warnings.extend(descriptors::fit(&mut config.clone(), descriptors::raise()));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
