@@ -36,6 +36,7 @@ struct Usage {
     converted: AtomicUsize,
     share: AtomicU64,
     depth: AtomicUsize,
+    #[cfg_attr(not(feature = "codec"), expect(dead_code, reason = "without codecs nothing is converted"))]
     notes: Notes,
 }
 
