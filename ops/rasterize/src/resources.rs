@@ -193,9 +193,10 @@ mod tests {
         let mut pixmap = resvg::tiny_skia::Pixmap::new(4096, 4096).unwrap();
         pixmap.fill(resvg::tiny_skia::Color::from_rgba8(90, 80, 70, 255));
         let plain = pixmap.encode_png().unwrap();
-        // A gamma of 1, behind the header; its checksum is not looked at.
-        let gamma = [&[0, 0, 0, 4][..], b"gAMA", &100_000_u32.to_be_bytes(), &[0; 4]].concat();
-        let bright = Arc::new([&plain[..33], &gamma, &plain[33..]].concat());
+        // A gamma of 1 with its checksum, behind the header.
+        let gamma =
+            [4_u32, u32::from_be_bytes(*b"gAMA"), 100_000, 0x31e8_965f].map(u32::to_be_bytes).concat();
+        let bright = Arc::new([&plain[..33], &gamma[..], &plain[33..]].concat());
         let notes = Notes::default();
         let resolver = resolver(notes.clone());
         let began = std::time::Instant::now();
