@@ -62,7 +62,7 @@ pub(super) fn rules<'t>(text: &'t str, holds: impl Fn(&str, &str) -> bool) -> im
 }
 
 /// What is in an `@` rule, if it is one that holds.
-fn grouped<'t>(rule: &'t str, holds: impl Fn(&str, &str) -> bool) -> Option<&'t str> {
+fn grouped(rule: &str, holds: impl Fn(&str, &str) -> bool) -> Option<&str> {
     let (head, block) = rule.split_at(piece(rule, b"{", false));
     let block = block.strip_prefix('{')?;
     let head = head.strip_prefix('@')?;
