@@ -309,12 +309,7 @@ fn mean_of_two(
     (to, stride): (&mut [u8], usize),
 ) -> bool {
     let sink = exact::TwoExact::new(&basis.quantization, basis.dequantized(dc));
-    let mut judge = Judge { sink, strong: &basis.strong, any: false };
-    coefficients_to(63, &mut bits, tables, basis, &mut judge);
-    if judge.any {
-        judge.sink.store(to, stride);
-    }
-    judge.any
+    judged(&mut bits, tables, basis, sink).map(|sink| sink.store(to, stride)).is_some()
 }
 
 /// The same for 4 × 4 samples.
@@ -332,14 +327,23 @@ fn mean_of_four<S: Simd>(
         #[inline(always)]
         || {
             let sink = exact::Exact::<S, 4>::new(simd, &basis.quantization, basis.dequantized(dc));
-            let mut judge = Judge { sink, strong: &basis.strong, any: false };
-            coefficients_to(63, &mut bits, tables, basis, &mut judge);
-            if judge.any {
-                judge.sink.store(to, stride);
+            match judged(&mut bits, tables, basis, sink) {
+                Some(sink) => {
+                    sink.store(to, stride);
+                    true
+                }
+                None => false,
             }
-            judge.any
         },
     )
+}
+
+/// `sink` with all of the block's AC coefficients, if one of them is too strong.
+#[inline(always)]
+fn judged<K: Sink>(bits: &mut Bits<'_>, tables: (&AcTable, &SkipTable), basis: &Basis, sink: K) -> Option<K> {
+    let mut judge = Judge { sink, strong: &basis.strong, any: false };
+    coefficients_to(63, bits, tables, basis, &mut judge);
+    judge.any.then_some(judge.sink)
 }
 
 /// The block's AC coefficients up to the last that matters go to `sink`, the others nowhere. Whether one of the others may be
