@@ -1,6 +1,4 @@
 //! Calls `resize` as a host does, through its C ABI table, and holds it to what it planned.
-#![allow(dead_code, reason = "each test binary uses its own part")]
-#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 use imgserve_resize::Resize;
 use imgserve_sdk::abi::{Plugin, PluginError, Product, RunInput, Table, table};

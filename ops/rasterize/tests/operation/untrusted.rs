@@ -1,8 +1,5 @@
 //! Drawings that want more than to be drawn: to read files, to reach servers, to take all memory or time.
-#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 #![allow(clippy::disallowed_methods, reason = "files of the test's own")]
-
-mod common;
 
 use std::fs;
 use std::io::Write;
@@ -12,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-
-use common::{data_url, draw, header, pixel, png, svg, try_draw};
 use imgserve_sdk::serde_json::json;
 use imgserve_sdk::{Error, ErrorKind, Image};
+
+use crate::common::{data_url, draw, header, pixel, png, svg, try_draw};
 
 fn refusal(svg: &[u8]) -> Error {
     let error = try_draw(&json!({ "width": 10, "height": 10 }), &header(10, 10), svg).unwrap_err();

@@ -1,13 +1,11 @@
 //! What a drawing may ask for: products out of all bounds are refused, and what people draw is not.
-#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
-mod common;
-
-use common::{draw, header, pixel, plugin, svg, try_draw};
 use imgserve_sdk::abi::PluginError;
 use imgserve_sdk::serde_json::json;
 use imgserve_sdk::testing::TestHost;
 use imgserve_sdk::{Error, ErrorKind, Plan, SourceHeader};
+
+use crate::common::{draw, header, pixel, plugin, svg, try_draw};
 
 fn planned(side: u32, content: &str, host: &TestHost) -> Result<Plan, Error> {
     let text = svg(100, 100, content);

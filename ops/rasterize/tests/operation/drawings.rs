@@ -1,16 +1,14 @@
 //! What drawings look like: exact pixels where the geometry says so, counts and orders where antialiasing or
 //! glyph outlines decide. Channels are exact unless a tolerance is said.
-#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
-
-mod common;
 
 use std::io::Write;
 
-use common::{data_url, draw, draw_with, header, pixel, png, svg, try_draw};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use imgserve_sdk::serde_json::{Value, json};
 use imgserve_sdk::{Image, SourceHeader};
+
+use crate::common::{data_url, draw, draw_with, header, pixel, png, svg, try_draw};
 
 const RED: [u8; 4] = [255, 0, 0, 255];
 const BLUE: [u8; 4] = [0, 0, 255, 255];

@@ -1,13 +1,11 @@
 //! Whatever is asked for, what comes has the size and the pixel format that were planned, from a source that is decoded in full and
 //! from as little of it as the plan allows.
-#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
-mod common;
-
-use common::{header, image, plan, resize_window};
 use imgserve_sdk::serde_json::{Value, json};
 use imgserve_sdk::{DecodeHint, Image, ImageRef, PixelFormat, Rect, SourceHeader, Window};
 use proptest::prelude::*;
+
+use crate::common::{header, image, plan, resize_window};
 
 /// A value for some of the arguments.
 fn arguments() -> impl Strategy<Value = Value> {

@@ -1,11 +1,9 @@
 //! What is done to a picture beside scaling it: parts, turns, borders, effects, frames; each in its place in the order.
-#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
-mod common;
-
-use common::{header, image, pixel, plan, resize, resize_window};
 use imgserve_sdk::serde_json::{Value, json};
 use imgserve_sdk::{ErrorKind, Image, PixelFormat, Rect, Window};
+
+use crate::common::{header, image, pixel, plan, resize, resize_window};
 
 const RED: [u8; 3] = [255, 0, 0];
 const GREEN: [u8; 3] = [0, 255, 0];

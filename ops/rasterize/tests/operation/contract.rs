@@ -1,10 +1,9 @@
 //! What `rasterize` says, plans and refuses, as a host sees it.
 
-mod common;
-
-use common::{header, plan, plugin};
 use imgserve_sdk::serde_json::json;
 use imgserve_sdk::{DecodeHint, ErrorKind, InputKind, OutputKind, PixelFormat, SourceHeader};
+
+use crate::common::{header, plan, plugin};
 
 #[test]
 fn describes_itself_and_its_arguments() {

@@ -1,15 +1,13 @@
 //! Averaging in linear light: against values that are known, and against the same arithmetic in `f64` without any of the
 //! shortcuts. Tolerances are in steps of an 8-bit channel.
-#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
-
-mod common;
 
 use std::f64::consts::PI;
 
-use common::{image, pixel, resize};
 use imgserve_sdk::serde_json::{Value, json};
 use imgserve_sdk::{Image, PixelFormat};
 use proptest::prelude::*;
+
+use crate::common::{image, pixel, resize};
 
 const FILTERS: [&str; 6] = ["bilinear", "hamming", "catmull-rom", "mitchell", "gaussian", "lanczos3"];
 const FORMATS: [PixelFormat; 4] =

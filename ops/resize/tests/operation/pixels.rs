@@ -1,12 +1,10 @@
 //! What the pixels of a result are, for sources whose result is known beforehand. Tolerances are in steps of an
 //! 8-bit channel.
-#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
-mod common;
-
-use common::{header, image, pixel, plan, resize, resize_window};
 use imgserve_sdk::serde_json::{Value, json};
 use imgserve_sdk::{Image, PixelFormat, Window};
+
+use crate::common::{header, image, pixel, plan, resize, resize_window};
 
 const FILTERS: [&str; 8] =
     ["nearest", "bilinear", "triangle", "hamming", "catmull-rom", "mitchell", "gaussian", "lanczos3"];

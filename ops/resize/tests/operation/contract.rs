@@ -1,10 +1,9 @@
 //! What `resize` says, plans and refuses, as a host sees it.
 
-mod common;
-
-use common::{header, plan, plugin};
 use imgserve_sdk::serde_json::{Value, json};
 use imgserve_sdk::{DecodeHint, ErrorKind, Frames, InputKind, OutputKind, PixelFormat};
+
+use crate::common::{header, plan, plugin};
 
 #[test]
 fn describes_itself_and_its_arguments() {

@@ -1,0 +1,8 @@
+//! `rasterize` as a host sees it: one program for all of it, as each would be linked with the renderers.
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
+
+mod common;
+mod contract;
+mod drawings;
+mod limits;
+mod untrusted;
