@@ -119,9 +119,9 @@ impl Transfer {
         Asks { machines, ..asks }
     }
 
-    /// The machines of one server.
-    pub async fn machines(&self, server: &Server) -> Vec<Arc<str>> {
-        self.machines.of(std::slice::from_ref(server), "").await
+    /// The machines of one server, asked for by the client of this name.
+    pub async fn machines(&self, server: &Server, whose: &str) -> Vec<Arc<str>> {
+        self.machines.of(std::slice::from_ref(server), whose).await
     }
 
     /// Starts to fetch a source. Returns once its first bytes can be asked for; the clock of `total_timeout` runs on
