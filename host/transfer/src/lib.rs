@@ -145,9 +145,11 @@ impl Transfer {
             state: State::Open(body),
         };
         match fetch.size_hint {
-            Some(size) if size > fetch.limit => Err(fetch.too_large()),
-            _ => Ok(fetch),
+            Some(size) if size > fetch.limit => return Err(fetch.too_large()),
+            Some(size) => fetch.clock.expects(size),
+            None => {}
         }
+        Ok(fetch)
     }
 
     /// A source that is a permitted file, if it can be had without waiting; none means that it is to be fetched, and is no
