@@ -268,7 +268,7 @@ impl Intake {
         turn: &Turn,
         place: Place,
     ) -> Result<Self, Fault> {
-        let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
+        let fetch = begin(transfer, source, turn).await?;
         let (sender, progress) = watch::channel(Arrived::default());
         let share = gate.share(turn);
         let (size_hint, wanted) = (fetch.size_hint, Arc::new(AtomicUsize::new(0)));
@@ -322,6 +322,11 @@ impl Drop for Intake {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Begins to fetch a source on behalf of the client whose turn it is.
+async fn begin(transfer: &Transfer, source: &SourceUrl, turn: &Turn) -> Result<Fetch, Fault> {
+    transfer.on_behalf_of(&turn.flow).fetch(source).await.map_err(|error| unavailable(&error))
 }
 
 /// Understands the URL of a source.
@@ -400,7 +405,7 @@ pub(super) async fn fetch(
     // Whose size is known is not asked for before there is memory for it.
     if wish.expected.is_none() && !wish.was_asked {
         wish.was_asked = true;
-        let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
+        let fetch = begin(transfer, source, &wish.turn).await?;
         wish.expected = fetch.size_hint;
         // Of what will not fit nothing is fetched.
         let fits = fetch
@@ -431,7 +436,7 @@ async fn fetch_whole(
     let Some((share, place)) = gate.memory_and_place(transfer, (source, place), wish, short).await? else {
         return Ok(None);
     };
-    let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
+    let fetch = begin(transfer, source, &wish.turn).await?;
     let may_be = fetch.size_hint.is_some_and(|bytes| needed(bytes) <= gate.largest);
     let downloaded = download(fetch, (gate.clone(), share), unseen(), place).await;
     match downloaded.map_err(|error| unavailable(&error))? {

@@ -87,9 +87,10 @@ pub(super) async fn deliver(service: Arc<Service>) {
             }
         };
         for (to, server) in receivers.unlocated() {
-            let (transfer, sender) = (service.settings().transfer.clone(), sender.clone());
+            let flow = service.flow(&to.flow);
+            let (transfer, sender) = (service.settings().transfer.on_behalf_of(&flow), sender.clone());
             tokio::spawn(async move {
-                let machines = transfer.machines(&server, &to.flow).await;
+                let machines = transfer.machines(&server).await;
                 // Nobody listens any more when the server stops.
                 let _ = sender.send(News::Located(to, machines));
             });
@@ -97,7 +98,7 @@ pub(super) async fn deliver(service: Arc<Service>) {
         while let Some((to, notice)) = receivers.next() {
             let (service, sender) = (Arc::clone(&service), sender.clone());
             tokio::spawn(async move {
-                let tried = send(&service, notice).await;
+                let tried = send(&service, &to.flow, notice).await;
                 let _ = sender.send(News::Over(to, tried));
             });
         }
@@ -157,10 +158,11 @@ async fn put_off(service: &Service, notices: Vec<PutOff>) -> Duration {
 }
 
 /// Tries once, and has written down what came of it.
-async fn send(service: &Service, notice: Notice) -> Tried {
+async fn send(service: &Service, flow: &str, notice: Notice) -> Tried {
     let settings = service.settings();
+    let transfer = settings.transfer.on_behalf_of(&service.flow(flow));
     let WebhookSettings { secret, timeout, max_age } = &settings.webhooks;
-    let posted = tokio::time::timeout(*timeout, post(&settings.transfer, secret.as_deref(), &notice));
+    let posted = tokio::time::timeout(*timeout, post(&transfer, secret.as_deref(), &notice));
     let sent = tokio::select! {
         () = service.lifecycle().stopping() => return Tried::Unanswered,
         sent = posted => sent.unwrap_or_else(|_| Err(late(*timeout))),

@@ -2,15 +2,14 @@
 //! ports. Only for sharing places out: what is connected to is resolved by itself, and checked.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::{IpAddr, ToSocketAddrs as _};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use imgserve_base::fair::network;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
+use super::lookups::{Lookups, look_up};
 use super::peer::Server;
 
 /// How long a place is waited for no longer because nobody knows where its servers are.
@@ -21,8 +20,8 @@ const MEMORY: Duration = Duration::from_secs(60);
 const MOST: usize = 1024;
 /// How many addresses of a name count.
 const MOST_EACH: usize = 8;
-/// Names looked up at once, beside those that are connected to.
-const MOST_AT_ONCE: usize = 64;
+/// Names looked up at once for one client while there is no other, beside those that are connected to.
+const MOST_AT_ONCE: usize = 32;
 
 /// The machines of one name.
 type Found = Arc<[Arc<str>]>;
@@ -31,12 +30,12 @@ type Found = Arc<[Arc<str>]>;
 #[derive(Debug)]
 pub(super) struct Machines {
     known: Mutex<HashMap<Arc<str>, (Instant, Found)>>,
-    looking: Arc<Semaphore>,
+    looking: Lookups,
 }
 
 impl Default for Machines {
     fn default() -> Self {
-        Self { known: Mutex::default(), looking: Arc::new(Semaphore::new(MOST_AT_ONCE)) }
+        Self { known: Mutex::default(), looking: Lookups::new(MOST_AT_ONCE) }
     }
 }
 
@@ -50,7 +49,7 @@ impl Machines {
         let until = Instant::now() + PATIENCE;
         let mut machines: Vec<Arc<str>> = Vec::new();
         for server in servers {
-            let found = match self.of_host(server.host(), until).await {
+            let found = match self.of_host(server.host(), until, whose).await {
                 Some(found) => found,
                 None => Arc::from([Arc::from(format!("? {whose}"))]),
             };
@@ -64,7 +63,7 @@ impl Machines {
     }
 
     /// The machines of this host; none where nobody says so in time.
-    async fn of_host(&self, host: &Arc<str>, until: Instant) -> Option<Found> {
+    async fn of_host(&self, host: &Arc<str>, until: Instant, whose: &str) -> Option<Found> {
         if let Ok(address) = host.parse() {
             return Some(Arc::from([machine(address)]));
         }
@@ -72,17 +71,16 @@ impl Machines {
             Some((since, found)) if since.elapsed() < MEMORY => return Some(found),
             before => before.map(|(_, found)| found),
         };
-        let looking = Arc::clone(&self.looking);
         let place = match before {
-            Some(_) => looking.try_acquire_owned().ok(),
-            None => timeout_at(until, looking.acquire_owned()).await.ok().and_then(Result::ok),
+            Some(_) => self.looking.try_take(whose),
+            None => timeout_at(until, self.looking.take(whose)).await.ok(),
         };
         // It is likely to lead still where it led before.
         let Some(place) = place else { return before };
-        let Ok(addresses) = timeout_at(until, look_up(host, place)).await else { return before };
+        let Ok(addresses) = timeout_at(until, look_up(host, 0, place)).await else { return before };
         let found: Found = match addresses {
             Ok(addresses) if !addresses.is_empty() => {
-                addresses.into_iter().take(MOST_EACH).map(machine).collect()
+                addresses.into_iter().take(MOST_EACH).map(|address| machine(address.ip())).collect()
             }
             // It leads nowhere, as whoever connects to it is told.
             _ => Arc::from([Arc::clone(host)]),
@@ -101,17 +99,6 @@ impl Machines {
         }
         known.insert(Arc::clone(host), (Instant::now(), Arc::clone(found)));
     }
-}
-
-/// The addresses of a host; `place` is held by the thread, however long nobody waits for it any more.
-async fn look_up(host: &Arc<str>, place: OwnedSemaphorePermit) -> io::Result<Vec<IpAddr>> {
-    let name = host.to_string();
-    let look = move || -> io::Result<Vec<IpAddr>> {
-        let _place = place;
-        let found = (name.as_str(), 0).to_socket_addrs()?;
-        Ok(found.map(|address| address.ip()).collect())
-    };
-    tokio::task::spawn_blocking(look).await.map_err(io::Error::other)?
 }
 
 fn machine(address: IpAddr) -> Arc<str> {
@@ -143,7 +130,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_clients_names_of_which_nobody_says_where_they_lead_are_one_machine() {
         let machines = Machines::default();
-        let _all = Arc::clone(&machines.looking).acquire_many_owned(MOST_AT_ONCE as u32).await.unwrap();
+        let _all: Vec<_> = std::iter::from_fn(|| machines.looking.try_take("ann")).collect();
         let began = Instant::now();
         assert_eq!(
             located(&machines, &["a.example", "b.example", "127.0.0.1"]).await,
@@ -155,6 +142,14 @@ mod tests {
         machines.remember(&host, &Arc::from([Arc::from("192.0.2.1")]));
         tokio::time::advance(2 * MEMORY).await;
         assert_eq!(located(&machines, &["c.example"]).await, ["192.0.2.1"]);
+    }
+
+    #[tokio::test]
+    async fn a_client_whose_names_nobody_knows_has_others_find_theirs() {
+        let machines = Machines::default();
+        let _all: Vec<_> = std::iter::from_fn(|| machines.looking.try_take("many")).collect();
+        let found = located(&machines, &["localhost"]).await;
+        assert!(found.contains(&"127.0.0.1".to_owned()), "{found:?}");
     }
 
     #[test]
