@@ -73,6 +73,13 @@ impl Clock {
         self.spent().expected = Some(bytes);
     }
 
+    /// Which part of the time for the whole transfer bytes were waited for, once that shows their pace.
+    pub(super) fn part_waited(&self) -> Option<f64> {
+        let waited = self.spent().all.waited;
+        let part = waited.as_secs_f64() / self.total.as_secs_f64();
+        (waited >= self.rate.window).then_some(part.min(1.0))
+    }
+
     /// Waits for a connection being made.
     pub(super) async fn connect<T>(&self, step: impl Future<Output = T>) -> Result<T, TransferError> {
         let limit = Instant::now() + self.connect;
@@ -349,6 +356,11 @@ mod tests {
                 assert_eq!(error.to_string(), text);
             }
         }
+        let clock = paced();
+        clock.data(after(5, 100_000), |bytes| Some(*bytes)).await.unwrap();
+        assert_eq!(clock.part_waited(), None, "it does not show yet");
+        clock.data(after(10, 100_000), |bytes| Some(*bytes)).await.unwrap();
+        assert_eq!(clock.part_waited(), Some(0.025));
         // Who was fast before may rest, and what was waited for elsewhere is not its pace.
         let clock = paced();
         clock.expects(50_000_000);

@@ -345,6 +345,11 @@ impl Fetch {
         }
     }
 
+    /// How many bytes all of it can be at its pace so far, as there is no more time; none while that does not show.
+    pub fn most_in_time(&self) -> Option<u64> {
+        self.clock.part_waited().map(|part| (self.received as f64 / part) as u64)
+    }
+
     fn too_large(&self) -> TransferError {
         let message = format!("the source is larger than {KEY_MAX_SOURCE} ({} bytes) permits", self.limit);
         TransferError::new(TransferErrorKind::TooLarge, message).at(&self.url)
