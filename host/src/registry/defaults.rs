@@ -135,6 +135,10 @@ mod tests {
             json!({ "fit": "contain", "quality": 80, "format": "webp" }),
             json!({ "width": 200, "height": 100, "field_name": "picture" }),
             json!({ "width": 200, "background": "rgb(255 136 0)", "enlarge": "never" }),
+            json!({ "gravity": "NorthEast" }),
+            json!({ "gravity": "top_center" }),
+            json!({ "gravity": "Bottom Left" }),
+            json!({ "gravity": "30% 70%" }),
         ] {
             assert_eq!(checked(false, args.clone()), Ok(()), "{args}");
         }

@@ -2,15 +2,17 @@
 //! ports. Only for sharing places out: what is connected to is resolved by itself, and checked.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, ToSocketAddrs as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use imgserve_base::fair::network;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::lookups::{Lookups, look_up};
+use super::lookups::Lookups;
 use super::peer::Server;
+use super::places::Place;
 
 /// How long a place is waited for no longer because nobody knows where its servers are.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -40,16 +42,12 @@ impl Default for Machines {
 }
 
 impl Machines {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, (Instant, Found)>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The machines of these servers. Those of which nobody says in time where they are are taken for one, of `whose`.
-    pub(super) async fn of(&self, servers: &[Server], whose: &str) -> Vec<Arc<str>> {
+    pub(super) async fn of(self: &Arc<Self>, servers: &[Server], whose: &Arc<str>) -> Vec<Arc<str>> {
         let until = Instant::now() + PATIENCE;
         let mut machines: Vec<Arc<str>> = Vec::new();
         for server in servers {
-            let found = match self.of_host(server.host(), until, whose).await {
+            let found = match self.of_host(server.host(), whose, until).await {
                 Some(found) => found,
                 None => Arc::from([Arc::from(format!("? {whose}"))]),
             };
@@ -63,7 +61,7 @@ impl Machines {
     }
 
     /// The machines of this host; none where nobody says so in time.
-    async fn of_host(&self, host: &Arc<str>, until: Instant, whose: &str) -> Option<Found> {
+    async fn of_host(self: &Arc<Self>, host: &Arc<str>, whose: &Arc<str>, until: Instant) -> Option<Found> {
         if let Ok(address) = host.parse() {
             return Some(Arc::from([machine(address)]));
         }
@@ -77,16 +75,27 @@ impl Machines {
         };
         // It is likely to lead still where it led before.
         let Some(place) = place else { return before };
-        let Ok(addresses) = timeout_at(until, look_up(host, 0, place)).await else { return before };
-        let found: Found = match addresses {
-            Ok(addresses) if !addresses.is_empty() => {
-                addresses.into_iter().take(MOST_EACH).map(|address| machine(address.ip())).collect()
+        match timeout_at(until, self.look_up(host, place)).await {
+            Ok(Ok(found)) => Some(found),
+            Ok(Err(_)) | Err(_) => before,
+        }
+    }
+
+    /// Looks a host up, and remembers what it finds even where nobody waits for it any more. The thread holds the place as long.
+    fn look_up(self: &Arc<Self>, host: &Arc<str>, place: Place) -> JoinHandle<Found> {
+        let (machines, host) = (Arc::clone(self), Arc::clone(host));
+        tokio::task::spawn_blocking(move || {
+            let _place = place;
+            let addresses = (&*host, 0).to_socket_addrs().into_iter().flatten();
+            let mut found: Vec<_> = addresses.take(MOST_EACH).map(|address| machine(address.ip())).collect();
+            if found.is_empty() {
+                // It leads nowhere, as whoever connects to it is told.
+                found.push(Arc::clone(&host));
             }
-            // It leads nowhere, as whoever connects to it is told.
-            _ => Arc::from([Arc::clone(host)]),
-        };
-        self.remember(host, &found);
-        Some(found)
+            let found = Found::from(found);
+            machines.remember(&host, &found);
+            found
+        })
     }
 
     fn remember(&self, host: &Arc<str>, found: &Found) {
@@ -99,6 +108,10 @@ impl Machines {
         }
         known.insert(Arc::clone(host), (Instant::now(), Arc::clone(found)));
     }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, (Instant, Found)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn machine(address: IpAddr) -> Arc<str> {
@@ -110,15 +123,20 @@ mod tests {
     use super::*;
     use crate::SourceUrl;
 
-    async fn located(machines: &Machines, hosts: &[&str]) -> Vec<String> {
+    async fn located(machines: &Arc<Machines>, hosts: &[&str]) -> Vec<String> {
         let server = |host: &&str| SourceUrl::parse(&format!("http://{host}/")).unwrap().server().unwrap();
         let servers: Vec<Server> = hosts.iter().map(server).collect();
-        machines.of(&servers, "ann").await.iter().map(ToString::to_string).collect()
+        machines.of(&servers, &"ann".into()).await.iter().map(ToString::to_string).collect()
+    }
+
+    /// All places that there are for a client.
+    fn taken(machines: &Machines, whose: &str) -> Vec<Place> {
+        std::iter::from_fn(|| machines.looking.try_take(whose)).collect()
     }
 
     #[tokio::test]
     async fn names_and_ports_of_one_address_are_one_machine() {
-        let machines = Machines::default();
+        let machines = Arc::default();
         let hosts = ["127.0.0.1:1", "127.0.0.1:2", "[::ffff:127.0.0.1]", "localhost:3"];
         let found = located(&machines, &hosts).await;
         // The system may know localhost by its other address as well.
@@ -129,8 +147,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_clients_names_of_which_nobody_says_where_they_lead_are_one_machine() {
-        let machines = Machines::default();
-        let _all: Vec<_> = std::iter::from_fn(|| machines.looking.try_take("ann")).collect();
+        let machines = Arc::<Machines>::default();
+        let all: Vec<Place> =
+            (0..MOST_AT_ONCE).flat_map(|client| taken(&machines, &client.to_string())).collect();
+        assert_eq!(all.len(), 2 * MOST_AT_ONCE);
         let began = Instant::now();
         assert_eq!(
             located(&machines, &["a.example", "b.example", "127.0.0.1"]).await,
@@ -145,11 +165,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_whose_names_nobody_knows_has_others_find_theirs() {
-        let machines = Machines::default();
-        let _all: Vec<_> = std::iter::from_fn(|| machines.looking.try_take("many")).collect();
-        let found = located(&machines, &["localhost"]).await;
-        assert!(found.contains(&"127.0.0.1".to_owned()), "{found:?}");
+    async fn a_client_whose_names_take_long_leaves_look_ups_to_others() {
+        let machines = Arc::<Machines>::default();
+        let slow = taken(&machines, "slow");
+        assert_eq!(slow.len(), MOST_AT_ONCE);
+        assert_eq!(taken(&machines, "other").len(), MOST_AT_ONCE / 2);
+        let looking = machines.looking.clone();
+        let waits = tokio::spawn(async move { looking.take("slow").await });
+        tokio::task::yield_now().await;
+        assert!(!waits.is_finished());
+        drop(slow);
+        waits.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_found_is_remembered_when_nobody_waits_for_it_any_more() {
+        let (machines, host) = (Arc::<Machines>::default(), Arc::from("localhost"));
+        let place = machines.looking.try_take("ann").unwrap();
+        drop(machines.look_up(&host, place));
+        let known = async {
+            while machines.lock().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), known).await.unwrap();
+        assert!(machines.lock().contains_key(&host));
     }
 
     #[test]

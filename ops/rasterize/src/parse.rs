@@ -133,8 +133,11 @@ fn understood<T>(
         if let Err(error) = limits::readable(document) {
             return Ok(Err(error));
         }
-        let shape = text::shape(document.root_element());
-        css::mended(document, &shape).map_or_else(|| Ok(read(document)), Err)
+        match css::mended(document, &text::shape(document.root_element())) {
+            Ok(Some(mended)) => Err(mended),
+            Ok(None) => Ok(read(document)),
+            Err(error) => Ok(Err(error)),
+        }
     });
     match first.map_err(unread)? {
         Ok(read) => read,

@@ -7,7 +7,7 @@ use super::*;
 /// What is handed on of a drawing; none for one that stays as it is.
 fn handed(content: &str) -> Option<String> {
     let text = complete(format!("<svg width='1' height='1'>{content}</svg>").into()).into_owned();
-    let mended = |document: &Document<'_>| mended(document, &shape(document.root_element()));
+    let mended = |document: &Document<'_>| mended(document, &shape(document.root_element())).unwrap();
     let text = parse(&text, true, mended).unwrap()?;
     assert!(parse(&text, true, |document| mended(document)).unwrap().is_none(), "mended twice: {text}");
     let (_, content) = text.split_once('>').unwrap();
@@ -79,7 +79,7 @@ fn an_attribute_that_is_unknown_is_as_if_it_were_not_there() {
     assert_eq!(handed("<g fill='nonsense' id='a'/>").as_deref(), Some("<g  id='a'/>"));
     assert_eq!(handed("<g fill=\"color(display-p3 1 0 0)\"/>").as_deref(), Some("<g fill=\"#ff0000\"/>"));
     let entity = "<!DOCTYPE svg [<!ENTITY s 'fill:red;fill:nonsense'>]><svg width='1' height='1'><g style='&s;'/></svg>";
-    let mended = |document: &Document<'_>| mended(document, &shape(document.root_element()));
+    let mended = |document: &Document<'_>| mended(document, &shape(document.root_element())).unwrap();
     assert!(parse(entity, true, mended).unwrap().unwrap().ends_with("<g style='fill:red;'/></svg>"));
     let inside =
         "<!DOCTYPE svg [<!ENTITY g '<g fill=\"nonsense\"/>'>]><svg width='1' height='1'>&g;&g;</svg>";
@@ -89,7 +89,7 @@ fn an_attribute_that_is_unknown_is_as_if_it_were_not_there() {
 #[test]
 fn what_is_set_for_all_of_it_is_known_in_all_of_it() {
     let text = "<svg width='1' height='1' style='--c:red'><style>*{--d:blue}.x{--e:red}</style><g fill='var(--c)'/><g style='stroke:var(--d);fill:var(--e)'/></svg>";
-    let mended = |document: &Document<'_>| mended(document, &shape(document.root_element()));
+    let mended = |document: &Document<'_>| mended(document, &shape(document.root_element())).unwrap();
     let handed = parse(text, true, mended).unwrap().unwrap();
     assert!(handed.ends_with("<g fill='red'/><g style='stroke:blue;'/></svg>"), "{handed}");
 }
@@ -152,7 +152,7 @@ fn a_rule_that_is_unknown_takes_no_other_along() {
 fn a_size_that_the_parser_reads_otherwise_is_told_in_numbers() {
     let sized = |attributes: &str| {
         let text = format!("<svg {attributes}/>");
-        parse(&text, true, |document| mended(document, &shape(document.root_element()))).unwrap()
+        parse(&text, true, |document| mended(document, &shape(document.root_element())).unwrap()).unwrap()
     };
     assert_eq!(sized("width='2em' height='3px'").as_deref(), Some("<svg width='32' height='3'/>"));
     assert_eq!(

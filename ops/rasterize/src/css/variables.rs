@@ -2,6 +2,7 @@
 //! for a part of it alone is not known here; there what `var()` names in its place counts.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use super::syntax::Declaration;
@@ -10,6 +11,10 @@ use super::syntax::Declaration;
 const MAX_NESTED: usize = 8;
 /// Longest value that is made of variables, in bytes.
 const LONGEST: usize = 1 << 10;
+/// Most bytes of variables and of all values that are made of them, 16 MiB: a few letters may stand for a kibibyte each time.
+pub(super) const MOST: u64 = 16 << 20;
+/// What a variable takes beside its name and its value.
+const ENTRY: usize = 128;
 
 /// The variables that are set, by their names.
 #[derive(Debug, Default)]
@@ -18,14 +23,20 @@ pub(super) struct Variables {
     set: HashMap<String, String>,
     /// Without variables in them; none for one that is nothing, or itself.
     settled: HashMap<String, Option<String>>,
+    /// Bytes of all of it, and of what was made of it. Once that is too much, nothing more is.
+    bytes: Cell<u64>,
 }
 
 impl Variables {
     /// Those among these declarations.
     pub(super) fn of<'t>(declarations: impl Iterator<Item = Declaration<'t>>) -> Self {
-        let variables = declarations.filter(|one| one.name.starts_with("--"));
-        let set = variables.map(|one| (one.name.to_owned(), one.value.into_owned())).collect();
-        let mut all = Self { set, settled: HashMap::new() };
+        let mut all = Self::default();
+        for Declaration { name, value, .. } in declarations.filter(|one| one.name.starts_with("--")) {
+            if !all.has_room(name.len() + value.len() + ENTRY) {
+                break;
+            }
+            all.set.insert(name.to_owned(), value.into_owned());
+        }
         let names: Vec<String> = all.set.keys().cloned().collect();
         for name in names {
             all.settle(&name, MAX_NESTED);
@@ -35,7 +46,23 @@ impl Variables {
 
     /// A value with what its variables are in their place; none where one is not set and nothing stands for it.
     pub(super) fn resolved<'v>(&self, value: &'v str) -> Option<Cow<'v, str>> {
-        replaced(value, MAX_NESTED, &mut |name| self.settled.get(name).cloned().flatten())
+        let resolved = replaced(value, MAX_NESTED, &mut |name| self.settled.get(name).cloned().flatten())?;
+        self.admits(&resolved).then_some(resolved)
+    }
+
+    /// Bytes of variables and of what was made of them so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    /// Counts a value, if it was made of variables; whether that is not too much.
+    fn admits(&self, value: &Cow<'_, str>) -> bool {
+        matches!(value, Cow::Borrowed(_)) || self.has_room(value.len())
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        self.bytes.set(self.bytes.get().saturating_add(bytes as u64));
+        self.bytes.get() <= MOST
     }
 
     /// Each is looked through once, however many others it is in.
@@ -47,7 +74,7 @@ impl Variables {
         self.settled.insert(name.to_owned(), None);
         let inside = nested.checked_sub(1)?;
         let value = replaced(&value, MAX_NESTED, &mut |name| self.settle(name, inside));
-        let value = value.map(Cow::into_owned);
+        let value = value.filter(|value| self.admits(value)).map(Cow::into_owned);
         self.settled.insert(name.to_owned(), value.clone());
         value
     }

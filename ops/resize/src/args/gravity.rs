@@ -62,8 +62,10 @@ const NAMES: [&str; 11] = [
     "northwest",
     "smart",
 ];
-/// What other programs call the same, as a schema tells it: ours are what they are in any case, with or without spaces.
-const OTHERS: &str = "^(centre|middle|attention|entropy|auto|(top|bottom)([ -](left|right))?|(left|right)([ -](top|bottom))?)$";
+/// The same in any case, in one word or two, and what other programs call it, as a schema tells what [`named`] reads.
+const OTHERS: &str = "^(?i:upper|centre|center([ _-]?(top|right|bottom|left))?|middle|smart|attention|entropy|auto|\
+                      (north|south)([ _-]?(east|west))?|east|west|\
+                      (top|bottom)([ _-]?(left|right|center))?|(left|right)([ _-]?(top|bottom|center))?)$";
 
 impl Default for Gravity {
     fn default() -> Self {
@@ -237,7 +239,7 @@ impl JsonSchema for Gravity {
                 },
                 { "description": "The same.", "type": "object", "properties": { "x": share, "y": share } },
                 { "description": "The same as text.", "type": "string", "pattern": "^[0-9.]+%?[, ]+[0-9.]+%?$" },
-                { "description": "What other programs call these.", "type": "string", "pattern": OTHERS }
+                { "description": "In any case, and what other programs call these.", "type": "string", "pattern": OTHERS }
             ]
         })
     }
