@@ -27,6 +27,13 @@ pub(crate) fn program() -> Command {
     Command::new(binary())
 }
 
+/// The same, for a server in the foreground that is to hear SIGHUP.
+pub(crate) fn program_that_hears_hangups() -> Command {
+    let mut command = Command::new("env");
+    command.arg(HANGUP).arg(binary());
+    command
+}
+
 /// A running server; killed when dropped.
 pub(crate) struct Server {
     /// The file of its program.

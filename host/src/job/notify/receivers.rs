@@ -361,10 +361,9 @@ mod tests {
         let to = sent(&mut receivers).remove(0);
         assert_eq!(&*to.flow, "few");
         // It does not answer the one, and is asked by the other all the same.
-        let hangs = Receiver { flow: "many".into(), ..to.clone() };
-        receivers.over(&hangs, Tried::Unanswered, now);
-        receivers.over(&to, Tried::Taken, now);
         (0..9).for_each(|id| drop(offer_of(&mut receivers, "few", "shared:1", id, now)));
+        receivers.over(&Receiver { flow: "many".into(), ..to.clone() }, Tried::Unanswered, now);
+        receivers.over(&to, Tried::Taken, now);
         assert!(sent(&mut receivers).iter().filter(|to| &*to.flow == "few").count() > 1);
     }
 
