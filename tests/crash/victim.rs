@@ -73,8 +73,11 @@ impl Victim {
     /// Begins to start it.
     pub(crate) fn spawn(&mut self) {
         let log = OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
-        let mut command = Command::new(&self.program);
+        // Stopped by SIGHUP, even if whoever runs the test ignores it (nohup).
+        let mut command = Command::new("env");
         command
+            .arg("--default-signal=HUP")
+            .arg(&self.program)
             .args([
                 "start",
                 "--foreground",

@@ -315,6 +315,42 @@ async fn a_reload_says_what_a_restart_alone_takes_in_and_what_stands_open_by_the
 }
 
 #[tokio::test]
+async fn a_hangup_that_was_ignored_at_the_start_does_not_stop_a_server_in_the_foreground() {
+    let mut server = Server::start_ignoring_hangup("");
+    assert_eq!(server.log().matches("SIGHUP is ignored, as it was").count(), 1, "{}", server.log());
+    server.signal("HUP");
+    // Would come after it.
+    server.reload("[jobs]\nmax_finished = 10").await;
+    assert!(!server.log().contains("stopping"), "{}", server.log());
+    let pid_file = server.directory.path().join("imgserve.pid");
+    let stop = tokio::task::spawn_blocking(move || {
+        told(&program().args(["stop", "-pid"]).arg(pid_file).output().unwrap())
+    });
+    assert!(server.wait_end().success());
+    assert_eq!(stop.await.unwrap().0, 0);
+    assert!(server.log().contains("(SIGQUIT)"), "{}", server.log());
+
+    // What ends nothing is done, and nobody hears of what is not ignored.
+    let server = Server::start_ignoring_hangup("[server]\nhangup = 'reload'");
+    server.signal("HUP");
+    until("it reloads", async || server.log().contains("configuration reloaded")).await;
+    assert!(!server.log().contains("SIGHUP is ignored"), "{}", server.log());
+}
+
+#[tokio::test]
+async fn a_daemon_is_stopped_by_a_hangup_whoever_started_it() {
+    let place = Place::new();
+    let config = configure(&place, "");
+    let start = place.command(&["start", "--config", config.to_str().unwrap()]);
+    let mut command = std::process::Command::new("env");
+    command.arg("--ignore-signal=HUP").arg(start.get_program()).args(start.get_args());
+    let (code, said) = told(&command.output().unwrap());
+    assert_eq!(code, 0, "{said}");
+    signal(place.pid(), "HUP");
+    until("it has ended", async || !place.path().join("pid").exists()).await;
+}
+
+#[tokio::test]
 async fn a_hangup_stops_or_reloads_as_the_configuration_says_and_the_log_says_which_signal_did_what() {
     let mut server = Server::start("");
     server.signal("HUP");

@@ -59,6 +59,43 @@ async fn one_side_or_none_is_enough_where_0_2_could_not_have_asked() {
 }
 
 #[tokio::test]
+async fn errors_name_an_argument_as_it_was_written() {
+    let server = Server::start("");
+    let source = server.write("a.png", samples::encoded(60, 40, ImageFormat::Png));
+    let told = async |operation: &str, args: Value| {
+        let body = json!({ "operationType": operation, "srcURL": source, "dstURL": server.file_url("out.png"), "args": args });
+        let (status, _, told) = server.post_job(&body, &[]).await;
+        assert!((400..500).contains(&status), "{body}: {told}");
+        told["detail"].as_str().unwrap().to_owned()
+    };
+    // By the schema, and by the plugin.
+    for (args, named) in [
+        (json!({ "w": "30" }), "argument `w` (`width`): \"30\" is not an integer"),
+        (json!({ "w": 0, "height": 9 }), "argument `w` (`width`): 0 "),
+        (json!({ "width": 9, "h": 0 }), "argument `h` (`height`): 0 "),
+        (json!({ "width": 0 }), "argument `width`: 0 "),
+        (json!({ "width": 9, "position": "nowhere" }), "argument `position` (`gravity`): "),
+        (json!({ "width": 9, "withoutEnlargement": 7 }), "argument `withoutEnlargement` (`enlarge`): 7 "),
+        (json!({ "width": 9, "kernel": "none" }), "argument `kernel` (`filter`): "),
+        (json!({ "width": 9, "extract": [0, 0, 0, "x"] }), "argument `extract"),
+        (json!({ "width": 9, "w": 9 }), "argument `w`: it is another name of `width`"),
+    ] {
+        let detail = told("resize", args.clone()).await;
+        assert!(detail.contains(named), "{args}: {detail}");
+    }
+    let step = json!({ "operationType": "resize", "args": { "w": 9, "padding": "much" } });
+    let detail = told("pipeline", json!({ "steps": [step] })).await;
+    assert!(detail.contains("argument `steps[0].args.padding` (`pad`): "), "{detail}");
+    // The old way in, and a direct call.
+    let reply = server.post("resize", &source, &server.file_url("out.png"), json!({ "w": 0, "h": 9 })).await;
+    assert!(reply.header("x-imgserve-error").contains("argument `w` (`width`): 0 "), "{reply:?}");
+    let url = format!("{}/v1/operations/resize?w=0", server.origin);
+    let answer = client().post(url).body(samples::encoded(60, 40, ImageFormat::Png)).send().await.unwrap();
+    let text = answer.text().await.unwrap();
+    assert!(text.contains("argument `w` (`width`): 0 "), "{text}");
+}
+
+#[tokio::test]
 async fn a_picture_that_is_small_is_refused_by_0_2_and_keeps_its_size_elsewhere() {
     let server = Server::start("");
     let source = server.write("a.png", samples::encoded(60, 40, ImageFormat::Png));

@@ -21,6 +21,8 @@ use crate::harness::{Server, is_placeholder, plugin, section, until};
 
 /// What nobody is to be kept waiting longer than, beside whatever is slow.
 const SOON: Duration = Duration::from_millis(1500);
+/// Webhooks are sent.
+const WEBHOOKS: &str = "[webhooks]\nsecret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n";
 /// Two with each server.
 const FEW: &str = "[transfer]\nmax_transfers = 8\n";
 
@@ -50,6 +52,11 @@ fn post_many(
 
 fn job(source: &str, destination: &str) -> Value {
     json!({ "operationType": "resize", "srcURL": source, "dstURL": destination, "args": size() })
+}
+
+/// A client at this address of the machine.
+fn client_at(address: [u8; 4]) -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().local_address(IpAddr::from(address)).build().unwrap()
 }
 
 /// Jobs of local files, and of another server both ways, are answered and done as if nothing were.
@@ -205,9 +212,7 @@ async fn a_job_that_the_server_may_have_died_of_keeps_none_of_its_like_waiting_w
 #[tokio::test(flavor = "multi_thread")]
 async fn trickling_sources_of_many_servers_for_one_client_without_a_key_keep_no_other_client_waiting() {
     let server = Server::start(FEW);
-    let client =
-        reqwest::Client::builder().no_proxy().local_address(IpAddr::from([127, 0, 0, 2])).build().unwrap();
-    let mut slow = Vec::new();
+    let (client, mut slow) = (client_at([127, 0, 0, 2]), Vec::new());
     for number in 0..20 {
         let at = IpAddr::from([127, 0, 1, number]);
         slow.push(Slow::start_at(at, Pace::Body(0), samples::encoded(60, 40, ImageFormat::Png)).await);
@@ -287,18 +292,21 @@ async fn a_server_below_the_lowest_rate_is_left_and_counted() {
     }
 }
 
-#[tokio::test]
-async fn a_webhook_receiver_that_hangs_keeps_no_other_one_waiting() {
-    let server = Arc::new(Server::start(
-        "[webhooks]\nsecret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\ntimeout_s = 1",
-    ));
-    let hangs = Slow::start(Pace::Silent, "").await;
-    let (told, mut hears) = mpsc::unbounded_channel();
+/// A receiver of webhooks that takes them, and says when.
+async fn takes_webhooks() -> (String, mpsc::UnboundedReceiver<()>) {
+    let (told, hears) = mpsc::unbounded_channel();
     let hook = post(move || {
         told.send(()).unwrap();
         async { StatusCode::NO_CONTENT }
     });
-    let answers = serve(Router::new().route("/hook", hook)).await;
+    (serve(Router::new().route("/hook", hook)).await, hears)
+}
+
+#[tokio::test]
+async fn a_webhook_receiver_that_hangs_keeps_no_other_one_waiting() {
+    let server = Arc::new(Server::start(&format!("{WEBHOOKS}timeout_s = 1")));
+    let hangs = Slow::start(Pace::Silent, "").await;
+    let (answers, mut hears) = takes_webhooks().await;
     let local = server.write("a.png", samples::encoded(60, 40, ImageFormat::Png));
     let post = async |hook: &str, number: usize| {
         let mut body = job(&local, &server.file_url(&format!("{number}.png")));
@@ -316,6 +324,31 @@ async fn a_webhook_receiver_that_hangs_keeps_no_other_one_waiting() {
     // It is left after a second, and asked again.
     until("the time of one try is over", async || server.log().contains("[webhooks] timeout_s is 1 s")).await;
     assert_eq!(hangs.most(), 1, "a place for each");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhook_receivers_of_one_client_that_hang_keep_no_other_clients_waiting() {
+    let server = Server::start(WEBHOOKS);
+    let local = server.write("a.png", samples::encoded(60, 40, ImageFormat::Png));
+    let (client, mut hang) = (client_at([127, 0, 0, 2]), Vec::new());
+    // As many as there are places, and more.
+    for number in 0..70 {
+        hang.push(Slow::start_at(IpAddr::from([127, 0, 1, number]), Pace::Silent, "").await);
+        let mut body = job(&local, &server.file_url(&format!("{number}.png")));
+        body["notifyURL"] = json!(format!("{}/hook", hang.last().unwrap().origin));
+        let posted = client.post(format!("{}/v1/jobs", server.origin)).body(body.to_string()).send().await;
+        assert_eq!(posted.unwrap().status(), 202);
+    }
+    let asked = || hang.iter().map(|slow| slow.open()).sum::<usize>();
+    until("half of the places are taken", async || asked() >= 32).await;
+    let (answers, mut hears) = takes_webhooks().await;
+    let mut body = job(&local, &server.file_url("other.png"));
+    body["notifyURL"] = json!(format!("{answers}/hook"));
+    let began = Instant::now();
+    assert_eq!(server.post_job(&body, &[]).await.0, 202);
+    hears.recv().await.unwrap();
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    assert_eq!(asked(), 32, "no more for one client");
 }
 
 /// Seconds of work from a few hundred bytes, just under what is refused by count.

@@ -6,13 +6,16 @@
 //! # Layout
 //! - [`Clock`]: the flows' times, for who keeps the waiting elsewhere
 //! - [`Lines`]: those who wait, in lines by flow
+//! - [`Counts`]: how many of something each has
 
+mod counts;
 mod lines;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
+pub use counts::Counts;
 pub use lines::{Lines, Ticket};
 
 /// A task of at most so many pixels is small: there is a reserve of everything for those.
@@ -77,6 +80,11 @@ impl Turn {
 /// comes finds some. One alone has half of all.
 pub fn may_have_more(own: usize, left: usize) -> bool {
     own < left
+}
+
+/// How many more these may be.
+pub fn may_have(own: usize, left: usize) -> usize {
+    left.saturating_sub(own).div_ceil(2)
 }
 
 /// What of an address tells one owner from another: of IPv6 the first half, as whoever has one has all of the other half.
@@ -199,6 +207,14 @@ mod tests {
         }
         let had = turns(&mut clock, &[(a, FLOOR), (b, FLOOR)], 100);
         assert!(had[1].abs_diff(had[0]) <= 1, "{had:?}");
+    }
+
+    #[test]
+    fn who_may_have_more_may_have_so_many_one_after_the_other() {
+        for (own, left) in (0..9).flat_map(|own| (0..9).map(move |left| (own, left))) {
+            let more = (0_usize..).find(|more| !may_have_more(own + more, left.saturating_sub(*more)));
+            assert_eq!(Some(may_have(own, left)), more, "{own} of {left}");
+        }
     }
 
     #[test]

@@ -1,9 +1,14 @@
 //! Why a request is refused or a job fails: a closed list of kinds, each with a text for a person. Who answers
 //! it how (0.2's code, a v1 problem, the job's record) is decided in `http` and `journal`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::named;
+
+/// What stands before the path of an argument in a text.
+const ARGUMENT: &str = "argument `";
 
 named! {
     /// What sort of fault it is, in the order in which 0.2's checks happen.
@@ -141,7 +146,6 @@ impl Fault {
     /// is named from there, and where it names none the place is said before it.
     #[must_use]
     pub fn at(mut self, place: &str) -> Self {
-        const ARGUMENT: &str = "argument `";
         self.text = match self.text.find(ARGUMENT) {
             Some(found) => {
                 let (before, path) = self.text.split_at(found + ARGUMENT.len());
@@ -151,6 +155,24 @@ impl Fault {
             None if self.text.starts_with("steps[") => format!("{place}.args.{}", self.text),
             None => format!("{place}: {}", self.text),
         };
+        self
+    }
+
+    /// The same of an argument that came by another name than its own, which is what the text has: it is named as it was written,
+    /// with its own name behind. `written` is by own names.
+    #[must_use]
+    pub fn as_written(mut self, written: &BTreeMap<String, String>) -> Self {
+        let named = self.text.find(ARGUMENT).and_then(|found| {
+            let begin = found + ARGUMENT.len();
+            let (path, _) = self.text[begin..].split_once('`')?;
+            let own = path.split(['.', '[']).next()?;
+            let name = written.get(own)?;
+            Some((begin..begin + path.len(), format!("{name}{}` (`{path}", &path[own.len()..])))
+        });
+        if let Some((place, named)) = named {
+            self.text.replace_range(place.clone(), &named);
+            self.text.insert(place.start + named.len() + 1, ')');
+        }
         self
     }
 
@@ -270,6 +292,30 @@ mod tests {
         assert_eq!(at("resize 1: too small", "outputs[2]"), "outputs[2]: resize 1: too small");
         let step = at("resize 1: too small", "steps[1]");
         assert_eq!(at(&step, "outputs[2]"), "outputs[2].args.steps[1]: resize 1: too small");
+    }
+
+    #[test]
+    fn an_argument_is_named_as_it_was_written() {
+        let written = BTreeMap::from(
+            [("width", "w"), ("crop", "extract")].map(|(own, came)| (own.into(), came.into())),
+        );
+        let told = |text: &str| Fault::new(FaultKind::InvalidArgument, text).as_written(&written);
+        for (text, wanted) in [
+            (
+                "resize 1: argument `width`: 0 is too small",
+                "resize 1: argument `w` (`width`): 0 is too small",
+            ),
+            ("argument `crop.x` is missing", "argument `extract.x` (`crop.x`) is missing"),
+            ("argument `crop[0]`: no", "argument `extract[0]` (`crop[0]`): no"),
+            ("argument `height`: no `width`", "argument `height`: no `width`"),
+            ("argument `widths`: no", "argument `widths`: no"),
+            ("no `width`", "no `width`"),
+            ("argument `width", "argument `width"),
+        ] {
+            assert_eq!(told(text).text, wanted);
+        }
+        let text = told("argument `width`: no").at("steps[0]").at("outputs[1]").text;
+        assert_eq!(text, "argument `outputs[1].args.steps[0].args.w` (`width`): no");
     }
 
     #[test]

@@ -22,8 +22,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use store::{
-    Answer, COMMIT_BOUNDS, Claim, Claimed, Counts, Ending, Entry, Filter, Health, IdempotencyKey, Journal,
-    JournalError, NEVER_MS, Notice, Receipt, Room, Submitted, Undelivered, rank,
+    Answer, COMMIT_BOUNDS, Claim, Claimed, ClaimedNotice, Counts, Ending, Entry, Filter, Health,
+    IdempotencyKey, Journal, JournalError, NEVER_MS, Notice, Receipt, Room, Submitted, Undelivered, rank,
 };
 
 use sqlite::Sqlite;

@@ -32,8 +32,8 @@ use imgserve_base::job::{Client, Held, JobId, Record};
 use rusqlite::Connection;
 
 use crate::store::{
-    Answer, Claim, Claimed, Counts, Ending, Entry, Filter, Health, Journal, JournalError, Notice, Receipt,
-    Room, Submitted, Undelivered,
+    Answer, Claim, Claimed, ClaimedNotice, Counts, Ending, Entry, Filter, Health, Journal, JournalError,
+    Notice, Receipt, Room, Submitted, Undelivered,
 };
 use crate::story;
 use change::Promise;
@@ -252,11 +252,11 @@ impl Journal for Sqlite {
 
     fn claim_notices(
         &self,
-        count: usize,
+        room: Room,
         now_ms: u64,
         lease_until_ms: u64,
-    ) -> Answer<'_, (Vec<Notice>, Option<u64>)> {
-        self.change(Promise::Process, move |db| notices::claim(db, count, now_ms, lease_until_ms))
+    ) -> Answer<'_, (Vec<ClaimedNotice>, Option<u64>)> {
+        self.change(Promise::Process, move |db| notices::claim(db, &room, now_ms, lease_until_ms))
     }
 
     fn end_notice(&self, id: String, attempt: u32, again_at_ms: Option<u64>) -> Answer<'_, ()> {

@@ -139,13 +139,13 @@ pub struct Claim {
 /// What there is room for, and who has how much of it.
 #[derive(Clone, Debug, Default)]
 pub struct Room {
-    /// Jobs that may be handed out.
+    /// Jobs or webhooks that may be handed out.
     pub free: usize,
     /// Whether no flow may have more under way than are free: whoever comes then finds some.
     pub shared: bool,
-    /// Jobs under way, by flow.
+    /// Those under way, by flow.
     pub under_way: HashMap<Arc<str>, usize>,
-    /// How many turns a flow has to one of others, where that is not one.
+    /// How many turns of jobs a flow has to one of others, where that is not one.
     pub weights: HashMap<Arc<str>, u32>,
 }
 
@@ -186,6 +186,15 @@ pub struct Notice {
     pub created_ms: u64,
     /// How often it was tried; counted when claimed.
     pub attempt: u32,
+}
+
+/// A webhook that is handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimedNotice {
+    /// The webhook.
+    pub notice: Notice,
+    /// Whose turn it is in: its job's.
+    pub flow: String,
 }
 
 /// A webhook that is not delivered.
@@ -284,13 +293,14 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// Forgets all finished jobs but the last `keep` that have ended, by the wall's clock, and the last `keep` that came; and
     /// idempotency keys from before `keys_before_ms`.
     fn prune(&self, keep: usize, keys_before_ms: u64) -> Answer<'_, ()>;
-    /// Hands out up to `count` webhooks that are due, as `claim` does, and when the next is due.
+    /// Hands out webhooks that are due, as `claim` does, as many as there is room for, of the flow that waits longest first; and
+    /// when the next is due.
     fn claim_notices(
         &self,
-        count: usize,
+        room: Room,
         now_ms: u64,
         lease_until_ms: u64,
-    ) -> Answer<'_, (Vec<Notice>, Option<u64>)>;
+    ) -> Answer<'_, (Vec<ClaimedNotice>, Option<u64>)>;
     /// A webhook is delivered (`None`), or to be tried again at this time, which for one that is given up is [`NEVER_MS`].
     fn end_notice(&self, id: String, attempt: u32, again_at_ms: Option<u64>) -> Answer<'_, ()>;
     /// Webhooks that were claimed (their ids and tries) are given back as if they had not been, due at this time.

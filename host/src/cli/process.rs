@@ -85,6 +85,14 @@ pub(super) fn lives(pid: Pid) -> bool {
     state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
+/// Whether this process ignores SIGHUP, as it was started by one that does (proc(5), `SigIgn`: a bit for each signal).
+pub(super) fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    ignored & (1 << (Signal::HUP.as_raw() - 1)) != 0
+}
+
 /// Whether a process has the file open of which `data` tells; none when that cannot be seen.
 pub(super) fn has_open(pid: Pid, data: &Metadata) -> Option<bool> {
     let files = std::fs::read_dir(of(pid, "fd")).ok()?;

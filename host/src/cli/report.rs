@@ -30,8 +30,9 @@ pub(super) struct Report {
     pub(super) address: SocketAddr,
     /// The configuration file that a reload reads, if it reads one.
     pub(super) config: Option<PathBuf>,
-    /// Whether SIGHUP reloads; then SIGQUIT alone stops it gracefully.
-    pub(super) hangup_reloads: bool,
+    /// Whether SIGHUP does not stop it, as it reloads or is ignored; then SIGQUIT alone stops it gracefully.
+    #[serde(rename = "hangup_reloads")]
+    pub(super) survives_hangup: bool,
     /// Seconds in which it ends when it is told to stop gracefully: of the configuration that it began with.
     #[serde(default)]
     pub(super) stop_s: Option<u64>,
@@ -64,7 +65,7 @@ impl Report {
             pid,
             address,
             config,
-            hangup_reloads: server.hangup == Hangup::Reload,
+            survives_hangup: server.hangup == Hangup::Reload,
             stop_s: Some(stop_s(server)),
             stopping: false,
             reloads: 0,
@@ -145,7 +146,7 @@ mod tests {
         let server = imgserve_config::Config::parse("[server]\ndrain_timeout_s = 7\nstop_timeout_s = 2");
         let mut report =
             Report::new("[::1]:80".parse().unwrap(), Some("/c.toml".into()), &server.unwrap().server);
-        assert_eq!((report.stop_s, report.hangup_reloads), (Some(9), false));
+        assert_eq!((report.stop_s, report.survives_hangup), (Some(9), false));
         report.write(&pid_file).unwrap();
         report.last = Some(Outcome { number: 1, error: Some("why".to_owned()), restart: Vec::new() });
         report.write(&pid_file).unwrap();

@@ -19,7 +19,7 @@ use super::failure::Failure;
 use super::log::Log;
 use super::options::{Place, StartOptions, absolute};
 use super::pid_file::{PidFile, State};
-use super::process::Process;
+use super::process::{self, Process};
 use super::tell::Teller;
 use super::{check, exposure, launch, log, pid_file, ui};
 use crate::server::{self, Command, Setup};
@@ -155,7 +155,7 @@ fn serve(
     let read_config = Arc::new(move || Config::load(place.config_file().as_deref()));
     let pid_path = absolute(arguments.place.pid_file());
     enter(arguments)?;
-    let patience = patience(&config);
+    let (patience, hangup) = (patience(&config), hangup(config.server.hangup, arguments.detached));
     let pid_file = PidFile::take(&pid_path, patience)?;
     let teller = Arc::new(Teller::new(pid_file.claim(), log, arguments.detached));
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -165,12 +165,12 @@ fn serve(
         .map_err(Failure::io("cannot start the runtime"))?;
     let outcome = runtime.block_on(async {
         // Before anything is waited for, and before the report is there by which commands send them.
-        let commands = signals(config.server.hangup).map_err(Failure::io("cannot catch signals"))?;
+        let commands = signals(hangup).map_err(Failure::io("cannot catch signals"))?;
         let (began, hears, takes_in) = (config.clone(), Arc::clone(&teller), Arc::clone(&teller));
         let listening = async move {
             let listener = listen(&began, patience, &teller).await?;
             let bound = listener.local_addr().map_err(Failure::io("cannot learn the port"))?;
-            teller.listens(bound, config_file, &began);
+            teller.listens(bound, config_file, &began, !matches!(hangup, Some(Command::Drain(_))));
             Ok(listener)
         };
         let listening = async {
@@ -229,19 +229,31 @@ pub(super) fn program() -> Result<PathBuf, Failure> {
         .map_err(Failure::io("cannot find imgserve's own program file"))
 }
 
-fn signals(hangup: Hangup) -> std::io::Result<mpsc::Receiver<Command>> {
+/// What SIGHUP means; none where it would stop the server and whoever started that has it ignored (nohup), so that the end of a
+/// terminal does not end it. A daemon has no terminal: there only one sends it who means it.
+fn hangup(configured: Hangup, detached: bool) -> Option<Command> {
+    match configured {
+        Hangup::Reload => Some(Command::Reload("SIGHUP")),
+        Hangup::Stop if !detached && process::ignores_hangup() => {
+            tracing::info!(
+                "SIGHUP is ignored, as it was when this server was started; `imgserve stop` and SIGQUIT stop it"
+            );
+            None
+        }
+        Hangup::Stop => Some(Command::Drain("SIGHUP")),
+    }
+}
+
+fn signals(hangup: Option<Command>) -> std::io::Result<mpsc::Receiver<Command>> {
     let (sender, receiver) = mpsc::channel(8);
-    let hung_up = match hangup {
-        Hangup::Stop => Command::Drain("SIGHUP"),
-        Hangup::Reload => Command::Reload("SIGHUP"),
-    };
-    for (kind, command) in [
-        (SignalKind::hangup(), hung_up),
+    let others = [
         (SignalKind::quit(), Command::Drain("SIGQUIT")),
         (SignalKind::terminate(), Command::Stop("SIGTERM")),
         (SignalKind::interrupt(), Command::Stop("SIGINT")),
         (SignalKind::user_defined1(), Command::Reload("SIGUSR1")),
-    ] {
+    ];
+    let hangup = hangup.map(|command| (SignalKind::hangup(), command));
+    for (kind, command) in hangup.into_iter().chain(others) {
         tokio::spawn(forward(signal(kind)?, command, sender.clone()));
     }
     Ok(receiver)

@@ -86,7 +86,7 @@ fn no_pid(path: &Path) -> Failure {
 #[derive(Debug, PartialEq, Eq)]
 struct Manner {
     /// SIGHUP does not stop it.
-    hangup_reloads: bool,
+    survives_hangup: bool,
     stops_within: Duration,
 }
 
@@ -96,13 +96,13 @@ impl Manner {
     fn of(place: &Place, path: &Path, pid: Pid) -> Self {
         let report = Report::read(path, pid);
         let configured = || place.load().map_or_else(|_| defaults(), |config| config.server);
-        let said = report.as_ref().and_then(|report| Some((report.hangup_reloads, report.stop_s?)));
-        let (hangup_reloads, stop_s) = said.unwrap_or_else(|| {
+        let said = report.as_ref().and_then(|report| Some((report.survives_hangup, report.stop_s?)));
+        let (survives_hangup, stop_s) = said.unwrap_or_else(|| {
             let server = configured();
-            let reloads = report.map_or(server.hangup == Hangup::Reload, |report| report.hangup_reloads);
-            (reloads, report::stop_s(&server))
+            let survives = report.map_or(server.hangup == Hangup::Reload, |report| report.survives_hangup);
+            (survives, report::stop_s(&server))
         });
-        Self { hangup_reloads, stops_within: Duration::from_secs(stop_s) }
+        Self { survives_hangup, stops_within: Duration::from_secs(stop_s) }
     }
 }
 
@@ -120,7 +120,7 @@ fn end(place: &Place, path: &Path, pid: Pid, kill: bool) -> Result<(), Failure> 
     let manner = Manner::of(place, path, pid);
     let signal = match kill {
         true => Signal::KILL,
-        false if manner.hangup_reloads => Signal::QUIT,
+        false if manner.survives_hangup => Signal::QUIT,
         false => Signal::HUP,
     };
     process.signal(signal).map_err(Failure::io(format!("cannot stop process {pid}")))?;
@@ -175,8 +175,8 @@ mod tests {
         let server = Config::parse(began).unwrap().server;
         Report::new("127.0.0.1:1".parse().unwrap(), None, &server).write(&pid_file).unwrap();
         let by_now = Place { config: Some(file("c.toml", "[server]\ndrain_timeout_s = 1")), pid: None };
-        let manner = |hangup_reloads: bool, seconds: u64| Manner {
-            hangup_reloads,
+        let manner = |survives_hangup: bool, seconds: u64| Manner {
+            survives_hangup,
             stops_within: Duration::from_secs(seconds),
         };
         assert_eq!(Manner::of(&by_now, &pid_file, ours), manner(true, 320));

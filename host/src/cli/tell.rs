@@ -34,10 +34,18 @@ impl Teller {
     }
 
     /// It listens at `address`, and reads `config_file` for a reload.
-    pub(super) fn listens(&self, address: SocketAddr, config_file: Option<PathBuf>, config: &Config) {
+    pub(super) fn listens(
+        &self,
+        address: SocketAddr,
+        config_file: Option<PathBuf>,
+        config: &Config,
+        survives_hangup: bool,
+    ) {
         let warnings = exposure::warnings(config, config_file.as_deref(), address);
         let _ = self.cors.set(config.cors.clone());
-        self.write(|report| *report = Some(Report::new(address, config_file, &config.server)));
+        let mut begun = Report::new(address, config_file, &config.server);
+        begun.survives_hangup = survives_hangup;
+        self.write(|report| *report = Some(begun));
         self.warn(warnings);
     }
 

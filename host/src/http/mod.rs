@@ -5,7 +5,7 @@
 //! - this file: the listener's loop, limits of a connection
 //! - `host`, `visit`, `cors`: whom a request is for, which of a browser's are refused, which web pages may read answers
 //! - `room`, `line`: places for connections and who has one, what a connection is doing; `overload`: who has none
-//! - `routes`: every route with what it needs; `auth`: the guard of each
+//! - `routes`: every route with what it needs; `auth`: the guard of each; `query`: which parameters each takes
 //! - `compat`: `POST /` as in 0.2
 //! - `v1`: jobs and operations; `jobs`, `events`, `long`: posting and following jobs, and who may wait for them; `direct`:
 //!   operations called directly
@@ -36,6 +36,7 @@ mod pages;
 mod path;
 mod peer;
 mod problem;
+mod query;
 mod room;
 mod routes;
 mod v1;

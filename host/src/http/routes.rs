@@ -1,5 +1,5 @@
-//! Every route, once: its path, its method, what it needs and who answers it stand in one row. The router is made of these
-//! rows, each behind the guard of its own need, so that what is matched and what is guarded cannot differ.
+//! Every route, once: its path, its method, what it needs, what it takes from its query and who answers it stand in one row. The
+//! router is made of these rows, each behind the guard of its own need, so that what is matched and what is guarded cannot differ.
 
 use std::sync::{Arc, LazyLock};
 
@@ -11,6 +11,7 @@ use axum::routing::{MethodFilter, MethodRouter, any};
 use imgserve_config::Scope;
 
 use super::auth::{Guard, Need, guard};
+use super::query::{self, Query};
 use super::{compat, direct, events, jobs, metrics, pages, problem, v1};
 use crate::job::Service;
 
@@ -40,30 +41,32 @@ pub(super) enum Place {
 pub(super) struct Row<S> {
     pub(super) place: Place,
     pub(super) need: Need,
+    query: Query,
     serve: MethodRouter<S>,
 }
 
 /// All of them.
 pub(super) fn table() -> Vec<Row<Arc<Service>>> {
     use Method as M;
+    use Query as Q;
     vec![
-        row(M::GET, "/", Need::Nothing, pages::front),
-        row(M::GET, "/healthz", Need::Nothing, pages::healthz),
-        row(M::GET, "/readyz", Need::Nothing, pages::readyz),
-        row(M::GET, "/metrics", ADMIN, metrics::metrics),
-        row(M::GET, "/v1/jobs", JOBS, jobs::list),
-        row(M::POST, "/v1/jobs", JOBS, jobs::submit),
-        row(M::GET, "/v1/jobs/{id}", JOBS, jobs::job),
-        row(M::DELETE, "/v1/jobs/{id}", JOBS, jobs::cancel),
-        row(M::GET, "/v1/jobs/{id}/events", JOBS, events::events),
-        row(M::POST, "/v1/jobs/{id}/retry", JOBS, jobs::retry),
-        row(M::GET, "/v1/operations", Need::Key, v1::operations),
-        row(M::GET, "/v1/operations/{name}", Need::Key, v1::operation),
-        row(M::POST, "/v1/operations/{name}", OPERATIONS, direct::operate),
-        row(M::GET, "/v1/operations/{name}/render", Need::Render, direct::render),
+        row(M::GET, "/", Need::Nothing, Q::Any, pages::front),
+        row(M::GET, "/healthz", Need::Nothing, Q::Any, pages::healthz),
+        row(M::GET, "/readyz", Need::Nothing, Q::Any, pages::readyz),
+        row(M::GET, "/metrics", ADMIN, Q::Any, metrics::metrics),
+        row(M::GET, "/v1/jobs", JOBS, Q::Of(&jobs::PARAMETERS), jobs::list),
+        row(M::POST, "/v1/jobs", JOBS, Q::NONE, jobs::submit),
+        row(M::GET, "/v1/jobs/{id}", JOBS, Q::NONE, jobs::job),
+        row(M::DELETE, "/v1/jobs/{id}", JOBS, Q::NONE, jobs::cancel),
+        row(M::GET, "/v1/jobs/{id}/events", JOBS, Q::NONE, events::events),
+        row(M::POST, "/v1/jobs/{id}/retry", JOBS, Q::NONE, jobs::retry),
+        row(M::GET, "/v1/operations", Need::Key, Q::NONE, v1::operations),
+        row(M::GET, "/v1/operations/{name}", Need::Key, Q::NONE, v1::operation),
+        row(M::POST, "/v1/operations/{name}", OPERATIONS, Q::Arguments, direct::operate),
+        row(M::GET, "/v1/operations/{name}/render", Need::Render, Q::Arguments, direct::render),
         // What an error means may be read by whoever is told it.
-        row(M::GET, "/v1/problems", Need::Nothing, problem::kinds),
-        row(M::GET, "/v1/problems/{kind}", Need::Nothing, problem::explain),
+        row(M::GET, "/v1/problems", Need::Nothing, Q::NONE, problem::kinds),
+        row(M::GET, "/v1/problems/{kind}", Need::Nothing, Q::NONE, problem::explain),
         else_row(Place::Method, Need::Key, v1::wrong_method),
         else_row(Place::V1Path, Need::Key, v1::unknown_path),
         else_row(Place::Post, JOBS, compat::post),
@@ -110,14 +113,14 @@ fn places() -> impl Iterator<Item = (Method, &'static str)> {
     })
 }
 
-fn row<H, T, S>(method: Method, path: &'static str, need: Need, handler: H) -> Row<S>
+fn row<H, T, S>(method: Method, path: &'static str, need: Need, query: Query, handler: H) -> Row<S>
 where
     H: Handler<T, S>,
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
     let filter = filter(&method);
-    Row { place: Place::At(method, path), need, serve: MethodRouter::new().on(filter, handler) }
+    Row { place: Place::At(method, path), need, query, serve: MethodRouter::new().on(filter, handler) }
 }
 
 fn else_row<H, T, S>(place: Place, need: Need, handler: H) -> Row<S>
@@ -132,7 +135,7 @@ where
         Place::Method => MethodRouter::new().fallback(handler),
         _ => any(handler),
     };
-    Row { place, need, serve }
+    Row { place, need, query: Query::Any, serve }
 }
 
 fn filter(method: &Method) -> MethodFilter {
@@ -152,7 +155,8 @@ where
         post: MethodRouter::new(),
         other: MethodRouter::new(),
     };
-    for Row { place, need, serve } in table {
+    for Row { place, need, query, serve } in table {
+        let serve = serve.layer(from_fn_with_state(query, query::check));
         let serve = serve.layer(from_fn_with_state((guarded.clone(), need), guard));
         match place {
             Place::At(_, path) => match paths.iter_mut().find(|(known, _)| *known == path) {
@@ -234,7 +238,7 @@ mod tests {
         let echoes = rows.iter().enumerate().map(|(number, (place, need))| {
             let echo = move || async move { number.to_string() };
             match place {
-                Place::At(method, path) => row(method.clone(), path, *need, echo),
+                Place::At(method, path) => row(method.clone(), path, *need, Query::Any, echo),
                 place => else_row(place.clone(), *need, echo),
             }
         });
@@ -371,6 +375,14 @@ mod tests {
             paths.starts_with("/v1/jobs, /v1/jobs/{id}, ") && paths.ends_with(", /v1/problems/{kind}"),
             "{paths}"
         );
+    }
+
+    #[test]
+    fn below_v1_no_parameter_is_passed_over() {
+        for Row { place, query, .. } in table() {
+            let Place::At(method, path) = place else { continue };
+            assert_eq!(query == Query::Any, !path.starts_with(V1), "{method} {path}");
+        }
     }
 
     #[tokio::test]

@@ -334,7 +334,7 @@ impl Acceptance {
             let stored = async {
                 let waited = Instant::now();
                 let turns = self.service.turns();
-                let transfer = &self.settings.transfer;
+                let transfer = &self.settings.transfer.on_behalf_of(&self.turn.flow);
                 let asks = transfer.located(turns::placeholder(&recipe.destination, &self.turn)).await;
                 let _turn = turns.placeholder(&asks, patience).await?;
                 patience = patience.saturating_sub(waited.elapsed());
@@ -352,11 +352,11 @@ impl Acceptance {
         for (index, recipe) in order.recipes.iter().enumerate().take(stored) {
             let shown = async {
                 let turns = self.service.turns();
-                let transfer = &self.settings.transfer;
+                let transfer = &self.settings.transfer.on_behalf_of(&self.turn.flow);
                 let asks = transfer.located(turns::placeholder(&recipe.destination, &self.turn)).await;
                 let _turn = turns.placeholder(&asks, REPLY_PATIENCE).await?;
                 let mark = store::mark(id, index, 0, Kind::Failure, false);
-                store::failure(&self.generation, &self.settings, recipe, &mark).await
+                store::failure(&self.generation, transfer, recipe, &mark).await
             };
             if let Err(fault) = shown.await {
                 tracing::warn!(job = %id, "that it was refused cannot be shown: {fault}");

@@ -268,12 +268,13 @@ impl Intake {
         turn: &Turn,
         place: Place,
     ) -> Result<Self, Fault> {
-        let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
+        let fetch = begin(transfer, source, turn).await?;
         let (sender, progress) = watch::channel(Arrived::default());
         let share = gate.share(turn);
         let (size_hint, wanted) = (fetch.size_hint, Arc::new(AtomicUsize::new(0)));
         let shown = (sender, Arc::clone(&wanted));
-        let task = tokio::spawn(download(fetch, (gate.clone(), share), shown, place));
+        let coming = download(fetch, (gate.clone(), share), shown, place);
+        let task = tokio::spawn(async { coming.await.map(Downloaded::whole) });
         Ok(Self { progress: Some(progress), wanted, size_hint, task })
     }
 
@@ -322,6 +323,11 @@ impl Drop for Intake {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Begins to fetch a source on behalf of the client whose turn it is.
+async fn begin(transfer: &Transfer, source: &SourceUrl, turn: &Turn) -> Result<Fetch, Fault> {
+    transfer.on_behalf_of(&turn.flow).fetch(source).await.map_err(|error| unavailable(&error))
 }
 
 /// Understands the URL of a source.
@@ -400,7 +406,7 @@ pub(super) async fn fetch(
     // Whose size is known is not asked for before there is memory for it.
     if wish.expected.is_none() && !wish.was_asked {
         wish.was_asked = true;
-        let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
+        let fetch = begin(transfer, source, &wish.turn).await?;
         wish.expected = fetch.size_hint;
         // Of what will not fit nothing is fetched.
         let fits = fetch
@@ -410,7 +416,7 @@ pub(super) async fn fetch(
             // Nobody looks at it before it is whole.
             let share = gate.share(&wish.turn);
             let downloaded = download(fetch, (gate.clone(), share), unseen(), place).await;
-            return downloaded.map_err(|error| unavailable(&error));
+            return downloaded.map(Downloaded::whole).map_err(|error| unavailable(&error));
         }
     }
     fetch_whole(transfer, source, (gate, place), wish, short).await
@@ -431,17 +437,20 @@ async fn fetch_whole(
     let Some((share, place)) = gate.memory_and_place(transfer, (source, place), wish, short).await? else {
         return Ok(None);
     };
-    let fetch = transfer.fetch(source).await.map_err(|error| unavailable(&error))?;
+    let fetch = begin(transfer, source, &wish.turn).await?;
     let may_be = fetch.size_hint.is_some_and(|bytes| needed(bytes) <= gate.largest);
     let downloaded = download(fetch, (gate.clone(), share), unseen(), place).await;
     match downloaded.map_err(|error| unavailable(&error))? {
-        Some(held) => Ok(Some(held)),
+        Downloaded::Whole(held) => Ok(Some(held)),
+        Downloaded::Slow => Err(gate.memory.busy()),
         // It has grown since, and there is no room for more just now.
-        None if wish.expected.take().is_some() => Ok(None),
+        Downloaded::Short if wish.expected.take().is_some() => Ok(None),
         // What the gate has given the system has not.
-        None if may_be => Err(refused()),
-        None if gate.largest == gate.memory.total() => Err(gate.too_large("the source has more MiB")),
-        None => Err(refused()),
+        Downloaded::Short if may_be => Err(refused()),
+        Downloaded::Short if gate.largest == gate.memory.total() => {
+            Err(gate.too_large("the source has more MiB"))
+        }
+        Downloaded::Short => Err(refused()),
     }
 }
 
@@ -453,16 +462,34 @@ fn unseen() -> Shown {
     (watch::channel(Arrived::default()).0, Arc::default())
 }
 
-/// The whole source, or none when memory is short.
+/// What came of a fetch.
+enum Downloaded {
+    Whole(Held),
+    /// Memory was short.
+    Short,
+    /// It was short, as some that there was had been given back while the other end was slow.
+    Slow,
+}
+
+impl Downloaded {
+    fn whole(self) -> Option<Held> {
+        match self {
+            Self::Whole(held) => Some(held),
+            Self::Short | Self::Slow => None,
+        }
+    }
+}
+
+/// The whole source, if memory lasts.
 async fn download(
     mut fetch: Fetch,
     (gate, mut share): (Gate, Share),
     (progress, wanted): Shown,
     _place: Place,
-) -> Result<Option<Held>, TransferError> {
+) -> Result<Downloaded, TransferError> {
     let expected = fetch.size_hint;
     let mut gathered = Gathered::new(expected);
-    let mut shown = 0;
+    let (mut shown, mut slow) = (0, false);
     loop {
         let chunk = match fetch.chunk().await {
             Ok(Some(chunk)) => chunk,
@@ -478,7 +505,11 @@ async fn download(
             // What was read so far is shown in full: it may be all that planning needs.
             let head = if gathered.add(visible).is_ok() { gathered.whole() } else { Bytes::new() };
             let _ = progress.send(Arrived { head, end: End::Short });
-            return Ok(None);
+            return Ok(if slow { Downloaded::Slow } else { Downloaded::Short });
+        }
+        // Of one that is slow no more memory is held than can come of it, twice over.
+        if let Some(most) = fetch.most_in_time() {
+            slow |= share.shrink(needed(most.saturating_mul(2)));
         }
         // Showing copies, so it is done at doubling sizes, and of many bytes only when so many are wanted: no limit counts
         // the copies.
@@ -492,7 +523,7 @@ async fn download(
     }
     let bytes = gathered.whole();
     let _ = progress.send(Arrived { head: bytes.clone(), end: End::Complete });
-    Ok(Some(Held::new(bytes, fetch.media_type, share)))
+    Ok(Downloaded::Whole(Held::new(bytes, fetch.media_type, share)))
 }
 
 fn unavailable(error: &TransferError) -> Fault {
@@ -518,3 +549,6 @@ pub(super) fn transfer_fault(kind: FaultKind, error: &TransferError) -> Fault {
     }
     fault
 }
+
+#[cfg(test)]
+mod tests;

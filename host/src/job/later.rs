@@ -179,7 +179,8 @@ impl Attempt {
                 };
                 // Named as acceptance names it, where a later attempt looks for what may be left of it.
                 let mark = store::mark(self.record.id, index, 0, Kind::Placeholder, self.cold);
-                store::store(&self.settings.transfer, recipe, placeholder, &mark).await?;
+                let transfer = self.settings.transfer.on_behalf_of(&self.turn.flow);
+                store::store(&transfer, recipe, placeholder, &mark).await?;
             }
         }
         self.record.took(Phase::Placeholder, began.elapsed());

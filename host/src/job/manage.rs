@@ -222,19 +222,20 @@ impl Service {
 
     /// A placeholder that says "being processed" would be wrong from now on.
     async fn show_cancelled(&self, record: &Record, order: &Order) {
-        let (generation, settings) = (self.generation(), self.settings());
+        let generation = self.generation();
         // The journal does not tell in whose turn it was accepted, where there are no keys.
         let turn = Turn { flow: self.flow(&record.client.to_string()), ..Turn::default() };
+        let transfer = self.settings().transfer.on_behalf_of(&turn.flow);
         let Some(_one) = self.shows(record.id, &turn) else { return };
         for (index, (recipe, output)) in order.recipes.iter().zip(&record.outputs).enumerate() {
             if output.state != OutputState::Cancelled {
                 continue;
             }
-            let asks = settings.transfer.located(turns::results([&recipe.destination], &turn)).await;
+            let asks = transfer.located(turns::results([&recipe.destination], &turn)).await;
             let _turn = self.turns().result(&asks).await;
             // Of what attempts before have left nobody will look for anything again.
             let mark = store::mark(record.id, index, record.attempt + 1, Kind::Failure, true);
-            let shown = store::failure(&generation, &settings, recipe, &mark);
+            let shown = store::failure(&generation, &transfer, recipe, &mark);
             if let Err(fault) = shown.await {
                 tracing::warn!(job = %record.id, "that it was cancelled cannot be shown: {fault}");
             }

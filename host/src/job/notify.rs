@@ -15,8 +15,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use imgserve_base::clock::steady_ms;
 use imgserve_base::fault::chain;
 use imgserve_base::job::{Record, now_ms};
-use imgserve_journal::{JournalError, NEVER_MS, Notice};
-use imgserve_transfer::{HttpUrl, Server, Transfer, TransferErrorKind};
+use imgserve_journal::{ClaimedNotice, JournalError, NEVER_MS, Notice};
+use imgserve_transfer::{HttpUrl, Transfer, TransferErrorKind};
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -63,7 +63,7 @@ impl Service {
 /// What the sender of webhooks waits to hear.
 enum News {
     /// On which machines a receiver is.
-    Located(Server, Vec<Arc<str>>),
+    Located(Receiver, Vec<Arc<str>>),
     /// A try is over.
     Over(Receiver, Tried),
 }
@@ -86,18 +86,19 @@ pub(super) async fn deliver(service: Arc<Service>) {
                 TROUBLE_PAUSE
             }
         };
-        for server in receivers.unlocated() {
-            let (transfer, sender) = (service.settings().transfer.clone(), sender.clone());
+        for (to, server) in receivers.unlocated() {
+            let flow = service.flow(&to.flow);
+            let (transfer, sender) = (service.settings().transfer.on_behalf_of(&flow), sender.clone());
             tokio::spawn(async move {
                 let machines = transfer.machines(&server).await;
                 // Nobody listens any more when the server stops.
-                let _ = sender.send(News::Located(server, machines));
+                let _ = sender.send(News::Located(to, machines));
             });
         }
         while let Some((to, notice)) = receivers.next() {
             let (service, sender) = (Arc::clone(&service), sender.clone());
             tokio::spawn(async move {
-                let tried = send(&service, notice).await;
+                let tried = send(&service, &to.flow, notice).await;
                 let _ = sender.send(News::Over(to, tried));
             });
         }
@@ -105,7 +106,7 @@ pub(super) async fn deliver(service: Arc<Service>) {
             () = service.lifecycle().stopping() => return,
             () = service.wakeups().asked_to_notify(), if !trouble => {}
             Some(news) = heard.recv() => match news {
-                News::Located(server, machines) => receivers.located(server, machines),
+                News::Located(to, machines) => receivers.located(&to, machines),
                 News::Over(to, tried) => ended(&service, &mut receivers, (&to, tried)).await,
             },
             () = tokio::time::sleep(sleep) => {}
@@ -115,20 +116,17 @@ pub(super) async fn deliver(service: Arc<Service>) {
 
 /// Claims what is due; gives how long there will be no more.
 async fn claim(service: &Service, receivers: &mut Receivers) -> Result<Duration, JournalError> {
-    let room = receivers.room();
-    if room == 0 {
-        return Ok(LOOK);
-    }
     let lease = steady_ms() + LEASE.as_millis() as u64;
-    let (notices, next_due_ms) = service.journal().claim_notices(room, steady_ms(), lease).await?;
-    let (full, now) = (notices.len() >= room, Instant::now());
-    let offer = |notice: Notice| {
-        let to = HttpUrl::parse(&notice.url).ok().and_then(|url| url.server());
-        receivers.offer(to, notice, now)
+    let (notices, next_due_ms) =
+        service.journal().claim_notices(receivers.room(), steady_ms(), lease).await?;
+    let now = Instant::now();
+    let offer = |ClaimedNotice { notice, flow }: ClaimedNotice| {
+        let server = HttpUrl::parse(&notice.url).ok().and_then(|url| url.server());
+        receivers.offer(server, service.flow(&flow), notice, now)
     };
     let too_many: Vec<PutOff> = notices.into_iter().filter_map(offer).collect();
-    // Those behind them may be others'.
-    let again = full && !too_many.is_empty();
+    // Those behind them may be other receivers'.
+    let again = !too_many.is_empty();
     let put_off = put_off(service, too_many).await;
     let due = next_due_ms.map_or(LOOK, |due| Duration::from_millis(due.saturating_sub(steady_ms())));
     Ok(if again { Duration::ZERO } else { due.min(put_off).min(LOOK) })
@@ -160,10 +158,11 @@ async fn put_off(service: &Service, notices: Vec<PutOff>) -> Duration {
 }
 
 /// Tries once, and has written down what came of it.
-async fn send(service: &Service, notice: Notice) -> Tried {
+async fn send(service: &Service, flow: &str, notice: Notice) -> Tried {
     let settings = service.settings();
+    let transfer = settings.transfer.on_behalf_of(&service.flow(flow));
     let WebhookSettings { secret, timeout, max_age } = &settings.webhooks;
-    let posted = tokio::time::timeout(*timeout, post(&settings.transfer, secret.as_deref(), &notice));
+    let posted = tokio::time::timeout(*timeout, post(&transfer, secret.as_deref(), &notice));
     let sent = tokio::select! {
         () = service.lifecycle().stopping() => return Tried::Unanswered,
         sent = posted => sent.unwrap_or_else(|_| Err(late(*timeout))),

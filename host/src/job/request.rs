@@ -170,9 +170,7 @@ pub(super) fn chain<'r>(
     request_args: Map<String, Value>,
     reading: Reading,
 ) -> Result<Chain<'r>, Fault> {
-    let mut args = operation.default_args(reading);
-    args.extend(operation.meant(request_args, reading));
-    registry.chain(operation, args, reading)
+    registry.chain(operation, operation.given(request_args, reading), reading)
 }
 
 /// How the result is to be written, as the host's own arguments say it. Their types are right; nothing else is checked.

@@ -38,7 +38,9 @@ impl Gate {
         let first = room.wanted(announced.unwrap_or(STEP).min(STEP) as usize);
         match room.share.try_grow(first) {
             // There is some, and none is held before there is what for.
-            true => room.share.shrink(0),
+            true => {
+                room.share.shrink(0);
+            }
             false => room.grow(first, short).await?,
         }
         Ok(room)

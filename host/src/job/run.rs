@@ -410,7 +410,8 @@ impl Attempt {
         let _place = self.service.turns().result(&asks).await;
         drop(waits);
         let mark = store::mark(self.record.id, index, self.record.attempt, Kind::Failure, self.cold);
-        let shown = store::failure(&self.generation, &self.settings, recipe, &mark);
+        let transfer = self.settings.transfer.on_behalf_of(&self.turn.flow);
+        let shown = store::failure(&self.generation, &transfer, recipe, &mark);
         if let Err(fault) = shown.await {
             let destination = &self.record.outputs[index].destination;
             tracing::warn!(job = %self.record.id, destination, "the failure cannot be shown there: {fault}");
@@ -419,7 +420,8 @@ impl Attempt {
 
     async fn put(&self, order: &Order, index: usize, kind: Kind, bytes: Bytes) -> Result<(), Fault> {
         let mark = store::mark(self.record.id, index, self.record.attempt, kind, self.cold);
-        store::store(&self.settings.transfer, &order.recipes[index], bytes, &mark).await
+        let transfer = self.settings.transfer.on_behalf_of(&self.turn.flow);
+        store::store(&transfer, &order.recipes[index], bytes, &mark).await
     }
 
     async fn cancelled(mut self, order: &Order) {

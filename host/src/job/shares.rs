@@ -314,13 +314,14 @@ impl Share {
         true
     }
 
-    /// Gives back what is more than so many units.
-    pub(super) fn shrink(&mut self, units: u32) {
+    /// Gives back what is more than so many units; whether that is anything.
+    pub(super) fn shrink(&mut self, units: u32) -> bool {
         let general = self.general.min(self.units().saturating_sub(units));
         self.general -= general;
         let reserve = self.reserve.min(self.units().saturating_sub(units));
         self.reserve -= reserve;
         self.of.give_back(&self.turn, general, reserve);
+        general + reserve > 0
     }
 }
 

@@ -12,7 +12,6 @@ use super::generation::Generation;
 use super::intake::transfer_fault;
 use super::order::Recipe;
 use super::retry::MAX_LOST;
-use super::settings::Settings;
 
 /// What is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,13 +68,13 @@ pub(super) async fn store(
 /// As [`store`], or that no worker could draw it.
 pub(super) async fn failure(
     generation: &Generation,
-    settings: &Settings,
+    transfer: &Transfer,
     recipe: &Recipe,
     mark: &PartMark,
 ) -> Result<(), Fault> {
-    // Nobody waits for it: it is in no client's turn, but in that of all which have failed.
+    // Nobody waits for the picture: it is drawn in no client's turn, but in that of all which have failed.
     let Some(bytes) = picture(generation, &Flow::default(), recipe, true).await? else { return Ok(()) };
-    store(&settings.transfer, recipe, bytes, mark).await
+    store(transfer, recipe, bytes, mark).await
 }
 
 /// The picture that stands for an output's result, or for its failure; none of what is no image.

@@ -71,6 +71,17 @@ impl Aliases {
         args
     }
 
+    /// By which other names arguments came, by their own: what [`Self::renamed`] gives their own names.
+    pub(super) fn written(&self, args: &Map<String, Value>) -> BTreeMap<String, String> {
+        let mut written = BTreeMap::new();
+        for name in args.keys() {
+            if let Some(own) = self.own_name(name).filter(|own| !args.contains_key(*own)) {
+                written.entry(own.to_owned()).or_insert_with(|| name.clone());
+            }
+        }
+        written
+    }
+
     /// Refuses an argument that is there by two names: nobody can tell which of them is meant.
     ///
     /// # Errors
@@ -121,6 +132,10 @@ mod tests {
             ),
         ] {
             let Value::Object(args) = given.clone() else { panic!("{given}") };
+            for (own, came) in aliases().written(&args) {
+                assert!(meant[&own] != Value::Null && given[&came] != Value::Null, "{given}: {own}, {came}");
+                assert_eq!((given.get(&own), meant.get(&came)), (None, None), "{given}");
+            }
             assert_eq!(Value::Object(aliases().renamed(args)), meant, "{given}");
         }
     }

@@ -1,6 +1,8 @@
 //! From a request's operation and arguments to the steps that are run: one, or for a pipeline each of its steps with
 //! their own defaults and checks.
 
+use std::collections::BTreeMap;
+
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::format::Format;
 use imgserve_config::{PIPELINE, Profile};
@@ -29,22 +31,31 @@ pub(crate) struct Chain<'r> {
     reading: Reading,
 }
 
+/// An operation's arguments as they are meant, its defaults among them.
+#[derive(Debug, Default)]
+pub(crate) struct Given {
+    /// By their own names.
+    pub(crate) args: Map<String, Value>,
+    /// By which other names they came, by their own.
+    pub(crate) written: BTreeMap<String, String>,
+}
+
 impl Registry {
-    /// The steps for an operation with these arguments, its defaults already in them.
+    /// The steps for an operation with these arguments.
     ///
     /// # Errors
     /// [`FaultKind::MissingArgument`], [`FaultKind::WrongType`] or [`FaultKind::InvalidArgument`], naming the argument.
     pub(crate) fn chain<'r>(
         &'r self,
         operation: &'r Entry,
-        args: Map<String, Value>,
+        given: Given,
         reading: Reading,
     ) -> Result<Chain<'r>, Fault> {
-        let (mut host_args, own) = split(args);
+        let (mut host_args, args) = split(given.args);
         meant_of_host(&mut host_args, reading);
         let (steps, unknown, operations, host) = (vec![], vec![], vec![], Map::new());
         let mut chain = Chain { steps, unknown, operations, host_args: host, reading };
-        self.add(&mut chain, operation, operation.profile, own, "")?;
+        self.add(&mut chain, operation, operation.profile, Given { args, ..given }, "")?;
         let last = chain.operations.last().map(|last| split(last.settings.args.clone()).0);
         chain.host_args = last.unwrap_or_default();
         chain.host_args.extend(host_args);
@@ -57,11 +68,12 @@ impl Registry {
         chain: &mut Chain<'r>,
         operation: &'r Entry,
         profile: Profile,
-        own: Map<String, Value>,
+        given: Given,
         at: &str,
     ) -> Result<(), Fault> {
-        let own = Value::Object(own);
-        operation.check(&own).map_err(|fault| under(at, fault))?;
+        let Given { args, written } = given;
+        let own = Value::Object(args);
+        operation.check(&own).map_err(|fault| under(at, fault.as_written(&written)))?;
         let Value::Object(own) = own else { return Ok(()) };
         if chain.reading == Reading::AsMeant {
             operation.aliases.check_once(own.keys()).map_err(|fault| under(at, fault))?;
@@ -71,7 +83,7 @@ impl Registry {
         if !operation.settings.is_pipeline() {
             chain.operations.push(operation);
             let at = at.trim_end_matches(".args.").to_owned();
-            chain.steps.push(Step { operation: operation.name.clone(), args: own, profile, at });
+            chain.steps.push(Step { operation: operation.name.clone(), args: own, profile, at, written });
             if chain.steps.len() > MAX_STEPS {
                 let text = format!(
                     "argument `steps`: more than {MAX_STEPS} steps, those of pipelines in it included"
@@ -119,9 +131,9 @@ impl Registry {
         }
         // A pipeline's profile is its steps', unless their own sections say otherwise.
         let profile = operation.settings.profile.unwrap_or(profile);
-        let mut args = split(operation.default_args(chain.reading)).1;
-        args.extend(operation.meant(given.clone(), chain.reading));
-        self.add(chain, operation, profile, args, &format!("{at}args."))
+        let mut given = operation.given(given.clone(), chain.reading);
+        given.args = split(given.args).1;
+        self.add(chain, operation, profile, given, &format!("{at}args."))
     }
 }
 

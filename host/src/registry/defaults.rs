@@ -5,6 +5,7 @@ use imgserve_base::fault::{Fault, FaultKind, one_line};
 use imgserve_sdk::Color;
 use serde_json::{Map, Value};
 
+use super::chain::Given;
 use super::entry::Entry;
 use super::host_arguments::{HOST_ARGUMENTS, integer, quality, text, writable};
 use super::meant::Reading;
@@ -28,14 +29,15 @@ impl Registry {
         let own = defaults.iter().filter(|(key, _)| !HOST_ARGUMENTS.contains(&key.as_str()));
         let own: Map<String, Value> = own.map(|(key, value)| (key.clone(), value.clone())).collect();
         operation.check_values(&Value::Object(own)).map_err(refuse)?;
-        let chain = match self.chain(operation, defaults, Reading::ToTheLetter) {
-            Ok(chain) => chain,
-            // The request will bring it; but into a step that stands here it can bring nothing.
-            Err(fault) if fault.kind == FaultKind::MissingArgument && !fault.text.contains("`steps[") => {
-                return Ok(());
-            }
-            Err(fault) => return Err(refuse(fault.text)),
-        };
+        let chain =
+            match self.chain(operation, Given { args: defaults, ..Given::default() }, Reading::ToTheLetter) {
+                Ok(chain) => chain,
+                // The request will bring it; but into a step that stands here it can bring nothing.
+                Err(fault) if fault.kind == FaultKind::MissingArgument && !fault.text.contains("`steps[") => {
+                    return Ok(());
+                }
+                Err(fault) => return Err(refuse(fault.text)),
+            };
         if let Some(unknown) = chain.unknown.first() {
             return Err(refuse(format!("argument `{unknown}` is none that its operation has")));
         }

@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Number, Value};
 
+use super::chain::Given;
 use super::entry::Entry;
 use super::textual::{Allowed, MAX_DEPTH, parts};
 
@@ -17,8 +18,16 @@ pub(crate) enum Reading {
 }
 
 impl Entry {
+    /// A request's arguments as they are meant, over the defaults.
+    pub(crate) fn given(&self, args: Map<String, Value>, reading: Reading) -> Given {
+        let written = self.aliases.written(&args);
+        let mut given = Given { args: self.default_args(reading), written };
+        given.args.extend(self.meant(args, reading));
+        given
+    }
+
     /// Arguments as they are meant. Whether they are right is another check's to say.
-    pub(crate) fn meant(&self, args: Map<String, Value>, reading: Reading) -> Map<String, Value> {
+    fn meant(&self, args: Map<String, Value>, reading: Reading) -> Map<String, Value> {
         let mut args = Value::Object(self.aliases.renamed(args));
         if reading == Reading::AsMeant && self.can_check(&args) {
             let root = &self.description.arguments;

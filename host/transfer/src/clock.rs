@@ -32,11 +32,27 @@ struct Rate {
 /// What has been waited for so far.
 #[derive(Debug, Default)]
 struct Spent {
-    /// Bytes of the window, and how long they were waited for.
-    bytes: u64,
-    waited: Duration,
+    window: Came,
+    /// Since the transfer began.
+    all: Came,
+    /// How many bytes come in all, where the other end says so.
+    expected: Option<u64>,
     /// How long answers were waited for, all of them together.
     answers: Duration,
+}
+
+/// Bytes, and how long they were waited for.
+#[derive(Debug, Default, Clone, Copy)]
+struct Came {
+    bytes: u64,
+    waited: Duration,
+}
+
+impl Came {
+    fn add(&mut self, bytes: u64, waited: Duration) {
+        self.bytes += bytes;
+        self.waited += waited;
+    }
 }
 
 impl Clock {
@@ -49,6 +65,19 @@ impl Clock {
             deadline: Instant::now() + config.total_timeout,
             spent: Arc::default(),
         }
+    }
+
+    /// So many bytes are to come in all: whoever says so is left once its pace shows that they will not in the time there is.
+    /// As much memory may be held for them all the while.
+    pub(super) fn expects(&self, bytes: u64) {
+        self.spent().expected = Some(bytes);
+    }
+
+    /// Which part of the time for the whole transfer bytes were waited for, once that shows their pace.
+    pub(super) fn part_waited(&self) -> Option<f64> {
+        let waited = self.spent().all.waited;
+        let part = waited.as_secs_f64() / self.total.as_secs_f64();
+        (waited >= self.rate.window).then_some(part.min(1.0))
     }
 
     /// Waits for a connection being made.
@@ -167,7 +196,7 @@ impl Clock {
     }
 
     fn window_ends(&self, now: Instant) -> Instant {
-        now + self.rate.window.saturating_sub(self.spent().waited)
+        now + self.rate.window.saturating_sub(self.spent().window.waited)
     }
 
     /// Some bytes were waited for since `began`.
@@ -175,20 +204,34 @@ impl Clock {
     /// # Errors
     /// They were too few for the window that ends with them.
     fn passed(&self, began: Instant, bytes: u64) -> Result<(), TransferError> {
-        let mut spent = self.spent();
-        spent.waited += began.elapsed();
-        spent.bytes += bytes;
-        if spent.waited < self.rate.window {
+        let (mut spent, waited) = (self.spent(), began.elapsed());
+        spent.window.add(bytes, waited);
+        spent.all.add(bytes, waited);
+        if spent.window.waited < self.rate.window {
             return Ok(());
         }
-        let (bytes, seconds) = (std::mem::take(&mut spent.bytes), spent.waited.as_secs_f64());
-        spent.waited = Duration::ZERO;
-        if bytes as f64 >= self.rate.bytes_s as f64 * seconds {
+        let Came { bytes, waited } = std::mem::take(&mut spent.window);
+        let seconds = waited.as_secs_f64();
+        if (bytes as f64) < self.rate.bytes_s as f64 * seconds {
+            let text = format!(
+                "too slow: {bytes} bytes in {seconds:.1} s; {KEY_MIN_RATE} is {} (over min_rate_window_s)",
+                self.rate.bytes_s
+            );
+            return Err(TransferError::new(TransferErrorKind::TooSlow, text));
+        }
+        spent.expected.map_or(Ok(()), |expected| self.comes_in_time(spent.all, expected))
+    }
+
+    /// What has come at this pace will be all in the time there is for the whole transfer.
+    fn comes_in_time(&self, came: Came, expected: u64) -> Result<(), TransferError> {
+        let (seconds, total) = (came.waited.as_secs_f64(), self.total.as_secs_f64());
+        if came.bytes as f64 * total >= expected as f64 * seconds {
             return Ok(());
         }
         let text = format!(
-            "too slow: {bytes} bytes in {seconds:.1} s; {KEY_MIN_RATE} is {} (over min_rate_window_s)",
-            self.rate.bytes_s
+            "too slow: {} of {expected} bytes in {seconds:.1} s; at this pace all of them take longer than \
+             {KEY_TOTAL_TIMEOUT}, which is {total} s",
+            came.bytes
         );
         Err(TransferError::new(TransferErrorKind::TooSlow, text))
     }
@@ -290,6 +333,42 @@ mod tests {
         clock.data(after(10, 1 << 20), |bytes| Some(*bytes)).await.unwrap();
         let silent = clock.data(pending::<usize>(), |bytes| Some(*bytes)).await.unwrap_err();
         assert_eq!(silent.kind(), TransferErrorKind::TooSlow);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_says_how_much_comes_is_left_once_it_cannot_come_in_time() {
+        // Ten minutes for all: a hundred thousand bytes each second are half of what is needed of the first of them.
+        for (expected, left) in [(120_000_000, true), (50_000_000, false)] {
+            let (clock, began) = (paced(), Instant::now());
+            clock.expects(expected);
+            let error = loop {
+                match clock.data(after(1, 100_000), |bytes| Some(*bytes)).await {
+                    Ok(_) if began.elapsed() > Duration::from_secs(400) => break None,
+                    Ok(_) => {}
+                    Err(error) => break Some(error),
+                }
+            };
+            assert_eq!(error.is_some(), left, "{expected}: {error:?}");
+            if let Some(error) = error {
+                assert_eq!((error.kind(), began.elapsed().as_secs()), (TransferErrorKind::TooSlow, 10));
+                let text = "too slow: 1000000 of 120000000 bytes in 10.0 s; at this pace all of them take longer than \
+                            [transfer] total_timeout_s, which is 600 s";
+                assert_eq!(error.to_string(), text);
+            }
+        }
+        let clock = paced();
+        clock.data(after(5, 100_000), |bytes| Some(*bytes)).await.unwrap();
+        assert_eq!(clock.part_waited(), None, "it does not show yet");
+        clock.data(after(10, 100_000), |bytes| Some(*bytes)).await.unwrap();
+        assert_eq!(clock.part_waited(), Some(0.025));
+        // Who was fast before may rest, and what was waited for elsewhere is not its pace.
+        let clock = paced();
+        clock.expects(50_000_000);
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        clock.data(after(1, 40_000_000), |bytes| Some(*bytes)).await.unwrap();
+        for _ in 0..100 {
+            clock.data(after(1, 1000), |bytes| Some(*bytes)).await.unwrap();
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@
 //! | file | owns |
 //! | --- | --- |
 //! | `url`, `tags` | what URLs and the tags in them mean |
-//! | `policy`, `resolve` | which addresses and paths are permitted; names to permitted addresses |
+//! | `policy`, `resolve`, `lookups` | which addresses and paths are permitted; names to permitted addresses; for whom names are looked up |
 //! | `clock`, `tls`, `config`, `error` | timeouts, the one TLS configuration, settings, failures |
 //! | `clients`, `http`, `coding`, `body`, `form`, `html` | idle connections, GET and PUT, encoded responses, request bodies, form uploads, reading a page's form |
 //! | `ftp`, `ftp_store`, `file` | the other two protocols |
@@ -32,6 +32,7 @@ pub mod fuzz;
 mod html;
 mod http;
 mod length;
+mod lookups;
 mod machines;
 mod mark;
 mod peer;
@@ -51,6 +52,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use imgserve_base::fair::Flow;
 
 pub use self::config::{IDLE_SERVERS, TransferConfig};
 pub use self::error::{Blame, TransferError, TransferErrorKind};
@@ -71,6 +73,7 @@ use self::config::KEY_MAX_SOURCE;
 use self::file::FileReader;
 use self::ftp::{Ftp, FtpDownload};
 use self::http::Http;
+use self::lookups::on_behalf_of;
 use self::machines::Machines;
 use self::resolve::Resolver;
 
@@ -82,6 +85,8 @@ pub struct Transfer {
     ftp: Ftp,
     roots: Arc<[PathBuf]>,
     machines: Arc<Machines>,
+    /// For which client.
+    whose: Arc<str>,
     /// Transfers that were too slow.
     slow: Arc<AtomicU64>,
 }
@@ -99,13 +104,19 @@ impl Transfer {
         let config = Arc::new(config);
         let http = Arc::new(Http::new(config.clone(), resolver.clone(), tls.clone())?);
         let (ftp, machines) = (Ftp { resolver, tls: Arc::new(tls) }, Arc::default());
-        Ok(Self { config, http, ftp, roots, machines, slow: Arc::default() })
+        Ok(Self { config, http, ftp, roots, machines, whose: Arc::default(), slow: Arc::default() })
     }
 
     /// The same, counting on where `other` has counted.
     #[must_use]
     pub fn counting_on(self, other: &Self) -> Self {
         Self { slow: Arc::clone(&other.slow), ..self }
+    }
+
+    /// The same on behalf of this client: names that are looked up for it are its own.
+    #[must_use]
+    pub fn on_behalf_of(&self, flow: &Flow) -> Self {
+        Self { whose: Arc::clone(flow.name()), ..self.clone() }
     }
 
     /// How many transfers were ended as too slow.
@@ -121,7 +132,7 @@ impl Transfer {
 
     /// The machines of one server.
     pub async fn machines(&self, server: &Server) -> Vec<Arc<str>> {
-        self.machines.of(std::slice::from_ref(server), &"".into()).await
+        self.machines.of(std::slice::from_ref(server), &self.whose).await
     }
 
     /// Starts to fetch a source. Returns once its first bytes can be asked for; the clock of `total_timeout` runs on
@@ -132,7 +143,7 @@ impl Transfer {
     /// Whatever is known before the first byte, naming the URL without its password.
     pub async fn fetch(&self, source: &SourceUrl) -> Result<Fetch, TransferError> {
         let clock = Clock::start(&self.config);
-        let opened = self.open(clock.clone(), source.clone()).await;
+        let opened = on_behalf_of(&self.whose, self.open(clock.clone(), source.clone())).await;
         let body = opened.map_err(|error| failed(error, source.as_str(), &self.slow))?;
         let fetch = Fetch {
             size_hint: body.size(),
@@ -145,9 +156,11 @@ impl Transfer {
             state: State::Open(body),
         };
         match fetch.size_hint {
-            Some(size) if size > fetch.limit => Err(fetch.too_large()),
-            _ => Ok(fetch),
+            Some(size) if size > fetch.limit => return Err(fetch.too_large()),
+            Some(size) => fetch.clock.expects(size),
+            None => {}
         }
+        Ok(fetch)
     }
 
     /// A source that is a permitted file, if it can be had without waiting; none means that it is to be fetched, and is no
@@ -190,7 +203,7 @@ impl Transfer {
     ) -> Result<(), TransferError> {
         let clock = Clock::start(&self.config);
         let storing = self.store_by(clock.clone(), destination, body, (media_type, form_field), mark);
-        let stored = clock.total(storing).await.and_then(|stored| stored);
+        let stored = on_behalf_of(&self.whose, clock.total(storing)).await.and_then(|stored| stored);
         stored.map_err(|error| failed(error, &destination.to_string(), &self.slow))
     }
 
@@ -206,7 +219,8 @@ impl Transfer {
         body: String,
     ) -> Result<(), TransferError> {
         let clock = Clock::start(&self.config);
-        let posted = self.http.post_json(clock, url.0.clone(), headers, body).await;
+        let posting = self.http.post_json(clock, url.0.clone(), headers, body);
+        let posted = on_behalf_of(&self.whose, posting).await;
         posted.map_err(|error| failed(error, url.as_str(), &self.slow))
     }
 
@@ -329,6 +343,11 @@ impl Fetch {
                 Err(error.at(&self.url))
             }
         }
+    }
+
+    /// How many bytes all of it can be at its pace so far, as there is no more time; none while that does not show.
+    pub fn most_in_time(&self) -> Option<u64> {
+        self.clock.part_waited().map(|part| (self.received as f64 / part) as u64)
     }
 
     fn too_large(&self) -> TransferError {

@@ -6,12 +6,13 @@ use std::net::{IpAddr, ToSocketAddrs as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use imgserve_base::fair::{may_have_more, network};
-use tokio::sync::Notify;
+use imgserve_base::fair::network;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+use super::lookups::Lookups;
 use super::peer::Server;
+use super::places::Place;
 
 /// How long a place is waited for no longer because nobody knows where its servers are.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -21,17 +22,23 @@ const MEMORY: Duration = Duration::from_secs(60);
 const MOST: usize = 1024;
 /// How many addresses of a name count.
 const MOST_EACH: usize = 8;
-/// Names looked up at once, beside those that are connected to; of one client never more than are left.
-const MOST_AT_ONCE: usize = 64;
+/// Names looked up at once for one client while there is no other, beside those that are connected to.
+const MOST_AT_ONCE: usize = 32;
 
 /// The machines of one name.
 type Found = Arc<[Arc<str>]>;
 
 /// What is known of names.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Machines {
     known: Mutex<HashMap<Arc<str>, (Instant, Found)>>,
-    looking: Arc<Looking>,
+    looking: Lookups,
+}
+
+impl Default for Machines {
+    fn default() -> Self {
+        Self { known: Mutex::default(), looking: Lookups::new(MOST_AT_ONCE) }
+    }
 }
 
 impl Machines {
@@ -63,8 +70,8 @@ impl Machines {
             before => before.map(|(_, found)| found),
         };
         let place = match before {
-            Some(_) => self.looking.try_place(whose),
-            None => timeout_at(until, self.looking.place(whose)).await.ok(),
+            Some(_) => self.looking.try_take(whose),
+            None => timeout_at(until, self.looking.take(whose)).await.ok(),
         };
         // It is likely to lead still where it led before.
         let Some(place) = place else { return before };
@@ -111,64 +118,6 @@ fn machine(address: IpAddr) -> Arc<str> {
     network(address).to_string().into()
 }
 
-/// Names that are being looked up, by whose they are.
-#[derive(Debug, Default)]
-struct Looking {
-    clients: Mutex<HashMap<Arc<str>, usize>>,
-    /// One is over.
-    over: Notify,
-}
-
-/// A place to look a name up.
-struct Place {
-    looking: Arc<Looking>,
-    whose: Arc<str>,
-}
-
-impl Looking {
-    /// A place, if there is one at once.
-    fn try_place(self: &Arc<Self>, whose: &Arc<str>) -> Option<Place> {
-        let mut clients = self.lock();
-        let left = MOST_AT_ONCE.saturating_sub(clients.values().sum());
-        let own = clients.get(whose).copied().unwrap_or_default();
-        if !may_have_more(own, left) {
-            return None;
-        }
-        clients.insert(Arc::clone(whose), own + 1);
-        Some(Place { looking: Arc::clone(self), whose: Arc::clone(whose) })
-    }
-
-    /// A place, as soon as there is one.
-    async fn place(self: &Arc<Self>, whose: &Arc<str>) -> Place {
-        loop {
-            let over = self.over.notified();
-            tokio::pin!(over);
-            // Before looking: what is over meanwhile is not missed.
-            over.as_mut().enable();
-            if let Some(place) = self.try_place(whose) {
-                return place;
-            }
-            over.await;
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, usize>> {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut clients = self.looking.lock();
-        match clients.get(&self.whose).copied().unwrap_or_default() {
-            0 | 1 => drop(clients.remove(&self.whose)),
-            more => drop(clients.insert(Arc::clone(&self.whose), more - 1)),
-        }
-        drop(clients);
-        self.looking.over.notify_waiters();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,7 +131,7 @@ mod tests {
 
     /// All places that there are for a client.
     fn taken(machines: &Machines, whose: &str) -> Vec<Place> {
-        std::iter::from_fn(|| machines.looking.try_place(&whose.into())).collect()
+        std::iter::from_fn(|| machines.looking.try_take(whose)).collect()
     }
 
     #[tokio::test]
@@ -194,7 +143,6 @@ mod tests {
         assert!(found.contains(&"127.0.0.1".to_owned()) && found.len() <= 2, "{found:?}");
         assert_eq!(located(&machines, &["[2001:db8::1]", "[2001:db8::2:0:0:1]"]).await, ["2001:db8::"]);
         assert!(located(&machines, &[]).await.is_empty());
-        assert!(machines.looking.lock().is_empty(), "nothing is being looked up any more");
     }
 
     #[tokio::test(start_paused = true)]
@@ -202,7 +150,7 @@ mod tests {
         let machines = Arc::<Machines>::default();
         let all: Vec<Place> =
             (0..MOST_AT_ONCE).flat_map(|client| taken(&machines, &client.to_string())).collect();
-        assert_eq!(all.len(), MOST_AT_ONCE);
+        assert_eq!(all.len(), 2 * MOST_AT_ONCE);
         let began = Instant::now();
         assert_eq!(
             located(&machines, &["a.example", "b.example", "127.0.0.1"]).await,
@@ -220,10 +168,10 @@ mod tests {
     async fn a_client_whose_names_take_long_leaves_look_ups_to_others() {
         let machines = Arc::<Machines>::default();
         let slow = taken(&machines, "slow");
-        assert_eq!(slow.len(), MOST_AT_ONCE / 2);
-        assert_eq!(taken(&machines, "other").len(), MOST_AT_ONCE / 4);
-        let (looking, whose) = (Arc::clone(&machines.looking), "slow".into());
-        let waits = tokio::spawn(async move { looking.place(&whose).await });
+        assert_eq!(slow.len(), MOST_AT_ONCE);
+        assert_eq!(taken(&machines, "other").len(), MOST_AT_ONCE / 2);
+        let looking = machines.looking.clone();
+        let waits = tokio::spawn(async move { looking.take("slow").await });
         tokio::task::yield_now().await;
         assert!(!waits.is_finished());
         drop(slow);
@@ -233,7 +181,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_found_is_remembered_when_nobody_waits_for_it_any_more() {
         let (machines, host) = (Arc::<Machines>::default(), Arc::from("localhost"));
-        let place = machines.looking.try_place(&"ann".into()).unwrap();
+        let place = machines.looking.try_take("ann").unwrap();
         drop(machines.look_up(&host, place));
         let known = async {
             while machines.lock().is_empty() {

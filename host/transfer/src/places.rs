@@ -5,11 +5,10 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use imgserve_base::fair::{Clock, Turn, may_have_more};
+use imgserve_base::fair::{Clock, Counts, Turn, may_have_more};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -144,10 +143,10 @@ struct State {
 struct Taken {
     network: usize,
     local: usize,
-    servers: HashMap<Server, usize>,
-    machines: HashMap<Arc<str>, usize>,
+    servers: Counts<Server>,
+    machines: Counts<Arc<str>>,
     /// By whether they are for local files, and by whose they are.
-    flows: HashMap<(bool, Arc<str>), usize>,
+    flows: Counts<(bool, Arc<str>)>,
     /// Whose turn it is.
     clock: Clock,
 }
@@ -303,9 +302,8 @@ impl State {
     /// Whether there is room, with `more` places with each server than usual.
     fn has_room(&self, limits: &PlaceLimits, asks: &Asks, more: usize) -> bool {
         let Some(taken) = self.taken.get(&asks.kind) else { return true };
-        let room = |taken: Option<&usize>, most: usize| taken.copied().unwrap_or_default() < most + more;
-        let on_server = |server: &Server| room(taken.servers.get(server), limits.per_server);
-        let on_machine = |machine: &Arc<str>| room(taken.machines.get(machine), limits.per_server * 2);
+        let on_server = |server: &Server| taken.servers.of(server) < limits.per_server + more;
+        let on_machine = |machine: &Arc<str>| taken.machines.of(machine) < limits.per_server * 2 + more;
         has_left(limits, taken, asks)
             && asks.servers.iter().all(on_server)
             && asks.machines.iter().all(on_machine)
@@ -313,14 +311,14 @@ impl State {
 
     fn count(&mut self, asks: &Asks, by: isize) {
         let taken = self.of(asks.kind);
-        add(&mut taken.flows, &(asks.is_local(), Arc::clone(asks.turn.flow.name())), by);
+        taken.flows.add(&(asks.is_local(), Arc::clone(asks.turn.flow.name())), by);
         if asks.is_local() {
             taken.local = taken.local.saturating_add_signed(by);
             return;
         }
         taken.network = taken.network.saturating_add_signed(by);
-        asks.servers.iter().for_each(|server| add(&mut taken.servers, server, by));
-        asks.machines.iter().for_each(|machine| add(&mut taken.machines, machine, by));
+        asks.servers.iter().for_each(|server| taken.servers.add(server, by));
+        asks.machines.iter().for_each(|machine| taken.machines.add(machine, by));
     }
 }
 
@@ -330,18 +328,8 @@ fn has_left(limits: &PlaceLimits, taken: &Taken, asks: &Asks) -> bool {
         true => (taken.local, usize::MAX),
         false => (taken.network, limits.per_client),
     };
-    let own = taken.flows.get(&(asks.is_local(), Arc::clone(asks.turn.flow.name())));
-    let own = own.copied().unwrap_or_default();
+    let own = taken.flows.of(&(asks.is_local(), Arc::clone(asks.turn.flow.name())));
     own < most && may_have_more(own, limits.most.saturating_mul(2).saturating_sub(used))
-}
-
-/// Nothing is kept of whom nothing is counted.
-fn add<N: Clone + Eq + Hash>(counts: &mut HashMap<N, usize>, name: &N, by: isize) {
-    let count = counts.entry(name.clone()).or_default();
-    *count = count.saturating_add_signed(by);
-    if *count == 0 {
-        counts.remove(name);
-    }
 }
 
 #[cfg(test)]

@@ -4,21 +4,21 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustix::event::EventfdFlags;
-use tokio::sync::Semaphore;
 use url::Host;
 
 use super::config::KEY_ALLOW_NETWORKS;
 use super::error::{TransferError, TransferErrorKind};
+use super::lookups::{Lookups, look_up, whose};
 use super::policy::{Allowed, Asked, Denied, check_address};
 
-/// Names looked up at once. A name server that does not answer holds a thread for longer than anybody waits for it, and what
-/// is read from and written to files needs threads as well (tokio has 512).
-const MOST_LOOKUPS: usize = 128;
+/// Names looked up at once for one client while there is no other. What is read from and written to files needs threads as well
+/// (tokio has 512).
+const MOST_LOOKUPS: usize = 64;
 
 /// Why a host has no address to connect to.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -60,12 +60,12 @@ impl From<ResolveError> for TransferError {
 #[derive(Debug, Clone)]
 pub(super) struct Resolver {
     allow: Arc<[Allowed]>,
-    lookups: Arc<Semaphore>,
+    pub(super) lookups: Lookups,
 }
 
 impl Resolver {
     pub(super) fn new(allow: &[Allowed]) -> Self {
-        Self { allow: allow.into(), lookups: Arc::new(Semaphore::new(MOST_LOOKUPS)) }
+        Self { allow: allow.into(), lookups: Lookups::new(MOST_LOOKUPS) }
     }
 
     /// The ports that rules name, each once.
@@ -83,7 +83,7 @@ impl Resolver {
             Some(ip) => Ok(vec![SocketAddr::new(ip, port)]),
             None => {
                 let host = host.to_string();
-                let found = self.lookup(&host, port).await?;
+                let found = self.lookup(&host, port, &whose()).await?;
                 self.permitted(Asked { name: Some(&host), port: Some(port) }, found)
             }
         }
@@ -102,28 +102,16 @@ impl Resolver {
         Ok(Some(ip))
     }
 
-    async fn lookup(&self, host: &str, port: u16) -> Result<std::vec::IntoIter<SocketAddr>, ResolveError> {
-        let place = Arc::clone(&self.lookups).acquire_owned().await.expect("it is never closed");
-        let name = host.to_owned();
-        let lookup = move || {
-            // Held by the thread, however long nobody waits for it any more.
-            let _place = place;
-            (name.as_str(), port).to_socket_addrs()
-        };
-        let found =
-            tokio::task::spawn_blocking(lookup).await.map_err(io::Error::other).and_then(|found| found);
-        found.map_err(|source| {
+    async fn lookup(&self, host: &str, port: u16, whose: &str) -> Result<Vec<SocketAddr>, ResolveError> {
+        let place = self.lookups.take(whose).await;
+        look_up(host, port, place).await.map_err(|source| {
             // The system's resolver says that there is no such name, too, when it could open nothing to ask with.
             let source = rustix::event::eventfd(0, EventfdFlags::CLOEXEC).err().map_or(source, Into::into);
             ResolveError::Lookup { host: host.to_owned(), source: Arc::new(source) }
         })
     }
 
-    fn permitted(
-        &self,
-        asked: Asked,
-        found: impl Iterator<Item = SocketAddr>,
-    ) -> Result<Vec<SocketAddr>, ResolveError> {
+    fn permitted(&self, asked: Asked, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, ResolveError> {
         let host = || asked.name.unwrap_or_default().to_owned();
         let mut first_denied = None;
         let mut permitted = Vec::new();
@@ -150,10 +138,10 @@ pub(super) struct ResolverAt {
 
 impl Resolve for ResolverAt {
     fn resolve(&self, name: Name) -> Resolving {
-        let Self { resolver, port } = self.clone();
+        let (Self { resolver, port }, whose) = (self.clone(), whose());
         Box::pin(async move {
             // Port 0 leaves the choice to reqwest: the URL's port, or its scheme's.
-            let found = resolver.lookup(name.as_str(), 0).await?;
+            let found = resolver.lookup(name.as_str(), 0, &whose).await?;
             let addresses = resolver.permitted(Asked { name: Some(name.as_str()), port }, found)?;
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
@@ -166,8 +154,8 @@ mod tests {
 
     use super::*;
 
-    fn addresses(list: &[&str]) -> std::vec::IntoIter<SocketAddr> {
-        list.iter().map(|text| text.parse().unwrap()).collect::<Vec<SocketAddr>>().into_iter()
+    fn addresses(list: &[&str]) -> Vec<SocketAddr> {
+        list.iter().map(|text| text.parse().unwrap()).collect()
     }
 
     #[test]
@@ -175,7 +163,7 @@ mod tests {
         let resolver = Resolver::new(&[]);
         let asked = |name| Asked { name: Some(name), port: Some(80) };
         let mixed = addresses(&["10.0.0.3:80", "8.8.8.8:80", "[::1]:80"]);
-        assert_eq!(resolver.permitted(asked("mixed"), mixed).unwrap(), addresses(&["8.8.8.8:80"]).as_slice());
+        assert_eq!(resolver.permitted(asked("mixed"), mixed).unwrap(), addresses(&["8.8.8.8:80"]));
         assert!(matches!(resolver.permitted(asked("none"), addresses(&[])), Err(ResolveError::Empty { .. })));
     }
 
@@ -200,7 +188,7 @@ mod tests {
         let denied = Resolver::new(&[]).addresses(&host, 80).await.unwrap_err();
         assert!(matches!(denied, ResolveError::Denied { .. }));
         let loopback = Resolver::new(&["127.0.0.0/8".parse::<IpNet>().unwrap().into()]);
-        assert_eq!(loopback.addresses(&host, 80).await.unwrap(), addresses(&["127.0.0.1:80"]).as_slice());
+        assert_eq!(loopback.addresses(&host, 80).await.unwrap(), addresses(&["127.0.0.1:80"]));
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use imgserve_sdk::InputKind;
 
 use super::fault::codec_fault;
 use super::protocol::RESULTS_TOGETHER;
-use super::stage::{Stage, within_chain};
+use super::stage::Stage;
 use super::task::{Header, Worker};
 
 impl Worker {
@@ -40,7 +40,7 @@ impl Worker {
                      max_output_pixels = {limit}",
                     stage.operation.name
                 );
-                return Err(within_chain(Fault::new(FaultKind::LimitExceeded, text), &stage.place));
+                return Err(stage.spot.named(Fault::new(FaultKind::LimitExceeded, text)));
             }
             made = made.saturating_add(pixels);
             largest = largest.max(if index < together { one } else { 0 });

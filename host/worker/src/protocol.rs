@@ -1,6 +1,8 @@
 //! What server and worker say to each other: messages, each with a payload of encoded bytes; pixels never cross. How they
 //! cross is `frame`'s to say.
 
+use std::collections::BTreeMap;
+
 use imgserve_base::fault::Fault;
 use imgserve_config::{Codec, OperationSettings, Profile};
 use imgserve_sdk::Description;
@@ -115,6 +117,9 @@ pub struct Step {
     /// Where it stands in the request, such as `steps[1]`; empty for an operation by itself, or where nobody knows any more.
     #[serde(default)]
     pub at: String,
+    /// By which other names arguments came, by their own; none where nobody knows any more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub written: BTreeMap<String, String>,
 }
 
 /// The argument of a builtin operation that can average pixels in linear light, which is what quality wants.

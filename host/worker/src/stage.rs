@@ -1,6 +1,7 @@
 //! One operation of a task: planned on what comes before it, called, held to its plan, and blamed for what it does wrong.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -16,7 +17,7 @@ use imgserve_sdk::{
 };
 
 use super::host::{Link, Warned};
-use super::protocol::Reply;
+use super::protocol::{Reply, Step, Task};
 use super::reading::{gave_up, reading};
 use crate::plugin::{CallError, Plugin, Results, Usage};
 
@@ -43,8 +44,7 @@ pub(super) struct Stage<'a> {
     pub(super) plan: Plan,
     pub(super) host: Rc<dyn Host>,
     pub(super) link: &'a Link,
-    /// Which step of a chain it is, as a path in the request; empty where it is no step.
-    pub(super) place: String,
+    pub(super) spot: Spot,
     /// What frames that wait may take, in bytes, twice.
     pub(super) memory_limit: u64,
     /// Frames that wait until all are there, for an operation that takes them together.
@@ -224,7 +224,7 @@ impl Stage<'_> {
         let run = || operation.plugin.run(&self.args, &self.header, input, window, &self.host);
         let run = || {
             let ran = operation.watched(self.link, run);
-            ran.map_err(|error| within_chain(self.ended(error), &self.place))
+            ran.map_err(|error| self.spot.named(self.ended(error)))
         };
         let results = if operation.reads_sources() { reading(source, run)? } else { run()? };
         let operation_us = began.elapsed().as_secs_f64() * 1e6;
@@ -269,13 +269,35 @@ impl Stage<'_> {
 
     /// The plugin broke its contract.
     pub(super) fn contract(&self, text: &str) -> Fault {
-        within_chain(self.operation.contract(text), &self.place)
+        self.spot.named(self.operation.contract(text))
     }
 }
 
-/// Which step of a chain it was.
-pub(super) fn within_chain(fault: Fault, place: &str) -> Fault {
-    if place.is_empty() { fault } else { fault.at(place) }
+/// Where in the request an operation stands, and how its arguments are called there.
+#[derive(Debug)]
+pub(super) struct Spot {
+    /// Which step of a chain it is, as a path in the request; empty where it is no step.
+    place: String,
+    written: BTreeMap<String, String>,
+}
+
+impl Spot {
+    /// The spot of a task's step.
+    pub(super) fn of(task: &Task, index: usize) -> Self {
+        let Step { at, written, .. } = &task.steps[index];
+        let place = match (at.as_str(), task.steps.len()) {
+            ("", 0 | 1) => String::new(),
+            ("", _) => format!("steps[{index}]"),
+            (at, _) => at.to_owned(),
+        };
+        Self { place, written: written.clone() }
+    }
+
+    /// The operation's fault, named as the request has it.
+    pub(super) fn named(&self, fault: Fault) -> Fault {
+        let fault = fault.as_written(&self.written);
+        if self.place.is_empty() { fault } else { fault.at(&self.place) }
+    }
 }
 
 fn shape((width, height, format): (u32, u32, PixelFormat)) -> String {

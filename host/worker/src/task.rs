@@ -19,7 +19,7 @@ use super::host::{Link, Share, StepHost, Warned};
 use super::placeholder;
 use super::protocol::{LINEAR, Placeholder, Prepared, Reply, Step, Task};
 use super::reading::reading;
-use super::stage::{LoadedOperation, Stage, within_chain};
+use super::stage::{LoadedOperation, Spot, Stage};
 use crate::plugin::{Deadline, TimeLimit};
 
 /// Bytes of the source that an operation which reads its own format gets to plan on.
@@ -159,12 +159,8 @@ impl Worker {
             if let InputKind::Pixels { formats, .. } = &operation.description.input {
                 header.pixels = codec::pick_format(formats, header.pixels);
             }
-            let place = match (step.at.as_str(), task.steps.len()) {
-                ("", 0 | 1) => String::new(),
-                ("", _) => format!("steps[{index}]"),
-                (at, _) => at.to_owned(),
-            };
-            let (warned, builtin) = (Warned::default(), operation.settings.kind == PluginKind::Builtin);
+            let (spot, warned) = (Spot::of(task, index), Warned::default());
+            let builtin = operation.settings.kind == PluginKind::Builtin;
             let host = || -> Rc<dyn Host> {
                 let (seed, share) =
                     (task.seed.wrapping_add(index as u64), share.part(index, task.steps.len()));
@@ -173,7 +169,7 @@ impl Worker {
             };
             let (args, light) = meant(operation, step);
             let plan = operation.plan(&args, &header, &host(), &self.link, self.limits.max_output_pixels);
-            let mut plan = plan.map_err(|fault| within_chain(fault, &place))?;
+            let mut plan = plan.map_err(|fault| spot.named(fault))?;
             plan.decode = decode_hint(plan.decode, step.profile, light);
             stages.push(Stage {
                 operation,
@@ -183,7 +179,7 @@ impl Worker {
                 // Another one for the run, so that its random numbers begin where a second run's do.
                 host: host(),
                 link: &self.link,
-                place,
+                spot,
                 memory_limit: self.memory_limit,
                 waiting: RefCell::default(),
                 usage: Cell::default(),

@@ -1,5 +1,6 @@
 //! Tests of both sides together: a worker's loop in a thread, at the other end of a socket what the pool does with it.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -131,6 +132,7 @@ fn task(operation: &str, args: Value, format: Format) -> Task {
             args: args.as_object().unwrap().clone(),
             profile: Profile::Fast,
             at: String::new(),
+            written: BTreeMap::new(),
         }],
         extension: "jpg".to_owned(),
         format: Some(format),

@@ -14,6 +14,9 @@ use tempfile::TempDir;
 /// Longer than any job of these tests takes on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What becomes of SIGHUP where a test does not say otherwise, even if whoever runs the tests ignores it (nohup).
+const HANGUP: &str = "--default-signal=HUP";
+
 /// The file of the program under test: IMGSERVE_TEST_BINARY, or the one that cargo has built for this.
 pub(crate) fn binary() -> PathBuf {
     std::env::var_os("IMGSERVE_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_imgserve").into()).into()
@@ -24,10 +27,19 @@ pub(crate) fn program() -> Command {
     Command::new(binary())
 }
 
+/// The same, for a server in the foreground that is to hear SIGHUP.
+pub(crate) fn program_that_hears_hangups() -> Command {
+    let mut command = Command::new("env");
+    command.arg(HANGUP).arg(binary());
+    command
+}
+
 /// A running server; killed when dropped.
 pub(crate) struct Server {
     /// The file of its program.
     program: PathBuf,
+    /// What becomes of SIGHUP, in words of env(1).
+    hangup: &'static str,
     process: Child,
     pub(crate) directory: TempDir,
     pub(crate) origin: String,
@@ -71,8 +83,14 @@ impl Server {
 
     /// The same with another program than the one under test.
     pub(crate) fn start_program(program: PathBuf, directory: TempDir, config: &str) -> Self {
-        Self::try_start_program(program, directory, config)
+        Self::try_start_program(program, HANGUP, directory, config)
             .unwrap_or_else(|log| panic!("the server did not start:\n{log}"))
+    }
+
+    /// Starts one as [`Self::start`] does, by somebody who ignores SIGHUP.
+    pub(crate) fn start_ignoring_hangup(extra: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self::try_start_program(binary(), "--ignore-signal=HUP", directory, &with_access(extra)).unwrap()
     }
 
     /// Starts one as [`Self::start`] does, or gives what it said when it refused to start.
@@ -89,15 +107,20 @@ impl Server {
     }
 
     fn try_start_in(directory: TempDir, config: &str) -> Result<Self, String> {
-        Self::try_start_program(binary(), directory, config)
+        Self::try_start_program(binary(), HANGUP, directory, config)
     }
 
-    fn try_start_program(program: PathBuf, directory: TempDir, config: &str) -> Result<Self, String> {
+    fn try_start_program(
+        program: PathBuf,
+        hangup: &'static str,
+        directory: TempDir,
+        config: &str,
+    ) -> Result<Self, String> {
         write_config(directory.path(), config);
-        let mut process = spawn(&program, directory.path());
+        let mut process = spawn(&program, hangup, directory.path());
         let (lines, log) = follow(&mut process);
         match lines.recv().unwrap() {
-            Some(origin) => Ok(Self { program, process, directory, origin, log, client: client() }),
+            Some(origin) => Ok(Self { program, hangup, process, directory, origin, log, client: client() }),
             None => {
                 let status = process.wait().unwrap();
                 let log = log.lock().unwrap().join("\n");
@@ -221,7 +244,7 @@ impl Server {
 
     /// Starts it again, after it has ended, with the same files.
     pub(crate) fn restart(&mut self) {
-        let mut process = spawn(&self.program, self.directory.path());
+        let mut process = spawn(&self.program, self.hangup, self.directory.path());
         let (lines, log) = follow(&mut process);
         self.origin = lines.recv().unwrap().expect("it starts again");
         (self.process, self.log) = (process, log);
@@ -341,8 +364,10 @@ fn write_config(directory: &Path, config: &str) {
     std::fs::write(directory.join("imgserve.toml"), config).unwrap();
 }
 
-fn spawn(program: &Path, directory: &Path) -> Child {
-    Command::new(program)
+fn spawn(program: &Path, hangup: &str, directory: &Path) -> Child {
+    Command::new("env")
+        .arg(hangup)
+        .arg(program)
         .args(["start", "--foreground", "-host", "127.0.0.1", "-port", "0", "--config"])
         .arg(directory.join("imgserve.toml"))
         .arg("-pid")

@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use super::configure;
 use crate::cli::{Place, told};
-use crate::harness::{binary, program, signal};
+use crate::harness::{binary, program, program_that_hears_hangups, signal};
 
 /// A server in the foreground, and the lines of its log.
 fn foreground(place: &Place, config: &std::path::Path) -> (Child, impl Iterator<Item = String> + use<>) {
-    let mut command = program();
+    let mut command = program_that_hears_hangups();
     command.args(["start", "--foreground", "-host", "127.0.0.1", "-port", "0", "--config"]).arg(config);
     command.arg("-pid").arg(place.path().join("pid"));
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();

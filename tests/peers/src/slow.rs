@@ -21,6 +21,8 @@ pub enum Pace {
     Header,
     /// Its answer's body does, after so many bytes of it that come at once.
     Body(usize),
+    /// The same with all of it, and nothing says how long it is.
+    Unmeasured,
     /// It takes what it is sent a byte at a time, and answers then.
     Taking,
 }
@@ -100,6 +102,11 @@ async fn serve(mut stream: TcpStream, pace: Pace, body: &[u8]) -> std::io::Resul
             let trickle =
                 head.replace("connection", &format!("x-long: {}\r\nconnection", "x".repeat(10_000)));
             one_by_one(&mut stream, trickle.as_bytes()).await
+        }
+        Pace::Unmeasured => {
+            let _request = stream.read(&mut [0; 4096]).await?;
+            stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await?;
+            one_by_one(&mut stream, body).await
         }
         Pace::Body(at_once) => {
             let _request = stream.read(&mut [0; 4096]).await?;

@@ -1,15 +1,17 @@
 //! Changes of webhooks, each called within a transaction of the writer's.
 
+use imgserve_base::fair::may_have;
 use imgserve_base::job::JobId;
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
 use super::rows::{integer, number, prepare};
 use super::trouble::Trouble;
-use crate::store::{NEVER_MS, Notice, Undelivered};
+use crate::store::{ClaimedNotice, NEVER_MS, Notice, Room, Undelivered};
 
+/// In whose turn it is the job tells, which is there when it ends.
 pub(super) fn insert(db: &Connection, notice: &Notice) -> Result<(), Trouble> {
-    let sql = "INSERT INTO notices (id, job, url, body, created_at_ms, due_at_ms, attempt) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)";
+    let sql = "INSERT INTO notices (id, job, url, body, created_at_ms, due_at_ms, attempt, flow) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, coalesce((SELECT flow FROM jobs WHERE id = ?2), ''))";
     prepare(db, sql)?.execute(params![
         notice.id,
         notice.job.as_bytes(),
@@ -24,27 +26,73 @@ pub(super) fn insert(db: &Connection, notice: &Notice) -> Result<(), Trouble> {
 /// 2025-01-01, before the first imgserve that keeps webhooks: an earlier time is that of a machine whose clock was not set yet.
 const UNSET_MS: u64 = 1_735_689_600_000;
 
-/// Those due first go first; and when the next may be claimable.
+/// Those that can be claimed, as their index has them.
+const CLAIMABLE: &str = "notices INDEXED BY notices_claimable WHERE lease_until_ms IS NULL \
+                         AND due_at_ms < 9223372036854775807";
+
+/// As many as there is room for, of each flow as many as it may have and those due first; and when the next may be claimable.
 pub(super) fn claim(
     db: &Connection,
-    count: usize,
+    room: &Room,
     now_ms: u64,
     lease_until_ms: u64,
-) -> Result<(Vec<Notice>, Option<u64>), Trouble> {
+) -> Result<(Vec<ClaimedNotice>, Option<u64>), Trouble> {
     let now = integer(now_ms);
     prepare(db, "UPDATE notices SET lease_until_ms = NULL WHERE lease_until_ms < ?1")?.execute([now])?;
-    let sql = "UPDATE notices SET attempt = attempt + 1, lease_until_ms = ?1 WHERE rowid IN (SELECT rowid FROM notices \
-               WHERE lease_until_ms IS NULL AND due_at_ms <= ?2 ORDER BY due_at_ms LIMIT ?3) \
-               RETURNING id, job, url, body, created_at_ms, attempt, due_at_ms";
-    let mut statement = prepare(db, sql)?;
-    let values = params![integer(lease_until_ms), now, integer(count as u64)];
-    let rows = statement.query_map(values, |row| Ok((row.get::<_, i64>(6)?, read(row)?)))?;
-    let mut taken = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-    taken.sort_by_key(|(due, _)| *due);
+    let (mut taken, mut left) = (Vec::new(), room.free);
+    for flow in due_flows(db, now)? {
+        let under_way = room.under_way.get(flow.as_str()).copied().unwrap_or_default();
+        let most = if room.shared { may_have(under_way, left) } else { left };
+        let before = taken.len();
+        claim_of(db, &flow, most, (now, integer(lease_until_ms)), &mut taken)?;
+        left -= taken.len() - before;
+    }
     let sql = "SELECT min(t) FROM (SELECT min(due_at_ms) AS t FROM notices WHERE lease_until_ms IS NULL AND \
                due_at_ms > ?1 AND due_at_ms < ?2 UNION ALL SELECT min(lease_until_ms) + 1 FROM notices WHERE lease_until_ms IS NOT NULL)";
     let next: Option<i64> = prepare(db, sql)?.query_row([now, integer(NEVER_MS)], |row| row.get(0))?;
-    Ok((taken.into_iter().map(|(_, notice)| notice).collect(), next.map(number)))
+    Ok((taken, next.map(number)))
+}
+
+/// Flows of which webhooks are due, the one that waits longest first: a few looks at the index for each that waits at all, however
+/// many they have. None where nothing is due, which is what is found mostly.
+fn due_flows(db: &Connection, now: i64) -> rusqlite::Result<Vec<String>> {
+    let due = "SELECT EXISTS (SELECT 1 FROM notices INDEXED BY notices_due WHERE lease_until_ms IS NULL AND due_at_ms <= ?1)";
+    if !prepare(db, due)?.query_row([now], |row| row.get::<_, bool>(0))? {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "WITH RECURSIVE flows(flow) AS (SELECT (SELECT min(flow) FROM {CLAIMABLE}) UNION ALL \
+         SELECT (SELECT min(flow) FROM {CLAIMABLE} AND notices.flow > flows.flow) FROM flows WHERE flows.flow IS NOT NULL), \
+         firsts(flow, due) AS (SELECT flow, (SELECT min(due_at_ms) FROM {CLAIMABLE} AND notices.flow = flows.flow) \
+         FROM flows WHERE flow IS NOT NULL) \
+         SELECT flow FROM firsts WHERE due <= ?1 ORDER BY due, flow"
+    );
+    prepare(db, &sql)?.query_map([now], |row| row.get(0))?.collect()
+}
+
+/// Claims so many of a flow's.
+fn claim_of(
+    db: &Connection,
+    flow: &str,
+    most: usize,
+    (now, lease_until): (i64, i64),
+    taken: &mut Vec<ClaimedNotice>,
+) -> rusqlite::Result<()> {
+    if most == 0 {
+        return Ok(());
+    }
+    let sql = format!(
+        "UPDATE notices SET attempt = attempt + 1, lease_until_ms = ?1 WHERE rowid IN (SELECT rowid FROM {CLAIMABLE} \
+         AND flow = ?2 AND due_at_ms <= ?3 ORDER BY due_at_ms LIMIT ?4) \
+         RETURNING id, job, url, body, created_at_ms, attempt, due_at_ms"
+    );
+    let mut statement = prepare(db, &sql)?;
+    let values = params![lease_until, flow, now, integer(most as u64)];
+    let rows = statement.query_map(values, |row| Ok((row.get::<_, i64>(6)?, read(row)?)))?;
+    let mut claimed = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    claimed.sort_by_key(|(due, _)| *due);
+    taken.extend(claimed.into_iter().map(|(_, notice)| ClaimedNotice { notice, flow: flow.to_owned() }));
+    Ok(())
 }
 
 /// Webhooks that wait for a later time than `latest_ms` wait for that one, those that were never tried for none, and none was

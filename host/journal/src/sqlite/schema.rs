@@ -12,8 +12,12 @@ use super::trouble::verdict;
 use crate::store::JournalError;
 
 /// What makes version n + 1 of version n, each in a transaction of its own. Only appended to.
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/1.sql"),
+    include_str!("schema/2.sql"),
+    include_str!("schema/3.sql"),
+    include_str!("schema/4.sql"),
+];
 
 /// "imgj": the file is a journal of imgserve (SQLite file format, 1.3.17).
 pub(super) const APPLICATION_ID: i64 = 0x696d_676a;

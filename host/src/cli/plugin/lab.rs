@@ -1,5 +1,6 @@
 //! One plugin with a worker process of its own, called as a server calls it and under the same limits.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -110,6 +111,7 @@ impl Lab {
                 args: trial.args.clone(),
                 profile: Profile::Fast,
                 at: String::new(),
+                written: BTreeMap::new(),
             }],
             extension: trial.extension.clone(),
             format: trial.format,

@@ -1,5 +1,7 @@
 //! Version 2 of what is stored, as it is written of what is planned. Frozen once released: a change is a later version.
 
+use std::collections::BTreeMap;
+
 use imgserve_base::format::Format;
 use imgserve_base::job::JobId;
 use imgserve_config::Profile;
@@ -115,7 +117,7 @@ impl From<&Recipe> for Output {
 impl From<&worker::Step> for Step {
     fn from(step: &worker::Step) -> Self {
         // Where it stood in the request is for the client's ears, while that listens.
-        let worker::Step { operation, args, profile, at: _ } = step;
+        let worker::Step { operation, args, profile, at: _, written: _ } = step;
         let profile = match profile {
             Profile::Fast => "fast",
             Profile::Best => "best",
@@ -169,7 +171,8 @@ impl Step {
             "best" => Profile::Best,
             other => return Err(Unreadable::Broken(format!("no profile is called `{other}`"))),
         };
-        Ok(worker::Step { operation: self.operation, args: self.args, profile, at: String::new() })
+        let (at, written) = (String::new(), BTreeMap::new());
+        Ok(worker::Step { operation: self.operation, args: self.args, profile, at, written })
     }
 }
 

@@ -9,6 +9,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::{any, get, put};
+use imgserve_base::fair::Flow;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -233,6 +234,21 @@ async fn a_cut_source_is_no_source() {
     };
     assert_eq!((error.kind(), error.is_transient()), (TransferErrorKind::Connect, true));
     assert!(fetched.chunk().await.is_err(), "a failed fetch must not look ended");
+}
+
+#[tokio::test]
+async fn a_client_whose_names_are_not_answered_keeps_no_other_from_its_servers() {
+    let address = serve(Router::new().route("/a", get(|| async { "a" }))).await;
+    let url = format!("http://localhost:{}/a", address.port());
+    let connect_timeout = Duration::from_millis(300);
+    let transfer = Transfer::new(TransferConfig { connect_timeout, ..config() }).unwrap();
+    let _unanswered: Vec<_> = std::iter::from_fn(|| transfer.ftp.resolver.lookups.try_take("many")).collect();
+    let of = |client: &str| transfer.on_behalf_of(&Flow::new(client, 1));
+    for url in [url.clone(), format!("ftp://localhost:{}/a", address.port())] {
+        let error = fetch(&of("many"), &url).await.unwrap_err();
+        assert!(error.to_string().contains("connect_timeout_s"), "{url}: {error}");
+    }
+    assert_eq!(fetch(&of("few"), &url).await.unwrap(), b"a");
 }
 
 #[tokio::test]

@@ -40,6 +40,19 @@ async fn bodies_that_trickle_are_left_and_counted() {
 }
 
 #[tokio::test]
+async fn a_large_body_that_trickles_is_left_long_before_its_time_is_over() {
+    // It keeps the lowest rate, and would take hours where there is a minute.
+    let (min_rate, min_rate_window) = (10, Duration::from_millis(500));
+    let transfer = Transfer::new(TransferConfig { min_rate, min_rate_window, ..config() }).unwrap();
+    let (slow, began) = (Slow::start(Pace::Body(500), vec![0; 1_000_000]).await, Instant::now());
+    let error = fetch(&transfer, &slow.file("a.png")).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_transient()), (TransferErrorKind::TooSlow, true), "{error}");
+    assert!(error.to_string().contains(" of 1000000 bytes in "), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(transfer.too_slow(), 1);
+}
+
+#[tokio::test]
 async fn a_destination_that_takes_bytes_one_by_one_is_left() {
     let slow = Slow::start(Pace::Taking, "").await;
     // More than the sockets' buffers hold.

@@ -195,7 +195,8 @@ async fn a_journal_of_version_1_becomes_one_of_this_version() {
     assert_eq!(claim.record.outputs[0].destination, "file:///a.png");
     assert_eq!(claim.record.attempts[0].error.text, "later");
     assert_eq!(journal.receipt(&Client::parse("ada"), "k").await.unwrap().unwrap().receipt, "receipt");
-    assert_eq!(journal.claim_notices(9, 6, 9).await.unwrap().0[0].attempt, 2);
+    let webhook = journal.claim_notices(room(9), 6, 9).await.unwrap().0.remove(0);
+    assert_eq!((webhook.notice.attempt, webhook.flow.as_str()), (2, "ada"));
 
     drop(journal);
     let new = Place::new();
@@ -208,9 +209,9 @@ async fn a_webhooks_lease_ends_with_its_server() {
     let id = place.waiting(Priority::Normal, 10).await;
     let done = ended(&place.claim(1).await.remove(0).record, JobState::Succeeded);
     place.journal.end(done, Ending::Ended(Some(notice("msg", id)))).await.unwrap();
-    place.journal.claim_notices(9, 50, 1000).await.unwrap();
-    let (claimed, _) = place.after_kill().journal.claim_notices(9, 82, 1000).await.unwrap();
-    assert_eq!(claimed[0].attempt, 2);
+    place.journal.claim_notices(room(9), 50, 1000).await.unwrap();
+    let (claimed, _) = place.after_kill().journal.claim_notices(room(9), 82, 1000).await.unwrap();
+    assert_eq!(claimed[0].notice.attempt, 2);
 }
 
 #[tokio::test]
