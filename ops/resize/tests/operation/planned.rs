@@ -72,7 +72,7 @@ fn decoded(source: &Image, hint: &DecodeHint, shrink: u32, block: u32) -> (Image
     let (top, down) = blocks(region.y, region.height, height);
     let pixel = |x: u32, y: u32| {
         let (x, y) = ((left + x * shrink).min(width - 1), (top + y * shrink).min(height - 1));
-        common::pixel(source, x, y).to_vec()
+        crate::common::pixel(source, x, y).to_vec()
     };
     let (columns, rows) = (across.div_ceil(shrink), down.div_ceil(shrink));
     let data = (0..rows).flat_map(|y| (0..columns).flat_map(move |x| pixel(x, y))).collect();

@@ -203,7 +203,7 @@ fn what_is_interesting_is_kept() {
     let args = json!({ "width": 200, "height": 200, "gravity": "smart" });
     let source = wall(500, 90, 600, 200);
     assert_eq!(count(&resize_window(&args, &header, source.as_ref(), Window::FULL)), 0, "the middle");
-    let hint = plan(&args, &common::header(6000, 2000, PixelFormat::Rgb8)).unwrap().decode;
+    let hint = plan(&args, &crate::common::header(6000, 2000, PixelFormat::Rgb8)).unwrap().decode;
     assert_eq!((hint.min_scale, hint.region), (Some(0.1), None), "all of it is looked at");
 }
 
