@@ -1,7 +1,7 @@
 //! Other names of arguments, by habit from other programs: `w` for `width`. An argument's schema lists them in `x-aliases`, with
 //! what their values are called here where that differs: `{"w": {}, "withoutEnlargement": {"true": "never"}}`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use imgserve_base::fault::{Fault, FaultKind};
 use serde_json::{Map, Value};
@@ -11,16 +11,23 @@ use super::host_arguments::HOST_ARGUMENTS;
 /// Where a schema lists them.
 const KEY: &str = "x-aliases";
 
-/// The other names of an operation's arguments.
+/// Those of the host's own arguments.
+const OF_HOST: [(&str, &str); 2] = [("q", "quality"), ("fm", "format")];
+
+/// The other names of an operation's arguments, and of the host's.
 #[derive(Debug, Default)]
 pub(super) struct Aliases {
+    /// By the letters of each, in lower case: `withoutEnlargement` is `without_enlargement`, and `Width` is `width`.
     known: BTreeMap<String, Alias>,
+    own: BTreeSet<String>,
 }
 
 #[derive(Debug)]
 struct Alias {
     /// The argument's own name.
     name: String,
+    /// As it is listed; none for the argument's own name in other letters.
+    listed: Option<String>,
     /// By the text of a value, what it is called there.
     values: Map<String, Value>,
 }
@@ -28,40 +35,53 @@ struct Alias {
 impl Aliases {
     /// Those that an arguments' schema lists. A name that is an argument's own, or the host's, is none.
     pub(super) fn of(schema: &Value) -> Self {
-        let mut known = BTreeMap::new();
         let properties = schema["properties"].as_object();
+        let names = properties.into_iter().flat_map(Map::keys).map(String::as_str).chain(HOST_ARGUMENTS);
+        let mut aliases = Self { known: BTreeMap::new(), own: names.clone().map(str::to_owned).collect() };
         for (name, property) in properties.into_iter().flatten() {
             for (alias, values) in property[KEY].as_object().into_iter().flatten() {
-                let free = !properties.is_some_and(|own| own.contains_key(alias))
-                    && !HOST_ARGUMENTS.contains(&alias.as_str());
-                if free {
-                    let values = values.as_object().cloned().unwrap_or_default();
-                    known.insert(alias.clone(), Alias { name: name.clone(), values });
-                }
+                aliases.add(alias, name, values.as_object().cloned().unwrap_or_default());
             }
         }
-        Self { known }
+        OF_HOST.into_iter().for_each(|(alias, name)| aliases.add(alias, name, Map::new()));
+        for name in names {
+            let alias = Alias { name: name.to_owned(), listed: None, values: Map::new() };
+            aliases.known.entry(letters(name)).or_insert(alias);
+        }
+        aliases
+    }
+
+    fn add(&mut self, alias: &str, name: &str, values: Map<String, Value>) {
+        if !self.own.contains(alias) {
+            let known = Alias { name: name.to_owned(), listed: Some(alias.to_owned()), values };
+            self.known.entry(letters(alias)).or_insert(known);
+        }
     }
 
     /// The argument's own name, of another one.
     pub(super) fn own_name(&self, name: &str) -> Option<&str> {
-        self.known.get(name).map(|alias| alias.name.as_str())
+        self.alias(name).map(|alias| alias.name.as_str())
+    }
+
+    fn alias(&self, name: &str) -> Option<&Alias> {
+        if self.own.contains(name) { None } else { self.known.get(&letters(name)) }
     }
 
     /// The other names of an argument.
     pub(super) fn of_argument(&self, name: &str) -> Vec<String> {
-        self.known.iter().filter(|(_, alias)| alias.name == name).map(|(other, _)| other.clone()).collect()
+        let others = self.known.values().filter(|alias| alias.name == name);
+        others.filter_map(|alias| alias.listed.clone()).collect()
     }
 
     /// Arguments by their own names. Where one is there by two names, the other one stays as it is.
     pub(super) fn renamed(&self, args: Map<String, Value>) -> Map<String, Value> {
-        if !args.keys().any(|name| self.known.contains_key(name)) {
+        if !args.keys().any(|name| self.alias(name).is_some()) {
             return args;
         }
         let (others, mut args): (Map<_, _>, Map<_, _>) =
-            args.into_iter().partition(|(name, _)| self.known.contains_key(name));
+            args.into_iter().partition(|(name, _)| self.alias(name).is_some());
         for (name, value) in others {
-            match self.known.get(&name) {
+            match self.alias(&name) {
                 Some(alias) if !args.contains_key(&alias.name) => {
                     args.insert(alias.name.clone(), alias.value(value));
                 }
@@ -94,6 +114,12 @@ impl Alias {
     }
 }
 
+/// A name without what programs part its words by.
+fn letters(name: &str) -> String {
+    let letters = name.chars().filter(|letter| !matches!(letter, '-' | '_'));
+    letters.map(|letter| letter.to_ascii_lowercase()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -114,6 +140,8 @@ mod tests {
             (json!({ "w": 7 }), json!({ "width": 7 })),
             (json!({ "withoutEnlargement": true }), json!({ "enlarge": "never" })),
             (json!({ "withoutEnlargement": "x" }), json!({ "enlarge": "x" })),
+            (json!({ "without_enlargement": true, "Height": 3 }), json!({ "enlarge": "never", "height": 3 })),
+            (json!({ "q": 80, "FM": "png" }), json!({ "quality": 80, "format": "png" })),
             (json!({ "width": 7, "w": 8 }), json!({ "width": 7, "w": 8 })),
             (
                 json!({ "height": 7, "format": "png", "other": 1 }),
@@ -123,6 +151,12 @@ mod tests {
             let Value::Object(args) = given.clone() else { panic!("{given}") };
             assert_eq!(Value::Object(aliases().renamed(args)), meant, "{given}");
         }
+        assert_eq!(
+            (aliases().of_argument("width"), aliases().of_argument("height")),
+            (vec!["w".to_owned()], vec![])
+        );
+        let alike = Aliases::of(&json!({ "properties": { "x": {}, "X": {}, "q": {} } }));
+        assert_eq!((alike.own_name("x"), alike.own_name("X"), alike.own_name("q")), (None, None, None));
     }
 
     #[test]

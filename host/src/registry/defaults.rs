@@ -103,7 +103,7 @@ mod tests {
     use super::super::chain;
     use super::*;
 
-    /// What is said of `x` with these default arguments, beside `resize` and `rasterize` themselves.
+    /// What is said of `x` with these default arguments, beside `resize` and `pipeline` themselves.
     fn checked(pipeline: bool, args: Value) -> Result<(), String> {
         let entry = |name: &str, plugin: &str, description, args: &Value| {
             let mut settings = OperationSettings::of_file(PluginKind::Builtin, "".into());
@@ -115,7 +115,7 @@ mod tests {
         let (none, resize) = (json!({}), imgserve_resize::Resize::describe);
         let operations = [
             entry("resize", "resize", resize(), &none),
-            entry("rasterize", "rasterize", imgserve_rasterize::Rasterize::describe(), &none),
+            entry("pipeline", "pipeline", chain::description(), &none),
             match pipeline {
                 true => entry("x", "pipeline", chain::description(), &args),
                 false => entry("x", "resize", resize(), &args),
@@ -163,8 +163,8 @@ mod tests {
         }
         let steps = |step: Value| checked(true, json!({ "steps": [step] })).unwrap_err();
         assert!(steps(json!({ "operationType": "rezise" })).contains("`steps[0].operationType`"));
-        let error = steps(json!({ "operationType": "rasterize", "args": { "width": 2 } }));
-        assert_eq!(error, "operation `x`: default argument `steps[0].args.height` is missing");
+        let error = steps(json!({ "operationType": "pipeline", "args": {} }));
+        assert_eq!(error, "operation `x`: default argument `steps[0].args.steps` is missing");
         let args = json!({ "width": 2, "height": 2, "widht": 2 });
         assert!(steps(json!({ "operationType": "resize", "args": args })).contains("`steps[0].args.widht`"));
         let args = json!({ "width": 2, "height": 2, "fit": "tight" });

@@ -138,9 +138,9 @@ async fn a_pipeline_that_cannot_be_is_refused_before_anything_is_fetched() {
             &["argument `steps[1].operationType`: \"rotate\" is none of", "sepia"],
         ),
         (
-            pipeline(&[("rasterize", json!({ "height": 9 })), small()]),
+            pipeline(&[("pipeline", json!({})), small()]),
             106,
-            &["argument `steps[0].args.width` is missing"],
+            &["argument `steps[0].args.steps` is missing"],
         ),
         (
             pipeline(&[small(), ("resize", json!({ "width": "9", "height": 9 }))]),
