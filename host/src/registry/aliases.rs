@@ -1,5 +1,6 @@
 //! Other names of arguments, by habit from other programs: `w` for `width`. An argument's schema lists them in `x-aliases`, with
-//! what their values are called here where that differs: `{"w": {}, "withoutEnlargement": {"true": "never"}}`.
+//! what their values are called here where that differs: `{"w": {}, "withoutEnlargement": {"true": "never"}}`. Other names of
+//! its values it lists in `x-values`: `{"linear": "bilinear"}`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,9 +8,12 @@ use imgserve_base::fault::{Fault, FaultKind};
 use serde_json::{Map, Value};
 
 use super::host_arguments::HOST_ARGUMENTS;
+use super::textual::{Allowed, parts};
 
 /// Where a schema lists them.
 const KEY: &str = "x-aliases";
+/// Where it lists those of its values.
+const VALUES: &str = "x-values";
 
 /// Those of the host's own arguments.
 const OF_HOST: [(&str, &str); 2] = [("q", "quality"), ("fm", "format")];
@@ -20,6 +24,8 @@ pub(super) struct Aliases {
     /// By the letters of each, in lower case: `withoutEnlargement` is `without_enlargement`, and `Width` is `width`.
     known: BTreeMap<String, Alias>,
     own: BTreeSet<String>,
+    /// Of an argument by its own name, what is meant by the letters of a value.
+    values: BTreeMap<String, BTreeMap<String, Value>>,
 }
 
 #[derive(Debug)]
@@ -37,8 +43,10 @@ impl Aliases {
     pub(super) fn of(schema: &Value) -> Self {
         let properties = schema["properties"].as_object();
         let names = properties.into_iter().flat_map(Map::keys).map(String::as_str).chain(HOST_ARGUMENTS);
-        let mut aliases = Self { known: BTreeMap::new(), own: names.clone().map(str::to_owned).collect() };
+        let own = names.clone().map(str::to_owned).collect();
+        let mut aliases = Self { own, ..Self::default() };
         for (name, property) in properties.into_iter().flatten() {
+            aliases.values.insert(name.clone(), values(schema, property));
             for (alias, values) in property[KEY].as_object().into_iter().flatten() {
                 aliases.add(alias, name, values.as_object().cloned().unwrap_or_default());
             }
@@ -73,8 +81,19 @@ impl Aliases {
         others.filter_map(|alias| alias.listed.clone()).collect()
     }
 
-    /// Arguments by their own names. Where one is there by two names, the other one stays as it is.
+    /// Arguments and their values by their own names. Where one is there by two names, the other one stays as it is.
     pub(super) fn renamed(&self, args: Map<String, Value>) -> Map<String, Value> {
+        let mut args = self.by_own_names(args);
+        for (name, value) in &mut args {
+            let meant = value.as_str().and_then(|text| self.values.get(name)?.get(&letters(text))).cloned();
+            if let Some(meant) = meant {
+                *value = meant;
+            }
+        }
+        args
+    }
+
+    fn by_own_names(&self, args: Map<String, Value>) -> Map<String, Value> {
         if !args.keys().any(|name| self.alias(name).is_some()) {
             return args;
         }
@@ -114,9 +133,25 @@ impl Alias {
     }
 }
 
+/// What is meant by the letters of a value; nothing where no other names are listed.
+fn values(root: &Value, property: &Value) -> BTreeMap<String, Value> {
+    let parts = parts(root, property);
+    let others: Vec<_> = parts.iter().filter_map(|part| part[VALUES].as_object()).flatten().collect();
+    let mut values = BTreeMap::new();
+    if !others.is_empty() {
+        let allowed = Allowed::of(root, property);
+        let own = allowed.names().map(|name| (name, Value::from(name)));
+        let others = others.into_iter().map(|(name, meant)| (name.as_str(), meant.clone()));
+        for (name, meant) in own.chain(others) {
+            values.entry(letters(name)).or_insert(meant);
+        }
+    }
+    values
+}
+
 /// A name without what programs part its words by.
 fn letters(name: &str) -> String {
-    let letters = name.chars().filter(|letter| !matches!(letter, '-' | '_'));
+    let letters = name.chars().filter(|letter| !matches!(letter, '-' | '_' | ' '));
     letters.map(|letter| letter.to_ascii_lowercase()).collect()
 }
 
@@ -130,8 +165,10 @@ mod tests {
         Aliases::of(&json!({ "properties": {
             "width": { "x-aliases": { "w": {}, "height": {}, "format": {} } },
             "height": {},
+            "filter": { "$ref": "#/$defs/Filter" },
+            "fit": { "enum": ["cover", "fill"] },
             "enlarge": { "x-aliases": { "withoutEnlargement": { "true": "never", "false": "always" } } }
-        } }))
+        }, "$defs": { "Filter": { "enum": ["bilinear", "catmull-rom"], "x-values": { "cubic": "catmull-rom", "bi linear": 7 } } } }))
     }
 
     #[test]
@@ -143,6 +180,16 @@ mod tests {
             (json!({ "without_enlargement": true, "Height": 3 }), json!({ "enlarge": "never", "height": 3 })),
             (json!({ "q": 80, "FM": "png" }), json!({ "quality": 80, "format": "png" })),
             (json!({ "width": 7, "w": 8 }), json!({ "width": 7, "w": 8 })),
+            (
+                json!({ "filter": "Cubic", "fit": "COVER" }),
+                json!({ "filter": "catmull-rom", "fit": "COVER" }),
+            ),
+            (
+                json!({ "Filter": "CATMULL_ROM", "width": "cubic" }),
+                json!({ "filter": "catmull-rom", "width": "cubic" }),
+            ),
+            (json!({ "filter": "Bi-Linear" }), json!({ "filter": "bilinear" })),
+            (json!({ "filter": "box" }), json!({ "filter": "box" })),
             (
                 json!({ "height": 7, "format": "png", "other": 1 }),
                 json!({ "height": 7, "format": "png", "other": 1 }),

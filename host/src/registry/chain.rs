@@ -110,8 +110,8 @@ impl Registry {
                 known.join(", ")
             ))
         })?;
-        let empty = Map::new();
-        let given = step["args"].as_object().unwrap_or(&empty);
+        let given = step["args"].as_object().cloned().unwrap_or_default();
+        let given = operation.meant(given, chain.reading);
         if let Some(key) = given.keys().find(|key| HOST_ARGUMENTS.contains(&key.as_str())) {
             return Err(invalid(format!(
                 "argument `{at}args.{key}` belongs into the args of the whole pipeline"
@@ -120,7 +120,7 @@ impl Registry {
         // A pipeline's profile is its steps', unless their own sections say otherwise.
         let profile = operation.settings.profile.unwrap_or(profile);
         let mut args = split(operation.default_args(chain.reading)).1;
-        args.extend(operation.meant(given.clone(), chain.reading));
+        args.extend(given);
         self.add(chain, operation, profile, args, &format!("{at}args."))
     }
 }

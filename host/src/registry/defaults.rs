@@ -110,7 +110,7 @@ mod tests {
             settings.plugin = plugin.to_owned();
             settings.args = args.as_object().unwrap().clone();
             let breaker = Breaker::new(0, Duration::ZERO);
-            (name.to_owned(), Entry::new(name, settings, description, None, breaker).unwrap())
+            Entry::new(name, settings, description, None, breaker).map(|entry| (name.to_owned(), entry))
         };
         let (none, resize) = (json!({}), imgserve_resize::Resize::describe);
         let operations = [
@@ -121,8 +121,10 @@ mod tests {
                 false => entry("x", "resize", resize(), &args),
             },
         ];
-        let registry = Registry::new(operations.into_iter().collect());
-        registry.check_defaults(registry.get("x").unwrap()).map_err(|fault| fault.text)
+        let operations: Result<_, Fault> = operations.into_iter().collect();
+        let registry = operations.map(Registry::new);
+        let checked = registry.and_then(|registry| registry.check_defaults(registry.get("x").unwrap()));
+        checked.map_err(|fault| fault.text)
     }
 
     #[test]
@@ -133,10 +135,12 @@ mod tests {
             json!({ "fit": "contain", "quality": 80, "format": "webp" }),
             json!({ "width": 200, "height": 100, "field_name": "picture" }),
             json!({ "width": 200, "background": "rgb(255 136 0)", "enlarge": "never" }),
+            json!({ "w": 200, "withoutEnlargement": true, "kernel": "linear", "flip": "h", "position": "Top Left" }),
+            json!({ "gravity": "attention", "crop": ["10", "5 %", 20, "30%"], "Q": 7 }),
         ] {
             assert_eq!(checked(false, args.clone()), Ok(()), "{args}");
         }
-        let step = json!({ "operationType": "resize", "args": { "width": 2, "height": 2 } });
+        let step = json!({ "operationType": "resize", "args": { "width": 2, "h": 2, "filter": "cubic", "flip": "V" } });
         for args in
             [json!({}), json!({ "steps": [step] }), json!({ "steps": [{ "operationType": "resize" }] })]
         {
@@ -157,6 +161,10 @@ mod tests {
             (json!({ "quality": "best" }), "default argument `quality`: "),
             (json!({ "format": "heic" }), "default argument `format`: \"heic\" is none of"),
             (json!({ "field_name": 7 }), "default argument `field_name`: 7 is not a string"),
+            (json!({ "w": "x" }), "default argument `width`: "),
+            (json!({ "width": 7, "w": 8 }), "default argument `w`: it is another name of `width`"),
+            (json!({ "flip": "x" }), "default argument `flip`: "),
+            (json!({ "gravity": "topp" }), "default argument `gravity`: "),
         ] {
             let error = checked(false, args.clone()).unwrap_err();
             assert!(error.starts_with(&format!("operation `x`: {wanted}")), "{args} gave {error}");

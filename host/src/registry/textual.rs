@@ -76,6 +76,11 @@ impl<'s> Allowed<'s> {
         allowed
     }
 
+    /// The single values that are names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'s str> {
+        self.values.iter().filter_map(|value| value.as_str())
+    }
+
     /// Whether values of this type are allowed.
     pub(super) fn has(&self, name: &str) -> bool {
         self.types.contains(&name)

@@ -8,8 +8,8 @@ use common::{header, image, pixel, plan, resize, resize_window};
 use imgserve_sdk::serde_json::{Value, json};
 use imgserve_sdk::{Image, PixelFormat, Window};
 
-const FILTERS: [&str; 8] =
-    ["nearest", "bilinear", "triangle", "hamming", "catmull-rom", "mitchell", "gaussian", "lanczos3"];
+const FILTERS: [&str; 7] =
+    ["nearest", "bilinear", "hamming", "catmull-rom", "mitchell", "gaussian", "lanczos3"];
 
 fn flat(format: PixelFormat, pixel: &[u8]) -> Image {
     Image::new(61, 43, format, pixel.repeat(61 * 43)).unwrap()
