@@ -5,14 +5,16 @@
 //!
 //! # Layout
 //! - `syntax`: declarations and rules, taken apart
-//! - `color`, `transform`: values that are known by another spelling
+//! - `color`, `mix`, `transform`, `calc`: values that are known by another spelling
 //! - `media`: which parts are for this drawing; `variables`: what stands for a value elsewhere
 //! - `property`: which values are known
 //! - `edits`: changes of a text, and how they are written in XML
 
+mod calc;
 mod color;
 mod edits;
 mod media;
+mod mix;
 mod property;
 mod syntax;
 mod transform;
@@ -53,9 +55,9 @@ pub(crate) fn mended(document: &Document<'_>, shape: &Shape) -> Option<String> {
         if node.tag_name().name() == "style" {
             style.sheet(node, &mut edits);
         }
-        let sized = node == root && shape.unusual;
         for attribute in node.attributes().filter(|attribute| attribute.namespace().is_none()) {
-            if !(sized && matches!(attribute.name(), "width" | "height")) {
+            // How large all of it is has been told by its shape.
+            if !(node == root && matches!(attribute.name(), "width" | "height")) {
                 style.attribute(&attribute, &mut edits);
             }
         }

@@ -31,7 +31,9 @@ fn an_unknown_declaration_takes_no_other_along() {
         ("filter:progid:DXImageTransform.Microsoft.gradient(a=1);fill:red", "fill:red;"),
         ("fill:red;*zoom:1;stroke:blue", "fill:red;stroke:blue;"),
         ("fill:red;mso-x:a/b;stroke:blue", "fill:red;stroke:blue;"),
-        ("fill:red;stroke-width:calc(1px + (2px * 3));stroke:blue", "fill:red;stroke:blue;"),
+        ("fill:red;stroke-width:calc(1px + (2px * 3));stroke:blue", "fill:red;stroke-width:7px;stroke:blue;"),
+        ("fill:red;stroke-width:calc(1px + 2%);stroke:blue", "fill:red;stroke:blue;"),
+        ("fill:red;fill:color-mix(in srgb, red, blue)", "fill:red;fill:#800080;"),
         ("fill:red;x;stroke:blue", "fill:red;stroke:blue;"),
         ("--x:1;fill:red", "fill:red;"),
         ("1x:y;fill:red", "fill:red;"),
@@ -78,6 +80,8 @@ fn what_is_understood_stays_as_it_is() {
 fn an_attribute_that_is_unknown_is_as_if_it_were_not_there() {
     assert_eq!(handed("<g fill='nonsense' id='a'/>").as_deref(), Some("<g  id='a'/>"));
     assert_eq!(handed("<g fill=\"color(display-p3 1 0 0)\"/>").as_deref(), Some("<g fill=\"#ff0000\"/>"));
+    let rect = handed("<rect x='calc(1px * 2)' r='var(--r)' id='calc(1px)' width='var(--w, 3)' height='5'/>");
+    assert_eq!(rect.as_deref(), Some("<rect x='2px'  id='calc(1px)' width='3' height='5'/>"));
     let entity = "<!DOCTYPE svg [<!ENTITY s 'fill:red;fill:nonsense'>]><svg width='1' height='1'><g style='&s;'/></svg>";
     let mended = |document: &Document<'_>| mended(document, &shape(document.root_element()));
     assert!(parse(entity, true, mended).unwrap().unwrap().ends_with("<g style='fill:red;'/></svg>"));
