@@ -138,6 +138,11 @@ fn understood<T>(
     });
     match first.map_err(unread)? {
         Ok(read) => read,
+        Err(mended) if mended.len() > text::MAX_BYTES => {
+            let text =
+                format!("the drawing has more than {} bytes with its style worked out", text::MAX_BYTES);
+            Err(Error::new(ErrorKind::LimitExceeded, text))
+        }
         Err(mended) => text::parse(&mended, entities, |document| read(document)).map_err(unread)?,
     }
 }

@@ -99,6 +99,61 @@ fn what_is_set_for_all_of_it_is_known_in_all_of_it() {
 }
 
 #[test]
+fn what_is_set_for_a_part_is_known_in_it() {
+    for (content, told) in [
+        (
+            "<g style='--c:red;fill:var(--c)'><path fill='var(--c)' stroke='var(--d, blue)'/></g><path fill='var(--c)'/>",
+            "<g style='fill:red;'><path fill='red' stroke='blue'/></g><path />",
+        ),
+        (
+            "<g style='--c:red'><g style='--d:var(--c)'><path fill='var(--d)'/></g><g style='--c:blue' fill='var(--c)'/></g>",
+            "<g style=''><g style=''><path fill='red'/></g><g style='' fill='blue'/></g>",
+        ),
+        // Rules set variables, and are made of them.
+        (
+            "<style>.t{--c:red}.a{fill:var(--c, blue)}</style><g class='t'><path class='a'/></g><path class='a'/>",
+            "<style>.a{fill:blue;}\n</style><g class='t'><path style=\"fill:red;\" class='a'/></g><path class='a'/>",
+        ),
+        (
+            "<style>.a{fill:var(--c)!important;stroke:var(--e)}</style><g style='--c:red'><path style='r:1' class='a'/></g>",
+            "<style></style><g style=''><path style='r:1;fill:red!important;' class='a'/></g>",
+        ),
+        // What goes over a rule that is made of them stays.
+        (
+            "<style>.a{fill:var(--c)}.b{fill:blue}#x{stroke:var(--c)}.a{stroke:blue}</style><g style='--c:red'><path id='x' class='a b'/><path class='a' style='fill:lime'/></g>",
+            "<style>.b{fill:blue}\n.a{stroke:blue}\n</style><g style=''><path style=\"stroke:red;\" id='x' class='a b'/><path class='a' style='fill:lime'/></g>",
+        ),
+        (
+            "<style>path{--c:red}.a,.a > path{--c:blue}</style><g class='a'><path stroke='var(--c)'/></g><path fill='var(--c)'/>",
+            "<style></style><g class='a'><path stroke='blue'/></g><path fill='red'/>",
+        ),
+    ] {
+        assert_eq!(handed(content).as_deref(), Some(told), "{content}");
+    }
+    // What asks for many ancestors comes to its end, and then matches nothing.
+    let rule = format!("<style>y {}path{{--c:red}}</style>", "g ".repeat(20));
+    let deep = format!(
+        "<g style='--d:1'>{}<path fill='var(--c, blue)'/>{}</g>",
+        "<g>".repeat(200),
+        "</g>".repeat(200)
+    );
+    let deep = format!("{rule}{deep}");
+    assert!(handed(&deep).unwrap().contains("<path fill='blue'/>"));
+    // Deeper than is looked, those around hold.
+    let deep = format!("{}<path fill='var(--c)'/>{}", "<g style='--c:red'>".repeat(40), "</g>".repeat(40));
+    assert!(handed(&deep).unwrap().contains("<path fill='red'/>"));
+}
+
+#[test]
+fn variables_that_make_a_drawing_too_long_refuse_it() {
+    let long = "1 ".repeat(500);
+    let lines = "<g stroke-dasharray='var(--a)'/>".repeat(34_000);
+    let text = format!("<svg width='1' height='1' style='--a:{long}'>{lines}</svg>");
+    let error = crate::parse::parse(text.as_bytes()).err().unwrap();
+    assert!(error.message().contains("with its style worked out"), "{error}");
+}
+
+#[test]
 fn a_rule_that_is_unknown_takes_no_other_along() {
     let sheet = |sheet: &str| {
         let text = handed(&format!("<style>{sheet}</style>"))?;

@@ -1,8 +1,8 @@
-//! Variables of CSS (CSS Custom Properties Level 1), as far as they are set for all of a drawing: on its root element. What is set
-//! for a part of it alone is not known here; there what `var()` names in its place counts.
+//! Variables of CSS (CSS Custom Properties Level 1): what they are set to, for all of a drawing or for a part of it.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::syntax::Declaration;
 
@@ -18,14 +18,24 @@ pub(super) struct Variables {
     set: HashMap<String, String>,
     /// Without variables in them; none for one that is nothing, or itself.
     settled: HashMap<String, Option<String>>,
+    /// Those that are set around them, for names that are not among these.
+    around: Option<Rc<Variables>>,
 }
 
 impl Variables {
     /// Those among these declarations.
     pub(super) fn of<'t>(declarations: impl Iterator<Item = Declaration<'t>>) -> Self {
         let variables = declarations.filter(|one| one.name.starts_with("--"));
-        let set = variables.map(|one| (one.name.to_owned(), one.value.into_owned())).collect();
-        let mut all = Self { set, settled: HashMap::new() };
+        Self::new(variables.map(|one| (one.name.to_owned(), one.value.into_owned())).collect(), None)
+    }
+
+    /// Those of a part, in which others hold as well.
+    pub(super) fn within(around: Rc<Self>, set: Vec<(String, String)>) -> Self {
+        Self::new(set.into_iter().collect(), Some(around))
+    }
+
+    fn new(set: HashMap<String, String>, around: Option<Rc<Self>>) -> Self {
+        let mut all = Self { set, settled: HashMap::new(), around };
         let names: Vec<String> = all.set.keys().cloned().collect();
         for name in names {
             all.settle(&name, MAX_NESTED);
@@ -35,7 +45,19 @@ impl Variables {
 
     /// A value with what its variables are in their place; none where one is not set and nothing stands for it.
     pub(super) fn resolved<'v>(&self, value: &'v str) -> Option<Cow<'v, str>> {
-        replaced(value, MAX_NESTED, &mut |name| self.settled.get(name).cloned().flatten())
+        replaced(value, MAX_NESTED, &mut |name| self.value(name))
+    }
+
+    /// What a variable is; none for one that is not set, or nothing.
+    fn value(&self, name: &str) -> Option<String> {
+        let mut at = self;
+        loop {
+            match (at.settled.get(name), &at.around) {
+                (Some(value), _) => return value.clone(),
+                (None, Some(around)) => at = around,
+                (None, None) => return None,
+            }
+        }
     }
 
     /// Each is looked through once, however many others it is in.
@@ -43,7 +65,7 @@ impl Variables {
         if let Some(known) = self.settled.get(name) {
             return known.clone();
         }
-        let value = self.set.get(name)?.clone();
+        let Some(value) = self.set.get(name).cloned() else { return self.value(name) };
         self.settled.insert(name.to_owned(), None);
         let inside = nested.checked_sub(1)?;
         let value = replaced(&value, MAX_NESTED, &mut |name| self.settle(name, inside));
