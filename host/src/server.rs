@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::units::MIB;
-use imgserve_config::{Config, ConfigError, NetworkRule, Paths, RuleHost};
+use imgserve_config::{Config, ConfigError, NetworkRule, Paths, RuleHost, Server};
 use imgserve_journal::{Journal, JournalError};
 use imgserve_transfer::{Allowed, AllowedHost, Transfer, TransferConfig};
 use tokio::net::TcpListener;
@@ -130,22 +130,42 @@ pub(crate) async fn serve(
         taken_in,
     };
     let reloading = tokio::spawn(reloads.run());
-    let (signal, drain) = loop {
+    let (signal, drain) = told_while_it_serves(&mut commands, &reload, &config.server).await;
+    reloading.abort();
+    let _ = tokio::task::spawn_blocking(move || tell(Event::Stopping)).await;
+    finish(&service, (signal, drain), &config.server, &mut commands).await;
+    drop(stop);
+    let _ = serving.await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// By which signal it is to end, and for how long accepted jobs may finish then. Until then reloads are asked for as they come.
+async fn told_while_it_serves(
+    commands: &mut mpsc::Receiver<Command>,
+    reload: &Notify,
+    server: &Server,
+) -> (&'static str, Duration) {
+    loop {
         match commands.recv().await {
             Some(Command::Reload(signal)) => {
                 tracing::info!("{signal}: reloading the configuration");
                 reload.notify_one();
             }
-            Some(Command::Drain(signal)) => {
-                break (signal, Duration::from_secs(config.server.drain_timeout_s));
-            }
-            Some(Command::Stop(signal)) => break (signal, Duration::ZERO),
-            None => break ("nobody is left to say so", Duration::ZERO),
+            Some(Command::Drain(signal)) => return (signal, Duration::from_secs(server.drain_timeout_s)),
+            Some(Command::Stop(signal)) => return (signal, Duration::ZERO),
+            None => return ("nobody is left to say so", Duration::ZERO),
         }
-    };
-    reloading.abort();
-    let stopping = Arc::clone(&tell);
-    let _ = tokio::task::spawn_blocking(move || stopping(Event::Stopping)).await;
+    }
+}
+
+/// Takes no new jobs, finishes accepted ones for as long as they may and nobody says otherwise, and leaves the others.
+async fn finish(
+    service: &Service,
+    (signal, drain): (&str, Duration),
+    server: &Server,
+    commands: &mut mpsc::Receiver<Command>,
+) {
     service.close();
     let jobs = service.overview().jobs;
     let hint =
@@ -158,16 +178,12 @@ pub(crate) async fn serve(
     // The API goes on answering while jobs finish: they can be asked for, and new ones are told "busy".
     tokio::select! {
         _ = service.drain(drain) => {}
-        () = told_to_stop(&mut commands) => {}
+        () = told_to_stop(commands) => {}
     }
-    let left = service.stop(Duration::from_secs(config.server.stop_timeout_s)).await;
+    let left = service.stop(Duration::from_secs(server.stop_timeout_s)).await;
     if left > 0 {
         tracing::info!(jobs = left, "left in the journal; they go on at the next start");
     }
-    drop(stop);
-    let _ = serving.await;
-    tracing::info!("stopped");
-    Ok(())
 }
 
 /// The signal by which a server that does not serve yet is told not to begin. A `reload` comes after the beginning: the

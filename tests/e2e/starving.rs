@@ -407,6 +407,21 @@ async fn a_job_that_waits_for_its_destination_can_be_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_has_failed_and_cannot_show_it_is_over_for_who_deletes_it() {
+    let (server, origin) = (Server::start(""), takes_placeholders_only().await);
+    let png = samples::encoded(60, 40, ImageFormat::Png);
+    let broken = server.write("a.png", &png[..png.len() - 40]);
+    let id = server.submit("resize", &broken, &format!("{origin}/a.png"), size()).await;
+    let path = format!("/v1/jobs/{id}");
+    until("it has failed", async || !server.get(&path).await.1["error"].is_null()).await;
+    assert_eq!(server.get(&path).await.1["state"], "running", "its failure is being shown");
+    let began = Instant::now();
+    assert_eq!(server.delete(&path).await.0, 409);
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    assert_eq!(server.get(&path).await.1["state"], "failed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_attempt_has_left_goes_with_its_job() {
     let png = samples::encoded(900, 700, ImageFormat::Png);
     let (mut server, slow) = (Server::start(""), Slow::start(Pace::Body(100 << 10), png).await);

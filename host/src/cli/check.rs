@@ -82,18 +82,18 @@ fn others(config: &Config, place: &Place, replacing: bool) -> Result<Vec<String>
     let running = pid_file::state(&place.pid_file())?;
     let address = SocketAddr::new(config.server.host, config.server.port);
     let ours = listens_there(place, running, address);
-    let mut others = Vec::new();
+    let mut warnings = Vec::new();
     if is_in_use(address, !replacing || ours)? && !ours {
-        others.push(format!("{address} is in use: a start waits for it, and fails where it stays so"));
+        warnings.push(format!("{address} is in use: a start waits for it, and fails where it stays so"));
     }
     if let Some(text) = foreign_journal(config, place, running) {
         // Where no server is to be stopped, that one may be ending: the start waits for it.
         if replacing && matches!(running, State::Running(_)) {
             return Err(Failure::Other(text));
         }
-        others.push(text);
+        warnings.push(text);
     }
-    Ok(others)
+    Ok(warnings)
 }
 
 /// Whether the port is perhaps in use by the server of `place`.

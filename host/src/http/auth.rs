@@ -73,8 +73,8 @@ pub(super) async fn guard(
     let admitted = match admit(&keys, need, &request) {
         // Nothing says who it is: a browser may be sent by anyone.
         Ok(caller) if keys.are_none() && caller.client == Client::Anyone => {
-            let told = need != Need::Nothing;
-            let reader = || guarded.visits.reader(&request).filter(|_| told);
+            // What anybody may know is no secret to a page either.
+            let reader = || guarded.visits.reader(&request).filter(|_| need != Need::Nothing);
             match guarded.visits.stranger(&request).or_else(reader) {
                 None => Ok(caller),
                 Some(stranger) => Err((stranger.to_string(), stranger.refusal())),

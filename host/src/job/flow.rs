@@ -38,12 +38,12 @@ impl Service {
         Some(waits)
     }
 
-    /// A place to show at its destinations that a job was cancelled, while nobody waits for that. None where too many of its
-    /// client's are to be shown.
+    /// A place to show a job's end at its destinations while nobody waits for that, as somebody has cancelled it. None where too
+    /// many of its client's are to be shown.
     pub(super) fn shows(&self, id: JobId, turn: &Turn) -> Option<Share> {
         let place = self.turns().try_show(turn);
         if place.is_none() {
-            tracing::warn!(job = %id, "that it was cancelled is not shown: too much else is to be");
+            tracing::warn!(job = %id, "its end is not shown: too much else is to be");
         }
         place
     }

@@ -23,7 +23,7 @@ impl Locks {
         self.keys.of((client.clone(), key.to_owned())).lock_owned().await
     }
 
-    /// Showing at a job's destinations that it was cancelled, and whatever comes after that.
+    /// Showing at the destinations of a job that somebody has cancelled how it ended, and whatever comes after that.
     pub(super) async fn shown(&self, id: JobId) -> Alone {
         self.shown.of(id).lock_owned().await
     }

@@ -31,7 +31,7 @@ use crate::metrics::Direction;
 pub(super) const TURN_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// How long what is needed for a run is kept while the source is fetched once more.
 const UNUSED: Duration = Duration::from_secs(2);
-/// How long somebody who cancels a job waits for that to be shown at its destinations before it is told.
+/// How long somebody who cancels a job waits for its end to be shown at its destinations before it is told.
 const SHOWN_WITHIN: Duration = Duration::from_millis(500);
 /// Pause after the journal could not be written.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
@@ -455,15 +455,15 @@ impl Attempt {
 
     /// No output waits any more: shows it where there is no result, and has the end written down.
     async fn end(self, order: &Order) {
+        let (service, id, attempt) = (&self.service, self.record.id, self.record.attempt);
         let without = |output: &Output| matches!(output.state, OutputState::Failed | OutputState::Cancelled);
         let indexes: Vec<usize> =
             (0..self.record.outputs.len()).filter(|index| without(&self.record.outputs[*index])).collect();
         // A stale attempt must not show its failure over the result of another.
         if !indexes.is_empty()
-            && let Err(error @ JournalError::Stale { .. }) =
-                self.service.journal().save(self.record.clone()).await
+            && let Err(error @ JournalError::Stale { .. }) = service.journal().save(self.record.clone()).await
         {
-            return tracing::warn!(job = %self.record.id, "its end is another attempt's to tell: {error}");
+            return tracing::warn!(job = %id, "its end is another attempt's to tell: {error}");
         }
         let shown = async {
             for index in indexes {
@@ -471,32 +471,40 @@ impl Attempt {
             }
         };
         tokio::pin!(shown);
-        let is_shown = match self.running.is_cancelled() {
-            true => tokio::time::timeout(SHOWN_WITHIN, &mut shown).await.is_ok(),
-            false => {
-                shown.as_mut().await;
-                true
-            }
+        // Also where it had failed before somebody cancelled it.
+        let long_enough = async {
+            self.running.cancelled().await;
+            tokio::time::sleep(SHOWN_WITHIN).await;
         };
-        let (service, mut record) = (&self.service, self.record.clone());
-        let (id, attempt) = (record.id, record.attempt);
-        if let Err(illegal) = record.end(now_ms()) {
-            return tracing::warn!(job = %id, "its end is told already: {illegal}");
-        }
-        service.tally().ended(&record, self.stored_bytes);
-        let notice = service.notice(&record, Some(order));
+        let is_shown = tokio::select! {
+            biased;
+            () = shown.as_mut() => true,
+            () = long_enough => false,
+        };
         // Held until it is shown: who has it tried again waits for that, or it would come after the new result.
         let _showing = if is_shown { None } else { Some(service.locks().shown(id).await) };
-        imgserve_base::crash::point("job-before-end");
-        write_down(service, record, Ending::Ended(notice)).await;
-        imgserve_base::crash::point("job-after-end");
-        if !is_shown {
+        if self.write_end(order).await && !is_shown {
             // The destination takes long: that is nobody's to wait for, and holds nothing but its place in the line.
             service.over(id, attempt);
             if let Some(_one) = service.shows(id, &self.turn) {
                 shown.await;
             }
         }
+    }
+
+    /// Whether it is this attempt's to tell the end, which is then written down.
+    async fn write_end(&self, order: &Order) -> bool {
+        let mut record = self.record.clone();
+        if let Err(illegal) = record.end(now_ms()) {
+            tracing::warn!(job = %record.id, "its end is told already: {illegal}");
+            return false;
+        }
+        self.service.tally().ended(&record, self.stored_bytes);
+        let notice = self.service.notice(&record, Some(order));
+        imgserve_base::crash::point("job-before-end");
+        write_down(&self.service, record, Ending::Ended(notice)).await;
+        imgserve_base::crash::point("job-after-end");
+        true
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Turns {
     places: Places,
     /// Direct calls.
     calls: Shares,
-    /// Cancelled jobs of which that is being shown.
+    /// Jobs that somebody has cancelled and whose end is being shown.
     shows: Shares,
 }
 
@@ -98,7 +98,7 @@ impl Turns {
         Arc::clone(&self.suspects).acquire_owned().await.expect("turns are never closed")
     }
 
-    /// To show at its destinations that a job was cancelled, unless too many of its client's wait for that: nobody waits for them.
+    /// To show at its destinations how a job ended that somebody has cancelled, unless too many of its client's are to be shown so.
     pub(super) fn try_show(&self, turn: &Turn) -> Option<Share> {
         self.shows.try_take(turn, ONE)
     }

@@ -137,6 +137,10 @@ mod tests {
             json!({ "width": 200, "background": "rgb(255 136 0)", "enlarge": "never" }),
             json!({ "w": 200, "withoutEnlargement": true, "kernel": "linear", "flip": "h", "position": "Top Left" }),
             json!({ "gravity": "attention", "crop": ["10", "5 %", 20, "30%"], "Q": 7 }),
+            json!({ "gravity": "NorthEast" }),
+            json!({ "gravity": "top_center" }),
+            json!({ "gravity": "Bottom Left" }),
+            json!({ "gravity": "30% 70%" }),
         ] {
             assert_eq!(checked(false, args.clone()), Ok(()), "{args}");
         }

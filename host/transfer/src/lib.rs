@@ -121,7 +121,7 @@ impl Transfer {
 
     /// The machines of one server.
     pub async fn machines(&self, server: &Server) -> Vec<Arc<str>> {
-        self.machines.of(std::slice::from_ref(server), "").await
+        self.machines.of(std::slice::from_ref(server), &"".into()).await
     }
 
     /// Starts to fetch a source. Returns once its first bytes can be asked for; the clock of `total_timeout` runs on

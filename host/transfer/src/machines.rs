@@ -2,13 +2,13 @@
 //! ports. Only for sharing places out: what is connected to is resolved by itself, and checked.
 
 use std::collections::HashMap;
-use std::io;
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use imgserve_base::fair::network;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use imgserve_base::fair::{may_have_more, network};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::peer::Server;
@@ -21,36 +21,26 @@ const MEMORY: Duration = Duration::from_secs(60);
 const MOST: usize = 1024;
 /// How many addresses of a name count.
 const MOST_EACH: usize = 8;
-/// Names looked up at once, beside those that are connected to.
+/// Names looked up at once, beside those that are connected to; of one client never more than are left.
 const MOST_AT_ONCE: usize = 64;
 
 /// The machines of one name.
 type Found = Arc<[Arc<str>]>;
 
 /// What is known of names.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Machines {
     known: Mutex<HashMap<Arc<str>, (Instant, Found)>>,
-    looking: Arc<Semaphore>,
-}
-
-impl Default for Machines {
-    fn default() -> Self {
-        Self { known: Mutex::default(), looking: Arc::new(Semaphore::new(MOST_AT_ONCE)) }
-    }
+    looking: Arc<Looking>,
 }
 
 impl Machines {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, (Instant, Found)>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The machines of these servers. Those of which nobody says in time where they are are taken for one, of `whose`.
-    pub(super) async fn of(&self, servers: &[Server], whose: &str) -> Vec<Arc<str>> {
+    pub(super) async fn of(self: &Arc<Self>, servers: &[Server], whose: &Arc<str>) -> Vec<Arc<str>> {
         let until = Instant::now() + PATIENCE;
         let mut machines: Vec<Arc<str>> = Vec::new();
         for server in servers {
-            let found = match self.of_host(server.host(), until).await {
+            let found = match self.of_host(server.host(), whose, until).await {
                 Some(found) => found,
                 None => Arc::from([Arc::from(format!("? {whose}"))]),
             };
@@ -64,7 +54,7 @@ impl Machines {
     }
 
     /// The machines of this host; none where nobody says so in time.
-    async fn of_host(&self, host: &Arc<str>, until: Instant) -> Option<Found> {
+    async fn of_host(self: &Arc<Self>, host: &Arc<str>, whose: &Arc<str>, until: Instant) -> Option<Found> {
         if let Ok(address) = host.parse() {
             return Some(Arc::from([machine(address)]));
         }
@@ -72,23 +62,33 @@ impl Machines {
             Some((since, found)) if since.elapsed() < MEMORY => return Some(found),
             before => before.map(|(_, found)| found),
         };
-        let looking = Arc::clone(&self.looking);
         let place = match before {
-            Some(_) => looking.try_acquire_owned().ok(),
-            None => timeout_at(until, looking.acquire_owned()).await.ok().and_then(Result::ok),
+            Some(_) => self.looking.try_place(whose),
+            None => timeout_at(until, self.looking.place(whose)).await.ok(),
         };
         // It is likely to lead still where it led before.
         let Some(place) = place else { return before };
-        let Ok(addresses) = timeout_at(until, look_up(host, place)).await else { return before };
-        let found: Found = match addresses {
-            Ok(addresses) if !addresses.is_empty() => {
-                addresses.into_iter().take(MOST_EACH).map(machine).collect()
+        match timeout_at(until, self.look_up(host, place)).await {
+            Ok(Ok(found)) => Some(found),
+            Ok(Err(_)) | Err(_) => before,
+        }
+    }
+
+    /// Looks a host up, and remembers what it finds even where nobody waits for it any more. The thread holds the place as long.
+    fn look_up(self: &Arc<Self>, host: &Arc<str>, place: Place) -> JoinHandle<Found> {
+        let (machines, host) = (Arc::clone(self), Arc::clone(host));
+        tokio::task::spawn_blocking(move || {
+            let _place = place;
+            let addresses = (&*host, 0).to_socket_addrs().into_iter().flatten();
+            let mut found: Vec<_> = addresses.take(MOST_EACH).map(|address| machine(address.ip())).collect();
+            if found.is_empty() {
+                // It leads nowhere, as whoever connects to it is told.
+                found.push(Arc::clone(&host));
             }
-            // It leads nowhere, as whoever connects to it is told.
-            _ => Arc::from([Arc::clone(host)]),
-        };
-        self.remember(host, &found);
-        Some(found)
+            let found = Found::from(found);
+            machines.remember(&host, &found);
+            found
+        })
     }
 
     fn remember(&self, host: &Arc<str>, found: &Found) {
@@ -101,21 +101,72 @@ impl Machines {
         }
         known.insert(Arc::clone(host), (Instant::now(), Arc::clone(found)));
     }
-}
 
-/// The addresses of a host; `place` is held by the thread, however long nobody waits for it any more.
-async fn look_up(host: &Arc<str>, place: OwnedSemaphorePermit) -> io::Result<Vec<IpAddr>> {
-    let name = host.to_string();
-    let look = move || -> io::Result<Vec<IpAddr>> {
-        let _place = place;
-        let found = (name.as_str(), 0).to_socket_addrs()?;
-        Ok(found.map(|address| address.ip()).collect())
-    };
-    tokio::task::spawn_blocking(look).await.map_err(io::Error::other)?
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, (Instant, Found)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn machine(address: IpAddr) -> Arc<str> {
     network(address).to_string().into()
+}
+
+/// Names that are being looked up, by whose they are.
+#[derive(Debug, Default)]
+struct Looking {
+    clients: Mutex<HashMap<Arc<str>, usize>>,
+    /// One is over.
+    over: Notify,
+}
+
+/// A place to look a name up.
+struct Place {
+    looking: Arc<Looking>,
+    whose: Arc<str>,
+}
+
+impl Looking {
+    /// A place, if there is one at once.
+    fn try_place(self: &Arc<Self>, whose: &Arc<str>) -> Option<Place> {
+        let mut clients = self.lock();
+        let left = MOST_AT_ONCE.saturating_sub(clients.values().sum());
+        let own = clients.get(whose).copied().unwrap_or_default();
+        if !may_have_more(own, left) {
+            return None;
+        }
+        clients.insert(Arc::clone(whose), own + 1);
+        Some(Place { looking: Arc::clone(self), whose: Arc::clone(whose) })
+    }
+
+    /// A place, as soon as there is one.
+    async fn place(self: &Arc<Self>, whose: &Arc<str>) -> Place {
+        loop {
+            let over = self.over.notified();
+            tokio::pin!(over);
+            // Before looking: what is over meanwhile is not missed.
+            over.as_mut().enable();
+            if let Some(place) = self.try_place(whose) {
+                return place;
+            }
+            over.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, usize>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut clients = self.looking.lock();
+        match clients.get(&self.whose).copied().unwrap_or_default() {
+            0 | 1 => drop(clients.remove(&self.whose)),
+            more => drop(clients.insert(Arc::clone(&self.whose), more - 1)),
+        }
+        drop(clients);
+        self.looking.over.notify_waiters();
+    }
 }
 
 #[cfg(test)]
@@ -123,27 +174,35 @@ mod tests {
     use super::*;
     use crate::SourceUrl;
 
-    async fn located(machines: &Machines, hosts: &[&str]) -> Vec<String> {
+    async fn located(machines: &Arc<Machines>, hosts: &[&str]) -> Vec<String> {
         let server = |host: &&str| SourceUrl::parse(&format!("http://{host}/")).unwrap().server().unwrap();
         let servers: Vec<Server> = hosts.iter().map(server).collect();
-        machines.of(&servers, "ann").await.iter().map(ToString::to_string).collect()
+        machines.of(&servers, &"ann".into()).await.iter().map(ToString::to_string).collect()
+    }
+
+    /// All places that there are for a client.
+    fn taken(machines: &Machines, whose: &str) -> Vec<Place> {
+        std::iter::from_fn(|| machines.looking.try_place(&whose.into())).collect()
     }
 
     #[tokio::test]
     async fn names_and_ports_of_one_address_are_one_machine() {
-        let machines = Machines::default();
+        let machines = Arc::default();
         let hosts = ["127.0.0.1:1", "127.0.0.1:2", "[::ffff:127.0.0.1]", "localhost:3"];
         let found = located(&machines, &hosts).await;
         // The system may know localhost by its other address as well.
         assert!(found.contains(&"127.0.0.1".to_owned()) && found.len() <= 2, "{found:?}");
         assert_eq!(located(&machines, &["[2001:db8::1]", "[2001:db8::2:0:0:1]"]).await, ["2001:db8::"]);
         assert!(located(&machines, &[]).await.is_empty());
+        assert!(machines.looking.lock().is_empty(), "nothing is being looked up any more");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_clients_names_of_which_nobody_says_where_they_lead_are_one_machine() {
-        let machines = Machines::default();
-        let _all = Arc::clone(&machines.looking).acquire_many_owned(MOST_AT_ONCE as u32).await.unwrap();
+        let machines = Arc::<Machines>::default();
+        let all: Vec<Place> =
+            (0..MOST_AT_ONCE).flat_map(|client| taken(&machines, &client.to_string())).collect();
+        assert_eq!(all.len(), MOST_AT_ONCE);
         let began = Instant::now();
         assert_eq!(
             located(&machines, &["a.example", "b.example", "127.0.0.1"]).await,
@@ -155,6 +214,34 @@ mod tests {
         machines.remember(&host, &Arc::from([Arc::from("192.0.2.1")]));
         tokio::time::advance(2 * MEMORY).await;
         assert_eq!(located(&machines, &["c.example"]).await, ["192.0.2.1"]);
+    }
+
+    #[tokio::test]
+    async fn a_client_whose_names_take_long_leaves_look_ups_to_others() {
+        let machines = Arc::<Machines>::default();
+        let slow = taken(&machines, "slow");
+        assert_eq!(slow.len(), MOST_AT_ONCE / 2);
+        assert_eq!(taken(&machines, "other").len(), MOST_AT_ONCE / 4);
+        let (looking, whose) = (Arc::clone(&machines.looking), "slow".into());
+        let waits = tokio::spawn(async move { looking.place(&whose).await });
+        tokio::task::yield_now().await;
+        assert!(!waits.is_finished());
+        drop(slow);
+        waits.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_found_is_remembered_when_nobody_waits_for_it_any_more() {
+        let (machines, host) = (Arc::<Machines>::default(), Arc::from("localhost"));
+        let place = machines.looking.try_place(&"ann".into()).unwrap();
+        drop(machines.look_up(&host, place));
+        let known = async {
+            while machines.lock().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), known).await.unwrap();
+        assert!(machines.lock().contains_key(&host));
     }
 
     #[test]

@@ -133,16 +133,14 @@ fn understood<T>(
         if let Err(error) = limits::readable(document) {
             return Ok(Err(error));
         }
-        let shape = text::shape(document.root_element());
-        css::mended(document, &shape).map_or_else(|| Ok(read(document)), Err)
+        match css::mended(document, &text::shape(document.root_element())) {
+            Ok(Some(mended)) => Err(mended),
+            Ok(None) => Ok(read(document)),
+            Err(error) => Ok(Err(error)),
+        }
     });
     match first.map_err(unread)? {
         Ok(read) => read,
-        Err(mended) if mended.len() > text::MAX_BYTES => {
-            let text =
-                format!("the drawing has more than {} bytes with its style worked out", text::MAX_BYTES);
-            Err(Error::new(ErrorKind::LimitExceeded, text))
-        }
         Err(mended) => text::parse(&mended, entities, |document| read(document)).map_err(unread)?,
     }
 }

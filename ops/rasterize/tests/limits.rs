@@ -88,6 +88,23 @@ fn styles_of_very_many_values_are_refused() {
     passes(100, &format!("<path style='{drawn}' d='M1 1h2v3z'/>").repeat(30_000));
 }
 
+/// A few letters may stand for a kibibyte each time that they are used.
+#[test]
+fn variables_that_stand_for_too_much_are_refused() {
+    let made = "values that are made of them";
+    let long = format!("<style>*{{--a:{}}}</style>", "1 ".repeat(450));
+    let used = "<g stroke-dasharray='var(--a)'/>";
+    is_refused(&format!("{long}{}", used.repeat(20_000)), made);
+    passes(100, &format!("{long}{}", used.repeat(1000)));
+    let set = |count: usize, value: &str| {
+        let rules: String = (0..count).map(|i| format!("*{{--v{i}:{value}}}")).collect();
+        format!("{long}<style>{rules}</style>")
+    };
+    is_refused(&set(20_000, "var(--a)"), made);
+    is_refused(&set(200_000, "b"), made);
+    passes(100, &set(2000, "var(--a)"));
+}
+
 /// For each piece of a path the parser goes through all letters that have no place on it yet.
 #[test]
 fn letters_along_a_path_are_counted_by_its_points() {

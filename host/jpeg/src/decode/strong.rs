@@ -14,6 +14,10 @@ const NYQUIST: u32 = 200;
 /// The same for frequencies 3 and 5, in which stripes of two samples are strong (782 and 522). Edges have up to 330.
 const HALF_NYQUIST: u32 = 400;
 
+/// At how many positions behind a value a look-up that holds it may end: there is room in it for short ones more, with the zeros
+/// before them.
+const BEHIND: usize = 8;
+
 /// Where the class of a value's length stands in a look-up's entry, and what it carries over to if the value is too long.
 pub(super) const SIZE_SHIFT: u32 = 6;
 const SIZE: u32 = 7 << SIZE_SHIFT;
@@ -28,8 +32,8 @@ pub(super) fn size_class(size: u32) -> u32 {
 /// The coefficients of a component that are looked out for.
 #[derive(Debug)]
 pub(super) struct Strong {
-    /// By the position behind a look-up: what makes its entry carry if a value of its is as long as one that is too strong. 0
-    /// where nobody cares.
+    /// By the position behind a look-up: what makes its entry carry if a value of its is as long as one that is too strong at one
+    /// of the positions that it may have. 0 where nobody cares.
     addends: [u32; 128],
     /// By position: the least level that is too strong.
     levels: [u16; 64],
@@ -49,7 +53,10 @@ impl Strong {
             };
             let level = least.div_ceil(u32::from(quantization[k]).max(1)).max(1);
             levels[k] = level as u16;
-            addends[k + 1] = CARRY - (size_class(level.ilog2() + 1) << SIZE_SHIFT);
+            let addend = CARRY - (size_class(level.ilog2() + 1) << SIZE_SHIFT);
+            for behind in &mut addends[k + 1..=k + 1 + BEHIND] {
+                *behind = addend.max(*behind);
+            }
         }
         Self { addends, levels }
     }

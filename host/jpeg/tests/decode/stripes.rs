@@ -1,5 +1,7 @@
 //! Patterns as fine as the samples that a smaller picture has no room for.
 
+use std::f64::consts::PI;
+
 use imgserve_jpeg::{
     Color, DecodeOptions, EncodeOptions, EncodeScratch, Picture, Reduction, Scale, Scratch, decode, encode,
 };
@@ -10,9 +12,13 @@ const SIDE: u16 = 96;
 
 /// Black and white by a pixel's place, as a file.
 fn file(white: impl Fn(u32, u32) -> bool, options: &EncodeOptions) -> Vec<u8> {
+    grays(|x, y| if white(x, y) { 255 } else { 0 }, options)
+}
+
+/// The same of any grays.
+fn grays(gray: impl Fn(u32, u32) -> u8, options: &EncodeOptions) -> Vec<u8> {
     let side = u32::from(SIDE);
-    let pixels: Vec<u8> =
-        (0..side * side).flat_map(|at| [if white(at % side, at / side) { 255 } else { 0 }; 3]).collect();
+    let pixels: Vec<u8> = (0..side * side).flat_map(|at| [gray(at % side, at / side); 3]).collect();
     let mut file = Vec::new();
     encode(&pixels, SIDE, SIDE, Color::Rgb, options, &mut EncodeScratch::default(), &mut file).unwrap();
     file
@@ -53,6 +59,22 @@ fn fine_patterns_become_one_gray() {
                 }
             }
         }
+    }
+}
+
+/// Their frequency has others on both sides, which are short enough to be passed over together with it.
+#[test]
+fn stripes_are_found_among_other_high_frequencies() {
+    let wave = |at: u32, frequency: u32| (f64::from((2 * (at % 8) + 1) * frequency) * PI / 16.0).cos();
+    let gray = |x, y| {
+        let stripes = if x % 2 == 1 { 80.0 } else { -80.0 };
+        (128.0 + stripes + wave(x, 6) * (9.0 + 15.0 * wave(y, 1))).round() as u8
+    };
+    let file = grays(gray, &EncodeOptions { quality: 50, ..EncodeOptions::default() });
+    for scale in [Scale::Half, Scale::Quarter] {
+        let data = reduced(&file, scale, Reduction::Lowest).data;
+        let (least, most) = (data.iter().min().unwrap(), data.iter().max().unwrap());
+        assert!(most - least <= 20, "{scale:?}: {least} to {most}");
     }
 }
 

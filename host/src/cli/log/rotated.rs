@@ -80,8 +80,9 @@ impl Write for Rotated {
         if self.size > self.rotation.size {
             self.size = 0;
             if let Err(error) = self.rotate() {
-                // Not by way of the log, which is being written.
-                writeln!(self.file, "the log file cannot be moved aside, it is gone on with: {error}")?;
+                // Not by way of the log, which is being written. If there is no room for it, there may be for the line.
+                let _ =
+                    writeln!(self.file, "the log file cannot be moved aside, it is gone on with: {error}");
             }
         }
         self.file.write_all(bytes)?;

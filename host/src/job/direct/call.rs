@@ -17,7 +17,7 @@ use super::super::formats::own_format;
 use super::super::generation::Generation;
 use super::super::json::{self, NotRead};
 use super::super::request::{self, Encoding};
-use crate::registry::Reading;
+use crate::registry::{Entry, Reading};
 
 /// The value of `format` by which the client leaves the choice to us.
 const AUTO: &str = "auto";
@@ -60,6 +60,33 @@ pub(super) struct Checked {
     plugins: Vec<Value>,
 }
 
+/// The arguments of a call, from its body and its query.
+fn arguments(call: &Call, operation: &Entry) -> Result<Map<String, Value>, Fault> {
+    let mut args = Map::new();
+    for json in &call.json {
+        let object = json::object(json.as_bytes(), "args", Reading::AsMeant);
+        args.extend(object.map_err(|not_read| match not_read {
+            NotRead::NotObject(text) => Fault::new(FaultKind::ArgsNotObject, text),
+            NotRead::Twice(path) => stands_twice(&path),
+        })?);
+    }
+    let texts = operation.read_texts(&call.texts);
+    check_once(&call.texts, &texts)?;
+    args.extend(texts);
+    if args.values().any(|value| depth(value) > MAX_DEPTH) {
+        let text = format!("an argument is nested more than {MAX_DEPTH} levels deep");
+        return Err(Fault::new(FaultKind::InvalidArgument, text));
+    }
+    Ok(args)
+}
+
+/// Which very plugin an operation is, and its settings.
+fn decisive(operation: &Entry) -> Value {
+    let digest = operation.artifact.as_ref().map(|artifact| &artifact.sha256);
+    let description = &operation.description;
+    json!([digest, description.name, description.version, operation.settings.config])
+}
+
 /// Refuses a member that stands twice in a text that was read as a list or an object.
 fn check_once(texts: &[(String, String)], read: &Map<String, Value>) -> Result<(), Fault> {
     let nested = |name: &str| matches!(read.get(name), Some(Value::Array(_) | Value::Object(_)));
@@ -86,22 +113,7 @@ impl Checked {
         let operation = registry.get(&call.operation).ok_or_else(|| {
             request::unknown_operation(&format!("`{}`", call.operation.escape_debug()), registry)
         })?;
-        let mut args = Map::new();
-        for json in &call.json {
-            let object = json::object(json.as_bytes(), "args", Reading::AsMeant);
-            args.extend(object.map_err(|not_read| match not_read {
-                NotRead::NotObject(text) => Fault::new(FaultKind::ArgsNotObject, text),
-                NotRead::Twice(path) => stands_twice(&path),
-            })?);
-        }
-        let texts = operation.read_texts(&call.texts);
-        check_once(&call.texts, &texts)?;
-        args.extend(texts);
-        if args.values().any(|value| depth(value) > MAX_DEPTH) {
-            let text = format!("an argument is nested more than {MAX_DEPTH} levels deep");
-            return Err(Fault::new(FaultKind::InvalidArgument, text));
-        }
-        let chain = request::chain(registry, operation, args, Reading::AsMeant)?;
+        let chain = request::chain(registry, operation, arguments(call, operation)?, Reading::AsMeant)?;
         let encoding = Encoding::of(&chain.host_args)?;
         let negotiated = encoding.format_name == Some(AUTO);
         let format = match encoding.format_name {
@@ -120,13 +132,7 @@ impl Checked {
         };
         let output = chain.output().clone();
         let plugins = chain.steps.iter().filter_map(|step| registry.get(&step.operation));
-        let plugins = plugins
-            .map(|operation| {
-                let digest = operation.artifact.as_ref().map(|artifact| &artifact.sha256);
-                let description = &operation.description;
-                json!([digest, description.name, description.version, operation.settings.config])
-            })
-            .collect();
+        let plugins = plugins.map(decisive).collect();
         let (steps, mut unknown_arguments) = (chain.steps, chain.unknown);
         unknown_arguments.extend(call.ignored.iter().cloned());
         Ok(Self {

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use imgserve_drawing::MAX_BYTES;
 use resvg::usvg::roxmltree::{Attribute, Node};
 
 /// The changes of one text.
@@ -10,14 +9,12 @@ use resvg::usvg::roxmltree::{Attribute, Node};
 pub(super) struct Edits<'t> {
     text: &'t str,
     all: Vec<(Range<usize>, String)>,
-    /// Bytes of what is new: where there are more than a drawing may have, what comes of it is too long anyway.
-    new: usize,
 }
 
 impl<'t> Edits<'t> {
     /// No change yet.
     pub(super) fn of(text: &'t str) -> Self {
-        Self { text, all: Vec::new(), new: 0 }
+        Self { text, all: Vec::new() }
     }
 
     /// Gives an attribute another value.
@@ -27,20 +24,13 @@ impl<'t> Edits<'t> {
         // The parser notes where a value begins for names and spaces of usual lengths alone.
         let quoted = range.start > 0 && matches!(quote(range.start - 1), Some(b'"' | b'\''));
         if quoted && range.start <= range.end && quote(range.start - 1) == quote(range.end) {
-            self.change(range, escaped(value));
-        }
-    }
-
-    fn change(&mut self, range: Range<usize>, new: String) {
-        if self.new <= MAX_BYTES {
-            self.new += new.len();
-            self.all.push((range, new));
+            self.all.push((range, escaped(value)));
         }
     }
 
     /// Leaves an attribute out.
     pub(super) fn remove(&mut self, attribute: &Attribute<'_, '_>) {
-        self.change(attribute.range(), String::new());
+        self.all.push((attribute.range(), String::new()));
     }
 
     /// Gives an element an attribute that it may have already.
@@ -52,7 +42,7 @@ impl<'t> Edits<'t> {
                 let ends = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/');
                 let name_end = self.text.as_bytes()[start..].iter().position(ends);
                 let at = start + name_end.unwrap_or_default();
-                self.change(at..at, format!(" {name}=\"{}\"", escaped(value)));
+                self.all.push((at..at, format!(" {name}=\"{}\"", escaped(value))));
             }
         }
     }
@@ -73,7 +63,7 @@ impl<'t> Edits<'t> {
         // A prefix may be declared in this one element.
         let between = if name.contains(':') { String::new() } else { format!("</{name}><{name}>") };
         let content = texts.join(&between);
-        self.change(range.start + opened..range.start + last, content);
+        self.all.push((range.start + opened..range.start + last, content));
     }
 
     /// The text with all changes; none if there are none.

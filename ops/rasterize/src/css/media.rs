@@ -24,7 +24,10 @@ impl Screen {
 
     /// Whether a list of media is for it.
     pub(super) fn is_meant(&self, list: &str) -> bool {
-        list.trim().is_empty() || listed(list).any(|query| self.answers(&query.trim().to_ascii_lowercase()))
+        // Words may stand on lines of their own.
+        let plain =
+            |query: &str| query.split_ascii_whitespace().collect::<Vec<_>>().join(" ").to_ascii_lowercase();
+        list.trim().is_empty() || listed(list).any(|query| self.answers(&plain(query)))
     }
 
     /// Whether what is in an `@` rule that groups others is for it.
@@ -88,6 +91,7 @@ mod tests {
             ("print, screen", true),
             ("only screen and (min-width: 100px)", true),
             ("screen and (max-width:100px)", false),
+            ("screen\n  and\t(min-width:100px)", true),
             ("(min-width: 20em)", false),
             ("(min-height: 10000px)", true),
             ("not print", true),

@@ -24,6 +24,7 @@ mod variables;
 use std::borrow::Cow;
 
 use imgserve_drawing::Shape;
+use imgserve_sdk::Error;
 use resvg::usvg::roxmltree::{Attribute, Document, Node};
 use simplecss::{DeclarationTokenizer, Selector};
 
@@ -34,12 +35,17 @@ use scopes::{Scopes, Set};
 use syntax::{declarations, listed, rules, without_comments};
 use variables::Variables;
 
+use crate::limits::within;
+
 /// Most bytes of a sheet that is handed on in one: for each value the reader counts the lines of all before it, so that a long one
 /// takes time with the square of its length.
 const LONGEST_SHEET: usize = 16 << 10;
 
 /// The document's text as the parser understands it; none when that is what it is.
-pub(crate) fn mended(document: &Document<'_>, shape: &Shape) -> Option<String> {
+///
+/// # Errors
+/// `limit-exceeded`, for variables that stand for too much.
+pub(crate) fn mended(document: &Document<'_>, shape: &Shape) -> Result<Option<String>, Error> {
     let mut edits = Edits::of(document.input_text());
     let root = document.root_element();
     if shape.unusual {
@@ -78,7 +84,9 @@ pub(crate) fn mended(document: &Document<'_>, shape: &Shape) -> Option<String> {
             }
         }
     }
-    edits.applied()
+    let bytes = style.scopes.top().bytes();
+    within("bytes of variables and of values that are made of them", bytes, variables::MOST)?;
+    Ok(edits.applied())
 }
 
 /// What style is understood by.

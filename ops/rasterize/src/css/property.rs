@@ -172,6 +172,11 @@ fn property(name: &str) -> Option<Property> {
     })
 }
 
+/// Whether it is a property whose values are known here.
+pub(super) fn is_known(name: &str) -> bool {
+    property(name).is_some()
+}
+
 /// Whether the parser understands a value in CSS, where these variables are set.
 pub(super) fn understood(name: &str, value: &str, variables: &Variables) -> Understood {
     let Some(Property(kind, initial, inherited)) = property(name) else { return Understood::Yes };

@@ -10,6 +10,7 @@ use resvg::usvg::roxmltree::{Node, NodeId};
 use simplecss::{AttributeOperator, Element, PseudoClass, Selector};
 
 use super::media::Screen;
+use super::property;
 use super::syntax::{declarations, listed, rules, without_comments};
 use super::variables::Variables;
 use super::{is_for_all, is_known, spelled_selector};
@@ -140,7 +141,7 @@ impl<'w> Scopes<'w> {
         }
         let differs =
             |one: &&Set| one.is_made() && here.resolved(&one.value) != self.top.resolved(&one.value);
-        held.into_values().filter(|one| !one.is_variable()).filter(differs).collect()
+        held.into_values().filter(|one| property::is_known(&one.name)).filter(differs).collect()
     }
 
     /// The variables that an element sets, those that hold last.

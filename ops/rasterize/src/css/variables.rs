@@ -1,6 +1,7 @@
 //! Variables of CSS (CSS Custom Properties Level 1): what they are set to, for all of a drawing or for a part of it.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -10,6 +11,10 @@ use super::syntax::Declaration;
 const MAX_NESTED: usize = 8;
 /// Longest value that is made of variables, in bytes.
 const LONGEST: usize = 1 << 10;
+/// Most bytes of variables and of all values that are made of them, 16 MiB: a few letters may stand for a kibibyte each time.
+pub(super) const MOST: u64 = 16 << 20;
+/// What a variable takes beside its name and its value.
+const ENTRY: usize = 128;
 
 /// The variables that are set, by their names.
 #[derive(Debug, Default)]
@@ -20,32 +25,43 @@ pub(super) struct Variables {
     settled: HashMap<String, Option<String>>,
     /// Those that are set around them, for names that are not among these.
     around: Option<Rc<Variables>>,
+    /// Bytes of all of it, and of what was made of it, those around included. Once that is too much, nothing more is.
+    bytes: Rc<Cell<u64>>,
 }
 
 impl Variables {
     /// Those among these declarations.
     pub(super) fn of<'t>(declarations: impl Iterator<Item = Declaration<'t>>) -> Self {
+        let mut all = Self::default();
         let variables = declarations.filter(|one| one.name.starts_with("--"));
-        Self::new(variables.map(|one| (one.name.to_owned(), one.value.into_owned())).collect(), None)
+        all.add(variables.map(|one| (one.name.to_owned(), one.value.into_owned())));
+        all
     }
 
     /// Those of a part, in which others hold as well.
     pub(super) fn within(around: Rc<Self>, set: Vec<(String, String)>) -> Self {
-        Self::new(set.into_iter().collect(), Some(around))
+        let mut all = Self { bytes: Rc::clone(&around.bytes), around: Some(around), ..Self::default() };
+        all.add(set.into_iter());
+        all
     }
 
-    fn new(set: HashMap<String, String>, around: Option<Rc<Self>>) -> Self {
-        let mut all = Self { set, settled: HashMap::new(), around };
-        let names: Vec<String> = all.set.keys().cloned().collect();
-        for name in names {
-            all.settle(&name, MAX_NESTED);
+    fn add(&mut self, set: impl Iterator<Item = (String, String)>) {
+        for (name, value) in set {
+            if !self.has_room(name.len() + value.len() + ENTRY) {
+                break;
+            }
+            self.set.insert(name, value);
         }
-        all
+        let names: Vec<String> = self.set.keys().cloned().collect();
+        for name in names {
+            self.settle(&name, MAX_NESTED);
+        }
     }
 
     /// A value with what its variables are in their place; none where one is not set and nothing stands for it.
     pub(super) fn resolved<'v>(&self, value: &'v str) -> Option<Cow<'v, str>> {
-        replaced(value, MAX_NESTED, &mut |name| self.value(name))
+        let resolved = replaced(value, MAX_NESTED, &mut |name| self.value(name))?;
+        self.admits(&resolved).then_some(resolved)
     }
 
     /// What a variable is; none for one that is not set, or nothing.
@@ -60,6 +76,21 @@ impl Variables {
         }
     }
 
+    /// Bytes of variables and of what was made of them so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    /// Counts a value, if it was made of variables; whether that is not too much.
+    fn admits(&self, value: &Cow<'_, str>) -> bool {
+        matches!(value, Cow::Borrowed(_)) || self.has_room(value.len())
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        self.bytes.set(self.bytes.get().saturating_add(bytes as u64));
+        self.bytes.get() <= MOST
+    }
+
     /// Each is looked through once, however many others it is in.
     fn settle(&mut self, name: &str, nested: usize) -> Option<String> {
         if let Some(known) = self.settled.get(name) {
@@ -69,7 +100,7 @@ impl Variables {
         self.settled.insert(name.to_owned(), None);
         let inside = nested.checked_sub(1)?;
         let value = replaced(&value, MAX_NESTED, &mut |name| self.settle(name, inside));
-        let value = value.map(Cow::into_owned);
+        let value = value.filter(|value| self.admits(value)).map(Cow::into_owned);
         self.settled.insert(name.to_owned(), value.clone());
         value
     }

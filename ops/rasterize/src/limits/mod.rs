@@ -53,7 +53,7 @@ pub(crate) fn text(text: &str) -> Result<f64, Error> {
 ///
 /// # Errors
 /// `limit-exceeded`, with what was counted, the count and the limit.
-fn within(what: &str, count: u64, limit: u64) -> Result<(), Error> {
+pub(crate) fn within(what: &str, count: u64, limit: u64) -> Result<(), Error> {
     if count <= limit { Ok(()) } else { Err(exceeded(what, count, limit)) }
 }
 

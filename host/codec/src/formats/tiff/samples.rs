@@ -1,6 +1,8 @@
 //! From the bytes of strips and tiles to the samples of the picture: rows cut at its edges, planes woven together, bits spread
 //! to bytes or words.
 
+use std::cmp::Ordering;
+
 use super::directory::{Directory, Order, Trouble};
 use super::layout::{Colors, Layout, Predictor, tag};
 use super::pack::{Compression, unpack};
@@ -79,8 +81,7 @@ pub(super) fn read<S: Sample>(directory: &Directory<'_>, layout: &Layout) -> Res
     for (index, chunk) in chunks(layout).enumerate() {
         // Of those that are nowhere there may be as many as pixels: all of them are missing at once.
         if index >= offsets.len() {
-            samples.missing.push([0, chunk.top, width, height - chunk.top]);
-            samples.damage.get_or_insert_with(|| "strips or tiles are missing".to_owned());
+            samples.missing_from(&chunk, layout);
             break;
         }
         let packed = packed(directory.bytes(), layout, &chunk, &offsets, lengths.get(index), index);
@@ -240,6 +241,24 @@ impl<S: Sample> Samples<S> {
                 None => (0..shown).for_each(|at| to[at] = S::of(from[layout.source(at)])),
             }
         }
+    }
+
+    /// Notes that this strip or tile is missing, and all that follow it.
+    fn missing_from(&mut self, chunk: &Chunk, layout: &Layout) {
+        let (width, height) = (layout.size.0 as usize, layout.size.1 as usize);
+        let last = chunk.plane.and_then(|_| (0..layout.shown()).map(|shown| layout.source(shown)).max());
+        let below = (chunk.top + layout.chunk.1 as usize).min(height);
+        match chunk.plane.cmp(&last) {
+            // Samples that are not shown.
+            Ordering::Greater => return,
+            // No pixel has its last sample.
+            Ordering::Less => self.missing.push([0, 0, width, height]),
+            Ordering::Equal => self.missing.extend([
+                [chunk.left, chunk.top, width - chunk.left, below - chunk.top],
+                [0, below, width, height - below],
+            ]),
+        }
+        self.damage.get_or_insert_with(|| "strips or tiles are missing".to_owned());
     }
 
     /// Notes that of a strip or tile no more than `whole` rows are there.

@@ -376,15 +376,29 @@ fn how_many_samples_there_are_is_said_by_their_bits_where_nothing_else_does() {
 
 #[test]
 fn strips_that_are_nowhere_are_missing_all_at_once() {
-    let mut file = file((4, 4), 8, 1, 1, &[]).strips(1, vec![vec![7; 4]; 4]);
-    file.chunks.truncate(2);
-    let bytes = file.bytes();
-    assert!(decode(&bytes).unwrap_err().to_string().contains("missing"));
-    let bounds = Bounds { repair: true, ..BOUNDS };
-    let mut decoder =
-        Decoder::new(&bytes, &header(&bytes).unwrap(), &DecodeHint::default(), &bounds).unwrap();
-    let image = decoder.next_frame().unwrap().unwrap().image;
-    assert_eq!(image.data(), [[7; 8], [128; 8]].concat());
+    let first = |count: usize, mut file: File| {
+        file.chunks.truncate(count);
+        let bytes = file.bytes();
+        assert!(decode(&bytes).unwrap_err().to_string().contains("missing"));
+        let bounds = Bounds { repair: true, ..BOUNDS };
+        let mut decoder =
+            Decoder::new(&bytes, &header(&bytes).unwrap(), &DecodeHint::default(), &bounds).unwrap();
+        decoder.next_frame().unwrap().unwrap().image.into_data()
+    };
+    let strips = || file((4, 4), 8, 1, 1, &[]).strips(1, vec![vec![7; 4]; 4]);
+    assert_eq!(first(2, strips()), [[7; 8], [128; 8]].concat());
+    let tiles = file((4, 4), 8, 1, 1, &[]).tiles(2, 2, vec![vec![7; 4]; 4]);
+    assert_eq!(first(1, tiles), [[7, 7, 128, 128], [7, 7, 128, 128], [128; 4], [128; 4]].concat());
+    // Of planes a pixel is there when the last one has it.
+    let planes = |samples: u64| {
+        let strips = (1..=samples as u8).flat_map(|value| [[value; 2]; 2].map(Vec::from)).collect();
+        file((2, 2), 8, 2, samples, &[]).with(tag::PLANES, &[2]).strips(1, strips)
+    };
+    assert_eq!(first(5, planes(3)), [[1, 2, 3, 1, 2, 3], [128; 6]].concat());
+    assert_eq!(first(3, planes(3)), [128; 12]);
+    let mut more = planes(4).with(tag::EXTRA_SAMPLES, &[0]);
+    more.chunks.truncate(6);
+    assert_eq!(more.decoded().data(), [1, 2, 3].repeat(4), "what is not shown is not missing");
 }
 
 #[test]
