@@ -60,8 +60,7 @@ impl Variables {
 
     /// A value with what its variables are in their place; none where one is not set and nothing stands for it.
     pub(super) fn resolved<'v>(&self, value: &'v str) -> Option<Cow<'v, str>> {
-        let resolved = replaced(value, MAX_NESTED, &mut |name| self.value(name))?;
-        self.admits(&resolved).then_some(resolved)
+        replaced(value, MAX_NESTED, &mut |name| self.value(name)).and_then(|value| self.admitted(value))
     }
 
     /// What a variable is; none for one that is not set, or nothing.
@@ -81,9 +80,10 @@ impl Variables {
         self.bytes.get()
     }
 
-    /// Counts a value, if it was made of variables; whether that is not too much.
-    fn admits(&self, value: &Cow<'_, str>) -> bool {
-        matches!(value, Cow::Borrowed(_)) || self.has_room(value.len())
+    /// A value, which is counted if it was made of variables; none if that is too much.
+    fn admitted<'v>(&self, value: Cow<'v, str>) -> Option<Cow<'v, str>> {
+        let made = matches!(value, Cow::Owned(_));
+        (!made || self.has_room(value.len())).then_some(value)
     }
 
     fn has_room(&self, bytes: usize) -> bool {
@@ -100,7 +100,7 @@ impl Variables {
         self.settled.insert(name.to_owned(), None);
         let inside = nested.checked_sub(1)?;
         let value = replaced(&value, MAX_NESTED, &mut |name| self.settle(name, inside));
-        let value = value.filter(|value| self.admits(value)).map(Cow::into_owned);
+        let value = value.and_then(|value| self.admitted(value)).map(Cow::into_owned);
         self.settled.insert(name.to_owned(), value.clone());
         value
     }
