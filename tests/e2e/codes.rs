@@ -106,6 +106,12 @@ async fn checks_before_anything_is_fetched() {
         ),
         (json!({ "args": { "width": 20, "nothing": 1 } }), 106),
         (json!({ "args": { "height": "20", "field_name": 5 } }), 106),
+        (json!({ "operationType": "rasterize", "srcURL": "http://h/a.svg", "args": {} }), 106),
+        (
+            json!({ "operationType": "rasterize", "srcURL": "http://h/a.svg", "args": { "height": "20", "nothing": 1 } }),
+            106,
+        ),
+        (json!({ "operationType": "rasterize", "srcURL": "http://h/a.png", "args": { "width": 20 } }), 106),
         (json!({ "dstURL": "ftp://127.0.0.1:out.jpg" }), 113),
         (json!({ "dstURL": "ftp://127.0.0.1:21" }), 113),
         (json!({ "args": args(json!({ "format": "jpeg" })) }), 113),

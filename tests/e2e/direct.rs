@@ -158,7 +158,7 @@ async fn what_cannot_be_done_is_a_problem() {
     let size = "width=20&height=10";
     for (path, body, wanted) in [
         ("nothing", png.clone(), (404, "unknown-operation", 102)),
-        ("rasterize?width=20", png.clone(), (400, "missing-argument", 106)),
+        ("pipeline", png.clone(), (400, "missing-argument", 106)),
         ("resize?width=wide&height=10", png.clone(), (400, "wrong-type", 107)),
         ("resize?width=2.5&height=10", png.clone(), (400, "wrong-type", 107)),
         ("resize?args=7", png.clone(), (400, "args-not-object", 103)),

@@ -181,7 +181,7 @@ async fn every_route_answers_errors_in_one_form() {
         get("/v1/operations/resize/render?width=1&height=1&src=a&src=b", 400, "bad-query", "`src`"),
         post("/v1/operations/resize?width=1&width=1", "x", 400, "bad-query", "`width` stands twice"),
         post("/v1/operations/x", "x", 404, "unknown-operation", "`x`"),
-        post("/v1/operations/rasterize?width=1", "x", 400, "missing-argument", "`height`"),
+        post("/v1/operations/pipeline", "x", 400, "missing-argument", "`steps`"),
         post(
             "/v1/operations/resize?width=wide&height=1",
             "x",
@@ -286,16 +286,16 @@ async fn what_is_wrong_is_named_from_where_it_stands() {
             "argument `width`: \"3\" is not an integer",
         ),
         (
-            json!({ "operationType": "rasterize", "args": { "width": 3 } }),
+            json!({ "operationType": "pipeline", "args": {} }),
             400,
             "missing-argument",
-            "argument `height` is missing",
+            "argument `steps` is missing",
         ),
         (
-            json!({ "operationType": "rasterize", "args": { "width": 3, "height": null } }),
+            json!({ "operationType": "pipeline", "args": { "steps": null } }),
             400,
             "missing-argument",
-            "argument `height` is missing",
+            "argument `steps` is missing",
         ),
         (
             json!({ "args": { "width": -3, "height": 2 } }),
@@ -379,10 +379,10 @@ async fn what_is_wrong_is_named_from_where_it_stands() {
             "argument `outputs[1].args.width`: \"x\"",
         ),
         (
-            within(json!({ "operationType": "rasterize", "args": { "width": 3 } })),
+            within(json!({ "operationType": "pipeline", "args": {} })),
             400,
             "missing-argument",
-            "argument `outputs[0].args.height` is missing",
+            "argument `outputs[0].args.steps` is missing",
         ),
         (
             output(json!({ "width": 300, "height": 2, "enlarge": "refuse" })),

@@ -18,7 +18,7 @@ async fn results_look_as_they_did() {
     let server = Server::start("");
     let photo = server.write("photo.png", samples::encoded(320, 200, ImageFormat::Png));
     let drawing = server.write("drawing.svg", samples::DRAWING);
-    let cases: [(&str, &str, &str, Value); 8] = [
+    let cases: [(&str, &str, &str, Value); 12] = [
         ("resize-cover", "resize", &photo, json!({ "width": 60, "height": 60 })),
         ("resize-southeast", "resize", &photo, json!({ "width": 60, "height": 60, "gravity": "southeast" })),
         (
@@ -30,6 +30,25 @@ async fn results_look_as_they_did() {
         ("resize-inside", "resize", &photo, json!({ "width": 60, "height": 60, "fit": "inside" })),
         ("resize-nearest", "resize", &photo, json!({ "width": 60, "height": 60, "filter": "nearest" })),
         ("resize-enlarge", "resize", &photo, json!({ "width": 400, "height": 60, "enlarge": true })),
+        ("resize-smart", "resize", &photo, json!({ "width": 40, "height": 60, "gravity": "smart" })),
+        (
+            "resize-turned",
+            "resize",
+            &photo,
+            json!({ "crop": ["25%", 0, 120, "90%"], "rotate": 90, "flip": "horizontal", "height": 60 }),
+        ),
+        (
+            "resize-rotated",
+            "resize",
+            &photo,
+            json!({ "rotate": 20, "width": 80, "height": 60, "fit": "contain", "background": "orange" }),
+        ),
+        (
+            "resize-effects",
+            "resize",
+            &photo,
+            json!({ "width": 60, "blur": 1.5, "sharpen": 3, "pad": [2, 6], "background": "hsl(200 60% 40%)" }),
+        ),
         ("rasterize-fill", "rasterize", &drawing, json!({ "width": 120, "height": 120 })),
         (
             "rasterize-contain",

@@ -41,6 +41,7 @@ async fn one_side_or_none_is_enough_where_0_2_could_not_have_asked() {
         (json!({ "height": 20, "quality": 80 }), 30, 20),
         (json!({ "format": "png" }), 60, 40),
         (json!({ "w": 30, "h": 10 }), 30, 10),
+        (json!({ "w": 30, "h": 10, "kernel": "Linear", "flip": "H", "position": "top_center" }), 30, 10),
     ] {
         server.succeed("resize", &source, &to, args.clone()).await;
         assert_eq!(look(&server.read("out.png")), (width, height, ImageFormat::Png), "{args}");

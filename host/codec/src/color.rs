@@ -6,12 +6,14 @@
 //! - `icc`: what a profile's bytes say; `curve`, `lattice`: its curves and tables
 //! - `pipeline`: one colour through all of them, to sRGB
 //! - `grid`: many colours, by tables of our own; `shaper`: the same for curves alone, by moxcms
+//! - `primaries`: colours that are told without a profile
 
 mod curve;
 mod grid;
 mod icc;
 mod lattice;
 mod pipeline;
+mod primaries;
 #[cfg(test)]
 pub(crate) mod samples;
 mod shaper;

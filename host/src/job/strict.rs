@@ -9,12 +9,14 @@ use serde_json::{Map, Value};
 use super::formats::not_taken;
 use crate::registry::{Entry, Reading};
 
-/// The operation of 0.2 that has learnt more since, and what 0.2 could be told of it.
-const OPERATION: &str = "resize";
+/// The operations of 0.2, which have learnt more since.
+const OPERATIONS: [&str; 2] = [RESIZE, "rasterize"];
+const RESIZE: &str = "resize";
+/// What 0.2 could be told of them.
 const ARGUMENTS: [&str; 4] = ["width", "height", "field_name", "field_file"];
-/// Those that it needed.
+/// Those that they needed.
 const REQUIRED: [&str; 2] = ["width", "height"];
-/// The extensions of the sources that it took.
+/// The extensions of the sources that `resize` took; those of `rasterize` are the same now.
 const SOURCES: [&str; 4] = ["png", "gif", "jpg", "jpeg"];
 
 /// A request that says nothing new.
@@ -25,7 +27,8 @@ pub(super) struct OfOld<'r> {
 impl<'r> OfOld<'r> {
     /// Whether these arguments say nothing new; what nobody knows was ignored then, too.
     pub(super) fn of(operation: &'r Entry, args: &Map<String, Value>, reading: Reading) -> Option<Self> {
-        let builtin = operation.settings.kind == PluginKind::Builtin && operation.name == OPERATION;
+        let builtin =
+            operation.settings.kind == PluginKind::Builtin && OPERATIONS.contains(&operation.name.as_str());
         let old = |name: &String| ARGUMENTS.contains(&name.as_str()) || !operation.understands(name);
         (reading == Reading::ToTheLetter && builtin && args.keys().all(old)).then_some(Self { operation })
     }
@@ -54,7 +57,8 @@ impl<'r> OfOld<'r> {
     /// [`FaultKind::SourceExtension`].
     pub(super) fn check_source(&self, source: &str, destination: Option<&str>) -> Result<(), Fault> {
         let written = Format::from_extension(source).is_some_and(Format::can_encode);
-        if SOURCES.contains(&source)
+        if self.operation.name != RESIZE
+            || SOURCES.contains(&source)
             || self.operation.settings.args.contains_key("format")
             || (written && destination == Some(source))
         {

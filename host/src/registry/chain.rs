@@ -122,8 +122,9 @@ impl Registry {
                 known.join(", ")
             ))
         })?;
-        let empty = Map::new();
-        let given = step["args"].as_object().unwrap_or(&empty);
+        let given = step["args"].as_object().cloned().unwrap_or_default();
+        let written = operation.aliases.written(&given);
+        let given = operation.meant(given, chain.reading);
         if let Some(key) = given.keys().find(|key| HOST_ARGUMENTS.contains(&key.as_str())) {
             return Err(invalid(format!(
                 "argument `{at}args.{key}` belongs into the args of the whole pipeline"
@@ -131,9 +132,9 @@ impl Registry {
         }
         // A pipeline's profile is its steps', unless their own sections say otherwise.
         let profile = operation.settings.profile.unwrap_or(profile);
-        let mut given = operation.given(given.clone(), chain.reading);
-        given.args = split(given.args).1;
-        self.add(chain, operation, profile, given, &format!("{at}args."))
+        let mut args = split(operation.default_args(chain.reading)).1;
+        args.extend(given);
+        self.add(chain, operation, profile, Given { args, written }, &format!("{at}args."))
     }
 }
 

@@ -105,26 +105,28 @@ mod tests {
     use super::super::chain;
     use super::*;
 
-    /// What is said of `x` with these default arguments, beside `resize` and `rasterize` themselves.
+    /// What is said of `x` with these default arguments, beside `resize` and `pipeline` themselves.
     fn checked(pipeline: bool, args: Value) -> Result<(), String> {
         let entry = |name: &str, plugin: &str, description, args: &Value| {
             let mut settings = OperationSettings::of_file(PluginKind::Builtin, "".into());
             settings.plugin = plugin.to_owned();
             settings.args = args.as_object().unwrap().clone();
             let breaker = Breaker::new(0, Duration::ZERO);
-            (name.to_owned(), Entry::new(name, settings, description, None, breaker).unwrap())
+            Entry::new(name, settings, description, None, breaker).map(|entry| (name.to_owned(), entry))
         };
         let (none, resize) = (json!({}), imgserve_resize::Resize::describe);
         let operations = [
             entry("resize", "resize", resize(), &none),
-            entry("rasterize", "rasterize", imgserve_rasterize::Rasterize::describe(), &none),
+            entry("pipeline", "pipeline", chain::description(), &none),
             match pipeline {
                 true => entry("x", "pipeline", chain::description(), &args),
                 false => entry("x", "resize", resize(), &args),
             },
         ];
-        let registry = Registry::new(operations.into_iter().collect());
-        registry.check_defaults(registry.get("x").unwrap()).map_err(|fault| fault.text)
+        let operations: Result<_, Fault> = operations.into_iter().collect();
+        let registry = operations.map(Registry::new);
+        let checked = registry.and_then(|registry| registry.check_defaults(registry.get("x").unwrap()));
+        checked.map_err(|fault| fault.text)
     }
 
     #[test]
@@ -135,6 +137,8 @@ mod tests {
             json!({ "fit": "contain", "quality": 80, "format": "webp" }),
             json!({ "width": 200, "height": 100, "field_name": "picture" }),
             json!({ "width": 200, "background": "rgb(255 136 0)", "enlarge": "never" }),
+            json!({ "w": 200, "withoutEnlargement": true, "kernel": "linear", "flip": "h", "position": "Top Left" }),
+            json!({ "gravity": "attention", "crop": ["10", "5 %", 20, "30%"], "Q": 7 }),
             json!({ "gravity": "NorthEast" }),
             json!({ "gravity": "top_center" }),
             json!({ "gravity": "Bottom Left" }),
@@ -142,7 +146,7 @@ mod tests {
         ] {
             assert_eq!(checked(false, args.clone()), Ok(()), "{args}");
         }
-        let step = json!({ "operationType": "resize", "args": { "width": 2, "height": 2 } });
+        let step = json!({ "operationType": "resize", "args": { "width": 2, "h": 2, "filter": "cubic", "flip": "V" } });
         for args in
             [json!({}), json!({ "steps": [step] }), json!({ "steps": [{ "operationType": "resize" }] })]
         {
@@ -163,14 +167,18 @@ mod tests {
             (json!({ "quality": "best" }), "default argument `quality`: "),
             (json!({ "format": "heic" }), "default argument `format`: \"heic\" is none of"),
             (json!({ "field_name": 7 }), "default argument `field_name`: 7 is not a string"),
+            (json!({ "w": "x" }), "default argument `width`: "),
+            (json!({ "width": 7, "w": 8 }), "default argument `w`: it is another name of `width`"),
+            (json!({ "flip": "x" }), "default argument `flip`: "),
+            (json!({ "gravity": "topp" }), "default argument `gravity`: "),
         ] {
             let error = checked(false, args.clone()).unwrap_err();
             assert!(error.starts_with(&format!("operation `x`: {wanted}")), "{args} gave {error}");
         }
         let steps = |step: Value| checked(true, json!({ "steps": [step] })).unwrap_err();
         assert!(steps(json!({ "operationType": "rezise" })).contains("`steps[0].operationType`"));
-        let error = steps(json!({ "operationType": "rasterize", "args": { "width": 2 } }));
-        assert_eq!(error, "operation `x`: default argument `steps[0].args.height` is missing");
+        let error = steps(json!({ "operationType": "pipeline", "args": {} }));
+        assert_eq!(error, "operation `x`: default argument `steps[0].args.steps` is missing");
         let args = json!({ "width": 2, "height": 2, "widht": 2 });
         assert!(steps(json!({ "operationType": "resize", "args": args })).contains("`steps[0].args.widht`"));
         let args = json!({ "width": 2, "height": 2, "fit": "tight" });

@@ -64,8 +64,11 @@ impl Entry {
         let arguments = described::check(&description).map_err(refuse)?;
         let (name, profile) = (name.to_owned(), Profile::default());
         let aliases = Aliases::of(&description.arguments);
-        let operation = Self { name, settings, profile, description, artifact, breaker, aliases, arguments };
-        let defaults = &operation.settings.args;
+        let mut operation =
+            Self { name, settings, profile, description, artifact, breaker, aliases, arguments };
+        let defaults = operation.aliases.renamed(mem::take(&mut operation.settings.args));
+        let once = operation.aliases.check_once(defaults.keys());
+        once.map_err(|fault| refuse(format!("default {}", fault.text)))?;
         if let Some(key) =
             defaults.keys().find(|key| !operation.knows(key) && !HOST_ARGUMENTS.contains(&key.as_str()))
         {
@@ -74,6 +77,7 @@ impl Entry {
                 operation.argument_names().join(", ")
             )));
         }
+        operation.settings.args = defaults;
         Ok(operation)
     }
 

@@ -27,7 +27,7 @@ impl Entry {
     }
 
     /// Arguments as they are meant. Whether they are right is another check's to say.
-    fn meant(&self, args: Map<String, Value>, reading: Reading) -> Map<String, Value> {
+    pub(super) fn meant(&self, args: Map<String, Value>, reading: Reading) -> Map<String, Value> {
         let mut args = Value::Object(self.aliases.renamed(args));
         if reading == Reading::AsMeant && self.can_check(&args) {
             let root = &self.description.arguments;

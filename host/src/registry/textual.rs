@@ -16,12 +16,13 @@ impl Entry {
     }
 
     fn read_text(&self, name: &str, text: &str) -> Value {
+        let name = self.aliases.own_name(name).unwrap_or(name);
         // The one argument of the host's own that is no string.
         if name == "quality" {
             return value(&json!(null), &json!({ "type": "integer" }), text);
         }
         let root = &self.description.arguments;
-        match root["properties"].get(self.aliases.own_name(name).unwrap_or(name)) {
+        match root["properties"].get(name) {
             Some(schema) => value(root, schema, text),
             None => Value::from(text),
         }
@@ -73,6 +74,11 @@ impl<'s> Allowed<'s> {
             allowed.values.extend(part["enum"].as_array().into_iter().flatten());
         }
         allowed
+    }
+
+    /// The single values that are names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'s str> {
+        self.values.iter().filter_map(|value| value.as_str())
     }
 
     /// Whether values of this type are allowed.

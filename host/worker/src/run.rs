@@ -71,7 +71,7 @@ impl Worker {
         let mut found = None;
         let mut planned = |task: &'a Task, share| {
             let header = self.header(task, &source)?.ok_or_else(ends_early)?;
-            let stages = self.stages(task, &header, share)?;
+            let stages = self.stages(task, &header, share, animates(task))?;
             // Of a source that was planned on its beginning all frames are known only now.
             self.made_pixels(animates(task), &header, &stages)?;
             let chain = Chain::new(stages, Sink::new(task, &self.limits));

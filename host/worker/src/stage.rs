@@ -89,6 +89,11 @@ impl LoadedOperation {
         Ok(plan)
     }
 
+    /// Whether it takes all frames of an animation at once.
+    pub(super) fn takes_all(&self) -> bool {
+        matches!(self.description.input, InputKind::Pixels { frames: Frames::All, .. })
+    }
+
     fn check_hint(&self, hint: &DecodeHint) -> Result<(), Fault> {
         let region = hint.region.map(|region| [region.x, region.y, region.width, region.height]);
         let numbers = hint.min_scale.into_iter().chain(region.into_iter().flatten());
@@ -171,7 +176,7 @@ fn refusal(kind: ErrorKind) -> FaultKind {
 impl Stage<'_> {
     /// Whether it takes all frames of an animation at once.
     pub(super) fn takes_all(&self) -> bool {
-        matches!(self.operation.description.input, InputKind::Pixels { frames: Frames::All, .. })
+        self.operation.takes_all()
     }
 
     /// Keeps a frame until all are there.

@@ -89,7 +89,7 @@ impl Worker {
     /// result is of use.
     fn planned(&self, task: &Task, source: &Source<'_>, animates: bool) -> Result<Option<Prepared>, Fault> {
         let Some(header) = self.header(task, source)? else { return Ok(None) };
-        let stages = self.stages(task, &header, Share::WHOLE)?;
+        let stages = self.stages(task, &header, Share::WHOLE, animates)?;
         let Some(made_pixels) = self.made_pixels(animates, &header, &stages)? else { return Ok(None) };
         let (own_bytes, guest_bytes) = self.peak(&header, &stages)?;
         let Some(Stage { plan, .. }) = stages.last() else { return Err(no_steps()) };
@@ -141,8 +141,17 @@ impl Worker {
         })
     }
 
-    /// All operations of a task, each planned on the plan before it.
-    pub(super) fn stages(&self, task: &Task, header: &Header, share: Share) -> Result<Vec<Stage<'_>>, Fault> {
+    /// All operations of a task, each planned on the plan before it; `animates`: whether more than one frame of the result is of
+    /// use.
+    pub(super) fn stages(
+        &self,
+        task: &Task,
+        header: &Header,
+        share: Share,
+        animates: bool,
+    ) -> Result<Vec<Stage<'_>>, Fault> {
+        let takes_all = |step: &Step| self.operation(&step.operation).is_ok_and(LoadedOperation::takes_all);
+        let moving = animates || task.steps.iter().any(takes_all);
         let mut stages: Vec<Stage<'_>> = Vec::with_capacity(task.steps.len());
         for (index, step) in task.steps.iter().enumerate() {
             let operation = self.operation(&step.operation)?;
@@ -161,6 +170,10 @@ impl Worker {
             }
             let (spot, warned) = (Spot::of(task, index), Warned::default());
             let builtin = operation.settings.kind == PluginKind::Builtin;
+            // One of ours can do more with the one picture that is wanted than with each of many. Others are told what there is.
+            if builtin && !moving {
+                header.frames = Some(1);
+            }
             let host = || -> Rc<dyn Host> {
                 let (seed, share) =
                     (task.seed.wrapping_add(index as u64), share.part(index, task.steps.len()));

@@ -301,6 +301,26 @@ async fn an_animation_and_a_still_come_from_the_same_frames() {
 }
 
 #[tokio::test]
+async fn one_picture_of_an_animation_is_trimmed_and_all_of_them_are_refused() {
+    let (mut wire, _worker) = worker();
+    let source = samples::animation(60, 40, 3);
+    let trimmed = |format| task("resize", json!({ "width": 20, "height": 10, "trim": true }), format);
+    let (results, decoded) = run(&mut wire, vec![trimmed(Format::Png)], &source).await.unwrap();
+    assert_eq!((decoded, size(results[0].as_ref().unwrap())), (1, (20, 10)));
+    // How many there are is not known from its beginning: the run is told.
+    for (complete, bytes) in [(false, &source[..60]), (true, &source[..])] {
+        for (format, refused) in [(Format::Png, false), (Format::Gif, complete)] {
+            let request = Request::Prepare { task: trimmed(format), complete, draw: false, time_ms: 10_000 };
+            let (reply, _) = ask(&mut wire, request, bytes).await;
+            assert_eq!(matches!(reply, Reply::Refused(_)), refused, "{format} {complete}: {reply:?}");
+        }
+    }
+    let (results, _) = run(&mut wire, vec![trimmed(Format::Gif)], &source).await.unwrap();
+    let fault = results[0].as_ref().unwrap_err();
+    assert!(fault.kind == FaultKind::InvalidArgument && fault.text.contains("`trim`"), "{fault:?}");
+}
+
+#[tokio::test]
 async fn a_drawing_is_given_to_all_that_draw_it() {
     let (mut wire, _worker) = worker();
     let source = b"<svg xmlns='http://www.w3.org/2000/svg' width='40' height='30'><circle r='9'/></svg>";

@@ -75,6 +75,8 @@ impl Operation for Rasterize {
             ..description
         }
         .example("stretched to 800 by 600", json!({ "width": 800, "height": 600 }))
+        .example("as large as it is", json!({}))
+        .example("800 pixels wide", json!({ "width": 800 }))
         .example("an icon in the middle of a square", json!({ "width": 64, "height": 64, "fit": "contain" }))
         .example(
             "at most 1200 pixels a side, on white",
@@ -152,9 +154,9 @@ fn planned_size(
     bytes: &[u8],
     frame: Option<Frame>,
 ) -> Result<render::Size, Error> {
-    if args.fit != Fit::Inside {
-        return Ok(render::output_size(args, (1.0, 1.0)));
-    }
+    let Some(argument) = args.needs_size() else {
+        return render::output_size(args, (1.0, 1.0));
+    };
     let positive = |(width, height): &(f64, f64)| *width > 0.0 && *height > 0.0;
     let said = match drawing::shape_at_once(&drawing::beginning(&bytes[..bytes.len().min(parse::HEAD)])) {
         Some(shape) => shape.sides(),
@@ -163,10 +165,10 @@ fn planned_size(
     };
     let shown = || frame.map(|frame| frame.sides());
     let sides = said.filter(positive).or_else(shown).ok_or_else(|| {
-        let text = "the drawing's own width and height are not known, and `fit` = `inside` needs them";
-        Error::new(ErrorKind::UnsupportedSource, text).about_argument("fit")
+        let text = "the drawing's own width and height are not known, and `fit` = `inside` and a side that is not given need them";
+        Error::new(ErrorKind::UnsupportedSource, text).about_argument(argument)
     })?;
-    Ok(render::output_size(args, sides))
+    render::output_size(args, sides)
 }
 
 /// Refuses at once what the first bytes show to be no SVG. An empty beginning was not read, and passes.

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use imgserve_sdk::{Color, Error, Image, PixelFormat};
+use imgserve_sdk::{Color, Error, ErrorKind, Image, PixelFormat};
 use resvg::tiny_skia::{PixmapMut, Transform};
 use resvg::usvg::Tree;
 
-use crate::args::{Args, Fit};
+use crate::args::{Args, Fit, MAX_SIDE};
 use crate::frame::Frame;
 use crate::limits::{self, Renderer, Work};
 use crate::parse::Drawing;
@@ -30,10 +30,26 @@ pub(crate) struct Wanted<'a> {
     pub(crate) time: Duration,
 }
 
-/// The result's size, for a drawing whose sides are in proportion as `drawing`'s; only `inside` asks for them.
-pub(crate) fn output_size(args: &Args, drawing: (f64, f64)) -> Size {
-    let target = Size { width: args.width, height: args.height };
-    if args.fit == Fit::Inside { largest_inside(target, drawing) } else { target }
+/// The result's size, for a drawing of this size, which matters where [`Args::needs_size`] says so.
+///
+/// # Errors
+/// `limit-exceeded` where a side that is not given would be too long.
+pub(crate) fn output_size(args: &Args, drawing: (f64, f64)) -> Result<Size, Error> {
+    let side = |length: f64| length.round().max(1.0);
+    let (width, height) = match (args.width, args.height) {
+        (Some(width), Some(height)) => {
+            let target = Size { width, height };
+            return Ok(if args.fit == Fit::Inside { largest_inside(target, drawing) } else { target });
+        }
+        (Some(width), None) => (f64::from(width), side(drawing.1 * f64::from(width) / drawing.0)),
+        (None, Some(height)) => (side(drawing.0 * f64::from(height) / drawing.1), f64::from(height)),
+        (None, None) => (side(drawing.0), side(drawing.1)),
+    };
+    if width.max(height) > f64::from(MAX_SIDE) {
+        let text = format!("the result would have {width}x{height} pixels; a side has at most {MAX_SIDE}");
+        return Err(Error::new(ErrorKind::LimitExceeded, text));
+    }
+    Ok(Size { width: width as u32, height: height as u32 })
 }
 
 /// The largest size inside `target` that has the shape of `drawing`, rounded to pixels, at least 1 × 1.
@@ -54,7 +70,7 @@ pub(crate) fn render(
     go_on: &dyn Fn() -> bool,
 ) -> Result<Image, Error> {
     let shown = draw(drawing, wanted, go_on)?;
-    match wanted.args.fit {
+    match wanted.args.fitting() {
         Fit::Contain => centred(shown, wanted.size, wanted.args.background),
         Fit::Fill | Fit::Inside | Fit::Cover => Ok(shown),
     }
@@ -91,7 +107,7 @@ fn renderer(tree: &Tree, transform: Transform, canvas: (u32, u32)) -> Renderer {
 
 /// The canvas that what is in `frame` is drawn on, and where it lies there.
 fn placed(frame: &Frame, args: &Args, size: Size) -> (Size, Transform) {
-    match args.fit {
+    match args.fitting() {
         Fit::Fill | Fit::Inside => (size, stretched(frame, size)),
         Fit::Cover => (size, covering(frame, size)),
         Fit::Contain => {

@@ -119,15 +119,13 @@ fn one() -> f64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(crate = "imgserve_sdk::serde", rename_all = "lowercase")]
 #[schemars(crate = "imgserve_sdk::schemars")]
+#[schemars(extend("x-values" = { "h": "horizontal", "v": "vertical", "hv": "both" }))]
 pub enum Flip {
-    /// Left becomes right (also accepted as `h`).
-    #[serde(alias = "h")]
+    /// Left becomes right.
     Horizontal,
-    /// Top becomes bottom (also accepted as `v`).
-    #[serde(alias = "v")]
+    /// Top becomes bottom.
     Vertical,
     /// Both.
-    #[serde(alias = "hv")]
     Both,
 }
 
@@ -155,16 +153,17 @@ pub enum Fit {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "imgserve_sdk::serde", rename_all = "kebab-case")]
 #[schemars(crate = "imgserve_sdk::schemars")]
+#[schemars(extend("x-values" = {
+    "triangle": "bilinear", "linear": "bilinear", "cubic": "catmull-rom", "bicubic": "catmull-rom", "lanczos": "lanczos3"
+}))]
 pub enum Filter {
     /// Not at all: each pixel is the nearest one of the source. For pixel art.
     Nearest,
-    /// Linear (also accepted as `triangle`): fast, soft.
-    #[serde(alias = "triangle", alias = "linear")]
+    /// Linear: fast, soft.
     Bilinear,
     /// As fast as `bilinear` and sharper when shrinking.
     Hamming,
-    /// Cubic, sharp (also accepted as `cubic`).
-    #[serde(alias = "cubic", alias = "bicubic")]
+    /// Cubic, sharp.
     CatmullRom,
     /// Cubic, between sharp and soft.
     Mitchell,
@@ -172,7 +171,6 @@ pub enum Filter {
     Gaussian,
     /// Windowed sinc over three lobes: the sharpest. The default.
     #[default]
-    #[serde(alias = "lanczos")]
     Lanczos3,
 }
 

@@ -137,11 +137,7 @@ async fn a_pipeline_that_cannot_be_is_refused_before_anything_is_fetched() {
             114,
             &["argument `steps[1].operationType`: \"rotate\" is none of", "sepia"],
         ),
-        (
-            pipeline(&[("rasterize", json!({ "height": 9 })), small()]),
-            106,
-            &["argument `steps[0].args.width` is missing"],
-        ),
+        (pipeline(&[("pipeline", json!({})), small()]), 106, &["argument `steps[0].args.steps` is missing"]),
         (
             pipeline(&[small(), ("resize", json!({ "width": "9", "height": 9 }))]),
             107,
@@ -149,6 +145,11 @@ async fn a_pipeline_that_cannot_be_is_refused_before_anything_is_fetched() {
         ),
         (
             pipeline(&[small(), ("sepia", json!({ "quality": 9 }))]),
+            114,
+            &["argument `steps[1].args.quality` belongs into the args of the whole pipeline"],
+        ),
+        (
+            pipeline(&[small(), ("sepia", json!({ "Q": 9 }))]),
             114,
             &["argument `steps[1].args.quality` belongs into the args of the whole pipeline"],
         ),

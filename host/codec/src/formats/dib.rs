@@ -1,15 +1,15 @@
 //! Windows' and OS/2's device-independent bitmaps, which stand in BMP files and in icons: the header that all kinds of them begin
-//! with, the colours behind it. `pixels` reads what follows.
+//! with. `pixels` reads what follows, `colors` says what they mean.
 
+mod colors;
 mod pixels;
 #[cfg(test)]
 mod tests;
 
 use imgserve_base::format::Format;
 use imgserve_base::units::MIB;
-use imgserve_sdk::{Image, PixelFormat};
+use imgserve_sdk::PixelFormat;
 
-use crate::color::{self, Converted};
 use crate::error::CodecError;
 use crate::header::{Cost, Header};
 use crate::orientation::Orientation;
@@ -127,39 +127,6 @@ impl<'a> Dib<'a> {
         let fixed = header.cost.fixed.saturating_mul(2).saturating_add(2 * MIB);
         header.cost = Cost { fixed, scaled: 0 };
         header
-    }
-
-    /// The picture in sRGB, as far as the longer headers say what its colours are.
-    pub(super) fn to_srgb(&self, image: Image) -> Converted<Image> {
-        match self.profile() {
-            Ok(icc) => color::to_srgb(image, icc),
-            Err(why) => (image, Some(why.to_owned())),
-        }
-    }
-
-    /// The colour profile that the newest kind of header carries.
-    fn profile(&self) -> Result<Option<&'a [u8]>, &'static str> {
-        const EMBEDDED: u32 = u32::from_be_bytes(*b"MBED");
-        const LINKED: u32 = u32::from_be_bytes(*b"LINK");
-        let (length, field) = (self.length(), |at| long(self.bytes, at).unwrap_or(0));
-        match if length < 108 { None } else { long(self.bytes, 56) } {
-            // Written by many who leave what follows empty, and then say nothing.
-            Some(0) if self.bytes.get(60..96).is_some_and(|ends| ends.iter().any(|&byte| byte != 0)) => {
-                Err("end points and gammas are not followed")
-            }
-            Some(LINKED) => Err("the colour profile is in another file"),
-            Some(EMBEDDED) if length >= 124 => {
-                let (start, size) = (field(112) as usize, field(116) as usize);
-                let profile = start.checked_add(size).and_then(|end| self.bytes.get(start..end));
-                profile.map(Some).ok_or("the colour profile is cut off")
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// Bytes of the header.
-    fn length(&self) -> u32 {
-        long(self.bytes, 0).unwrap_or(0)
     }
 
     /// Bytes of a row of so many bits a pixel: whole groups of four.

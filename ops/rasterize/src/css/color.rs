@@ -87,53 +87,101 @@ const LMS_TO_XYZ: Matrix = [
     [-0.0763729366746601, -0.4214933324022432, 1.5869240198367816],
 ];
 
-/// A colour as `#rrggbb` or `#rrggbbaa`; none for one that is not known here either.
-pub(super) fn srgb(text: &str) -> Option<String> {
-    let (name, rest) = text.trim().split_once('(')?;
-    let arguments = rest.strip_suffix(')')?;
-    let name = name.trim_end().to_ascii_lowercase();
-    if name != "light-dark" {
-        return function(&name, arguments);
-    }
-    // Nobody has asked for the dark one.
-    let light = super::syntax::listed(arguments).next()?.trim();
-    if light.parse::<svgtypes::Color>().is_ok() {
-        return Some(light.to_owned());
-    }
-    let (name, rest) = light.split_once('(')?;
-    function(&name.to_ascii_lowercase(), rest.strip_suffix(')')?)
+const XYZ_TO_LMS: Matrix = [
+    [0.819022437996703, 0.3619062600528904, -0.1288737815209879],
+    [0.0329836539323885, 0.9292868615863434, 0.0361446663506424],
+    [0.0481771893596242, 0.2642395317527308, 0.6335478284694309],
+];
+const LMS_TO_OKLAB: Matrix = [
+    [0.210454268309314, 0.7936177747023054, -0.0040720430116193],
+    [1.9779985324311684, -2.42859224204858, 0.450593709617411],
+    [0.0259040424655478, 0.7827717124575296, -0.8086757549230774],
+];
+/// Functions inside one another that are looked into.
+const MAX_NESTED: usize = 8;
+
+/// A colour: its channels in sRGB, which may be beyond 0 and 1, and its alpha.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Color {
+    pub(super) channels: [f64; 3],
+    pub(super) alpha: f64,
 }
 
-fn function(name: &str, arguments: &str) -> Option<String> {
+/// A colour as `#rrggbb` or `#rrggbbaa`; none for one that is not known here either.
+pub(super) fn srgb(text: &str) -> Option<String> {
+    let (name, arguments) = called(text)?;
+    if name == "light-dark" {
+        // Nobody has asked for the dark one.
+        let light = super::syntax::listed(arguments).next()?.trim();
+        if light.parse::<svgtypes::Color>().is_ok() {
+            return Some(light.to_owned());
+        }
+    }
+    function(&name, arguments, MAX_NESTED)?.written()
+}
+
+/// A colour of any kind that is known, with so many functions inside one another at most.
+pub(super) fn read(text: &str, nested: usize) -> Option<Color> {
+    if let Ok(color) = text.trim().parse::<svgtypes::Color>() {
+        let part = |byte: u8| f64::from(byte) / 255.0;
+        return Some(Color {
+            channels: [color.red, color.green, color.blue].map(part),
+            alpha: part(color.alpha),
+        });
+    }
+    let (name, arguments) = called(text)?;
+    function(&name, arguments, nested)
+}
+
+/// The name of a function, in lower case, and what stands between its brackets.
+fn called(text: &str) -> Option<(String, &str)> {
+    let (name, rest) = text.trim().split_once('(')?;
+    Some((name.trim_end().to_ascii_lowercase(), rest.strip_suffix(')')?))
+}
+
+fn function(name: &str, arguments: &str, nested: usize) -> Option<Color> {
+    match name {
+        "light-dark" => read(super::syntax::listed(arguments).next()?, nested.checked_sub(1)?),
+        "color-mix" => super::mix::mixed(arguments, nested.checked_sub(1)?),
+        _ => plain(name, arguments),
+    }
+}
+
+/// A function of numbers.
+fn plain(name: &str, arguments: &str) -> Option<Color> {
     // With commas it is what CSS has had from its beginning, of which the parser knows all that it wants to.
     if arguments.contains('(') || name.starts_with("rgb") && arguments.contains(',') {
         return None;
     }
     let Arguments { space, channels: [first, second, third], alpha } = Arguments::of(name, arguments)?;
-    let color = match name {
+    let channels = match name {
         "color" => in_space(&space?, [first.in_all(1.0), second.in_all(1.0), third.in_all(1.0)])?,
         "rgb" | "rgba" => [first, second, third].map(|channel| channel.in_all(255.0) / 255.0),
         "hsl" | "hsla" => hsl(first.degrees()?, second.part(), third.part()),
         "hwb" => hwb(first.degrees()?, second.part(), third.part()),
         "lab" => lab([first.in_all(100.0), second.in_all(125.0), third.in_all(125.0)]),
         "lch" => lab(polar(first.in_all(100.0), second.in_all(150.0), third.degrees()?)),
-        "oklab" => oklab([first.in_all(1.0), second.in_all(0.4), third.in_all(0.4)]),
-        "oklch" => oklab(polar(first.in_all(1.0), second.in_all(0.4), third.degrees()?)),
+        "oklab" => from_oklab([first.in_all(1.0), second.in_all(0.4), third.in_all(0.4)]),
+        "oklch" => from_oklab(polar(first.in_all(1.0), second.in_all(0.4), third.degrees()?)),
         _ => return None,
     };
-    written(color, alpha.map_or(1.0, |alpha| alpha.in_all(1.0)))
+    let alpha = alpha.map_or(1.0, |alpha| alpha.in_all(1.0)).clamp(0.0, 1.0);
+    Some(Color { channels, alpha })
 }
 
-fn written(color: [f64; 3], alpha: f64) -> Option<String> {
-    if !color.iter().chain([&alpha]).all(|channel| channel.is_finite()) {
-        return None;
+impl Color {
+    fn written(self) -> Option<String> {
+        let Self { channels, alpha } = self;
+        if !channels.iter().chain([&alpha]).all(|channel| channel.is_finite()) {
+            return None;
+        }
+        let byte = |channel: f64| (channel.clamp(0.0, 1.0) * 255.0).round() as u8;
+        let [red, green, blue] = channels.map(byte);
+        Some(match byte(alpha) {
+            255 => format!("#{red:02x}{green:02x}{blue:02x}"),
+            alpha => format!("#{red:02x}{green:02x}{blue:02x}{alpha:02x}"),
+        })
     }
-    let byte = |channel: f64| (channel.clamp(0.0, 1.0) * 255.0).round() as u8;
-    let [red, green, blue] = color.map(byte);
-    Some(match byte(alpha) {
-        255 => format!("#{red:02x}{green:02x}{blue:02x}"),
-        alpha => format!("#{red:02x}{green:02x}{blue:02x}{alpha:02x}"),
-    })
 }
 
 /// What stands between the brackets.
@@ -234,10 +282,18 @@ fn in_space(name: &str, channels: [f64; 3]) -> Option<[f64; 3]> {
 }
 
 fn from_xyz(xyz: [f64; 3]) -> [f64; 3] {
-    times(&XYZ_TO_SRGB, xyz).map(|value| {
-        let part = value.abs();
-        value.signum() * if part > 0.0031308 { 1.055 * part.powf(1.0 / 2.4) - 0.055 } else { 12.92 * part }
-    })
+    times(&XYZ_TO_SRGB, xyz).map(srgb_coded)
+}
+
+/// From linear light to what stands for it in sRGB.
+pub(super) fn srgb_coded(value: f64) -> f64 {
+    let part = value.abs();
+    value.signum() * if part > 0.0031308 { 1.055 * part.powf(1.0 / 2.4) - 0.055 } else { 12.92 * part }
+}
+
+/// The linear light of sRGB.
+pub(super) fn into_linear(color: [f64; 3]) -> [f64; 3] {
+    color.map(srgb_linear)
 }
 
 fn srgb_linear(value: f64) -> f64 {
@@ -275,7 +331,14 @@ fn lab([lightness, a, b]: [f64; 3]) -> [f64; 3] {
     from_xyz(times(&D50_TO_D65, [x * D50[0], y * D50[1], z * D50[2]]))
 }
 
-fn oklab([lightness, a, b]: [f64; 3]) -> [f64; 3] {
+/// From sRGB to Oklab.
+pub(super) fn into_oklab(color: [f64; 3]) -> [f64; 3] {
+    let lms = times(&XYZ_TO_LMS, times(&SRGB, into_linear(color)));
+    times(&LMS_TO_OKLAB, lms.map(f64::cbrt))
+}
+
+/// From Oklab to sRGB.
+pub(super) fn from_oklab([lightness, a, b]: [f64; 3]) -> [f64; 3] {
     let lms = times(&OKLAB_TO_LMS, [lightness.clamp(0.0, 1.0), a, b]).map(|value| value.powi(3));
     from_xyz(times(&LMS_TO_XYZ, lms))
 }
@@ -353,7 +416,6 @@ mod tests {
             "rgb(1px 2 3)",
             "rgba(0, 50%, 0, 0.5)",
             "lch(50% 20 30%)",
-            "color-mix(in srgb, red, blue)",
             "var(--a)",
             "url(#a)",
         ] {

@@ -9,7 +9,7 @@ use svgtypes::{
 };
 
 use super::variables::Variables;
-use super::{color, transform};
+use super::{calc, color, transform};
 
 /// What becomes of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,11 +172,15 @@ fn property(name: &str) -> Option<Property> {
     })
 }
 
+/// Whether it is a property whose values are known here.
+pub(super) fn is_known(name: &str) -> bool {
+    property(name).is_some()
+}
+
 /// Whether the parser understands a value in CSS, where these variables are set.
 pub(super) fn understood(name: &str, value: &str, variables: &Variables) -> Understood {
     let Some(Property(kind, initial, inherited)) = property(name) else { return Understood::Yes };
-    let value = value.trim();
-    match variables.resolved(value) {
+    match plain(value.trim(), variables) {
         Some(Cow::Borrowed(value)) => kind.meant(value, initial, inherited),
         Some(Cow::Owned(resolved)) => match kind.meant(resolved.trim(), initial, inherited) {
             Understood::Yes => Understood::As(resolved.trim().to_owned()),
@@ -186,9 +190,23 @@ pub(super) fn understood(name: &str, value: &str, variables: &Variables) -> Unde
     }
 }
 
-/// The same as an attribute of that name, which has a syntax of its own for transforms.
+/// A value without variables and sums; none where one comes to nothing.
+fn plain<'v>(value: &'v str, variables: &Variables) -> Option<Cow<'v, str>> {
+    variables.resolved(value).and_then(calc::settled)
+}
+
+/// The same as an attribute of that name, which has a syntax of its own for transforms. What says where and how large a shape is
+/// may be made of variables and sums, too; the parser understands more than CSS of all else.
 pub(super) fn understood_attribute(name: &str, value: &str, variables: &Variables) -> Understood {
-    if name == "transform" { Understood::Yes } else { understood(name, value, variables) }
+    match name {
+        "transform" => Understood::Yes,
+        "x" | "y" | "width" | "height" | "r" | "rx" | "ry" | "cx" | "cy" => match plain(value, variables) {
+            Some(Cow::Borrowed(_)) => Understood::Yes,
+            Some(Cow::Owned(value)) => Understood::As(value),
+            None => Understood::No,
+        },
+        _ => understood(name, value, variables),
+    }
 }
 
 /// A word that any property takes (CSS Cascading Level 5, section 7.3).
@@ -372,6 +390,12 @@ mod tests {
             ("fill", "var(--a, #123)", "#123"),
             ("fill", "var(--a, var(--b, lab(100% 0 0)))", "#ffffff"),
             ("transform", "translate(10px, 20px) rotate(45deg)", "translate(10 20) rotate(45)"),
+            ("transform", "translate(calc(2px * 5), 20px)", "translate(10 20)"),
+            ("opacity", "calc(1 / 2)", "0.5"),
+            ("stroke-width", "calc(var(--a, 2px) * 2)", "4px"),
+            ("stroke-dasharray", "calc(1px + 1px) 3", "2px 3"),
+            ("fill", "rgb(calc(250 + 5) 0 0)", "rgb(255 0 0)"),
+            ("fill", "color-mix(in srgb, var(--a, red), blue)", "#800080"),
         ] {
             assert_eq!(understood(name, value), Understood::As(spelled.to_owned()), "{name}: {value}");
         }
@@ -384,7 +408,8 @@ mod tests {
             ("fill", "color(nonsense 1 0 0)"),
             ("fill", "var(--a)"),
             ("stop-color", "none"),
-            ("opacity", "calc(1 / 2)"),
+            ("stroke-width", "calc(1px + 2%)"),
+            ("fill", "color-mix(in lch, red, blue)"),
             ("opacity", "1px"),
             ("stroke-width", "thick"),
             ("stroke-dasharray", "a b"),

@@ -31,7 +31,9 @@ fn an_unknown_declaration_takes_no_other_along() {
         ("filter:progid:DXImageTransform.Microsoft.gradient(a=1);fill:red", "fill:red;"),
         ("fill:red;*zoom:1;stroke:blue", "fill:red;stroke:blue;"),
         ("fill:red;mso-x:a/b;stroke:blue", "fill:red;stroke:blue;"),
-        ("fill:red;stroke-width:calc(1px + (2px * 3));stroke:blue", "fill:red;stroke:blue;"),
+        ("fill:red;stroke-width:calc(1px + (2px * 3));stroke:blue", "fill:red;stroke-width:7px;stroke:blue;"),
+        ("fill:red;stroke-width:calc(1px + 2%);stroke:blue", "fill:red;stroke:blue;"),
+        ("fill:red;fill:color-mix(in srgb, red, blue)", "fill:red;fill:#800080;"),
         ("fill:red;x;stroke:blue", "fill:red;stroke:blue;"),
         ("--x:1;fill:red", "fill:red;"),
         ("1x:y;fill:red", "fill:red;"),
@@ -78,6 +80,8 @@ fn what_is_understood_stays_as_it_is() {
 fn an_attribute_that_is_unknown_is_as_if_it_were_not_there() {
     assert_eq!(handed("<g fill='nonsense' id='a'/>").as_deref(), Some("<g  id='a'/>"));
     assert_eq!(handed("<g fill=\"color(display-p3 1 0 0)\"/>").as_deref(), Some("<g fill=\"#ff0000\"/>"));
+    let rect = handed("<rect x='calc(1px * 2)' r='var(--r)' id='calc(1px)' width='var(--w, 3)' height='5'/>");
+    assert_eq!(rect.as_deref(), Some("<rect x='2px'  id='calc(1px)' width='3' height='5'/>"));
     let entity = "<!DOCTYPE svg [<!ENTITY s 'fill:red;fill:nonsense'>]><svg width='1' height='1'><g style='&s;'/></svg>";
     let mended = |document: &Document<'_>| mended(document, &shape(document.root_element())).unwrap();
     assert!(parse(entity, true, mended).unwrap().unwrap().ends_with("<g style='fill:red;'/></svg>"));
@@ -92,6 +96,52 @@ fn what_is_set_for_all_of_it_is_known_in_all_of_it() {
     let mended = |document: &Document<'_>| mended(document, &shape(document.root_element())).unwrap();
     let handed = parse(text, true, mended).unwrap().unwrap();
     assert!(handed.ends_with("<g fill='red'/><g style='stroke:blue;'/></svg>"), "{handed}");
+}
+
+#[test]
+fn what_is_set_for_a_part_is_known_in_it() {
+    for (content, told) in [
+        (
+            "<g style='--c:red;fill:var(--c)'><path fill='var(--c)' stroke='var(--d, blue)'/></g><path fill='var(--c)'/>",
+            "<g style='fill:red;'><path fill='red' stroke='blue'/></g><path />",
+        ),
+        (
+            "<g style='--c:red'><g style='--d:var(--c)'><path fill='var(--d)'/></g><g style='--c:blue' fill='var(--c)'/></g>",
+            "<g style=''><g style=''><path fill='red'/></g><g style='' fill='blue'/></g>",
+        ),
+        // Rules set variables, and are made of them.
+        (
+            "<style>.t{--c:red}.a{fill:var(--c, blue)}</style><g class='t'><path class='a'/></g><path class='a'/>",
+            "<style>.a{fill:blue;}\n</style><g class='t'><path style=\"fill:red;\" class='a'/></g><path class='a'/>",
+        ),
+        (
+            "<style>.a{fill:var(--c)!important;stroke:var(--e)}</style><g style='--c:red'><path style='r:1' class='a'/></g>",
+            "<style></style><g style=''><path style='r:1;fill:red!important;' class='a'/></g>",
+        ),
+        // What goes over a rule that is made of them stays.
+        (
+            "<style>.a{fill:var(--c)}.b{fill:blue}#x{stroke:var(--c)}.a{stroke:blue}</style><g style='--c:red'><path id='x' class='a b'/><path class='a' style='fill:lime'/></g>",
+            "<style>.b{fill:blue}\n.a{stroke:blue}\n</style><g style=''><path style=\"stroke:red;\" id='x' class='a b'/><path class='a' style='fill:lime'/></g>",
+        ),
+        (
+            "<style>path{--c:red}.a,.a > path{--c:blue}</style><g class='a'><path stroke='var(--c)'/></g><path fill='var(--c)'/>",
+            "<style></style><g class='a'><path stroke='blue'/></g><path fill='red'/>",
+        ),
+    ] {
+        assert_eq!(handed(content).as_deref(), Some(told), "{content}");
+    }
+    // What asks for many ancestors comes to its end, and then matches nothing.
+    let rule = format!("<style>y {}path{{--c:red}}</style>", "g ".repeat(20));
+    let deep = format!(
+        "<g style='--d:1'>{}<path fill='var(--c, blue)'/>{}</g>",
+        "<g>".repeat(200),
+        "</g>".repeat(200)
+    );
+    let deep = format!("{rule}{deep}");
+    assert!(handed(&deep).unwrap().contains("<path fill='blue'/>"));
+    // Deeper than is looked, those around hold.
+    let deep = format!("{}<path fill='var(--c)'/>{}", "<g style='--c:red'>".repeat(40), "</g>".repeat(40));
+    assert!(handed(&deep).unwrap().contains("<path fill='red'/>"));
 }
 
 #[test]

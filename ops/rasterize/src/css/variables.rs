@@ -1,9 +1,9 @@
-//! Variables of CSS (CSS Custom Properties Level 1), as far as they are set for all of a drawing: on its root element. What is set
-//! for a part of it alone is not known here; there what `var()` names in its place counts.
+//! Variables of CSS (CSS Custom Properties Level 1): what they are set to, for all of a drawing or for a part of it.
 
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::syntax::Declaration;
 
@@ -23,31 +23,56 @@ pub(super) struct Variables {
     set: HashMap<String, String>,
     /// Without variables in them; none for one that is nothing, or itself.
     settled: HashMap<String, Option<String>>,
-    /// Bytes of all of it, and of what was made of it. Once that is too much, nothing more is.
-    bytes: Cell<u64>,
+    /// Those that are set around them, for names that are not among these.
+    around: Option<Rc<Variables>>,
+    /// Bytes of all of it, and of what was made of it, those around included. Once that is too much, nothing more is.
+    bytes: Rc<Cell<u64>>,
 }
 
 impl Variables {
     /// Those among these declarations.
     pub(super) fn of<'t>(declarations: impl Iterator<Item = Declaration<'t>>) -> Self {
         let mut all = Self::default();
-        for Declaration { name, value, .. } in declarations.filter(|one| one.name.starts_with("--")) {
-            if !all.has_room(name.len() + value.len() + ENTRY) {
+        let variables = declarations.filter(|one| one.name.starts_with("--"));
+        all.add(variables.map(|one| (one.name.to_owned(), one.value.into_owned())));
+        all
+    }
+
+    /// Those of a part, in which others hold as well.
+    pub(super) fn within(around: Rc<Self>, set: Vec<(String, String)>) -> Self {
+        let mut all = Self { bytes: Rc::clone(&around.bytes), around: Some(around), ..Self::default() };
+        all.add(set.into_iter());
+        all
+    }
+
+    fn add(&mut self, set: impl Iterator<Item = (String, String)>) {
+        for (name, value) in set {
+            if !self.has_room(name.len() + value.len() + ENTRY) {
                 break;
             }
-            all.set.insert(name.to_owned(), value.into_owned());
+            self.set.insert(name, value);
         }
-        let names: Vec<String> = all.set.keys().cloned().collect();
+        let names: Vec<String> = self.set.keys().cloned().collect();
         for name in names {
-            all.settle(&name, MAX_NESTED);
+            self.settle(&name, MAX_NESTED);
         }
-        all
     }
 
     /// A value with what its variables are in their place; none where one is not set and nothing stands for it.
     pub(super) fn resolved<'v>(&self, value: &'v str) -> Option<Cow<'v, str>> {
-        let resolved = replaced(value, MAX_NESTED, &mut |name| self.settled.get(name).cloned().flatten())?;
-        self.admits(&resolved).then_some(resolved)
+        replaced(value, MAX_NESTED, &mut |name| self.value(name)).and_then(|value| self.admitted(value))
+    }
+
+    /// What a variable is; none for one that is not set, or nothing.
+    fn value(&self, name: &str) -> Option<String> {
+        let mut at = self;
+        loop {
+            match (at.settled.get(name), &at.around) {
+                (Some(value), _) => return value.clone(),
+                (None, Some(around)) => at = around,
+                (None, None) => return None,
+            }
+        }
     }
 
     /// Bytes of variables and of what was made of them so far.
@@ -55,9 +80,10 @@ impl Variables {
         self.bytes.get()
     }
 
-    /// Counts a value, if it was made of variables; whether that is not too much.
-    fn admits(&self, value: &Cow<'_, str>) -> bool {
-        matches!(value, Cow::Borrowed(_)) || self.has_room(value.len())
+    /// A value, which is counted if it was made of variables; none if that is too much.
+    fn admitted<'v>(&self, value: Cow<'v, str>) -> Option<Cow<'v, str>> {
+        let made = matches!(value, Cow::Owned(_));
+        (!made || self.has_room(value.len())).then_some(value)
     }
 
     fn has_room(&self, bytes: usize) -> bool {
@@ -70,11 +96,11 @@ impl Variables {
         if let Some(known) = self.settled.get(name) {
             return known.clone();
         }
-        let value = self.set.get(name)?.clone();
+        let Some(value) = self.set.get(name).cloned() else { return self.value(name) };
         self.settled.insert(name.to_owned(), None);
         let inside = nested.checked_sub(1)?;
         let value = replaced(&value, MAX_NESTED, &mut |name| self.settle(name, inside));
-        let value = value.filter(|value| self.admits(value)).map(Cow::into_owned);
+        let value = value.and_then(|value| self.admitted(value)).map(Cow::into_owned);
         self.settled.insert(name.to_owned(), value.clone());
         value
     }

@@ -12,7 +12,8 @@ fn describes_itself_and_its_arguments() {
     assert_eq!(description.input, InputKind::Encoded { formats: vec!["svg".to_owned()] });
     assert_eq!(description.output, OutputKind::Image { format: "png".to_owned() });
     let schema = &description.arguments;
-    assert_eq!(schema["required"], json!(["width", "height"]));
+    assert_eq!(schema["required"], json!(null));
+    assert_eq!(schema["properties"]["width"]["x-aliases"], json!({ "w": {} }));
     assert_eq!(schema["properties"]["fit"]["default"], "fill");
     assert_eq!(schema["properties"]["background"]["default"], "#00000000");
     assert_eq!(schema["properties"]["height"]["maximum"], 65_535);
@@ -48,6 +49,24 @@ fn plans_the_size_without_the_drawings_own_unless_it_is_needed() {
     assert_eq!(plan(&args, &header(0, 0)).unwrap_err().kind(), ErrorKind::UnsupportedSource);
     let planned = plan(&args, &header(1000, 10)).unwrap();
     assert_eq!((planned.width, planned.height), (50, 1));
+}
+
+#[test]
+fn one_side_keeps_the_shape_and_none_the_size() {
+    for (args, size) in [
+        (json!({}), (300, 200)),
+        (json!({ "width": 60 }), (60, 40)),
+        (json!({ "height": 1, "fit": "contain" }), (2, 1)),
+        (json!({ "width": 60, "fit": "inside" }), (60, 40)),
+        (json!({ "height": 4000, "fit": "cover" }), (6000, 4000)),
+    ] {
+        let planned = plan(&args, &header(300, 200)).unwrap();
+        assert_eq!((planned.width, planned.height), size, "{args}");
+    }
+    let long = plan(&json!({ "width": 1000 }), &header(1, 100)).unwrap_err();
+    assert_eq!(long.kind(), ErrorKind::LimitExceeded, "{long}");
+    let unknown = plan(&json!({ "width": 50 }), &header(0, 0)).unwrap_err();
+    assert_eq!((unknown.kind(), unknown.argument()), (ErrorKind::UnsupportedSource, Some("height")));
 }
 
 #[test]

@@ -209,7 +209,7 @@ impl JsonSchema for Crop {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let length = json_schema!({ "anyOf": [
             { "description": "Pixels.", "type": "number", "minimum": 0 },
-            { "description": "A part of the source's side.", "type": "string", "pattern": "^[0-9.]+%$" }
+            { "description": "A part of the source's side such as 25%, or pixels.", "type": "string", "pattern": "^ *[0-9.]+ *%? *$" }
         ] });
         json_schema!({ "anyOf": [
             {

@@ -1,10 +1,14 @@
 //! `gravity`: which part of a picture is kept, or where it stands: one of nine places, a point, or what is most interesting.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use imgserve_sdk::schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use imgserve_sdk::serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use imgserve_sdk::serde::de::value::StrDeserializer;
+use imgserve_sdk::serde::de::{
+    self, Deserialize, Deserializer, IntoDeserializer as _, MapAccess, SeqAccess, Visitor,
+};
 use imgserve_sdk::serde::ser::{Serialize, Serializer};
 use imgserve_sdk::{Error, serde};
 
@@ -20,7 +24,7 @@ pub enum Gravity {
 }
 
 /// A place in a picture.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, JsonSchema)]
 #[serde(crate = "imgserve_sdk::serde", rename_all = "lowercase")]
 #[schemars(crate = "imgserve_sdk::schemars")]
 pub enum Anchor {
@@ -62,10 +66,35 @@ const NAMES: [&str; 11] = [
     "northwest",
     "smart",
 ];
-/// The same in any case, in one word or two, and what other programs call it, as a schema tells what [`named`] reads.
-const OTHERS: &str = "^(?i:upper|centre|center([ _-]?(top|right|bottom|left))?|middle|smart|attention|entropy|auto|\
-                      (north|south)([ _-]?(east|west))?|east|west|\
-                      (top|bottom)([ _-]?(left|right|center))?|(left|right)([ _-]?(top|bottom|center))?)$";
+/// What other programs call the same.
+const OTHERS: [(&str, &str); 26] = [
+    ("centre", "center"),
+    ("middle", "center"),
+    ("center center", "center"),
+    ("top", "north"),
+    ("top center", "north"),
+    ("center top", "north"),
+    ("top right", "northeast"),
+    ("right top", "northeast"),
+    ("right", "east"),
+    ("right center", "east"),
+    ("center right", "east"),
+    ("bottom right", "southeast"),
+    ("right bottom", "southeast"),
+    ("bottom", "south"),
+    ("bottom center", "south"),
+    ("center bottom", "south"),
+    ("bottom left", "southwest"),
+    ("left bottom", "southwest"),
+    ("left", "west"),
+    ("left center", "west"),
+    ("center left", "west"),
+    ("top left", "northwest"),
+    ("left top", "northwest"),
+    ("attention", "smart"),
+    ("entropy", "smart"),
+    ("auto", "smart"),
+];
 
 impl Default for Gravity {
     fn default() -> Self {
@@ -128,24 +157,13 @@ impl Anchor {
     }
 }
 
-/// What is meant by a name, ours or of other programs, which write it in any case, in one word or two.
+/// What is meant by a name of ours.
 fn named(name: &str) -> Option<Gravity> {
-    let letters = name.chars().filter(|letter| !matches!(letter, ' ' | '-' | '_'));
-    let name: String = letters.map(|letter| letter.to_ascii_lowercase()).collect();
-    Some(Gravity::At(match name.as_str() {
-        "upper" => Anchor::Upper,
-        "center" | "centre" | "middle" => Anchor::Center,
-        "north" | "top" | "topcenter" | "centertop" => Anchor::North,
-        "northeast" | "topright" | "righttop" => Anchor::Northeast,
-        "east" | "right" | "rightcenter" | "centerright" => Anchor::East,
-        "southeast" | "bottomright" | "rightbottom" => Anchor::Southeast,
-        "south" | "bottom" | "bottomcenter" | "centerbottom" => Anchor::South,
-        "southwest" | "bottomleft" | "leftbottom" => Anchor::Southwest,
-        "west" | "left" | "leftcenter" | "centerleft" => Anchor::West,
-        "northwest" | "topleft" | "lefttop" => Anchor::Northwest,
-        "smart" | "attention" | "entropy" | "auto" => return Some(Gravity::Smart),
-        _ => return None,
-    }))
+    if name == "smart" {
+        return Some(Gravity::Smart);
+    }
+    let name: StrDeserializer<'_, de::value::Error> = name.into_deserializer();
+    Anchor::deserialize(name).ok().map(Gravity::At)
 }
 
 /// Two shares, or percentages, with a comma or a space between them.
@@ -238,9 +256,9 @@ impl JsonSchema for Gravity {
                     "maxItems": 2
                 },
                 { "description": "The same.", "type": "object", "properties": { "x": share, "y": share } },
-                { "description": "The same as text.", "type": "string", "pattern": "^[0-9.]+%?[, ]+[0-9.]+%?$" },
-                { "description": "In any case, and what other programs call these.", "type": "string", "pattern": OTHERS }
-            ]
+                { "description": "The same as text.", "type": "string", "pattern": "^[0-9.]+%?[, ]+[0-9.]+%?$" }
+            ],
+            "x-values": BTreeMap::from(OTHERS)
         })
     }
 }
@@ -256,17 +274,11 @@ mod tests {
     }
 
     #[test]
-    fn names_points_and_what_others_call_them_are_read() {
+    fn names_and_points_are_read() {
         for (value, wanted) in [
             (json!("upper"), Gravity::default()),
-            (json!("centre"), Gravity::At(Anchor::Center)),
-            (json!("right top"), Gravity::At(Anchor::Northeast)),
-            (json!("attention"), Gravity::Smart),
-            (json!("NorthEast"), Gravity::At(Anchor::Northeast)),
-            (json!("north-west"), Gravity::At(Anchor::Northwest)),
-            (json!("Bottom Left"), Gravity::At(Anchor::Southwest)),
-            (json!("top_center"), Gravity::At(Anchor::North)),
-            (json!("Entropy"), Gravity::Smart),
+            (json!("southwest"), Gravity::At(Anchor::Southwest)),
+            (json!("smart"), Gravity::Smart),
             (json!("30% 100%"), Gravity::Point([0.3, 1.0])),
             (json!({ "x": 0.3, "y": 1 }), Gravity::Point([0.3, 1.0])),
             (json!({ "y": 1 }), Gravity::Point([0.5, 1.0])),
@@ -277,6 +289,7 @@ mod tests {
         }
         for wrong in [
             json!("up"),
+            json!("centre"),
             json!(""),
             json!("0.3"),
             json!("0 1 2"),
@@ -288,7 +301,7 @@ mod tests {
         ] {
             assert!(gravity(wrong.clone()).is_err(), "{wrong}");
         }
-        assert!(NAMES.iter().all(|name| named(name).is_some()));
+        assert!(NAMES.iter().chain(OTHERS.iter().map(|(_, own)| own)).all(|name| named(name).is_some()));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use imgserve_sdk::{Image, PixelFormat, Window};
 
 use crate::common::{header, image, pixel, plan, resize, resize_window};
 
-const FILTERS: [&str; 8] =
-    ["nearest", "bilinear", "triangle", "hamming", "catmull-rom", "mitchell", "gaussian", "lanczos3"];
+const FILTERS: [&str; 7] =
+    ["nearest", "bilinear", "hamming", "catmull-rom", "mitchell", "gaussian", "lanczos3"];
 
 fn flat(format: PixelFormat, pixel: &[u8]) -> Image {
     Image::new(61, 43, format, pixel.repeat(61 * 43)).unwrap()

@@ -132,10 +132,42 @@ fn a_profile_is_followed_in_a_file_and_in_an_icon() {
     assert_eq!(decode_one(&ico(&[(1, 1, 24, picture)])).data(), GREEN);
 }
 
+/// A header with end points, as x, y and z of red, green and blue, and one gamma.
+fn calibrated(ends: [[f64; 3]; 3], gamma: f64) -> Vec<u8> {
+    let mut header = newest(1, 0, (0, 0));
+    let numbers = ends.into_iter().flatten().map(|end| (end * f64::from(1 << 30)) as u32);
+    let numbers = numbers.chain([(gamma * 65_536.0) as u32; 3]);
+    header[60..108].copy_from_slice(&numbers.flat_map(u32::to_le_bytes).collect::<Vec<_>>());
+    header
+}
+
+#[test]
+fn end_points_and_gammas_are_followed() {
+    let [red, green, blue] = [[0.64, 0.33, 0.03], [0.3, 0.6, 0.1], [0.15, 0.06, 0.79]];
+    // As amounts of light, of which green has the most.
+    let light = [green, red, blue].map(|[x, y, z]| [x * 1.2, y * 1.2, z * 1.2]);
+    for (ends, gamma, pixel, wanted) in [
+        ([green, red, blue], 2.2, R, G),
+        ([green, red, blue], 0.0, R, G),
+        (light, 2.2, G, R),
+        ([red, green, blue], 1.0, [55; 3], [128; 3]),
+        ([red, green, blue], 1.8, [128; 3], [146; 3]),
+        ([red, green, blue], 2.2, [55, 99, 200], [55, 99, 200]),
+        // What pixels were coded by.
+        ([red, green, blue], 1.0 / 2.2, [55, 99, 200], [55, 99, 200]),
+    ] {
+        let [r, g, b] = pixel;
+        let file = bmp(0, &[&calibrated(ends, gamma), &[b, g, r, 0]]);
+        let (image, fault) = decode_with_fault(&file);
+        let near = image.data().iter().zip(wanted).all(|(got, wanted)| got.abs_diff(wanted) <= 2);
+        assert!(near && fault.is_none(), "{ends:?} {gamma}: {:?} {fault:?}", image.data());
+    }
+}
+
 #[test]
 fn what_is_said_of_colours_and_not_followed_is_told() {
+    assert_eq!(decode_with_fault(&bmp(0, &[&newest(1, 0, (0, 0)), &[0, 255, 0, 0]])).1, None);
     let mut calibrated = newest(1, 0, (0, 0));
-    assert_eq!(decode_with_fault(&bmp(0, &[&calibrated, &[0, 255, 0, 0]])).1, None);
     calibrated[60] = 1;
     let linked = newest(1, u32::from_be_bytes(*b"LINK"), (124, 9));
     let cut = newest(1, EMBEDDED, (124, 900));

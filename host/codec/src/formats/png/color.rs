@@ -2,15 +2,11 @@
 //! points, a profile, sRGB, gamma and chromaticities.
 
 use imgserve_sdk::Image;
-use moxcms::{
-    Chromaticity, CicpColorPrimaries, ColorPrimaries, ColorProfile, ToneReprCurve, TransferCharacteristics,
-};
+use moxcms::{Chromaticity, CicpColorPrimaries, ColorPrimaries, ToneReprCurve, TransferCharacteristics};
 use png::{CodingIndependentCodePoints, Info, SourceChromaticities};
 
 use crate::color::{self, Converted, Curve, Shaper};
 
-/// Gammas that are sRGB's to one part in a hundred. Its chunk is to stand beside 0.45455, and often that stands alone.
-const SRGB_GAMMA: std::ops::RangeInclusive<u32> = 45_000..=45_910;
 /// Entries of a curve that no function of a profile says.
 const ENTRIES: usize = 4096;
 /// What a screen of no high range shows as white (ITU-R BT.2408): in candelas a square metre, of 10,000, and as part of what
@@ -82,10 +78,9 @@ fn tried((image, wrong): Converted<Image>) -> Tried {
 
 /// By gAMA and cHRM (sections 11.3.2.1 and 11.3.2.2); what is not said is sRGB's.
 fn by_gamma(info: &Info<'_>) -> Result<Shaper, String> {
-    let curve = match info.gama_chunk.map(png::ScaledFloat::into_scaled) {
-        Some(gamma) if !SRGB_GAMMA.contains(&gamma) => Curve::gamma(100_000.0 / gamma as f32),
-        _ => srgb(),
-    };
+    let gamma = info.gama_chunk.map(png::ScaledFloat::into_scaled);
+    // The chunk of sRGB is to stand beside 0.45455, and often that stands alone.
+    let curve = gamma.map_or_else(Curve::srgb, |gamma| Curve::of_exponent(100_000.0 / gamma as f32));
     let (primaries, white) = match &info.chrm_chunk {
         Some(SourceChromaticities { white, red, green, blue }) => {
             let place = |(x, y): (png::ScaledFloat, png::ScaledFloat)| {
@@ -121,7 +116,7 @@ fn by_points(points: &CodingIndependentCodePoints) -> Result<Shaper, String> {
 /// From coded values to linear light. What is brighter than a screen's white is white.
 fn transfer(number: u8) -> Option<Curve> {
     Some(match number {
-        13 => srgb(),
+        13 => Curve::srgb(),
         16 => table(|x| pq(x) / WHITE_OF_PQ),
         18 => table(|x| hlg(x) / WHITE_OF_HLG),
         _ => match ToneReprCurve::try_from(TransferCharacteristics::try_from(number).ok()?).ok()? {
@@ -132,10 +127,6 @@ fn transfer(number: u8) -> Option<Curve> {
             ToneReprCurve::Lut(_) => Curve::gamma(1.0),
         },
     })
-}
-
-fn srgb() -> Curve {
-    Curve::Function(vec![2.4, 1.0 / 1.055, 0.055 / 1.055, 1.0 / 12.92, 0.040_45])
 }
 
 fn table(curve: impl Fn(f32) -> f32) -> Curve {
@@ -155,15 +146,8 @@ fn hlg(x: f32) -> f32 {
     if x <= 0.5 { x * x / 3.0 } else { (((x - 0.559_910_7) / 0.178_832_77).exp() + 0.284_668_92) / 12.0 }
 }
 
-/// None for colours that span nothing.
-fn shaper(curve: Curve, colors: ColorPrimaries, white: Chromaticity) -> Option<Shaper> {
-    let rows = ColorProfile::colorants_matrix(white.to_xyyb(), colors).v;
-    let primary = |i: usize| rows.map(|row| row[i] as f32);
-    let primaries = [primary(0), primary(1), primary(2)];
-    let curves = [curve.clone(), curve.clone(), curve];
-    let [[a, b, c], [d, e, f], [g, h, i]] = primaries;
-    let volume = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g);
-    (volume.is_finite() && volume.abs() > 1e-6).then(|| Shaper::new(curves, primaries))
+fn shaper(curve: Curve, primaries: ColorPrimaries, white: Chromaticity) -> Option<Shaper> {
+    Shaper::of_primaries([curve.clone(), curve.clone(), curve], primaries, white)
 }
 
 #[cfg(test)]
