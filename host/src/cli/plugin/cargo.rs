@@ -16,15 +16,9 @@ use crate::cli::failure::Failure;
 /// Vector instructions: every engine has them, and pixels are what they are for.
 const SIMD: &str = "-Ctarget-feature=+simd128";
 
-/// The profile of what is fast.
-const RELEASE: &str = "release";
-
 /// What is passed on to cargo.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(in crate::cli) struct Options {
-    /// Which of cargo's profiles; `dev` builds in less time what runs in more
-    #[arg(long, value_name = "NAME", default_value = RELEASE)]
-    profile: String,
     /// Features of the crate to turn on, separated by commas
     #[arg(long, value_name = "FEATURES")]
     features: Option<String>,
@@ -37,13 +31,6 @@ pub(in crate::cli) struct Options {
     /// Fail if Cargo.lock would have to change
     #[arg(long)]
     locked: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        let (profile, features, package) = (RELEASE.to_owned(), None, None);
-        Self { profile, features, package, offline: false, locked: false }
-    }
 }
 
 impl Options {
@@ -120,19 +107,15 @@ pub(super) fn build(
 ) -> Result<PathBuf, Failure> {
     let directory = package.manifest_path.parent().unwrap_or(Path::new("."));
     let mut command = toolchain.command("rustc", directory);
-    command.args(["--lib", "--crate-type=cdylib", "--message-format=json-render-diagnostics"]);
-    command
-        .args(["--profile", &options.profile])
-        .arg("--manifest-path")
-        .arg(&package.manifest_path)
-        .args(options.common());
+    command.args(["--lib", "--crate-type=cdylib", "--release", "--message-format=json-render-diagnostics"]);
+    command.arg("--manifest-path").arg(&package.manifest_path).args(options.common());
     if let Some(features) = &options.features {
         command.args(["--features", features]);
     }
     if kind == PluginKind::Wasm {
         command.args(["--target", TARGET]).args(&toolchain.flags);
         with_simd(&mut command, |name| std::env::var_os(name));
-    } else if options.profile == RELEASE {
+    } else {
         // What a debugger reads is most of a library's size; a component loses it when it is made.
         command.args(["--config", "profile.release.strip=\"debuginfo\""]);
     }
