@@ -82,7 +82,7 @@ fn turns_and_mirrors_come_before_the_size() {
         (json!({ "rotate": 270, "width": 30 }), (30, 40), [GREEN, WHITE, RED, BLUE]),
         (json!({ "rotate": 360 }), (80, 60), [RED, GREEN, BLUE, WHITE]),
         (json!({ "flip": "horizontal" }), (80, 60), [GREEN, RED, WHITE, BLUE]),
-        (json!({ "flip": "v" }), (80, 60), [BLUE, WHITE, RED, GREEN]),
+        (json!({ "flip": "vertical" }), (80, 60), [BLUE, WHITE, RED, GREEN]),
         (json!({ "flip": "both" }), (80, 60), [WHITE, BLUE, GREEN, RED]),
         (json!({ "rotate": 90, "flip": "horizontal" }), (60, 80), [RED, BLUE, GREEN, WHITE]),
     ] {
@@ -177,7 +177,7 @@ fn what_is_interesting_is_kept() {
         let smart = resize(&json!({ "width": 200, "height": 200, "gravity": "smart" }), &source);
         assert!(count(&smart) > 6300, "{} of the square at {left}, {top}", count(&smart));
         // The picture as it stands then.
-        let turned = json!({ "width": 100, "height": 100, "gravity": "attention", "rotate": 90, "flip": "horizontal" });
+        let turned = json!({ "width": 100, "height": 100, "gravity": "smart", "rotate": 90, "flip": "horizontal" });
         assert!(count(&resize(&turned, &source)) > 1200);
     }
     for format in [PixelFormat::Gray8, PixelFormat::Rgba16] {
