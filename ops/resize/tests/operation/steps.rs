@@ -177,7 +177,8 @@ fn what_is_interesting_is_kept() {
         let smart = resize(&json!({ "width": 200, "height": 200, "gravity": "smart" }), &source);
         assert!(count(&smart) > 6300, "{} of the square at {left}, {top}", count(&smart));
         // The picture as it stands then.
-        let turned = json!({ "width": 100, "height": 100, "gravity": "smart", "rotate": 90, "flip": "horizontal" });
+        let turned =
+            json!({ "width": 100, "height": 100, "gravity": "smart", "rotate": 90, "flip": "horizontal" });
         assert!(count(&resize(&turned, &source)) > 1200);
     }
     for format in [PixelFormat::Gray8, PixelFormat::Rgba16] {
