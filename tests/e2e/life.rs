@@ -314,6 +314,17 @@ async fn a_reload_says_what_a_restart_alone_takes_in_and_what_stands_open_by_the
     assert!(code == 0 && !said.contains("restart"), "{said}");
 }
 
+/// `stop` ends one gracefully that SIGHUP does not end.
+async fn stop_by_quit(server: &mut Server) {
+    let pid_file = server.directory.path().join("imgserve.pid");
+    let stop = tokio::task::spawn_blocking(move || {
+        told(&program().args(["stop", "-pid"]).arg(pid_file).output().unwrap())
+    });
+    assert!(server.wait_end().success());
+    assert_eq!(stop.await.unwrap().0, 0);
+    assert!(server.log().contains("(SIGQUIT)"), "{}", server.log());
+}
+
 #[tokio::test]
 async fn a_hangup_that_was_ignored_at_the_start_does_not_stop_a_server_in_the_foreground() {
     let mut server = Server::start_ignoring_hangup("");
@@ -322,13 +333,7 @@ async fn a_hangup_that_was_ignored_at_the_start_does_not_stop_a_server_in_the_fo
     // Would come after it.
     server.reload("[jobs]\nmax_finished = 10").await;
     assert!(!server.log().contains("stopping"), "{}", server.log());
-    let pid_file = server.directory.path().join("imgserve.pid");
-    let stop = tokio::task::spawn_blocking(move || {
-        told(&program().args(["stop", "-pid"]).arg(pid_file).output().unwrap())
-    });
-    assert!(server.wait_end().success());
-    assert_eq!(stop.await.unwrap().0, 0);
-    assert!(server.log().contains("(SIGQUIT)"), "{}", server.log());
+    stop_by_quit(&mut server).await;
 
     // What ends nothing is done, and nobody hears of what is not ignored.
     let server = Server::start_ignoring_hangup("[server]\nhangup = 'reload'");
@@ -362,14 +367,7 @@ async fn a_hangup_stops_or_reloads_as_the_configuration_says_and_the_log_says_wh
     server.signal("HUP");
     until("it reloads", async || server.log().contains("configuration reloaded")).await;
     assert!(server.log().contains("SIGHUP: reloading the configuration"), "{}", server.log());
-    let pid_file = server.directory.path().join("imgserve.pid");
-    // `stop` still stops gracefully.
-    let stop = tokio::task::spawn_blocking(move || {
-        told(&program().args(["stop", "-pid"]).arg(pid_file).output().unwrap())
-    });
-    assert!(server.wait_end().success());
-    assert_eq!(stop.await.unwrap().0, 0);
-    assert!(server.log().contains("(SIGQUIT)"), "{}", server.log());
+    stop_by_quit(&mut server).await;
     assert_eq!(
         std::fs::read_dir(server.directory.path())
             .unwrap()
