@@ -156,7 +156,11 @@ where
         other: MethodRouter::new(),
     };
     for Row { place, need, query, serve } in table {
-        let serve = serve.layer(from_fn_with_state(query, query::check));
+        // Where nothing is refused there is nothing to look at.
+        let serve = match query {
+            Query::Of(_) => serve.layer(from_fn_with_state(query, query::check)),
+            Query::Arguments | Query::Any => serve,
+        };
         let serve = serve.layer(from_fn_with_state((guarded.clone(), need), guard));
         match place {
             Place::At(_, path) => match paths.iter_mut().find(|(known, _)| *known == path) {
