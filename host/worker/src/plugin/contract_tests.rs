@@ -107,7 +107,8 @@ fn owned(product: Product<'_>) -> Image {
 
 fn difference(ran: &[Image], wanted: &[Image], what: &str) -> u16 {
     assert_eq!(ran.len(), wanted.len(), "{what}");
-    let pairs = ran.iter().zip(wanted);
+    // Most are the same bytes, which is sooner seen than sample by sample.
+    let pairs = ran.iter().zip(wanted).filter(|(ran, wanted)| ran != wanted);
     let differences = pairs.flat_map(|(ran, wanted)| {
         assert_eq!(
             (ran.width(), ran.height(), ran.format()),
