@@ -9,7 +9,6 @@ use imgserve_base::fair::Turn;
 use imgserve_base::job::{Client, now_ms};
 use imgserve_journal::{Claim, JournalError, Room, rank};
 
-use super::live::Census;
 use super::parking::Parking;
 use super::run::Attempt;
 use super::service::Service;
@@ -36,20 +35,15 @@ pub(super) async fn dispatch(service: Arc<Service>) {
     loop {
         // Before the room is looked at: an attempt that ends meanwhile asks again.
         let look = service.wakeups().begin_look();
-        let census = service.live().census();
-        let free = service.turns().free(&census);
-        let held_back = service.turns().parking().held_back(&census);
+        let (room, holds_back) = room(&service);
+        let free = room.free;
         // Leases first, also after a time in which the journal could not be written or the machine slept: an attempt under way must not be claimed once more.
         if trouble || steady_ms().saturating_sub(leased_ms) > LEASE.as_millis() as u64 / 3 {
             trouble = lease_again(&service).await.is_err();
             leased_ms = steady_ms();
         }
         if free > 0 && !trouble {
-            match service
-                .journal()
-                .claim(room(&service, free, &census, &held_back), steady_ms(), lease())
-                .await
-            {
+            match service.journal().claim(room, steady_ms(), lease()).await {
                 Ok(claimed) => {
                     if !claimed.claims.is_empty() {
                         imgserve_base::crash::point("job-after-claim");
@@ -74,7 +68,7 @@ pub(super) async fn dispatch(service: Arc<Service>) {
         service.wakeups().end_look(look, next_due_ms);
         let due = next_due_ms.map(|due| Duration::from_millis(due.saturating_sub(steady_ms())));
         let sleep = due.filter(|_| free > 0).unwrap_or(LEASE).min(LEASE / 3);
-        let sleep = if held_back.is_empty() { sleep } else { sleep.min(Parking::look_after()) };
+        let sleep = if holds_back { sleep.min(Parking::look_after()) } else { sleep };
         let sleep = if trouble { TROUBLE_PAUSE } else { sleep };
         tokio::select! {
             () = service.lifecycle().stopping() => return,
@@ -85,11 +79,15 @@ pub(super) async fn dispatch(service: Arc<Service>) {
 }
 
 /// What there is room for: no client has more under way than are free, and those of whom too many wait have all that they may.
-fn room(service: &Service, free: usize, census: &Census, held_back: &[Arc<str>]) -> Room {
+/// Whether there are such, too.
+fn room(service: &Service) -> (Room, bool) {
+    let census = service.live().census();
+    let free = service.turns().free(&census);
+    let held_back = service.turns().parking().held_back(&census);
     let under_way = census.flows().map(|flow| (Arc::clone(flow), census.of(flow).under_way));
-    let held_back = held_back.iter().map(|flow| (Arc::clone(flow), free));
-    let under_way = under_way.chain(held_back).collect();
-    Room { free, shared: true, under_way, weights: service.keys().weights() }
+    let holds_back = !held_back.is_empty();
+    let under_way = under_way.chain(held_back.into_iter().map(|flow| (flow, free))).collect();
+    (Room { free, shared: true, under_way, weights: service.keys().weights() }, holds_back)
 }
 
 /// Extends the leases of all attempts under way.
