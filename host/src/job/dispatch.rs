@@ -1,6 +1,7 @@
 //! Which jobs run: claims them from the journal, no more than can be under way at once, and extends the leases of those
 //! that are. A job that was just accepted brings along what acceptance has of it already; any other begins anew.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,15 +79,20 @@ pub(super) async fn dispatch(service: Arc<Service>) {
     }
 }
 
-/// What there is room for: no client has more under way than are free, and those of whom too many wait have all that they may.
-/// Whether there are such, too.
+/// What there is room for: no client has more under way than are free, and no more begin of those of whom some wait than may wait
+/// too. Whether none may of some.
 fn room(service: &Service) -> (Room, bool) {
     let census = service.live().census();
     let free = service.turns().free(&census);
+    let mut under_way: HashMap<_, _> =
+        census.flows().map(|flow| (Arc::clone(flow), census.of(flow).under_way)).collect();
     let held_back = service.turns().parking().held_back(&census);
-    let under_way = census.flows().map(|flow| (Arc::clone(flow), census.of(flow).under_way));
-    let holds_back = !held_back.is_empty();
-    let under_way = under_way.chain(held_back.into_iter().map(|flow| (flow, free))).collect();
+    let holds_back = held_back.iter().any(|(_, more)| *more == 0);
+    for (flow, more) in held_back {
+        // Who has so many under way may have half of what is missing to all that are free.
+        let own = under_way.entry(flow).or_default();
+        *own = free.saturating_sub(2 * more).max(*own);
+    }
     (Room { free, shared: true, under_way, weights: service.keys().weights() }, holds_back)
 }
 

@@ -204,7 +204,8 @@ impl Transfer {
         mark: &PartMark,
     ) -> Result<(), TransferError> {
         let clock = Clock::start(&self.config);
-        let storing = Box::pin(self.store_by(clock.clone(), destination, body, (media_type, form_field), mark));
+        let storing =
+            Box::pin(self.store_by(clock.clone(), destination, body, (media_type, form_field), mark));
         let stored = on_behalf_of(&self.whose, clock.total(storing)).await.and_then(|stored| stored);
         stored.map_err(|error| failed(error, &destination.to_string(), &self.slow))
     }
