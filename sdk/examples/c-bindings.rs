@@ -1,6 +1,7 @@
 //! Writes the C bindings of the operation contract, `operation.h`, `operation.c` and the object that carries the component's
 //! type, into a folder: `cargo run -p imgserve-sdk --example c-bindings -- FOLDER`. What `wit-bindgen c` does, without its
 //! other languages.
+#![allow(clippy::disallowed_methods, reason = "a command: it may block")]
 
 use std::error::Error;
 use std::fs;

@@ -60,11 +60,10 @@ pub(super) async fn operate(
     let work = async {
         let mut call = call(name, request.uri(), request.headers())?;
         call.flow = flow(&caller.client, peer.address());
-        // A form's parts are much to remember; most callers send none.
-        let sent = Box::pin(receive(&service, &mut call, request, limit)).await?;
+        let sent = receive(&service, &mut call, request, limit).await?;
         Ok::<_, Problem>(product(service.operate(&call, sent).await?))
     };
-    answered(peer.while_there(work).await)
+    answered(peer.while_there(Box::pin(work)).await)
 }
 
 /// `GET /v1/operations/{name}/render`
