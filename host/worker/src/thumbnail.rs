@@ -121,9 +121,7 @@ impl codec::planes::Shrink for Work<'_> {
 
     fn eight_rows(&mut self, (number, plane): (usize, &Plane<'_>), row: usize, out: &mut [f32]) {
         let began = Instant::now();
-        let Plane { samples, width, height, stride, .. } = *plane;
-        let plane = planes::Plane { samples, width, height, stride };
-        self.shrinker.eight_rows(plane, &self.weights[number], row, out);
+        self.shrinker.eight_rows((plane.samples, plane.stride), &self.weights[number], row, out);
         self.took += began.elapsed();
     }
 }

@@ -23,19 +23,6 @@ const KEPT: usize = 8;
 /// What a byte's middle becomes 0 by.
 const MIDDLE: f32 = 128.0;
 
-/// A plane of bytes by rows.
-#[derive(Clone, Copy, Debug)]
-pub struct Plane<'p> {
-    /// From its first sample on.
-    pub samples: &'p [u8],
-    /// Samples of a row.
-    pub width: usize,
-    /// Rows.
-    pub height: usize,
-    /// From one row to the next.
-    pub stride: usize,
-}
-
 /// What becomes of a plane.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shrink {
@@ -56,9 +43,11 @@ pub struct Shrinker {
     rows: Rows,
 }
 
-/// What each sample of a result is averaged of.
+/// What each sample of a plane's result is averaged of.
 #[derive(Clone, Debug)]
 pub struct Weights {
+    /// Samples of a row of the plane.
+    width: usize,
     across: Rc<Windows>,
     down: Rc<Windows>,
 }
@@ -99,13 +88,20 @@ impl Shrinker {
             Direction { filter, start: crop.x, length: crop.width, of: width, count: size.0, halved };
         let down =
             Direction { filter, start: crop.y, length: crop.height, of: height, count: size.1, halved };
-        Weights { across: self.windows(across), down: self.windows(down) }
+        Weights { width, across: self.windows(across), down: self.windows(down) }
     }
 
-    /// Rows `row` to `row` + 8 of the result, from -128 to 127, into `out`, which has eight rows one after the other: what lies
-    /// beyond the result's edges repeats them.
-    pub fn eight_rows(&mut self, plane: Plane<'_>, weights: &Weights, row: usize, out: &mut [f32]) {
-        dispatch!(Level::new(), simd => self.rows.fill(simd, plane, weights, row, out));
+    /// Rows `row` to `row` + 8 of the result, from -128 to 127, of the plane that these weights are for: its samples by rows, and
+    /// how many there are from one row to the next. `out` has eight rows one after the other: what lies beyond the result's edges
+    /// repeats them.
+    pub fn eight_rows(
+        &mut self,
+        (samples, stride): (&[u8], usize),
+        weights: &Weights,
+        row: usize,
+        out: &mut [f32],
+    ) {
+        dispatch!(Level::new(), simd => self.rows.fill(simd, (samples, stride), weights, row, out));
     }
 
     fn windows(&mut self, direction: Direction) -> Rc<Windows> {
@@ -147,15 +143,15 @@ impl Rows {
     fn fill<S: Simd>(
         &mut self,
         simd: S,
-        plane: Plane<'_>,
-        Weights { across, down }: &Weights,
+        samples: (&[u8], usize),
+        Weights { width, across, down }: &Weights,
         row: usize,
         out: &mut [f32],
     ) {
         let windows: [(usize, &[f32]); ROWS] =
             std::array::from_fn(|n| down.at((row + n).min(down.count() - 1)));
-        let wide = plane.width.next_multiple_of(STEP);
-        let top = self.read(plane, &windows, wide);
+        let wide = width.next_multiple_of(STEP);
+        let top = self.read(samples, *width, &windows);
         self.shrink_down(simd, &windows, top, wide);
         self.shrink_across(simd, across);
         self.turn_back(simd, across.count(), out);
@@ -163,12 +159,18 @@ impl Rows {
 
     /// The source's rows that are wanted, as numbers, each of which several rows of the result use; gives the first.
     #[inline(always)]
-    fn read(&mut self, plane: Plane<'_>, windows: &[(usize, &[f32]); ROWS], wide: usize) -> usize {
+    fn read(
+        &mut self,
+        (samples, stride): (&[u8], usize),
+        width: usize,
+        windows: &[(usize, &[f32]); ROWS],
+    ) -> usize {
+        let wide = width.next_multiple_of(STEP);
         let (top, (last, weights)) = (windows[0].0, windows[ROWS - 1]);
         let count = last + weights.len() - top;
         grow(&mut self.source, count * wide);
         for (n, to) in self.source.chunks_exact_mut(wide).take(count).enumerate() {
-            let from = &plane.samples[(top + n) * plane.stride..][..plane.width];
+            let from = &samples[(top + n) * stride..][..width];
             for (to, &from) in to.iter_mut().zip(from) {
                 *to = f32::from(from);
             }
@@ -297,7 +299,6 @@ mod tests {
             let crop = Rect { x: crop.0, y: crop.1, width: crop.2, height: crop.3 };
             let shown =
                 resample(image.as_ref(), crop, Size { width: size.0, height: size.1 }, filter).unwrap();
-            let plane = Plane { samples: &samples, width, height, stride };
             let mut shrinker = Shrinker::default();
             for halved in [false, true] {
                 let wanted = if halved { halves(&shown) } else { shown.clone() };
@@ -306,7 +307,7 @@ mod tests {
                 let across = (wanted.width() as usize).next_multiple_of(16);
                 let mut out = vec![0.0; ROWS * across];
                 for row in (0..wanted.height() as usize).step_by(ROWS) {
-                    shrinker.eight_rows(plane, &weights, row, &mut out);
+                    shrinker.eight_rows((&samples, stride), &weights, row, &mut out);
                     for (n, got) in out.chunks_exact(across).enumerate() {
                         let y = (row + n).min(wanted.height() as usize - 1);
                         for (x, got) in got.iter().enumerate() {
