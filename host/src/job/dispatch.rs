@@ -80,20 +80,24 @@ pub(super) async fn dispatch(service: Arc<Service>) {
 }
 
 /// What there is room for: no client has more under way than are free, and no more begin of those of whom some wait than may wait
-/// too. Whether none may of some.
+/// too. Whether that keeps any from beginning.
 fn room(service: &Service) -> (Room, bool) {
     let census = service.live().census();
     let free = service.turns().free(&census);
     let mut under_way: HashMap<_, _> =
         census.flows().map(|flow| (Arc::clone(flow), census.of(flow).under_way)).collect();
-    let held_back = service.turns().parking().held_back(&census);
-    let holds_back = held_back.iter().any(|(_, more)| *more == 0);
-    for (flow, more) in held_back {
-        // Who has so many under way may have half of what is missing to all that are free.
+    let mut holds_back = false;
+    for (flow, more) in service.turns().parking().held_back(&census) {
         let own = under_way.entry(flow).or_default();
-        *own = free.saturating_sub(2 * more).max(*own);
+        holds_back |= *own < own_for(free, more);
+        *own = own_for(free, more).max(*own);
     }
     (Room { free, shared: true, under_way, weights: service.keys().weights() }, holds_back)
+}
+
+/// How many a client would have under way that may have so many more of those that are free.
+fn own_for(free: usize, more: usize) -> usize {
+    free.saturating_sub(2 * more)
 }
 
 /// Extends the leases of all attempts under way.
@@ -140,6 +144,23 @@ pub(super) async fn keep_house(service: Arc<Service>) {
             if let Err(error) = service.journal().prune(most, keys_before).await {
                 tracing::warn!("finished jobs are not forgotten: {error}");
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use imgserve_base::fair::may_have;
+
+    use super::own_for;
+
+    #[test]
+    fn who_may_have_so_many_more_is_given_no_others() {
+        for free in [1_usize, 2, 7, 256] {
+            for more in 0..=free.div_ceil(2) {
+                assert_eq!(may_have(own_for(free, more), free), more, "{more} of {free}");
+            }
+            assert_eq!(own_for(free, free), 0);
         }
     }
 }

@@ -180,7 +180,7 @@ impl Live {
             census: Arc::clone(&self.census),
             cancel: CancellationToken::new(),
         });
-        lock(&self.census).change(&running.flow, Counts::default(), lock(&running.standing).counts());
+        lock(&self.census).change(&running.flow, Counts::default(), Standing::default().counts());
         let before = lock(&self.running).insert(id, Arc::clone(&running));
         before.iter().for_each(|before| before.stand(|standing| standing.is_over = true));
         self.changed(id);

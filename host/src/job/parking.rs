@@ -55,15 +55,14 @@ impl Parking {
         self.lock().insert(Arc::clone(flow), steady_ms());
     }
 
-    /// The clients of whom some wait, and how many more of each may: no more are to begin, as those too might only wait. As long
-    /// as those who wait get their places; when they do not, what is behind them may be for another server.
+    /// The clients of whom some wait and get their places, and how many more of each may wait: no more are to begin, as those too
+    /// might only wait. Where those who wait get no place, what is behind them may be for another server, and is looked at.
     pub(super) fn held_back(&self, census: &Census) -> Vec<(Arc<str>, usize)> {
         let (mut moved, now) = (self.lock(), steady_ms());
         moved.retain(|flow, _| census.of(flow).waiting > 0);
         let moves = |flow: &Arc<str>| moved.get(flow).is_some_and(|ms| now.abs_diff(*ms) <= STUCK_MS);
-        let flows = census.flows().filter(|flow| census.of(flow).waiting > 0);
-        let rooms = flows.map(|flow| (Arc::clone(flow), self.room(census, flow)));
-        rooms.filter(|(flow, room)| *room > 0 || moves(flow)).collect()
+        let flows = census.flows().filter(|flow| moves(flow));
+        flows.map(|flow| (Arc::clone(flow), self.room(census, flow))).collect()
     }
 
     /// How long it takes at most until that changes by time alone.
@@ -122,6 +121,7 @@ mod tests {
         // Others' moves are not its own.
         parking.moved_ms.lock().unwrap().insert("many".into(), steady_ms() - 2 * STUCK_MS);
         wait(&live, "other", 1);
+        assert!(parking.held_back(&live.census()).is_empty(), "nor does any of these");
         parking.moved(&"other".into());
         let held_back = parking.held_back(&live.census());
         assert_eq!(held_back, [("other".into(), 7)], "half of what is left to wait");
