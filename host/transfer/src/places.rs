@@ -470,6 +470,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_came_first_is_first_whichever_server_he_wants() {
+        let places = places(9, 9, 1);
+        let taken = places.take(&asks(&["a"], "")).await;
+        let mut waiting = Vec::new();
+        for server in ["b", "c", "d", "e"] {
+            waiting.push(waits(&places, &asks(&[server], "")).await);
+        }
+        drop(taken);
+        for _ in 0..4 {
+            tokio::task::yield_now().await;
+            let first = waiting.remove(0);
+            assert!(first.is_finished() && waiting.iter().all(|other| !other.is_finished()));
+            drop(first.await.unwrap());
+        }
+    }
+
+    #[tokio::test]
     async fn of_those_who_want_the_same_one_is_looked_at_however_many_wait() {
         let places = places(9, 1, 9);
         let taken = places.take(&asks(&["a"], "")).await;

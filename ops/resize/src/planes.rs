@@ -329,6 +329,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_rings_beyond_black_and_white_is_cut_off() {
+        let samples: Vec<u8> = (0..64 * 64).map(|at| if at / 16 % 2 == 0 { 0 } else { 255 }).collect();
+        let crop = Rect { x: 0.0, y: 0.0, width: 64.0, height: 64.0 };
+        let shrink = Shrink { crop, size: (48, 48), filter: Filter::Lanczos3, halved: false };
+        let (mut shrinker, mut out) = (Shrinker::default(), vec![0.0; ROWS * 48]);
+        let weights = shrinker.weights((64, 64), &shrink);
+        shrinker.eight_rows((&samples, 64), &weights, 8, &mut out);
+        let reach = out.iter().fold((0.0_f32, 0.0_f32), |(low, high), at| (low.min(*at), high.max(*at)));
+        assert_eq!(reach, (-128.0, 127.0));
+    }
+
     /// Each two by two pixels as one, the edge's standing for what is beyond it.
     fn halves(image: &Image) -> Image {
         let (width, height) = (image.width() as usize, image.height() as usize);

@@ -199,9 +199,9 @@ async fn what_would_take_more_memory_than_was_planned_goes_by_way_of_pixels() {
     let flat = |width, height| {
         task("resize", json!({ "width": width, "height": height, "fit": "fill" }), Format::Jpeg)
     };
-    let large = of_image(samples::picture(1500, 1100));
-    assert!(is_short(&flat(1400, 500), &large).await);
-    assert!(!is_short(&flat(1400, 2), &large).await, "more than is ever taken");
+    let large = of_image(samples::picture(3000, 1100));
+    assert!(is_short(&flat(2900, 500), &large).await);
+    assert!(!is_short(&flat(2900, 60), &large).await, "more than is ever taken");
     let small = of_image(samples::picture(96, 64));
     assert!(is_short(&flat(48, 32), &small).await);
     let tiny = of_image(samples::picture(60, 14));
