@@ -4,7 +4,7 @@
 //! few coefficients, so the images, quantiser included, are added up while the coefficients come out of the Huffman
 //! decoder, which is slower: the transform costs next to nothing.
 
-use fearless_simd::{f32x4, f32x8, i32x8, prelude::*};
+use fearless_simd::{f32x4, f32x8, i32x8, prelude::*, u16x16};
 
 use super::Reduction;
 use super::segments::Quantization;
@@ -220,14 +220,30 @@ fn bytes<S: Simd>(one: f32x8<S>, other: f32x8<S>) -> [u8; 16] {
     saturated(one.to_int(), other.to_int())
 }
 
-/// Clamped to 0..=255.
+/// Clamped to 0..=255. Said in instructions: left to the compiler, whether a loop becomes such depends on what else the crate
+/// has.
 #[inline(always)]
 pub(super) fn saturated<S: Simd>(one: i32x8<S>, other: i32x8<S>) -> [u8; 16] {
-    let (one, other): ([i32; 8], [i32; 8]) = (*one, *other);
-    let mut bytes = [0; 16];
-    for i in 0..8 {
-        bytes[i] = one[i].clamp(0, 255) as u8;
-        bytes[8 + i] = other[i].clamp(0, 255) as u8;
+    let simd = one.simd;
+    let clamped = simd.saturating_narrow_i32x8(one, other).max(0).min(255);
+    let (low, high) = clamped.bitcast::<u16x16<S>>().split();
+    *simd.narrow_u16x8(low, high)
+}
+
+#[cfg(test)]
+mod tests {
+    use fearless_simd::{Level, dispatch};
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_byte_becomes_the_nearest_in_its_place() {
+        let one = [i32::MIN, -70_000, -32_769, -256, -1, 0, 1, 127];
+        let other = [128, 254, 255, 256, 32_767, 32_768, 65_536, i32::MAX];
+        let got = dispatch!(Level::new(), simd => saturated(
+            i32x8::from_slice(simd, &one),
+            i32x8::from_slice(simd, &other),
+        ));
+        assert_eq!(got, [0, 0, 0, 0, 0, 0, 1, 127, 128, 254, 255, 255, 255, 255, 255, 255]);
     }
-    bytes
 }
