@@ -20,7 +20,7 @@ const TRANSFERS: u64 = 2 * 2 * PlaceKind::ALL.len() as u64;
 /// How many direct calls, which may have a file open until it is their turn.
 const CALLS: u64 = 2;
 /// One in so many connections to a server is kept while nothing is asked of it.
-const IDLE: usize = 4;
+const IDLE: usize = 1;
 
 /// How many connections to one server are kept while nothing is asked of it.
 pub(crate) fn idle_per_server(max_transfers: usize) -> usize {

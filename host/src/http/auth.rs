@@ -15,6 +15,7 @@ use imgserve_config::Scope;
 
 use super::kind::RequestKind;
 use super::problem::Problem;
+use super::query::Query;
 use super::visit::Visits;
 #[cfg(test)]
 use super::{cors::Origins, host::KnownHosts};
@@ -35,7 +36,6 @@ pub(super) enum Need {
 }
 
 /// What the guard asks: who may come from a browser, and which keys are in force.
-#[derive(Clone)]
 pub(super) struct Guard {
     visits: Visits,
     keys: Arc<dyn Fn() -> Arc<Keys> + Send + Sync>,
@@ -63,9 +63,9 @@ impl Guard {
     }
 }
 
-/// Lets in whom the keys in force let in; handlers find out who it is by `Extension<Caller>`.
+/// Lets in whom the keys in force let in, if the query is what the route takes; handlers find out who it is by `Extension<Caller>`.
 pub(super) async fn guard(
-    State((guarded, need)): State<(Guard, Need)>,
+    State((guarded, need, query)): State<(Arc<Guard>, Need, Query)>,
     mut request: Request<Body>,
     next: Next,
 ) -> Response {
@@ -84,10 +84,13 @@ pub(super) async fn guard(
         Err(denied) => Err((denied.to_string(), refusal(&denied))),
     };
     match admitted {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
+        Ok(caller) => match query.check(request.uri()) {
+            Some(problem) => problem.into_response(),
+            None => {
+                request.extensions_mut().insert(caller);
+                next.run(request).await
+            }
+        },
         Err((why, answer)) => {
             tracing::debug!(path = request.uri().path(), "refused: {why}");
             answer

@@ -3,7 +3,7 @@
 //!
 //! # Layout
 //! - this file: the listener's loop, limits of a connection
-//! - `host`, `visit`, `cors`: whom a request is for, which of a browser's are refused, which web pages may read answers
+//! - `app`: what holds for every request; `host`, `visit`, `cors`: whom a request is for, which of a browser's are refused, which web pages may read answers
 //! - `room`, `line`: places for connections and who has one, what a connection is doing; `overload`: who has none
 //! - `routes`: every route with what it needs; `auth`: the guard of each; `query`: which parameters each takes
 //! - `compat`: `POST /` as in 0.2
@@ -16,6 +16,7 @@
 //! - `pages`: the front page, `/healthz`, `/readyz`; `metrics`: what Prometheus asks for
 
 mod answer;
+mod app;
 mod arriving;
 mod auth;
 mod body;
@@ -50,8 +51,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, HttpBody as _};
-use axum::middleware::from_fn_with_state;
-use axum::{Extension, Router};
+use axum::http::Extensions;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -61,8 +61,8 @@ use rustix::event::EventfdFlags;
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tower::{Service as _, ServiceExt};
 
+use self::app::App;
 use self::auth::Guard;
 use self::body::BodyLimit;
 use self::cors::Origins;
@@ -86,14 +86,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long nothing further is said of such.
 const TOLD_AGAIN: Duration = Duration::from_secs(10);
 
-fn app(service: Arc<Service>, config: &Server, body: BodyLimit, visits: &Visits) -> Router {
+fn app(service: Arc<Service>, config: &Server, body: BodyLimit, visits: &Visits) -> App {
     service.refusals(RequestKind::denials().map(RequestKind::as_str));
-    routes::router(routes::table(), &Guard::of(&service, visits.clone()), Arc::clone(&service))
-        .layer(from_fn_with_state(visits.clone(), visit::receive))
-        .layer(from_fn_with_state(service, problem::count))
-        .layer(Extension(body))
-        .layer(Extension(LongAnswers::new(config.max_connections)))
-        .layer(Extension(RenderAge(config.render_max_age_s)))
+    let guard = Guard::of(&service, visits.clone());
+    let router = routes::router(routes::table(), guard, Arc::clone(&service));
+    let mut given = Extensions::new();
+    given.insert(body);
+    given.insert(LongAnswers::new(config.max_connections));
+    given.insert(RenderAge(config.render_max_age_s));
+    App::new(router, service, visits.clone(), given)
 }
 
 /// Serves the API on `listener` until `shutdown` resolves; then open requests may finish.
@@ -234,7 +235,7 @@ fn spare() -> Option<OwnedFd> {
 
 /// How connections are served.
 struct Served {
-    app: Router,
+    app: Arc<App>,
     room: Arc<Room>,
     body: BodyLimit,
     /// Whether a further request may follow.
@@ -253,7 +254,7 @@ impl Served {
             idle: Duration::from_secs(config.keep_alive_idle_s),
         };
         let room = Room::new(config.max_connections, config.connections_per_address(), patience);
-        Self { app: app(service, config, body, visits), room, body, keep_alive: true }
+        Self { app: Arc::new(app(service, config, body, visits)), room, body, keep_alive: true }
     }
 
     fn beyond(service: Arc<Service>, visits: &Visits, config: &Server) -> Self {
@@ -261,8 +262,9 @@ impl Served {
         // A server that has few places has few beyond them: either is a file descriptor.
         let places = OVERFLOW.min(config.max_connections.max(4));
         let room = Room::new(places, places, Patience { header: time, idle: time });
-        let app = overload::routes(service, visits.clone());
-        Self { app, room, body: OVERFLOW_BODY, keep_alive: false }
+        let app =
+            App::new(overload::routes(Arc::clone(&service)), service, visits.clone(), Extensions::new());
+        Self { app: Arc::new(app), room, body: OVERFLOW_BODY, keep_alive: false }
     }
 }
 
@@ -276,15 +278,15 @@ fn connection(
     let peer = Peer::new(stream, served.body.rate);
     line.of(peer.clone());
     let connection = TokioIo::new(Watched { stream: peer.clone(), line: Arc::clone(line) });
-    let (app, limit, line) = (served.app.clone(), served.body, Arc::clone(line));
+    let (app, limit, line) = (Arc::clone(&served.app), served.body, Arc::clone(line));
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
-        let (app, answering) = (app.clone(), line.request());
+        let (app, answering) = (Arc::clone(&app), line.request());
         request.extensions_mut().insert(peer.clone());
         async move {
             let answering = answering.ok_or(ErrorKind::ConnectionAborted)?;
             let response = match request.body().is_end_stream() {
-                true => respond(app, request.map(Body::new)).await,
-                false => respond_to_body(app, request, limit).await,
+                true => app.answer(request.map(Body::new)).await,
+                false => answer_to_body(&app, request, limit).await,
             };
             Ok::<_, std::io::Error>(response.map(|body| answering.answer(body)))
         }
@@ -302,20 +304,14 @@ fn connection(
 }
 
 /// Answers a request with a body; whatever of that is not wanted is read before the answer goes out.
-async fn respond_to_body(
-    app: Router,
+async fn answer_to_body(
+    app: &App,
     request: hyper::Request<Incoming>,
     limit: BodyLimit,
 ) -> hyper::Response<Body> {
     let (parts, body) = request.into_parts();
     let (body, unread) = arriving::arriving(body, &parts.headers, limit);
-    let response = respond(app, hyper::Request::from_parts(parts, Body::new(body))).await;
+    let response = app.answer(hyper::Request::from_parts(parts, Body::new(body))).await;
     unread.read_on().await;
-    response
-}
-
-async fn respond(mut app: Router, request: hyper::Request<Body>) -> hyper::Response<Body> {
-    let Ok(ready) = <Router as ServiceExt<hyper::Request<Body>>>::ready(&mut app).await;
-    let Ok(response) = ready.call(request).await;
     response
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use imgserve_base::fault::{Fault, FaultKind};
@@ -20,7 +19,6 @@ use super::body::BodyLimit;
 use super::malformed::whole;
 use super::problem::Problem;
 use super::room::UNDER_WAY;
-use super::visit::{self, Visits};
 use super::{compat, pages, routes};
 use crate::job::Service;
 
@@ -36,12 +34,11 @@ pub(super) const OVERFLOW_BODY: BodyLimit = BodyLimit { bytes: 0, time: OVERFLOW
 const MOST_READ: usize = 4 * KIB as usize;
 
 /// What is answered to connections beyond the limit.
-pub(super) fn routes(service: Arc<Service>, visits: Visits) -> Router {
+pub(super) fn routes(service: Arc<Service>) -> Router {
     Router::new()
         .route("/healthz", get(pages::healthz).fallback(too_many))
         .route("/readyz", get(pages::readyz).fallback(too_many))
         .fallback(too_many)
-        .layer(from_fn_with_state(visits, visit::receive))
         .with_state(service)
 }
 

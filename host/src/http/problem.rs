@@ -1,11 +1,8 @@
 //! Errors on `/v1` as problem documents (RFC 9457): with a `kind`, a `type` that leads to its explanation, and 0.2's `code`
 //! where there is one.
 
-use std::sync::Arc;
-
-use axum::extract::{Path, Request, State};
+use axum::extract::Path;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use imgserve_base::fault::{Fault, FaultKind};
 use serde_json::json;
@@ -13,7 +10,6 @@ use serde_json::json;
 use super::answer::{Answer, answer};
 use super::kind::{self, Kind, RequestKind};
 use super::path::Name;
-use crate::job::Service;
 
 /// A problem document.
 #[derive(Debug)]
@@ -86,15 +82,6 @@ impl IntoResponse for Problem {
         }
         response
     }
-}
-
-/// Counts the requests that are refused before they are a job's or a call's, whose faults are counted where they are found.
-pub(super) async fn count(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
-    if let Some(kind) = response.extensions().get::<RequestKind>() {
-        service.refused(kind.as_str());
-    }
-    response
 }
 
 /// `GET /v1/problems`: all kinds, as the manual's page has them.

@@ -1,10 +1,6 @@
 //! Which parameters a route's query may have: what nobody would look at is refused where the route is defined, and not lost.
 
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::Request;
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::http::Uri;
 use imgserve_base::fault::one_line;
 use url::form_urlencoded;
 
@@ -29,6 +25,12 @@ impl Query {
     /// Nothing at all.
     pub(super) const NONE: Self = Self::Of(&[]);
 
+    /// What is answered to a request for such a route, if its query is not what the route takes.
+    pub(super) fn check(self, uri: &Uri) -> Option<Problem> {
+        let detail = self.refusal(uri.query().unwrap_or_default())?;
+        Some(Problem::new(RequestKind::BadQuery, detail))
+    }
+
     /// What is wrong with a query.
     fn refusal(self, query: &str) -> Option<String> {
         let Self::Of(known) = self else { return None };
@@ -39,14 +41,6 @@ impl Query {
             [] => format!("the query has the parameter `{name}`, and this path takes none"),
             known => format!("the parameter `{name}` is none of {}", known.join(", ")),
         })
-    }
-}
-
-/// Lets a request go on whose query the route takes.
-pub(super) async fn check(State(query): State<Query>, request: Request<Body>, next: Next) -> Response {
-    match query.refusal(request.uri().query().unwrap_or_default()) {
-        None => next.run(request).await,
-        Some(detail) => Problem::new(RequestKind::BadQuery, detail).into_response(),
     }
 }
 

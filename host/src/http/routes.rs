@@ -11,7 +11,7 @@ use axum::routing::{MethodFilter, MethodRouter, any};
 use imgserve_config::Scope;
 
 use super::auth::{Guard, Need, guard};
-use super::query::{self, Query};
+use super::query::Query;
 use super::{compat, direct, events, jobs, metrics, pages, problem, v1};
 use crate::job::Service;
 
@@ -144,10 +144,11 @@ fn filter(method: &Method) -> MethodFilter {
 
 /// The router of a table. Where several rows could answer a request, the one whose path it has does; a path that is none
 /// goes by its first segment, as it is written.
-pub(super) fn router<S>(table: Vec<Row<S>>, guarded: &Guard, state: S) -> Router
+pub(super) fn router<S>(table: Vec<Row<S>>, guarded: Guard, state: S) -> Router
 where
     S: Clone + Send + Sync + 'static,
 {
+    let guarded = Arc::new(guarded);
     let mut paths: Vec<(&'static str, MethodRouter<S>)> = Vec::new();
     let mut beyond = Beyond {
         method: MethodRouter::new(),
@@ -156,12 +157,8 @@ where
         other: MethodRouter::new(),
     };
     for Row { place, need, query, serve } in table {
-        // Where nothing is refused there is nothing to look at.
-        let serve = match query {
-            Query::Of(_) => serve.layer(from_fn_with_state(query, query::check)),
-            Query::Arguments | Query::Any => serve,
-        };
-        let serve = serve.layer(from_fn_with_state((guarded.clone(), need), guard));
+        // One layer: each request pays for copies of all that is beneath each.
+        let serve = serve.layer(from_fn_with_state((Arc::clone(&guarded), need, query), guard));
         match place {
             Place::At(_, path) => match paths.iter_mut().find(|(known, _)| *known == path) {
                 Some((_, methods)) => *methods = std::mem::take(methods).merge(serve),
@@ -246,7 +243,7 @@ mod tests {
                 place => else_row(place.clone(), *need, echo),
             }
         });
-        (router(echoes.collect(), &Guard::by(keys()), ()), rows)
+        (router(echoes.collect(), Guard::by(keys()), ()), rows)
     }
 
     /// The row that answers, or none for who is refused.

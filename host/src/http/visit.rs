@@ -2,13 +2,11 @@
 //! a browser on their machine reaches it as they do: what a stranger's page asks for is refused here, by what browsers say and
 //! no page can change (`Origin`, `Sec-Fetch-Site`, `Host`). Clients that are no browsers say none of it.
 
-use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, Method, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use imgserve_base::fault::one_line;
 
-use super::cors::{self, Origins};
+use super::cors::Origins;
 use super::host::{self, Authority, KnownHosts};
 use super::kind::RequestKind;
 use super::peer::Peer;
@@ -73,7 +71,7 @@ impl Visits {
     ///
     /// # Errors
     /// The answer to one that is for nobody here, or expects what there is not.
-    fn meant<B>(&self, request: &axum::http::Request<B>) -> Result<Option<Authority>, Problem> {
+    pub(super) fn meant<B>(&self, request: &axum::http::Request<B>) -> Result<Option<Authority>, Problem> {
         let authority =
             host::authority(request).map_err(|none| Problem::new(RequestKind::BadHost, none.to_string()))?;
         if let Some(stranger) = self.unlisted(authority.as_ref()) {
@@ -194,27 +192,6 @@ fn may_be_browsers(method: &Method, headers: &HeaderMap) -> bool {
 
 fn reads(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
-}
-
-/// Before anything else: whom a request is for and what it expects, and what browsers are told of its answer.
-pub(super) async fn receive(State(visits): State<Visits>, request: Request, next: Next) -> Response {
-    let origin = cors::origin(request.headers()).cloned();
-    let mut response = match visits.meant(&request) {
-        Err(problem) => problem.into_response(),
-        Ok(authority) => match visits.origins.preflight(&request) {
-            Some(answer) => answer,
-            None => next.run(with(request, authority)).await,
-        },
-    };
-    visits.origins.tell(origin.as_ref(), response.headers_mut());
-    response
-}
-
-fn with(mut request: Request, authority: Option<Authority>) -> Request {
-    if let Some(authority) = authority {
-        request.extensions_mut().insert(authority);
-    }
-    request
 }
 
 /// What a request expects of the server that it does not know (RFC 9110, section 10.1.1).
