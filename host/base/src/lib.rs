@@ -9,6 +9,7 @@
 //! - [`named`]: enums whose values have names
 //! - [`crash`]: where the crash test ends the process
 //! - [`units`]: bytes of a KiB and a MiB
+//! - [`database`]: addresses of databases, and how they are shown
 //! - [`secret`]: which values are secrets, and how they are shown
 //! - [`depth`]: how deep JSON may be nested; [`digest`]: what tells sources apart
 
@@ -16,6 +17,7 @@
 
 pub mod clock;
 pub mod crash;
+pub mod database;
 pub mod depth;
 pub mod digest;
 pub mod fair;

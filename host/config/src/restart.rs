@@ -9,7 +9,7 @@ use super::Config;
 fn is_taken_in_by_a_start_alone(section: &str, key: &str) -> bool {
     match section {
         "server" | "cors" => true,
-        "jobs" => key == "journal",
+        "jobs" => key.starts_with("journal") || ["node_file", "migrate"].contains(&key),
         "limits" => ["max_queue", "max_queue_per_key", "source_memory_mb"].contains(&key),
         "workers" => key == "memory_budget_mb",
         "transfer" => ["max_transfers", "max_transfers_per_host", "max_transfers_per_client"].contains(&key),

@@ -3,7 +3,7 @@
 //! # Layout
 //! - `options`: what several commands take
 //! - `start`, `stop` (and restart), `status`, `reload`: the daemon
-//! - `config`: the configuration in force; `check`: whether a start would succeed; `demo`: the whole thing shown at work
+//! - `config`: the configuration in force; `check`: whether a start would succeed; `migrate`: the journal's tables; `demo`: the whole thing shown at work
 //! - `plugin`: operations of one's own
 //! - `key`, `sign`: keys for clients, URLs and webhooks, and what is signed with them
 //! - `jobs`, `top`: a running server's jobs, by `client` over HTTP and as `story` tells them
@@ -20,6 +20,7 @@ mod jobs;
 mod key;
 mod launch;
 mod log;
+mod migrate;
 mod operations;
 mod options;
 mod own_file;
@@ -70,6 +71,11 @@ end, and starts it with these options.
 Exit codes: 0 it serves, 1 it does not, or nothing was stopped as this configuration would not start (the message says which),
 64 the configuration is refused, and nothing was stopped.";
 
+const MIGRATE_HELP: &str = "\
+A start does so by itself unless [jobs] migrate is false. Servers may run meanwhile, also those of the version before.
+
+Exit codes: 0 the tables are of this version, 1 they are not (the message says why), 64 the configuration is refused.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start the server, as a daemon unless --foreground
@@ -86,6 +92,9 @@ enum Command {
     Reload(reload::Arguments),
     /// Print the configuration in force, with every key, its unit and default; check one
     Config(config::Arguments),
+    /// Make or change the tables of the database that is the journal
+    #[command(after_long_help = MIGRATE_HELP)]
+    Migrate(options::Place),
     /// Start a server on a free port, run real jobs through it and show what happens
     Demo(demo::Arguments),
     /// Write, build, check and try operations of your own
@@ -128,6 +137,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Status(place) => status::run(&place),
         Command::Reload(arguments) => reload::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
+        Command::Migrate(place) => migrate::run(&place),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Operations(arguments) => operations::run(&arguments),
         Command::Plugin(command) => plugin::run(&command),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use imgserve_base::clock::steady_ms;
 use imgserve_base::fair::Turn;
-use imgserve_base::job::{Client, now_ms};
+use imgserve_base::job::Client;
 use imgserve_journal::{Claim, JournalError, Room, rank};
 
 use super::live::Census;
@@ -25,11 +25,6 @@ const PRUNE_INTERVAL: Duration = Duration::from_secs(5);
 /// How long idempotency keys are remembered.
 const KEY_AGE: Duration = Duration::from_secs(24 * 3600);
 
-/// Lease of a claim made now, by the steady clock.
-fn lease() -> u64 {
-    steady_ms() + LEASE.as_millis() as u64
-}
-
 /// Claims and starts jobs until the server stops, and extends the leases of attempts under way.
 pub(super) async fn dispatch(service: Arc<Service>) {
     let (mut next_due_ms, mut trouble, mut leased_ms) = (None, false, steady_ms());
@@ -45,18 +40,14 @@ pub(super) async fn dispatch(service: Arc<Service>) {
             leased_ms = steady_ms();
         }
         if free > 0 && !trouble {
-            match service
-                .journal()
-                .claim(room(&service, free, &census, &held_back), steady_ms(), lease())
-                .await
-            {
+            match service.journal().claim(room(&service, free, &census, &held_back), LEASE).await {
                 Ok(claimed) => {
                     if !claimed.claims.is_empty() {
                         imgserve_base::crash::point("job-after-claim");
                     }
                     // More may wait than there was room for: then the end of each attempt asks again.
                     service.wakeups().found(claimed.full);
-                    next_due_ms = claimed.next_due_ms;
+                    next_due_ms = claimed.next_due.map(|due| steady_ms() + due.as_millis() as u64);
                     let mut held = claimed.held;
                     held.extend(claimed.claims.into_iter().filter_map(|claim| start(&service, claim)));
                     // No attempt ends that would ask for those behind them.
@@ -92,12 +83,9 @@ fn room(service: &Service, free: usize, census: &Census, held_back: &[Arc<str>])
     Room { free, shared: true, under_way, weights: service.keys().weights() }
 }
 
-/// Extends the leases of all attempts under way.
+/// Extends the leases of all attempts under way, and of what is being accepted.
 async fn lease_again(service: &Service) -> Result<(), JournalError> {
-    match service.live().attempts() {
-        attempts if attempts.is_empty() => Ok(()),
-        attempts => service.journal().heartbeat(attempts, lease()).await,
-    }
+    service.journal().heartbeat(service.live().attempts(), LEASE).await
 }
 
 /// Begins an attempt. Another program's order is that program's to do: then it is held, and whose job it is is given.
@@ -132,8 +120,7 @@ pub(super) async fn keep_house(service: Arc<Service>) {
         }
         if service.tally().take_written_down() {
             let most = service.settings().max_finished;
-            let keys_before = now_ms().saturating_sub(KEY_AGE.as_millis() as u64);
-            if let Err(error) = service.journal().prune(most, keys_before).await {
+            if let Err(error) = service.journal().prune(most, KEY_AGE).await {
                 tracing::warn!("finished jobs are not forgotten: {error}");
             }
         }

@@ -65,8 +65,12 @@ impl Parking {
         Duration::from_millis(STUCK_MS)
     }
 
-    /// Until when a job is put off, by the steady clock. Not all come back at once.
-    pub(super) fn put_off_until_ms(&self) -> u64 {
+    /// For how long a job is put off. Not all come back at once.
+    pub(super) fn pause(&self) -> Duration {
+        Duration::from_millis(self.put_off_until_ms().saturating_sub(steady_ms()))
+    }
+
+    fn put_off_until_ms(&self) -> u64 {
         let (least, step, most) = PUT_OFF_MS;
         let now = steady_ms();
         let next = |last: u64| (last + step).clamp(now + least, now + most);

@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use imgserve_base::clock::steady_ms;
 use imgserve_base::fair::Turn;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{Output, OutputState, Phase, Record, now_ms};
@@ -128,11 +127,9 @@ impl Attempt {
                 imgserve_base::crash::point("job-after-give-back");
             }
             Stop::PutOff => {
-                let (claim, until) = (
-                    vec![(self.record.id, self.record.attempt)],
-                    self.service.turns().parking().put_off_until_ms(),
-                );
-                if let Err(error) = self.service.journal().put_off(claim, until).await {
+                let claim = vec![(self.record.id, self.record.attempt)];
+                let pause = self.service.turns().parking().pause();
+                if let Err(error) = self.service.journal().put_off(claim, pause).await {
                     tracing::warn!(job = %self.record.id, "left until its lease is over: {error}");
                 }
                 self.service.wakeups().ask();
@@ -444,7 +441,7 @@ impl Attempt {
                 tracing::info!(job = %id, attempt = number, %kind, "trying again in {ms} ms: {fault}");
                 self.service.tally().retried(&fault);
                 imgserve_base::crash::point("job-before-again");
-                write_down(&self.service, self.record, Ending::Again(steady_ms() + ms)).await;
+                write_down(&self.service, self.record, Ending::Again(pause)).await;
                 imgserve_base::crash::point("job-after-again");
                 self.service.wakeups().ask();
             }

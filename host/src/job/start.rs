@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use imgserve_base::clock::steady_ms;
 use imgserve_base::fault::Fault;
 use imgserve_config::Config;
 use imgserve_journal::{Journal, JournalError};
@@ -53,7 +52,7 @@ impl Service {
     /// Counts in what the journal holds.
     async fn take_up(&self, max_pause: Duration) -> Result<(), Fault> {
         // Written by another process, perhaps before the machine's clock was set back.
-        let forward = self.journal().bring_forward(steady_ms(), max_pause, LAST_PAUSE);
+        let forward = self.journal().bring_forward(max_pause, LAST_PAUSE);
         match forward.await {
             // The journal says so itself; a server whose disk is full or read-only comes up, and tells its clients.
             Ok(()) | Err(JournalError::Unwritable { .. }) => {}

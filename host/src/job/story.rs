@@ -2,7 +2,7 @@
 
 use imgserve_base::clock::wall_ms;
 use imgserve_base::job::{JobState, Output, Record};
-use imgserve_journal::{NEVER_MS, Undelivered};
+use imgserve_journal::Undelivered;
 use serde_json::{Map, Value, json};
 
 use super::asked::{Asked, AskedOutput};
@@ -85,10 +85,10 @@ fn told_webhook(webhook: Webhook) -> Value {
     match webhook {
         Webhook::Waiting => json!({ "state": "waiting" }),
         Webhook::Delivered => json!({ "state": "delivered" }),
-        Webhook::Undelivered(Undelivered { attempt, due_ms: NEVER_MS }) => {
+        Webhook::Undelivered(Undelivered { attempt, due_ms: None }) => {
             json!({ "state": "failed", "attempts": attempt })
         }
-        Webhook::Undelivered(Undelivered { attempt, due_ms }) => {
+        Webhook::Undelivered(Undelivered { attempt, due_ms: Some(due_ms) }) => {
             json!({ "state": "pending", "attempts": attempt, "next_attempt_at_ms": wall_ms(due_ms) })
         }
     }

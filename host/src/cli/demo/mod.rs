@@ -109,7 +109,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let directory = make_directory(arguments.dir.as_deref())?;
     let mut config = Config::parse(&format!("{CONFIG}{PRESET}"))?;
     config.access.file_roots = vec![directory.join(page::FILES)];
-    config.jobs.journal = directory.join("journal.db");
+    config.jobs.journal = directory.join("journal.db").display().to_string();
     if arguments.verbose {
         config.log.level = "info".to_owned();
     }
