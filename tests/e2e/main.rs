@@ -30,6 +30,7 @@ mod life;
 mod load;
 mod operations;
 mod plugins;
+mod postgres;
 mod profiles;
 mod resize;
 mod sandbox;
