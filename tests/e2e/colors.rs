@@ -28,7 +28,11 @@ async fn a_profile_that_cannot_be_used_is_a_warning_on_the_result() {
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
     assert!(warning(&headers).contains("as if they were sRGB"), "{headers:?}");
     let (_, headers, same) = call(&server, "resize?width=30&height=20", &plain).await;
-    assert_eq!((warning(&headers), same == body), ("", true));
+    assert_eq!(warning(&headers), "");
+    // What has no profile takes the short way, which rounds less often.
+    let pixels = |file: &[u8]| image::load_from_memory(file).unwrap().to_rgb8().into_raw();
+    let apart: u32 = pixels(&same).iter().zip(pixels(&body)).map(|(a, b)| u32::from(a.abs_diff(b))).sum();
+    assert!(apart < 30 * 20 * 3, "{apart} of {}", 30 * 20 * 3);
 
     let body = json!({ "operationType": "resize", "srcURL": server.write("broken.jpg", &broken),
         "dstURL": server.file_url("small.jpg"), "args": { "width": 30, "height": 20 } });

@@ -110,6 +110,11 @@ fn part(header: &Header, hint: &DecodeHint) -> Part {
     formats::codec(header.format).part.map_or_else(whole, |part| part(header, hint))
 }
 
+/// What a decoder makes of one of the source's pixels, across and down.
+pub fn decoded_scale(header: &Header, hint: &DecodeHint) -> f64 {
+    part(header, hint).scale
+}
+
 /// Bytes of the pixels that a decoder gives for one frame, converted to `format`.
 pub fn decoded_bytes(header: &Header, hint: &DecodeHint, format: PixelFormat) -> u64 {
     let pixels = part(header, hint).pixels;

@@ -13,6 +13,8 @@ mod webp;
 
 use imgserve_base::format::Format;
 
+pub use jpeg::planes;
+
 use crate::codec::Codec;
 
 static TABLE: [Codec; Format::ALL.len()] =

@@ -4,7 +4,8 @@
 //! - `segments`: headers and tables; `huffman`, `bits`: codes and the bits they are read from
 //! - `geometry`: which blocks are needed and what becomes of them
 //! - `walk`: a scan's blocks in order; `sequential`, `progressive`: what is done with them
-//! - `kernel`, `exact`: the inverse DCT; `strong`: blocks that need all of it; `color`: from samples to pixels
+//! - `kernel`, `exact`: the inverse DCT; `strong`: blocks that need all of it; `color`: from samples to pixels;
+//!   `planes`: the samples themselves
 //! - `scratch`: memory and tables kept from one picture to the next
 
 mod bits;
@@ -14,6 +15,7 @@ mod exact;
 mod geometry;
 mod huffman;
 mod kernel;
+mod planes;
 mod progressive;
 mod scratch;
 mod segments;
@@ -22,6 +24,7 @@ mod strong;
 mod walk;
 
 pub use error::{Damage, DecodeError, Unsupported};
+pub use planes::{Plane, Planes, decode_planes};
 pub use scratch::Scratch;
 
 use fearless_simd::{Level, Simd, dispatch};
@@ -189,6 +192,26 @@ pub struct Picture {
 /// [`DecodeError::Unsupported`] for what another decoder may read, [`DecodeError::Malformed`] when the file leaves nothing to
 /// show.
 pub fn decode(bytes: &[u8], options: &DecodeOptions, scratch: &mut Scratch) -> Result<Picture, DecodeError> {
+    let Samples { geometry, meaning, adobe, damage } = samples(bytes, options, scratch)?;
+    let planes = &scratch.planes;
+    let data = dispatch!(Level::new(), simd => color::pixels(simd, &geometry, planes, meaning));
+    let output = &geometry.output;
+    // A picture has at most 65535 pixels a side.
+    let [width, height, left, top] =
+        [output.x.len(), output.y.len(), output.x.start, output.y.start].map(|number| number as u32);
+    Ok(Picture { width, height, left, top, color: meaning.model(), adobe, data, damage })
+}
+
+/// A file whose samples are in a [`Scratch`].
+struct Samples {
+    geometry: Geometry,
+    meaning: Meaning,
+    adobe: bool,
+    damage: Option<Damage>,
+}
+
+/// Decodes as far as the samples of each component.
+fn samples(bytes: &[u8], options: &DecodeOptions, scratch: &mut Scratch) -> Result<Samples, DecodeError> {
     let mut segments = Segments::new(bytes)?;
     let mut tables = Tables::default();
     let frame = match segments.next(&mut tables, None)? {
@@ -202,7 +225,9 @@ pub fn decode(bytes: &[u8], options: &DecodeOptions, scratch: &mut Scratch) -> R
     let level = Level::new();
     let mut decoder = Decoder { frame, geometry, options, tables, scratch, bases: Vec::new(), damage: None };
     decoder.bases.resize_with(decoder.frame.components.len(), || None);
-    dispatch!(level, simd => decoder.run(simd, segments))
+    dispatch!(level, simd => decoder.run(simd, segments))?;
+    let (meaning, adobe) = (decoder.meaning(), decoder.tables.adobe.is_some());
+    Ok(Samples { geometry: decoder.geometry, meaning, adobe, damage: decoder.damage })
 }
 
 struct Decoder<'d> {
@@ -218,27 +243,23 @@ struct Decoder<'d> {
 
 impl Decoder<'_> {
     #[inline(always)]
-    fn run<S: Simd>(&mut self, simd: S, mut segments: Segments<'_>) -> Result<Picture, DecodeError> {
+    fn run<S: Simd>(&mut self, simd: S, mut segments: Segments<'_>) -> Result<(), DecodeError> {
         self.scratch.begin(&self.frame, &self.geometry, self.depths());
         if self.frame.progressive {
-            self.progressive(simd, &mut segments)?;
+            self.progressive(simd, &mut segments)
         } else {
-            self.sequential(simd, &mut segments)?;
+            self.sequential(simd, &mut segments)
         }
-        let meaning = match self.frame.components.len() {
+    }
+
+    fn meaning(&self) -> Meaning {
+        match self.frame.components.len() {
             1 => Meaning::Gray,
             3 if self.tables.is_rgb(&self.frame) => Meaning::Rgb,
             3 => Meaning::YCbCr,
             _ if self.tables.is_ycck() => Meaning::Ycck,
             _ => Meaning::Cmyk,
-        };
-        let data = color::pixels(simd, &self.geometry, &self.scratch.planes, meaning);
-        let output = &self.geometry.output;
-        // A picture has at most 65535 pixels a side.
-        let [width, height, left, top] =
-            [output.x.len(), output.y.len(), output.x.start, output.y.start].map(|number| number as u32);
-        let (color, adobe) = (meaning.model(), self.tables.adobe.is_some());
-        Ok(Picture { width, height, left, top, color, adobe, data, damage: self.damage })
+        }
     }
 
     /// Coefficients to keep of each block of each component; none for a sequential file.

@@ -109,19 +109,54 @@ pub fn encode(
     if pixels.len() != expected {
         return Err(EncodeError::PixelBytes { expected, got: pixels.len() });
     }
+    write(layout, &mut Pixels(pixels), options, scratch, out);
+    Ok(())
+}
+
+/// Appends a JPEG file of `width` × `height` pixels to `out`, whose samples `fill` makes: eight rows at a time of the component
+/// that it is told, 0 luminance, 1 Cb, 2 Cr, from the row that it is told on. It is given the rows, one after the other, all
+/// of the same length, and fills them with numbers from -128 to 127; what lies beyond the component's own size should repeat
+/// its edge. Colours have half the picture's width and height, rounded up, where
+/// [`subsample_chroma`](EncodeOptions::subsample_chroma) says so.
+///
+/// # Errors
+/// [`EncodeError`] when a side is 0.
+pub fn encode_planes(
+    (width, height): (u16, u16),
+    color: Color,
+    options: &EncodeOptions,
+    scratch: &mut EncodeScratch,
+    out: &mut Vec<u8>,
+    fill: impl FnMut(usize, usize, &mut [f32]),
+) -> Result<(), EncodeError> {
+    if width == 0 || height == 0 {
+        return Err(EncodeError::Empty);
+    }
+    let layout = Layout::new(width, height, color, options.subsample_chroma);
+    write(layout, &mut Planes(fill), options, scratch, out);
+    Ok(())
+}
+
+fn write(
+    layout: Layout,
+    source: &mut impl Source,
+    options: &EncodeOptions,
+    scratch: &mut EncodeScratch,
+    out: &mut Vec<u8>,
+) {
     let quantizers =
         [Quantizer::luma(options.quality), Quantizer::chroma(options.quality, options.subsample_chroma)];
     markers::write_head(out, &layout, &quantizers, options.progressive);
-    let picture = Picture { pixels, layout, quantizers };
+    let picture = Picture { layout, quantizers };
     let level = Level::new();
     if options.progressive {
-        dispatch!(level, simd => picture.transform(simd, scratch));
+        dispatch!(level, simd => picture.transform(simd, source, scratch));
         let EncodeScratch { tokens, writer, coefficients, .. } = scratch;
         progressive::write_scans(&picture.layout, coefficients, (tokens, writer), out);
     } else {
         scratch.tokens.clear();
-        dispatch!(level, simd => picture.tokenize(simd, scratch));
-        let slots = if color == Color::Gray { &Slot::ALL[..2] } else { &Slot::ALL[..] };
+        dispatch!(level, simd => picture.tokenize(simd, source, scratch));
+        let slots = if layout.color == Color::Gray { &Slot::ALL[..2] } else { &Slot::ALL[..] };
         let codes = scratch.tokens.codes(slots);
         markers::write_codes(out, slots.iter().zip(&codes).map(|(&slot, code)| (slot, code)));
         markers::write_scan_head(out, &markers::Scan::sequential(&picture.layout));
@@ -129,32 +164,54 @@ pub fn encode(
         scratch.writer.write(&scratch.tokens, out);
     }
     markers::write_end(out);
-    Ok(())
+}
+
+/// Where the samples of a row of MCUs come from.
+trait Source {
+    fn fill<S: Simd>(&mut self, simd: S, stripe: &mut Stripe, layout: &Layout, row: usize);
+}
+
+/// Pixels of the whole picture.
+struct Pixels<'p>(&'p [u8]);
+
+impl Source for Pixels<'_> {
+    #[inline(always)]
+    fn fill<S: Simd>(&mut self, simd: S, stripe: &mut Stripe, layout: &Layout, row: usize) {
+        simd.vectorize(
+            #[inline(always)]
+            || stripe.fill(self.0, layout, row),
+        );
+    }
+}
+
+/// Who makes eight rows of a component when they are wanted.
+struct Planes<F>(F);
+
+impl<F: FnMut(usize, usize, &mut [f32])> Source for Planes<F> {
+    fn fill<S: Simd>(&mut self, _: S, stripe: &mut Stripe, layout: &Layout, row: usize) {
+        stripe.fill_by(layout, row, &mut self.0);
+    }
 }
 
 /// What is being encoded.
-struct Picture<'a> {
-    pixels: &'a [u8],
+struct Picture {
     layout: Layout,
     /// Of luma and of chroma.
     quantizers: [Quantizer; 2],
 }
 
-impl Picture<'_> {
+impl Picture {
     fn quantizer(&self, component: usize) -> &Quantizer {
         &self.quantizers[component.min(1)]
     }
 
     /// All tokens of one interleaved sequential scan.
     #[inline(always)]
-    fn tokenize<S: Simd>(&self, simd: S, scratch: &mut EncodeScratch) {
+    fn tokenize<S: Simd>(&self, simd: S, source: &mut impl Source, scratch: &mut EncodeScratch) {
         let EncodeScratch { stripe, tokens, .. } = scratch;
         let mut dc = [0; 3];
         for row in 0..self.layout.mcus_down {
-            simd.vectorize(
-                #[inline(always)]
-                || stripe.fill(self.pixels, &self.layout, row),
-            );
+            source.fill(simd, stripe, &self.layout, row);
             simd.vectorize(
                 #[inline(always)]
                 || self.tokenize_stripe(simd, stripe, row, tokens, &mut dc),
@@ -191,17 +248,14 @@ impl Picture<'_> {
 
     /// All coefficients, for the scans of a progressive file.
     #[inline(always)]
-    fn transform<S: Simd>(&self, simd: S, scratch: &mut EncodeScratch) {
+    fn transform<S: Simd>(&self, simd: S, source: &mut impl Source, scratch: &mut EncodeScratch) {
         let EncodeScratch { stripe, coefficients, .. } = scratch;
         for (component, coefficients) in coefficients.iter_mut().enumerate().take(self.layout.components()) {
             let down = self.layout.mcus_down * self.layout.blocks(component);
             coefficients.reset(self.layout.mcus_across * self.layout.blocks(component), down);
         }
         for row in 0..self.layout.mcus_down {
-            simd.vectorize(
-                #[inline(always)]
-                || stripe.fill(self.pixels, &self.layout, row),
-            );
+            source.fill(simd, stripe, &self.layout, row);
             simd.vectorize(
                 #[inline(always)]
                 || self.transform_stripe(simd, stripe, row, coefficients),

@@ -53,6 +53,7 @@
 //!
 //! # Layout
 //! - [`decode`](mod@decode): pixels at 1/8, 1/4, 1/2 or 1/1 of a file's size, only of the part that is needed
+//! - [`decode_planes`], [`encode_planes`]: the same without pixels, for who resamples each component by itself
 //! - [`encode`](mod@encode): pixels into a file, baseline or progressive
 //! - `tables`: what the standard fixes
 
@@ -61,7 +62,7 @@ pub mod encode;
 mod tables;
 
 pub use decode::{
-    ColorModel, Damage, DecodeError, DecodeOptions, Picture, Reduction, Region, Scale, Scratch, Unsupported,
-    decode,
+    ColorModel, Damage, DecodeError, DecodeOptions, Picture, Plane, Planes, Reduction, Region, Scale,
+    Scratch, Unsupported, decode, decode_planes,
 };
-pub use encode::{Color, EncodeError, EncodeOptions, EncodeScratch, encode};
+pub use encode::{Color, EncodeError, EncodeOptions, EncodeScratch, encode, encode_planes};

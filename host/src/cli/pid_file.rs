@@ -254,7 +254,12 @@ mod tests {
         let mut old = std::process::Command::new("sh");
         let mut old = old.arg(&script).stdin(std::process::Stdio::piped()).spawn().unwrap();
         std::fs::write(&path, format!("{}\n", old.id())).unwrap();
-        assert_eq!(state(&path).unwrap(), State::Foreign(Pid::from_child(&old)));
+        // It is there a moment before its arguments are.
+        let until = Instant::now() + Duration::from_secs(10);
+        while state(&path).unwrap() != State::Foreign(Pid::from_child(&old)) {
+            assert!(Instant::now() < until, "{:?}", state(&path).unwrap());
+            std::thread::sleep(Duration::from_millis(1));
+        }
         drop(old.stdin.take());
         old.wait().unwrap();
         assert!(matches!(state(&path).unwrap(), State::Stale(Some(_))));

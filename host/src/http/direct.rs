@@ -63,7 +63,7 @@ pub(super) async fn operate(
         let sent = receive(&service, &mut call, request, limit).await?;
         Ok::<_, Problem>(product(service.operate(&call, sent).await?))
     };
-    answered(peer.while_there(work).await)
+    answered(peer.while_there(Box::pin(work)).await)
 }
 
 /// `GET /v1/operations/{name}/render`

@@ -1,6 +1,7 @@
 //! Which jobs run: claims them from the journal, no more than can be under way at once, and extends the leases of those
 //! that are. A job that was just accepted brings along what acceptance has of it already; any other begins anew.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,6 @@ use imgserve_base::fair::Turn;
 use imgserve_base::job::Client;
 use imgserve_journal::{Claim, JournalError, Room, rank};
 
-use super::live::Census;
 use super::parking::Parking;
 use super::run::Attempt;
 use super::service::Service;
@@ -31,16 +31,15 @@ pub(super) async fn dispatch(service: Arc<Service>) {
     loop {
         // Before the room is looked at: an attempt that ends meanwhile asks again.
         let look = service.wakeups().begin_look();
-        let census = service.live().census();
-        let free = service.turns().free(&census);
-        let held_back = service.turns().parking().held_back(&census);
+        let (room, holds_back) = room(&service);
+        let free = room.free;
         // Leases first, also after a time in which the journal could not be written or the machine slept: an attempt under way must not be claimed once more.
         if trouble || steady_ms().saturating_sub(leased_ms) > LEASE.as_millis() as u64 / 3 {
             trouble = lease_again(&service).await.is_err();
             leased_ms = steady_ms();
         }
         if free > 0 && !trouble {
-            match service.journal().claim(room(&service, free, &census, &held_back), LEASE).await {
+            match service.journal().claim(room, LEASE).await {
                 Ok(claimed) => {
                     if !claimed.claims.is_empty() {
                         imgserve_base::crash::point("job-after-claim");
@@ -65,7 +64,7 @@ pub(super) async fn dispatch(service: Arc<Service>) {
         service.wakeups().end_look(look, next_due_ms);
         let due = next_due_ms.map(|due| Duration::from_millis(due.saturating_sub(steady_ms())));
         let sleep = due.filter(|_| free > 0).unwrap_or(LEASE).min(LEASE / 3);
-        let sleep = if held_back.is_empty() { sleep } else { sleep.min(Parking::look_after()) };
+        let sleep = if holds_back { sleep.min(Parking::look_after()) } else { sleep };
         let sleep = if trouble { TROUBLE_PAUSE } else { sleep };
         tokio::select! {
             () = service.lifecycle().stopping() => return,
@@ -75,12 +74,25 @@ pub(super) async fn dispatch(service: Arc<Service>) {
     }
 }
 
-/// What there is room for: no client has more under way than are free, and those of whom too many wait have all that they may.
-fn room(service: &Service, free: usize, census: &Census, held_back: &[Arc<str>]) -> Room {
-    let under_way = census.flows().map(|flow| (Arc::clone(flow), census.of(flow).under_way));
-    let held_back = held_back.iter().map(|flow| (Arc::clone(flow), free));
-    let under_way = under_way.chain(held_back).collect();
-    Room { free, shared: true, under_way, weights: service.keys().weights() }
+/// What there is room for: no client has more under way than are free, and no more begin of those of whom some wait than may wait
+/// too. Whether that keeps any from beginning.
+fn room(service: &Service) -> (Room, bool) {
+    let census = service.live().census();
+    let free = service.turns().free(&census);
+    let mut under_way: HashMap<_, _> =
+        census.flows().map(|flow| (Arc::clone(flow), census.of(flow).under_way)).collect();
+    let mut holds_back = false;
+    for (flow, more) in service.turns().parking().held_back(&census) {
+        let own = under_way.entry(flow).or_default();
+        holds_back |= *own < own_for(free, more);
+        *own = own_for(free, more).max(*own);
+    }
+    (Room { free, shared: true, under_way, weights: service.keys().weights() }, holds_back)
+}
+
+/// How many a client would have under way that may have so many more of those that are free.
+fn own_for(free: usize, more: usize) -> usize {
+    free.saturating_sub(2 * more)
 }
 
 /// Extends the leases of all attempts under way, and of what is being accepted.
@@ -123,6 +135,23 @@ pub(super) async fn keep_house(service: Arc<Service>) {
             if let Err(error) = service.journal().prune(most, KEY_AGE).await {
                 tracing::warn!("finished jobs are not forgotten: {error}");
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use imgserve_base::fair::may_have;
+
+    use super::own_for;
+
+    #[test]
+    fn who_may_have_so_many_more_is_given_no_others() {
+        for free in [1_usize, 2, 7, 256] {
+            for more in 0..=free.div_ceil(2) {
+                assert_eq!(may_have(own_for(free, more), free), more, "{more} of {free}");
+            }
+            assert_eq!(own_for(free, free), 0);
         }
     }
 }

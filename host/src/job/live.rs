@@ -2,7 +2,6 @@
 //! waits to hear of them. Nothing here needs to survive the process.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +17,7 @@ pub(super) struct Live {
     /// Jobs whose placeholders are being stored.
     accepting: Mutex<HashMap<JobId, CancellationToken>>,
     watchers: Mutex<HashMap<JobId, watch::Sender<()>>>,
+    census: Arc<Mutex<Census>>,
 }
 
 /// An attempt under way.
@@ -29,10 +29,29 @@ pub(super) struct Running {
     /// Bits of an `f32`, 0 to 1.
     progress: AtomicU32,
     stage: AtomicU8,
-    /// For how many places it waits.
-    waits: AtomicU32,
+    standing: Mutex<Standing>,
+    /// It is counted here.
+    census: Arc<Mutex<Census>>,
     /// Somebody wants the job cancelled.
     cancel: CancellationToken,
+}
+
+/// How an attempt is to be counted.
+#[derive(Debug, Default)]
+struct Standing {
+    /// For how many places it waits.
+    waits: u32,
+    is_over: bool,
+}
+
+impl Standing {
+    fn counts(&self) -> Counts {
+        let waits = self.waits > 0;
+        Counts {
+            under_way: usize::from(!self.is_over && !waits),
+            waiting: usize::from(!self.is_over && waits),
+        }
+    }
 }
 
 /// How many attempts there are.
@@ -52,6 +71,18 @@ pub(super) struct Census {
 }
 
 impl Census {
+    /// One of a flow's attempts stands otherwise than before.
+    fn change(&mut self, flow: &Arc<str>, before: Counts, now: Counts) {
+        let own = self.flows.entry(Arc::clone(flow)).or_default();
+        for counts in [&mut self.all, &mut *own] {
+            counts.under_way = counts.under_way + now.under_way - before.under_way;
+            counts.waiting = counts.waiting + now.waiting - before.waiting;
+        }
+        if *own == Counts::default() {
+            self.flows.remove(flow);
+        }
+    }
+
     /// Those of a flow.
     pub(super) fn of(&self, flow: &str) -> Counts {
         self.flows.get(flow).copied().unwrap_or_default()
@@ -91,8 +122,16 @@ impl Running {
 
     /// It waits for a place, and does not count as under way, until what is returned is dropped.
     pub(super) fn wait(&self) -> Waits<'_> {
-        self.waits.fetch_add(1, Ordering::AcqRel);
+        self.stand(|standing| standing.waits += 1);
         Waits(self)
+    }
+
+    /// It stands otherwise from now on.
+    fn stand(&self, change: impl FnOnce(&mut Standing)) {
+        let mut standing = lock(&self.standing);
+        let before = standing.counts();
+        change(&mut standing);
+        lock(&self.census).change(&self.flow, before, standing.counts());
     }
 
     /// Whose turn it is in.
@@ -121,12 +160,12 @@ pub(super) struct Waits<'r>(&'r Running);
 
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
-        self.0.waits.fetch_sub(1, Ordering::AcqRel);
+        self.0.stand(|standing| standing.waits -= 1);
     }
 }
 
-fn lock<K: Eq + Hash, V>(map: &Mutex<HashMap<K, V>>) -> MutexGuard<'_, HashMap<K, V>> {
-    map.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Live {
@@ -137,10 +176,13 @@ impl Live {
             flow: Arc::clone(flow.name()),
             progress: AtomicU32::new(0),
             stage: AtomicU8::new(0),
-            waits: AtomicU32::new(0),
+            standing: Mutex::default(),
+            census: Arc::clone(&self.census),
             cancel: CancellationToken::new(),
         });
-        lock(&self.running).insert(id, Arc::clone(&running));
+        lock(&self.census).change(&running.flow, Counts::default(), Standing::default().counts());
+        let before = lock(&self.running).insert(id, Arc::clone(&running));
+        before.iter().for_each(|before| before.stand(|standing| standing.is_over = true));
         self.changed(id);
         running
     }
@@ -148,10 +190,10 @@ impl Live {
     /// It is over, and the journal knows.
     pub(super) fn end(&self, id: JobId, attempt: u32) {
         let mut running = lock(&self.running);
-        if running.get(&id).is_some_and(|running| running.attempt == attempt) {
-            running.remove(&id);
-        }
+        let is_it = running.get(&id).is_some_and(|running| running.attempt == attempt);
+        let ended = is_it.then(|| running.remove(&id)).flatten();
         drop(running);
+        ended.iter().for_each(|ended| ended.stand(|standing| standing.is_over = true));
         self.changed(id);
     }
 
@@ -175,17 +217,9 @@ impl Live {
         lock(&self.running).len()
     }
 
-    /// How many are under way and how many wait, whose they are.
-    pub(super) fn census(&self) -> Census {
-        let mut census = Census::default();
-        for running in lock(&self.running).values() {
-            let waits = running.waits.load(Ordering::Acquire) > 0;
-            let own = census.flows.entry(Arc::clone(&running.flow)).or_default();
-            for counts in [&mut census.all, own] {
-                *(if waits { &mut counts.waiting } else { &mut counts.under_way }) += 1;
-            }
-        }
-        census
+    /// How many are under way and how many wait, whose they are; none begins or ends while it is held.
+    pub(super) fn census(&self) -> MutexGuard<'_, Census> {
+        lock(&self.census)
     }
 
     /// The attempts under way.
@@ -239,7 +273,10 @@ mod tests {
         let id = JobId::generate();
         let mut watcher = live.watch(id);
         let running = live.begin(id, 1, &Flow::new("shop", 1));
-        let counts = || (live.census().all, live.census().of("shop"), live.census().of(""));
+        let counts = || {
+            let census = live.census();
+            (census.all, census.of("shop"), census.of(""))
+        };
         let one = Counts { under_way: 1, waiting: 0 };
         assert_eq!(counts(), (one, one, Counts::default()));
         let waits = (running.wait(), running.wait());
@@ -256,7 +293,20 @@ mod tests {
         drop(watcher);
         live.end(id, 2);
         assert_eq!(live.len(), 1, "a stale attempt ends nothing");
+        let waits = running.wait();
         live.end(id, 1);
         assert!(live.get(id).is_none() && lock(&live.watchers).is_empty());
+        drop(waits);
+        assert_eq!((counts().0, live.census().flows().count()), (Counts::default(), 0));
+    }
+
+    #[test]
+    fn of_two_attempts_of_a_job_the_later_counts() {
+        let (live, id) = (Live::default(), JobId::generate());
+        let [first, last] = [1, 2].map(|attempt| live.begin(id, attempt, &Flow::new("shop", 1)));
+        let _waits = first.wait();
+        assert_eq!(live.census().of("shop"), Counts { under_way: 1, waiting: 0 });
+        let _waits = last.wait();
+        assert_eq!(live.census().of("shop"), Counts { under_way: 0, waiting: 1 });
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use imgserve_base::clock::steady_ms;
-use imgserve_base::fair::may_have_more;
+use imgserve_base::fair::may_have;
 
 use super::live::Census;
 
@@ -42,7 +42,12 @@ impl Parking {
 
     /// Whether another attempt of a client's may wait. Else its job is to be put off.
     pub(super) fn has_room(&self, census: &Census, flow: &str) -> bool {
-        may_have_more(census.of(flow).waiting, self.most.saturating_sub(census.all.waiting))
+        self.room(census, flow) > 0
+    }
+
+    /// How many more of a client's may wait.
+    fn room(&self, census: &Census, flow: &str) -> usize {
+        may_have(census.of(flow).waiting, self.most.saturating_sub(census.all.waiting))
     }
 
     /// An attempt that waited has got its place.
@@ -50,14 +55,14 @@ impl Parking {
         self.lock().insert(Arc::clone(flow), steady_ms());
     }
 
-    /// The clients of whom as many wait as may. As long as those get their places, more of them would only wait as well; when
-    /// they do not, what is behind them may be for another server.
-    pub(super) fn held_back(&self, census: &Census) -> Vec<Arc<str>> {
+    /// The clients of whom some wait and get their places, and how many more of each may wait: no more are to begin, as those too
+    /// might only wait. Where those who wait get no place, what is behind them may be for another server, and is looked at.
+    pub(super) fn held_back(&self, census: &Census) -> Vec<(Arc<str>, usize)> {
         let (mut moved, now) = (self.lock(), steady_ms());
         moved.retain(|flow, _| census.of(flow).waiting > 0);
         let moves = |flow: &Arc<str>| moved.get(flow).is_some_and(|ms| now.abs_diff(*ms) <= STUCK_MS);
-        let flows = census.flows().filter(|flow| !self.has_room(census, flow) && moves(flow));
-        flows.cloned().collect()
+        let flows = census.flows().filter(|flow| moves(flow));
+        flows.map(|flow| (Arc::clone(flow), self.room(census, flow))).collect()
     }
 
     /// How long it takes at most until that changes by time alone.
@@ -115,12 +120,15 @@ mod tests {
             "none of them moves: others may be behind them"
         );
         parking.moved(&"many".into());
-        assert_eq!(parking.held_back(&live.census()), [Arc::<str>::from("many")]);
+        assert_eq!(parking.held_back(&live.census()), [("many".into(), 0)]);
+        assert_eq!(parking.held_back(&live.census()).len(), 1, "none of `other` waits");
         // Others' moves are not its own.
         parking.moved_ms.lock().unwrap().insert("many".into(), steady_ms() - 2 * STUCK_MS);
         wait(&live, "other", 1);
+        assert!(parking.held_back(&live.census()).is_empty(), "nor does any of these");
         parking.moved(&"other".into());
-        assert!(parking.held_back(&live.census()).is_empty());
+        let held_back = parking.held_back(&live.census());
+        assert_eq!(held_back, [("other".into(), 7)], "half of what is left to wait");
     }
 
     #[test]

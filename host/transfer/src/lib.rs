@@ -143,7 +143,9 @@ impl Transfer {
     /// Whatever is known before the first byte, naming the URL without its password.
     pub async fn fetch(&self, source: &SourceUrl) -> Result<Fetch, TransferError> {
         let clock = Clock::start(&self.config);
-        let opened = on_behalf_of(&self.whose, self.open(clock.clone(), source.clone())).await;
+        // What all protocols remember on their way is kilobytes, which whoever awaits this would hand on and on.
+        let opening = Box::pin(self.open(clock.clone(), source.clone()));
+        let opened = on_behalf_of(&self.whose, opening).await;
         let body = opened.map_err(|error| failed(error, source.as_str(), &self.slow))?;
         let fetch = Fetch {
             size_hint: body.size(),
@@ -202,7 +204,8 @@ impl Transfer {
         mark: &PartMark,
     ) -> Result<(), TransferError> {
         let clock = Clock::start(&self.config);
-        let storing = self.store_by(clock.clone(), destination, body, (media_type, form_field), mark);
+        let storing =
+            Box::pin(self.store_by(clock.clone(), destination, body, (media_type, form_field), mark));
         let stored = on_behalf_of(&self.whose, clock.total(storing)).await.and_then(|stored| stored);
         stored.map_err(|error| failed(error, &destination.to_string(), &self.slow))
     }
@@ -219,7 +222,7 @@ impl Transfer {
         body: String,
     ) -> Result<(), TransferError> {
         let clock = Clock::start(&self.config);
-        let posting = self.http.post_json(clock, url.0.clone(), headers, body);
+        let posting = Box::pin(self.http.post_json(clock, url.0.clone(), headers, body));
         let posted = on_behalf_of(&self.whose, posting).await;
         posted.map_err(|error| failed(error, url.as_str(), &self.slow))
     }
@@ -308,7 +311,7 @@ impl Body {
     async fn chunk(&mut self, clock: &Clock) -> Result<Option<Bytes>, TransferError> {
         match self {
             Self::Http(download) => download.chunk(clock).await,
-            Self::Ftp(download) => download.chunk().await,
+            Self::Ftp(download) => Box::pin(download.chunk()).await,
             Self::File(reader) => reader.chunk(clock).await,
         }
     }

@@ -3,7 +3,8 @@
 //! places of their own. Clients take turns for them, and none has more than are left: there are twice as many as one of them may
 //! have.
 
-use std::cmp::Reverse;
+mod waiting;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::peer::Server;
+use waiting::{Alike, Number, Waiter, Waiting};
 
 /// How long who needs several servers at once waits for all of them to have room, before one place more than usual is his.
 const SEVERAL_PATIENCE: Duration = Duration::from_secs(5);
@@ -133,9 +135,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     taken: HashMap<PlaceKind, Taken>,
-    /// In the order they came.
-    waiting: Vec<Waiter>,
-    came: u64,
+    waiting: Waiting,
     refused: HashMap<PlaceKind, u64>,
 }
 
@@ -149,14 +149,6 @@ struct Taken {
     flows: Counts<(bool, Arc<str>)>,
     /// Whose turn it is.
     clock: Clock,
-}
-
-#[derive(Debug)]
-struct Waiter {
-    number: u64,
-    since: Instant,
-    asks: Asks,
-    given: oneshot::Sender<Place>,
 }
 
 impl Places {
@@ -188,12 +180,9 @@ impl Places {
             if let Some(place) = self.0.try_take(&mut state, asks) {
                 return place;
             }
-            state.came += 1;
-            let waiter = Waiter { number: state.came, since: Instant::now(), asks: asks.clone(), given };
-            state.waiting.push(waiter);
-            state.came
+            state.waiting.push(Waiter { since: Instant::now(), asks: asks.clone(), given })
         };
-        let _leaves = Leaves { places: &self.0, number };
+        let _leaves = Leaves { places: &self.0, asks, number };
         if asks.servers.len() > 1 {
             // Nobody may come or go at the time from which on one more is his.
             match tokio::time::timeout(SEVERAL_PATIENCE, &mut place).await {
@@ -210,7 +199,7 @@ impl Places {
         PlaceKind::ALL.map(|kind| {
             let (network, local) =
                 state.taken.get(&kind).map_or((0, 0), |taken| (taken.network, taken.local));
-            let waiting = state.waiting.iter().filter(|waiter| waiter.asks.kind == kind).count();
+            let waiting = state.waiting.count(kind);
             let refused = state.refused.get(&kind).copied().unwrap_or_default();
             (kind, PlacesNow { network, local, waiting, refused })
         })
@@ -225,15 +214,13 @@ impl Places {
 /// Who waits no more is not given a place.
 struct Leaves<'p> {
     places: &'p Shared,
-    number: u64,
+    asks: &'p Asks,
+    number: Number,
 }
 
 impl Drop for Leaves<'_> {
     fn drop(&mut self) {
-        let mut state = self.places.lock();
-        if let Ok(index) = state.waiting.binary_search_by_key(&self.number, |waiter| waiter.number) {
-            state.waiting.remove(index);
-        }
+        self.places.lock().waiting.remove(self.asks, self.number);
     }
 }
 
@@ -250,7 +237,7 @@ impl Shared {
     }
 
     fn try_take(self: &Arc<Self>, state: &mut State, asks: &Asks) -> Option<Place> {
-        state.has_room(&self.limits, asks, 0).then(|| {
+        state.has_room(&self.limits, asks).then(|| {
             state.count(asks, 1);
             Place { asks: asks.clone(), in_turn: false, places: Arc::clone(self) }
         })
@@ -262,8 +249,7 @@ impl Shared {
             // Given outside of the lock: who has gone meanwhile gives it back at once.
             let next = {
                 let mut state = self.lock();
-                let Some(index) = state.next(&self.limits) else { return };
-                let waiter = state.waiting.remove(index);
+                let Some(waiter) = state.next(&self.limits) else { return };
                 state.count(&waiter.asks, 1);
                 // A place costs the same for whatever it is.
                 state.of(waiter.asks.kind).clock.turn(&waiter.asks.turn.flow, 0);
@@ -280,33 +266,61 @@ impl State {
         self.taken.entry(kind).or_default()
     }
 
-    /// Of those for whom there is room, the one whose turn it is.
-    fn next(&self, limits: &PlaceLimits) -> Option<usize> {
-        let fits = self.waiting.iter().enumerate().filter(|(_, waiter)| {
-            let several = waiter.asks.servers.len() > 1 && waiter.since.elapsed() >= SEVERAL_PATIENCE;
-            self.has_room(limits, &waiter.asks, usize::from(several))
-        });
-        let mut firsts = HashMap::new();
-        for (index, Waiter { asks, .. }) in fits {
-            let first = (Reverse(asks.turn.rank), index);
-            let known = firsts.entry((asks.kind, asks.turn.flow.name())).or_insert(first);
-            *known = first.min(*known);
-        }
+    /// Of those for whom there is room, the one whose turn it is; he waits no more.
+    fn next(&mut self, limits: &PlaceLimits) -> Option<Waiter> {
+        let start = |asks: &Asks| {
+            self.taken.get(&asks.kind).map_or(0, |taken| taken.clock.start(asks.turn.flow.name()))
+        };
+        let firsts = self.waiting.lines().filter_map(|alike| self.first(limits, alike));
         // Priority decides within a client only.
-        let start =
-            |kind: PlaceKind, flow: &str| self.taken.get(&kind).map_or(0, |taken| taken.clock.start(flow));
-        let firsts = firsts.into_iter().map(|((kind, flow), (_, index))| (start(kind, flow), index));
-        firsts.min().map(|(_, index)| index)
+        let next = firsts.min_by_key(|(number, asks)| (start(asks), *number));
+        let (number, asks) = next.map(|(number, asks)| (number, asks.clone()))?;
+        self.waiting.remove(&asks, number)
     }
 
-    /// Whether there is room, with `more` places with each server than usual.
-    fn has_room(&self, limits: &PlaceLimits, asks: &Asks, more: usize) -> bool {
+    /// Of a line, the first for whom there is room.
+    fn first<'w>(
+        &'w self,
+        limits: &PlaceLimits,
+        line: impl Iterator<Item = &'w Alike>,
+    ) -> Option<(Number, &'w Asks)> {
+        let mut line = line.filter_map(|alike| Some((alike.values().next()?, alike))).peekable();
+        let (any, _) = line.peek()?;
+        if !self.is_left(limits, &any.asks) {
+            return None;
+        }
+        let fits = line.filter_map(|(first, alike)| {
+            let has_room = |more| self.has_room_there(limits, &first.asks, more);
+            if has_room(0) {
+                return alike.iter().next();
+            }
+            let several = first.asks.servers.len() > 1 && has_room(1);
+            several.then(|| alike.iter().find(|(_, waiter)| waiter.since.elapsed() >= SEVERAL_PATIENCE))?
+        });
+        fits.min_by_key(|(order, _)| **order).map(|((_, number), waiter)| (*number, &waiter.asks))
+    }
+
+    fn has_room(&self, limits: &PlaceLimits, asks: &Asks) -> bool {
+        self.is_left(limits, asks) && self.has_room_there(limits, asks, 0)
+    }
+
+    /// Whether there is a place for this client, whoever the servers are.
+    fn is_left(&self, limits: &PlaceLimits, asks: &Asks) -> bool {
+        let Some(taken) = self.taken.get(&asks.kind) else { return true };
+        let (used, most) = match asks.is_local() {
+            true => (taken.local, usize::MAX),
+            false => (taken.network, limits.per_client),
+        };
+        let own = taken.flows.of(&(asks.is_local(), Arc::clone(asks.turn.flow.name())));
+        own < most && may_have_more(own, limits.most.saturating_mul(2).saturating_sub(used))
+    }
+
+    /// Whether there is one with these servers, whoever the client is, if `more` than usual may be had with each.
+    fn has_room_there(&self, limits: &PlaceLimits, asks: &Asks, more: usize) -> bool {
         let Some(taken) = self.taken.get(&asks.kind) else { return true };
         let on_server = |server: &Server| taken.servers.of(server) < limits.per_server + more;
         let on_machine = |machine: &Arc<str>| taken.machines.of(machine) < limits.per_server * 2 + more;
-        has_left(limits, taken, asks)
-            && asks.servers.iter().all(on_server)
-            && asks.machines.iter().all(on_machine)
+        asks.servers.iter().all(on_server) && asks.machines.iter().all(on_machine)
     }
 
     fn count(&mut self, asks: &Asks, by: isize) {
@@ -320,16 +334,6 @@ impl State {
         asks.servers.iter().for_each(|server| taken.servers.add(server, by));
         asks.machines.iter().for_each(|machine| taken.machines.add(machine, by));
     }
-}
-
-/// Whether there is a place for this client, whoever the server is.
-fn has_left(limits: &PlaceLimits, taken: &Taken, asks: &Asks) -> bool {
-    let (used, most) = match asks.is_local() {
-        true => (taken.local, usize::MAX),
-        false => (taken.network, limits.per_client),
-    };
-    let own = taken.flows.of(&(asks.is_local(), Arc::clone(asks.turn.flow.name())));
-    own < most && may_have_more(own, limits.most.saturating_mul(2).saturating_sub(used))
 }
 
 #[cfg(test)]
@@ -463,6 +467,41 @@ mod tests {
         assert_eq!(source(&places), PlacesNow { network: 1, local: 0, waiting: 0, refused: 1 });
         drop(place);
         assert!(places.0.lock().taken[&PlaceKind::Source].servers.is_empty(), "nothing is kept of them");
+    }
+
+    #[tokio::test]
+    async fn who_came_first_is_first_whichever_server_he_wants() {
+        let places = places(9, 9, 1);
+        let taken = places.take(&asks(&["a"], "")).await;
+        let mut waiting = Vec::new();
+        for server in ["b", "c", "d", "e"] {
+            waiting.push(waits(&places, &asks(&[server], "")).await);
+        }
+        drop(taken);
+        for _ in 0..4 {
+            tokio::task::yield_now().await;
+            let first = waiting.remove(0);
+            assert!(first.is_finished() && waiting.iter().all(|other| !other.is_finished()));
+            drop(first.await.unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn of_those_who_want_the_same_one_is_looked_at_however_many_wait() {
+        let places = places(9, 1, 9);
+        let taken = places.take(&asks(&["a"], "")).await;
+        let mut waiting = Vec::new();
+        for _ in 0..100 {
+            waiting.push(waits(&places, &asks(&["a"], "")).await);
+        }
+        let looked_at = || places.0.lock().waiting.lines().flatten().count();
+        assert_eq!((looked_at(), places.now()[0].1.waiting), (1, 100));
+        drop(taken);
+        // Each goes when the one before has gone.
+        for behind in waiting {
+            drop(behind.await.unwrap());
+        }
+        assert_eq!(looked_at(), 0);
     }
 
     #[tokio::test(start_paused = true)]

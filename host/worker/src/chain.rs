@@ -55,6 +55,14 @@ impl<'a> Chain<'a> {
         self.stages.first()
     }
 
+    /// The only operation, if there is no other.
+    pub(super) fn only(&self) -> Option<&Stage<'a>> {
+        match &self.stages[..] {
+            [stage] => Some(stage),
+            _ => None,
+        }
+    }
+
     /// Whether it takes the source's pixels, and not its bytes.
     pub(super) fn takes_pixels(&self) -> bool {
         let input = self.first().map(|stage| &stage.operation.description.input);

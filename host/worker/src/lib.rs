@@ -42,6 +42,7 @@ mod stage;
 mod task;
 #[cfg(test)]
 mod tests;
+mod thumbnail;
 mod wire;
 
 pub use budget::Budget;

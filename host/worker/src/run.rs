@@ -13,6 +13,7 @@ use super::protocol::{RESULTS_TOGETHER, Task};
 use super::reading::reading;
 use super::sink::Sink;
 use super::task::{Source, Worker, animates};
+use super::thumbnail;
 
 /// What became of the tasks of a run.
 #[derive(Debug)]
@@ -51,7 +52,16 @@ impl Worker {
         let mut room = Room { link: &self.link, max_result_mb: self.limits.max_result_mb, taken: 0 };
         let mut decoded = 0;
         if let Some(header) = header.filter(|_| lanes.iter().any(Lane::takes_pixels)) {
-            let all = self.decode(&header, &source, &mut lanes, &mut room, &mut decoded);
+            let made = match &mut lanes[..] {
+                [lane] => lane.by_planes(&header, &source, &mut room),
+                _ => false,
+            };
+            decoded += u32::from(made);
+            let all = if made {
+                Ok(())
+            } else {
+                self.decode(&header, &source, &mut lanes, &mut room, &mut decoded)
+            };
             for lane in lanes.iter_mut().filter(|lane| lane.takes_pixels()) {
                 lane.step(|_| all.clone());
                 lane.finish(&mut room);
@@ -162,6 +172,19 @@ impl<'a> Lane<'a> {
         {
             self.state = State::Ended(Err(fault));
         }
+    }
+
+    /// Does its task by the short way from a JPEG to a smaller one, if it leads there.
+    fn by_planes(&mut self, header: &codec::Header, source: &[u8], room: &mut Room<'_>) -> bool {
+        let mut made = false;
+        self.step(|chain| {
+            made = thumbnail::make(chain, header, source)?;
+            Ok(())
+        });
+        if made {
+            self.finish(room);
+        }
+        made
     }
 
     /// A frame, the only one for a task that has no use for more.

@@ -69,15 +69,28 @@ impl<'a> Sink<'a> {
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
             None => {
-                let (quality, loops) = (self.task.quality, self.loops);
-                let thorough = self.task.steps.last().is_some_and(|step| step.profile == Profile::Best);
-                let options = EncodeOptions { quality, thorough, loops, ..EncodeOptions::default() };
+                let options = EncodeOptions { loops: self.loops, ..self.options() };
                 let new =
                     Encoder::new(format, &options, image.width(), image.height()).map_err(codec_fault)?;
                 self.encoder.insert(new)
             }
         };
         encoder.push(image, delay_ms).map_err(codec_fault)
+    }
+
+    /// The format that a result is encoded in, and how; none where the operation encodes it.
+    pub(super) fn encodes(&self) -> Option<(Format, EncodeOptions)> {
+        Some((self.task.format?, self.options()))
+    }
+
+    fn options(&self) -> EncodeOptions {
+        let thorough = self.task.steps.last().is_some_and(|step| step.profile == Profile::Best);
+        EncodeOptions { quality: self.task.quality, thorough, ..EncodeOptions::default() }
+    }
+
+    /// Takes a result that is encoded already.
+    pub(super) fn put(&mut self, file: Vec<u8>) {
+        self.encoded = Some(file);
     }
 
     /// The encoded result.

@@ -30,6 +30,8 @@ use super::stage::LoadedOperation;
 use super::wire::Wire;
 use crate::plugin::{CallError, Plugin, Results, TimeLimit};
 
+mod thumbnail;
+
 /// A plugin that does not do what others do.
 #[derive(Clone, Copy, Debug)]
 enum Odd {
@@ -90,7 +92,12 @@ fn worker() -> (Wire, JoinHandle<()>) {
     let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     let thread = std::thread::spawn(move || {
         let setup = Setup {
-            operations: ["resize", "rasterize"].map(builtin).to_vec(),
+            operations: vec![
+                builtin("resize"),
+                builtin("rasterize"),
+                Registered { name: "smaller".to_owned(), ..builtin("resize") },
+                Registered { name: "foreign".to_owned(), ..builtin("resize") },
+            ],
             core: None,
             memory_limit: 1 << 30,
             limits: Config::parse("").unwrap().limits,
@@ -99,6 +106,9 @@ fn worker() -> (Wire, JoinHandle<()>) {
         };
         let link = Link::new(theirs.try_clone().unwrap());
         let (mut worker, _) = load(setup, link).unwrap();
+        if let Some(foreign) = worker.operations.get_mut("foreign") {
+            foreign.settings.kind = PluginKind::Native;
+        }
         for (name, odd) in [("waits", Odd::Waits), ("panics", Odd::Panics)] {
             let description = worker.operations["resize"].description.clone();
             let Registered { settings, .. } = builtin("resize");
@@ -237,7 +247,7 @@ async fn many_results_come_from_one_decode() {
     let (mut wire, worker) = worker();
     let source = samples::encoded(800, 600, ImageFormat::Jpeg);
     let sizes = [(40, 30), (390, 290), (100, 75)];
-    let tasks = sizes.map(|(width, height)| resize(width, height, Format::Jpeg)).to_vec();
+    let tasks = sizes.map(|(width, height)| resize(width, height, Format::Png)).to_vec();
     let (results, decoded) = run(&mut wire, tasks.clone(), &source).await.unwrap();
     assert_eq!(decoded, 1);
     let results: Vec<Bytes> = results.into_iter().map(Result::unwrap).collect();

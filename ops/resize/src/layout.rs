@@ -97,6 +97,18 @@ impl Layout {
         paint::output_format(source, bare, args.background)
     }
 
+    /// Whether all that is done is that pixels which become fewer in both directions are averaged as the values they are: no
+    /// part that is cut out first, no turn, effect, bar or light, and no place that the picture itself decides.
+    pub(crate) fn only_shrinks(&self, args: &Args) -> bool {
+        let Geometry { crop, shown, .. } = self.geometry;
+        let cut = args.crop.is_some() || args.trim.0.is_some();
+        let turned = self.degrees.is_some() || self.turn != Turn::default();
+        let changed = args.blur > 0.0 || args.sharpen > 0.0 || self.geometry.has_bars();
+        let averages = args.filter != Filter::Nearest && !args.averages_light();
+        let smaller = crop.width >= shown.width.into() && crop.height >= shown.height.into();
+        averages && smaller && !(cut || turned || changed || self.seeks(args))
+    }
+
     /// What must be decoded of a source of this size.
     pub(crate) fn decode_hint(&self, args: &Args, source: Size) -> DecodeHint {
         let stood = self.turn.size(self.laid);

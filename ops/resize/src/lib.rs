@@ -9,6 +9,7 @@
 //! - `work`: the pixels' way through it
 //! - `border`: what `trim` cuts off; `rotate`: turning by any angle; `interest`: what `smart` finds
 //! - `resample`: the new pixels, by fast_image_resize; `linear`: the same in linear light
+//! - `planes`: samples that are no pixels yet, for an encoder
 //! - `turn`: quarter turns and mirrors; `effects`: blur and sharpen
 //! - `paint`: the background, under the picture and around it
 
@@ -20,13 +21,16 @@ mod interest;
 mod layout;
 mod linear;
 mod paint;
+pub mod planes;
 mod resample;
 mod rotate;
 mod turn;
 mod work;
 
 use imgserve_sdk::serde_json::json;
-use imgserve_sdk::{Description, Error, ErrorKind, Host, Operation, Output, Plan, Source, SourceHeader};
+use imgserve_sdk::{
+    Description, Error, ErrorKind, Host, Operation, Output, Plan, Rect, Source, SourceHeader,
+};
 
 pub use args::{Anchor, Args, Crop, Enlarge, Filter, Fit, Flip, Gravity, Length, Pad, Trim};
 
@@ -96,6 +100,14 @@ impl Operation for Resize {
 
 #[cfg(feature = "plugin")]
 imgserve_sdk::export_operation!(Resize);
+
+/// Which part of a source these arguments show, and how its pixels are averaged, if that is all they do. Who has samples that
+/// are no pixels yet may then do it itself, by [`planes`].
+pub fn shrinks(args: &[u8], source: &SourceHeader) -> Option<(Rect, Filter)> {
+    let args: Args = imgserve_sdk::serde_json::from_slice(args).ok()?;
+    let layout = Layout::new(&args, source_size(source).ok()?).ok()?;
+    layout.only_shrinks(&args).then_some((layout.geometry.crop, args.filter))
+}
 
 fn source_size(source: &SourceHeader) -> Result<Size, Error> {
     if source.width == 0 || source.height == 0 {

@@ -11,7 +11,7 @@
 
 mod pixels;
 mod transfer;
-mod weights;
+pub(crate) mod weights;
 
 use fearless_simd::{Level, dispatch, f32x16, prelude::*};
 use imgserve_sdk::{Error, Image, ImageRef, PixelFormat, Rect};

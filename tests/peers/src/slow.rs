@@ -130,7 +130,7 @@ async fn one_by_one(stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()>
 }
 
 async fn gone(stream: &mut TcpStream) -> std::io::Result<()> {
-    let mut buffer = [0; 64 << 10];
+    let mut buffer = vec![0; 64 << 10];
     while stream.read(&mut buffer).await? > 0 {}
     Ok(())
 }

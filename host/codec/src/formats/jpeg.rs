@@ -1,8 +1,9 @@
 //! JPEG (ITU-T T.81) by `imgserve_jpeg`, at the scale and of the part that suffice; the few kinds of files that it leaves to
-//! others by jpeg-decoder. `encode` writes.
+//! others by jpeg-decoder. `encode` writes; `planes` makes one JPEG of another without pixels.
 
 mod encode;
 mod markers;
+pub mod planes;
 
 use std::cell::RefCell;
 
@@ -63,7 +64,10 @@ fn probe(bytes: &[u8]) -> Result<Option<Header>, CodecError> {
 
 /// Whether its samples are inks or RGB, or have a profile that is not sRGB's.
 pub(super) fn names_colors(bytes: &[u8]) -> bool {
-    let Ok(markers) = Markers::walk(bytes, Until::Scan) else { return false };
+    Markers::walk(bytes, Until::Scan).is_ok_and(|markers| markers_name_colors(&markers, bytes))
+}
+
+fn markers_name_colors(markers: &Markers, bytes: &[u8]) -> bool {
     let components = markers.frame.as_ref().map_or(0, |frame| frame.components.len());
     let profiled = match markers.icc(bytes) {
         Ok(icc) => icc.is_some_and(|icc| !color::is_srgb(&icc)),

@@ -48,6 +48,9 @@ pub enum Unsupported {
     /// Huffman tables that are not in the file, as in the frames of Motion JPEG.
     #[error("Huffman tables that are not in the file")]
     MissingTable,
+    /// Components that are no luminance and colour differences, where these are wanted.
+    #[error("colours that are not YCbCr")]
+    Colors,
     /// More scans than [`max_scans`](super::DecodeOptions::max_scans).
     #[error("more scans than are allowed")]
     Scans,

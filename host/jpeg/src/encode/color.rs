@@ -65,6 +65,22 @@ impl Stripe {
         }
     }
 
+    /// Takes row `row` of MCUs from who makes eight rows of a component's samples: which component, from which row of it on.
+    pub(super) fn fill_by(
+        &mut self,
+        layout: &Layout,
+        row: usize,
+        fill: &mut impl FnMut(usize, usize, &mut [f32]),
+    ) {
+        self.resize(layout);
+        for component in 0..layout.components() {
+            let (eight, blocks) = (8 * self.strides[component], layout.blocks(component));
+            for (block, rows) in self.planes[component].chunks_exact_mut(eight).enumerate() {
+                fill(component, 8 * (row * blocks + block), rows);
+            }
+        }
+    }
+
     fn resize(&mut self, layout: &Layout) {
         for component in 0..layout.components() {
             let blocks = layout.blocks(component);

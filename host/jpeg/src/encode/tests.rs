@@ -166,13 +166,12 @@ fn every_level_of_simd_writes_the_same_picture() {
     let size = (131, 77);
     let pixels = picture(size, Color::Rgb);
     let picture = Picture {
-        pixels: &pixels,
         layout: Layout::new(size.0, size.1, Color::Rgb, true),
         quantizers: [Quantizer::luma(85), Quantizer::chroma(85, true)],
     };
     let blocks = |level: Level| {
         let mut scratch = EncodeScratch::default();
-        dispatch!(level, simd => picture.transform(simd, &mut scratch));
+        dispatch!(level, simd => picture.transform(simd, &mut Pixels(&pixels), &mut scratch));
         scratch.coefficients
     };
     let (best, plain) = (blocks(Level::new()), blocks(Level::baseline()));
@@ -245,4 +244,53 @@ proptest! {
             prop_assert!(!telling || error < reference * 2.5 + 4.0, "{error} against {reference}");
         }
     }
+}
+
+/// A file made of planes is that of the pixels that they come from, where these are gray.
+#[test]
+fn planes_become_the_file_that_pixels_do() {
+    for (size, way) in [((33, 21), (true, false)), ((64, 16), (true, true)), ((5, 40), (false, false))] {
+        let (pixels, options) = (picture(size, Color::Gray), options(80, way));
+        let wanted = encode_new(&pixels, size, Color::Gray, &options);
+        let (width, height) = (usize::from(size.0), usize::from(size.1));
+        let mut file = Vec::new();
+        let fill = |component: usize, row: usize, out: &mut [f32]| {
+            assert_eq!(component, 0);
+            let stride = out.len() / 8;
+            for (n, out) in out.chunks_exact_mut(stride).enumerate() {
+                let line = &pixels[(row + n).min(height - 1) * width..][..width];
+                for (x, out) in out.iter_mut().enumerate() {
+                    *out = f32::from(line[x.min(width - 1)]) - 128.0;
+                }
+            }
+        };
+        encode_planes(size, Color::Gray, &options, &mut EncodeScratch::default(), &mut file, fill).unwrap();
+        assert!(file == wanted, "{size:?} {way:?}");
+    }
+}
+
+/// Eight rows are asked for of each component in turn, colours at half the size.
+#[test]
+fn components_are_asked_for_at_their_own_size() {
+    let mut asked = Vec::new();
+    let fill = |component, row, out: &mut [f32]| {
+        asked.push((component, row, out.len() / 8));
+        out.fill(0.0);
+    };
+    let options = options(80, (true, false));
+    encode_planes((20, 18), Color::Rgb, &options, &mut EncodeScratch::default(), &mut Vec::new(), fill)
+        .unwrap();
+    assert_eq!(
+        asked,
+        [(0, 0, 32), (0, 8, 32), (1, 0, 16), (2, 0, 16), (0, 16, 32), (0, 24, 32), (1, 8, 16), (2, 8, 16)]
+    );
+    let nothing = encode_planes(
+        (0, 1),
+        Color::Rgb,
+        &options,
+        &mut EncodeScratch::default(),
+        &mut Vec::new(),
+        |_, _, _| {},
+    );
+    assert_eq!(nothing, Err(EncodeError::Empty));
 }

@@ -4,6 +4,7 @@
 mod damage;
 mod encoders;
 mod errors;
+mod planes;
 mod reference;
 mod region;
 mod scans;

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::syntax::Declaration;
 
-/// Variables inside one another that are looked through.
+/// What stands for variables that are not set, inside one another.
 const MAX_NESTED: usize = 8;
+const BEGINS: &str = "var(";
 /// Longest value that is made of variables, in bytes.
 const LONGEST: usize = 1 << 10;
 /// Most bytes of variables and of all values that are made of them, 16 MiB: a few letters may stand for a kibibyte each time.
@@ -46,16 +47,16 @@ impl Variables {
     }
 
     fn add(&mut self, set: impl Iterator<Item = (String, String)>) {
+        let mut names = Vec::new();
         for (name, value) in set {
             if !self.has_room(name.len() + value.len() + ENTRY) {
                 break;
             }
+            names.push(name.clone());
             self.set.insert(name, value);
         }
-        let names: Vec<String> = self.set.keys().cloned().collect();
-        for name in names {
-            self.settle(&name, MAX_NESTED);
-        }
+        // As they are written: what becomes of those that go round in a circle depends on which is first.
+        names.iter().for_each(|name| self.settle(name));
     }
 
     /// A value with what its variables are in their place; none where one is not set and nothing stands for it.
@@ -91,19 +92,40 @@ impl Variables {
         self.bytes.get() <= MOST
     }
 
-    /// Each is looked through once, however many others it is in.
-    fn settle(&mut self, name: &str, nested: usize) -> Option<String> {
-        if let Some(known) = self.settled.get(name) {
-            return known.clone();
+    /// One, after those that it is made of. Each is looked through once, however many others it is in.
+    fn settle(&mut self, name: &str) {
+        let (mut names, mut begun) = (vec![name.to_owned()], HashSet::new());
+        while let Some(name) = names.last() {
+            let name = name.clone();
+            let value = self.set.get(&name).filter(|_| !self.settled.contains_key(&name));
+            if let Some(value) = value {
+                let is_new =
+                    |other: &&str| self.set.contains_key(*other) && !self.settled.contains_key(*other);
+                let before = names.len();
+                if begun.insert(name.clone()) {
+                    let others = named(value).filter(is_new).filter(|other| !begun.contains(*other));
+                    names.extend(others.map(str::to_owned));
+                }
+                if names.len() > before {
+                    continue;
+                }
+                // What is begun and not settled is made of this one.
+                let mut find = |other: &str| match self.set.contains_key(other) {
+                    true => self.settled.get(other).cloned().flatten(),
+                    false => self.value(other),
+                };
+                let value = replaced(value, MAX_NESTED, &mut find);
+                let value = value.and_then(|value| self.admitted(value)).map(Cow::into_owned);
+                self.settled.insert(name, value);
+            }
+            names.pop();
         }
-        let Some(value) = self.set.get(name).cloned() else { return self.value(name) };
-        self.settled.insert(name.to_owned(), None);
-        let inside = nested.checked_sub(1)?;
-        let value = replaced(&value, MAX_NESTED, &mut |name| self.settle(name, inside));
-        let value = value.and_then(|value| self.admitted(value)).map(Cow::into_owned);
-        self.settled.insert(name.to_owned(), value.clone());
-        value
     }
+}
+
+/// The variables that a value names.
+fn named(value: &str) -> impl Iterator<Item = &str> {
+    value.split(BEGINS).skip(1).map(|rest| rest.split([',', ')']).next().unwrap_or_default().trim())
 }
 
 /// A value with what `find` gives for its variables, or what stands for them, so deep at most.
@@ -112,7 +134,6 @@ fn replaced<'v>(
     nested: usize,
     find: &mut dyn FnMut(&str) -> Option<String>,
 ) -> Option<Cow<'v, str>> {
-    const BEGINS: &str = "var(";
     if !value.contains(BEGINS) {
         return Some(Cow::Borrowed(value));
     }
@@ -174,6 +195,31 @@ mod tests {
             ("1px var(--a)", Some("1px red")),
         ] {
             assert_eq!(variables.resolved(value).as_deref(), resolved, "{value}");
+        }
+    }
+
+    #[test]
+    fn however_many_are_inside_one_another_and_in_which_order_they_are_all_looked_through() {
+        let chain: Vec<String> =
+            (1..10_000).map(|level| format!("--v{level}:var(--v{});", level - 1)).collect();
+        let (upwards, downwards) =
+            (chain.concat(), chain.iter().rev().map(String::as_str).collect::<String>());
+        for order in
+            [format!("--v0:red;{upwards}"), format!("{downwards}--v0:red"), format!("{upwards}--v0:red")]
+        {
+            let variables = Variables::of(declarations(&order));
+            for value in ["var(--v1)", "var(--v12)", "var(--v9999)"] {
+                assert_eq!(variables.resolved(value).as_deref(), Some("red"), "{value}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_goes_round_in_a_circle_is_the_same_each_time() {
+        for _ in 0..20 {
+            let circle = "--a:var(--b, 1);--b:var(--c, 2);--c:var(--a, 3);--d:var(--c) var(--a)";
+            let variables = Variables::of(declarations(circle));
+            assert_eq!(variables.resolved("var(--d)").as_deref(), Some("3 3"));
         }
     }
 

@@ -9,7 +9,7 @@ use crate::args::Filter;
 
 /// The windows of all pixels along one direction.
 #[derive(Debug)]
-pub(super) struct Windows {
+pub(crate) struct Windows {
     /// The source pixel that each window begins with.
     firsts: Vec<usize>,
     /// One window's after the other's.
@@ -20,7 +20,7 @@ pub(super) struct Windows {
 
 impl Windows {
     /// The windows of `count` pixels that show `length` source pixels from `start` on, of a source that has `all`.
-    pub(super) fn new(filter: Filter, (start, length): (f64, f64), all: u32, count: u32) -> Self {
+    pub(crate) fn new(filter: Filter, (start, length): (f64, f64), all: u32, count: u32) -> Self {
         let scale = length / f64::from(count);
         let widened = scale.max(1.0);
         let radius = support(filter) * widened;
@@ -49,31 +49,60 @@ impl Windows {
         windows
     }
 
+    /// Windows of the means of each two neighbours; the last pixel, where it has none, is its own.
+    pub(crate) fn in_pairs(&self) -> Self {
+        let (count, end) = (self.count(), self.span().end);
+        let pairs = || (0..count).step_by(2).map(|index| [index, (index + 1).min(count - 1)]);
+        let reach = |[one, other]: [usize; 2]| self.firsts[other] + self.length - self.firsts[one];
+        let length = pairs().map(reach).max().unwrap_or(1);
+        let mut paired = Self { firsts: Vec::new(), weights: Vec::new(), length };
+        paired.firsts.reserve_exact(count.div_ceil(2));
+        paired.weights.reserve_exact(count.div_ceil(2) * length);
+        for pair in pairs() {
+            let first = self.firsts[pair[0]].min(end - length);
+            let from = paired.weights.len();
+            paired.weights.resize(from + length, 0.0);
+            for index in pair {
+                let (own, weights) = self.at(index);
+                for (sum, weight) in paired.weights[from + own - first..].iter_mut().zip(weights) {
+                    *sum += 0.5 * weight;
+                }
+            }
+            paired.firsts.push(first);
+        }
+        paired
+    }
+
+    /// Bytes that they take.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<usize>() * self.firsts.capacity() + 4 * self.weights.capacity()
+    }
+
     /// How many pixels.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.firsts.len()
     }
 
     /// Weights of each window.
-    pub(super) fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         self.length
     }
 
     /// The first source pixel of a pixel's window, and the weights from there on.
     #[inline(always)]
-    pub(super) fn at(&self, index: usize) -> (usize, &[f32]) {
+    pub(crate) fn at(&self, index: usize) -> (usize, &[f32]) {
         (self.firsts[index], &self.weights[index * self.length..][..self.length])
     }
 
     /// All source pixels that are in a window.
-    pub(super) fn span(&self) -> Range<usize> {
+    pub(crate) fn span(&self) -> Range<usize> {
         let last = |first: &usize| first + self.length;
         self.firsts.first().copied().unwrap_or_default()..self.firsts.last().map_or(0, last)
     }
 }
 
 /// Most weights that a window has.
-pub(super) fn most_weights(filter: Filter, length: f64, count: u32) -> u64 {
+pub(crate) fn most_weights(filter: Filter, length: f64, count: u32) -> u64 {
     2 * (support(filter) * (length / f64::from(count)).max(1.0)).ceil() as u64 + 1
 }
 
@@ -143,6 +172,32 @@ mod tests {
                     assert!(weights.len() as u64 <= most_weights(filter, length, count));
                     assert!(windows.span().contains(&first));
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn pairs_are_the_means_of_two_neighbours() {
+        for (length, all, count) in [(100.0, 100, 7), (100.0, 100, 8), (3.0, 3, 50), (1.0, 1, 1), (9.0, 9, 9)]
+        {
+            let windows = Windows::new(Filter::Lanczos3, (0.0, length), all, count);
+            let pairs = windows.in_pairs();
+            assert_eq!(pairs.count(), (count as usize).div_ceil(2));
+            let spread = |windows: &Windows, index: usize| {
+                let (first, weights) = windows.at(index);
+                let mut all = vec![0.0; all as usize];
+                all[first..first + weights.len()].copy_from_slice(weights);
+                all
+            };
+            for index in 0..pairs.count() {
+                let [one, other] = [2 * index, (2 * index + 1).min(count as usize - 1)];
+                let (one, other) = (spread(&windows, one), spread(&windows, other));
+                let means = one.iter().zip(&other).map(|(one, other)| f32::midpoint(*one, *other));
+                let pair = spread(&pairs, index);
+                assert!(
+                    pair.iter().zip(means).all(|(pair, mean)| (pair - mean).abs() < 1e-6),
+                    "{count} {index}"
+                );
             }
         }
     }

@@ -38,6 +38,9 @@ struct Arguments {
     /// Our program; the release build of this workspace when it is not given
     #[arg(long)]
     imgserve: Option<PathBuf>,
+    /// Another build of our program, to be compared with in the same rounds as "before"
+    #[arg(long)]
+    before: Option<PathBuf>,
     /// Rivals, of oximg, sharp, thumbor; all when it is not given
     #[arg(long, value_delimiter = ',')]
     rivals: Vec<String>,
@@ -111,6 +114,7 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
         cores: arguments.cores,
         quality: arguments.quality,
         imgserve: arguments.imgserve.as_deref().map(absolute).transpose()?,
+        before: arguments.before.as_deref().map(absolute).transpose()?,
         install: !arguments.no_install,
     };
     let settings = Settings {

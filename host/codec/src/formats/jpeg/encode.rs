@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use imgserve_base::format::Format;
-use imgserve_jpeg::{Color, EncodeScratch};
+use imgserve_jpeg::{Color, EncodeError, EncodeScratch};
 use imgserve_sdk::{Image, ImageRef, PixelFormat};
 
 use crate::codec::{EncodeOptions, KEPT_BYTES};
@@ -25,17 +25,36 @@ pub(super) fn encode(image: ImageRef<'_>, options: &EncodeOptions) -> Result<Vec
     };
     let image = flat.as_ref().map_or(image, Image::as_ref);
     let color = if image.format() == PixelFormat::Gray8 { Color::Gray } else { Color::Rgb };
-    let side = |side: u32| u16::try_from(side).map_err(encode_error);
-    let (width, height) = (side(image.width())?, side(image.height())?);
-    let options = imgserve_jpeg::EncodeOptions {
+    with_scratch((image.width(), image.height()), |(width, height), scratch, file| {
+        imgserve_jpeg::encode(image.data(), width, height, color, &jpeg_options(options), scratch, file)
+    })
+}
+
+/// Whether a JPEG has colours at half its width and height.
+pub(super) fn halves_colors(options: &EncodeOptions) -> bool {
+    options.quality < FULL_CHROMA_QUALITY
+}
+
+/// How the encoder is told what is wanted.
+pub(super) fn jpeg_options(options: &EncodeOptions) -> imgserve_jpeg::EncodeOptions {
+    imgserve_jpeg::EncodeOptions {
         // Progressive scans save some 4 % of bytes; they go into a finer quantiser.
         quality: options.quality + u8::from(options.thorough && options.quality < 100),
-        subsample_chroma: options.quality < FULL_CHROMA_QUALITY,
+        subsample_chroma: halves_colors(options),
         progressive: options.thorough,
-    };
+    }
+}
+
+/// A file of this size, by the encoder's memory from the one before.
+pub(super) fn with_scratch(
+    (width, height): (u32, u32),
+    encode: impl FnOnce((u16, u16), &mut EncodeScratch, &mut Vec<u8>) -> Result<(), EncodeError>,
+) -> Result<Vec<u8>, CodecError> {
+    let side = |side: u32| u16::try_from(side).map_err(encode_error);
+    let size = (side(width)?, side(height)?);
     let mut file = Vec::new();
     SCRATCH.with_borrow_mut(|scratch| {
-        let done = imgserve_jpeg::encode(image.data(), width, height, color, &options, scratch, &mut file);
+        let done = encode(size, scratch, &mut file);
         if scratch.bytes() > KEPT_BYTES {
             *scratch = EncodeScratch::default();
         }

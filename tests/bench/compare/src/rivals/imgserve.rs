@@ -14,10 +14,22 @@ pub(super) async fn contenders(ground: &Ground) -> Result<Vec<Contender>, String
         Some(program) => program.clone(),
         None => build(ground).await?,
     };
-    if !has_profiles(&program) {
-        return Ok(vec![contender(ground, &program, None)?]);
+    let mut all = builds(ground, "imgserve", &program)?;
+    if let Some(before) = &ground.before {
+        all.extend(builds(ground, "before", before)?);
     }
-    [Some("fast"), Some("best")].map(|profile| contender(ground, &program, profile)).into_iter().collect()
+    Ok(all)
+}
+
+/// One build, called `name`.
+fn builds(ground: &Ground, name: &str, program: &File) -> Result<Vec<Contender>, String> {
+    if !has_profiles(program) {
+        return Ok(vec![contender(ground, (name, program), None)?]);
+    }
+    [Some("fast"), Some("best")]
+        .map(|profile| contender(ground, (name, program), profile))
+        .into_iter()
+        .collect()
 }
 
 /// The release build, in the folder from which this bench was started.
@@ -42,8 +54,12 @@ fn profile_key(configuration: &str) -> bool {
     lines.by_ref().take_while(|line| !line.starts_with('[')).any(|line| line.starts_with("profile ="))
 }
 
-fn contender(ground: &Ground, program: &File, profile: Option<&str>) -> Result<Contender, String> {
-    let name = profile.map_or("imgserve".to_owned(), |profile| format!("imgserve {profile}"));
+fn contender(
+    ground: &Ground,
+    (name, program): (&str, &File),
+    profile: Option<&str>,
+) -> Result<Contender, String> {
+    let name = profile.map_or(name.to_owned(), |profile| format!("{name} {profile}"));
     let folder = ground.folder.join(name.replace(' ', "-"));
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let (port, file) = (free_port()?, folder.join("imgserve.toml"));

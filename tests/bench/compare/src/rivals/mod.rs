@@ -28,6 +28,8 @@ pub struct Ground {
     pub quality: u8,
     /// Our program; built when it is not given.
     pub imgserve: Option<PathBuf>,
+    /// Another build of it, to be compared with.
+    pub before: Option<PathBuf>,
     /// Whether what is missing is installed.
     pub install: bool,
 }
