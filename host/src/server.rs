@@ -299,10 +299,19 @@ pub(crate) fn opening(config: &Config) -> Opening {
         password_file: config.jobs.journal_password_file.clone(),
         ca_file: config.jobs.journal_ca_file.clone(),
         migrate: config.jobs.migrate,
-        // What a node knows of others' jobs is what it reads.
-        alone: true,
+        node_name: node_name(config),
+        listen: config.jobs.listen,
+        lease: Duration::from_secs(config.jobs.lease_s),
     };
     Opening { address: config.journal(), reader: reader(), database }
+}
+
+/// What this server is called among those that share a journal: as the machine is where nothing else is said.
+fn node_name(config: &Config) -> String {
+    match config.jobs.node_name.is_empty() {
+        true => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        false => config.jobs.node_name.clone(),
+    }
 }
 
 /// Opens the journal; that of another server which is ending is waited for, and a database that is away.

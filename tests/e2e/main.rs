@@ -28,6 +28,7 @@ mod jobs_cli;
 mod later;
 mod life;
 mod load;
+mod nodes;
 mod operations;
 mod plugins;
 mod postgres;

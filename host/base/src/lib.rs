@@ -4,7 +4,7 @@
 //! - [`fault`]: why a request is refused or a job fails
 //! - [`mod@format`]: the file formats' names
 //! - [`job`]: a job's states, which may follow which, and its story
-//! - [`clock`]: the clock that nobody sets
+//! - [`clock`]: the clock that nobody sets; [`lease`]: until when, by it, something may be done
 //! - [`fair`]: turns between clients
 //! - [`named`]: enums whose values have names
 //! - [`crash`]: where the crash test ends the process
@@ -24,6 +24,7 @@ pub mod fair;
 pub mod fault;
 pub mod format;
 pub mod job;
+pub mod lease;
 mod named;
 pub mod secret;
 pub mod units;

@@ -8,6 +8,9 @@ use imgserve_base::secret::HIDDEN;
 use super::Jobs;
 use super::error::{ConfigError, value_error};
 
+/// Shorter leases end where a database takes a moment, and longer ones keep the jobs of a server waiting that is gone.
+const LEASE_S: std::ops::RangeInclusive<u64> = 3..=600;
+
 impl Jobs {
     /// What is not a matter of ranges.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
@@ -22,6 +25,10 @@ impl Jobs {
                 "`{scheme}` is no kind of journal: the path of a file and postgresql://… are possible"
             );
             return Err(value_error("jobs.journal", &text));
+        }
+        if !LEASE_S.contains(&self.lease_s) {
+            let (least, most) = (LEASE_S.start(), LEASE_S.end());
+            return Err(value_error("jobs.lease_s", &format!("must be {least} to {most}")));
         }
         let files = [
             ("jobs.journal", Path::new(if is_file { self.journal.as_str() } else { "" })),

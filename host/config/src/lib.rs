@@ -142,6 +142,9 @@ pub struct Jobs {
     pub journal_password_file: PathBuf,
     pub journal_ca_file: PathBuf,
     pub node_file: PathBuf,
+    pub node_name: String,
+    pub listen: bool,
+    pub lease_s: u64,
     pub migrate: bool,
     pub max_attempts: u32,
     pub max_retry_pause_s: u64,
@@ -201,6 +204,7 @@ pub struct Transfer {
 pub struct Access {
     pub allow_networks: Vec<NetworkRule>,
     pub file_roots: Vec<PathBuf>,
+    pub shared_files: bool,
     pub api_keys: Vec<ApiKey>,
     pub url_keys: Vec<UrlKey>,
 }

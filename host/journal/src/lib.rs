@@ -32,13 +32,14 @@ use std::sync::Arc;
 
 pub use store::{
     Answer, COMMIT_BOUNDS, Claim, Claimed, ClaimedNotice, Counts, Delivery, Ending, Entry, Filter, Health,
-    IdempotencyKey, Journal, JournalError, Notice, Receipt, Room, Submitted, Undelivered, rank,
+    IdempotencyKey, Journal, JournalError, Look, News, NodeSeen, Notice, Presence, Receipt, Room, Shared,
+    Submitted, Undelivered, rank,
 };
 
 use clock::Clock;
 use imgserve_base::database::is_database;
-pub use postgres::Database;
 use postgres::Postgres;
+pub use postgres::{Database, HEAD_START};
 use sqlite::Sqlite;
 
 /// Which store, and who opens it.

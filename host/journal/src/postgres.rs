@@ -6,6 +6,7 @@
 //! - `link`, `pool`: connections; `schema`: the tables and their versions; `trouble`: what an error means
 //! - `writer`, `change`, `batch`: the task that makes changes, what it is asked for, and many changes at once
 //! - `claims`: which jobs are handed out; `jobs`, `notices`: other changes; `read`: questions; `rows`: jobs as rows
+//! - `shared`: what there is beside as many nodes share it; `news`: what they tell each other
 
 mod address;
 mod batch;
@@ -13,6 +14,7 @@ mod change;
 mod claims;
 mod jobs;
 mod link;
+mod news;
 mod node;
 mod notices;
 mod password;
@@ -20,6 +22,7 @@ mod pool;
 mod read;
 mod rows;
 mod schema;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -41,14 +44,16 @@ use uuid::Uuid;
 use crate::clock::{Clock, ms};
 use crate::store::{
     Answer, Claim, Claimed, ClaimedNotice, Counts, Delivery, Ending, Entry, Filter, Health, Journal,
-    JournalError, Notice, Receipt, Room, Submitted, Undelivered,
+    JournalError, News, Notice, Receipt, Room, Shared, Submitted, Undelivered,
 };
 use crate::{Opening, story};
 use address::Address;
 pub use address::Database;
 use change::{Doubt, Sql, values};
+pub use claims::HEAD_START;
 use claims::{Handed, Taken};
 use link::Link;
+use news::Basket;
 use node::Node;
 use pool::{Lent, Pool};
 use rows::{Row, integer};
@@ -77,7 +82,11 @@ pub(crate) struct Postgres {
     /// What this program calls itself where it cannot read a job.
     reader: String,
     clock: Clock,
-    node: Node,
+    node: Arc<Node>,
+    /// How long a job that is being accepted is its node's without a further word.
+    lease: Duration,
+    /// What is to be told to other nodes, and what they say; none where nobody listens.
+    news: Option<(Arc<Basket>, Arc<Basket>)>,
     /// In which the connections live: whatever else the process does, they go on.
     runtime: Option<Runtime>,
 }
@@ -91,16 +100,17 @@ impl Postgres {
     pub(crate) fn open(opening: &Opening, clock: Clock) -> Result<Self, JournalError> {
         let Opening { database, .. } = opening;
         let address = Arc::new(address_of(opening)?);
-        let node = Node::take(&database.node_file, address.shown())?;
+        let node = Arc::new(Node::take(&database.node_file, &database.node_name, address.shown())?);
         let reader = story::reader(&opening.reader);
         let runtime = runtime(&address)?;
-        let (id, migrate, alone) = (node.id, database.migrate, database.alone);
+        let (id, migrate, comes) = (node.id, database.migrate, node.comes());
         let linked = wait(runtime.handle(), {
             let (address, reader) = (Arc::clone(&address), reader.clone());
             async move {
                 let mut link = Link::open(&address).await?;
                 prepare(&mut link, &address, migrate).await?;
-                schema::enter(&mut link, &address, (id, &reader), alone).await?;
+                let entered = link.query(comes.text, &comes.values).await;
+                entered.map_err(|trouble| trouble.unwritable())?;
                 let taken = schema::take_over(&mut link, id, &reader).await;
                 taken.map_err(|trouble| cannot(&address, &trouble.unwritable()))?;
                 Ok(link)
@@ -113,9 +123,13 @@ impl Postgres {
                 return Err(error);
             }
         };
-        let seen = Sql::new(schema::SEEN, values![id, reader.clone()]);
-        let gone = Sql::new(schema::GONE, values![id]);
-        let writer = Writer::start(runtime.handle(), Arc::clone(&address), link, (seen, gone));
+        let told = (Arc::clone(&node), reader.clone());
+        let writer = Writer::start(runtime.handle(), Arc::clone(&address), link, told);
+        let news = database.listen.then(|| {
+            let (out, heard) = (Arc::default(), Arc::default());
+            runtime.spawn(news::run(Arc::clone(&address), id, Arc::clone(&out), Arc::clone(&heard)));
+            (out, heard)
+        });
         let pool = |most| Pool::new(Arc::clone(&address), runtime.handle().clone(), most);
         let (claims, questions) = (pool(CLAIMS), pool(QUESTIONS));
         let (turns, accepting, lost_claim) = Default::default();
@@ -129,6 +143,8 @@ impl Postgres {
             reader,
             clock,
             node,
+            lease: database.lease,
+            news,
             runtime: Some(runtime),
         })
     }
@@ -170,6 +186,33 @@ impl Postgres {
         })
     }
 
+    /// Tells other nodes, if there are any and they listen.
+    fn tell(&self, news: impl IntoIterator<Item = News>) {
+        if let Some((out, _)) = &self.news
+            && self.node.others.load(Ordering::Acquire) > 0
+        {
+            out.put(news);
+        }
+    }
+
+    /// Tells them once a job's state has changed.
+    fn telling<'a, T: Send + 'a>(&'a self, id: JobId, changed: Answer<'a, T>) -> Answer<'a, T> {
+        Box::pin(async move {
+            let changed = changed.await?;
+            self.tell([News::Changed(id)]);
+            Ok(changed)
+        })
+    }
+
+    /// Offers jobs to others once they wait.
+    fn offering<'a>(&'a self, wait: Answer<'a, ()>) -> Answer<'a, ()> {
+        Box::pin(async move {
+            wait.await?;
+            self.offer();
+            Ok(())
+        })
+    }
+
     fn accepting(&self) -> MutexGuard<'_, HashSet<JobId>> {
         self.accepting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -177,7 +220,8 @@ impl Postgres {
     async fn submitted(&self, entry: Entry) -> Result<Submitted, JournalError> {
         let (id, text) = (entry.record.id, rows::text(&entry.record)?);
         for _ in 0..TRIES {
-            let (sql, made) = jobs::submit(&entry, text.clone(), self.node.id, self.clock.now());
+            let (sql, made) =
+                jobs::submit(&entry, text.clone(), (self.node.id, self.lease), self.clock.now());
             let is_new = |rows: &[Found]| Ok(!rows.is_empty());
             self.accepting().insert(id);
             let is_new = self.writer.change((Some(sql), Some(made)), Doubt::Withdraw(id), is_new).await;
@@ -224,6 +268,10 @@ impl Postgres {
             };
             self.hold(id, attempt, why);
             held.push(client);
+        }
+        self.tell(claims.iter().map(|claim| News::Changed(claim.record.id)));
+        if full {
+            self.offer();
         }
         Ok(Claimed { full, claims, held, next_due })
     }
@@ -352,21 +400,24 @@ impl Journal for Postgres {
         })
     }
 
-    fn heartbeat(&self, attempts: Vec<(JobId, u32)>, lease: Duration) -> Answer<'_, ()> {
+    fn heartbeat(&self, attempts: Vec<(JobId, u32)>, lease: Duration) -> Answer<'_, Vec<(JobId, u32)>> {
         let accepting: Vec<Uuid> = self.accepting().iter().map(|id| rows::uuid(*id)).collect();
         let lost = self.lost_claim.load(Ordering::Acquire);
         if attempts.is_empty() && accepting.is_empty() && !lost {
-            return Box::pin(ready(Ok(())));
+            return Box::pin(ready(Ok(attempts)));
         }
-        let extended = self.change(jobs::heartbeat(&attempts, accepting, lease));
+        let extended = (Some(jobs::heartbeat(&attempts, accepting, lease)), None);
+        let read = |row: &Found| (rows::job(row.get(0)), rows::count(row.get(1)));
+        let read = move |rows: &[Found]| Ok(rows.iter().map(read).collect());
+        let extended = self.writer.change(extended, Doubt::Repeat, read);
         let given_back = lost.then(|| self.change(jobs::forgotten(self.node.id, &attempts)));
         Box::pin(async move {
-            extended.await?;
+            let extended = extended.await?;
             if let Some(given_back) = given_back {
                 given_back.await?;
                 self.lost_claim.store(false, Ordering::Release);
             }
-            Ok(())
+            Ok(extended)
         })
     }
 
@@ -397,15 +448,15 @@ impl Journal for Postgres {
             }
             Ending::Ended(notice) => jobs::end(&record, text, notice.as_ref(), self.clock.now()),
         };
-        self.current((sql, Some(made)), Doubt::Wait, &record)
+        self.telling(record.id, self.current((sql, Some(made)), Doubt::Wait, &record))
     }
 
     fn give_back(&self, attempts: Vec<(JobId, u32)>) -> Answer<'_, ()> {
-        self.change(jobs::give_back(&attempts))
+        self.offering(self.change(jobs::give_back(&attempts)))
     }
 
     fn put_off(&self, attempts: Vec<(JobId, u32)>, pause: Duration) -> Answer<'_, ()> {
-        self.change(jobs::put_off(&attempts, pause))
+        self.offering(self.change(jobs::put_off(&attempts, pause)))
     }
 
     fn hold(&self, id: JobId, attempt: u32, why: String) {
@@ -425,6 +476,7 @@ impl Journal for Postgres {
             let cancelled = cancelled.await?;
             if cancelled {
                 self.accepting().remove(&id);
+                self.tell([News::Changed(id)]);
             }
             Ok(cancelled)
         })
@@ -432,7 +484,10 @@ impl Journal for Postgres {
 
     fn replay(&self, record: Record) -> Answer<'_, bool> {
         match rows::text(&record) {
-            Ok(text) => self.whether(jobs::replay(&record, text, self.node.id, self.clock.now())),
+            Ok(text) => {
+                let replayed = self.whether(jobs::replay(&record, text, self.node.id, self.clock.now()));
+                self.telling(record.id, replayed)
+            }
             Err(error) => Box::pin(ready(Err(error))),
         }
     }
@@ -509,5 +564,9 @@ impl Journal for Postgres {
 
     fn health(&self) -> Health {
         self.writer.health()
+    }
+
+    fn shared(&self) -> Option<&dyn Shared> {
+        Some(self)
     }
 }

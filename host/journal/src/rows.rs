@@ -1,6 +1,6 @@
 //! A job as stores have it, read in a transaction and understood outside of it.
 
-use imgserve_base::job::{Client, Held, JobId, JobState, Priority, Record};
+use imgserve_base::job::{Client, Held, JobId, JobState, OnNode, Priority, Record};
 
 use crate::store::{JournalError, rank};
 use crate::story::{self, Told};
@@ -20,6 +20,7 @@ pub(crate) struct Row {
     pub(crate) priority: i64,
     pub(crate) accepted_at_ms: i64,
     pub(crate) held_why: Option<String>,
+    pub(crate) node: Option<OnNode>,
 }
 
 impl Row {
@@ -60,6 +61,7 @@ impl Row {
             notify: told.notify,
             fresh: told.fresh,
             held: unread.or(self.held_why.map(|why| Held { why, story: false })),
+            node: self.node,
         })
     }
 }

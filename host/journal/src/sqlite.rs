@@ -184,12 +184,15 @@ impl Journal for Sqlite {
         })
     }
 
-    fn heartbeat(&self, attempts: Vec<(JobId, u32)>, lease: Duration) -> Answer<'_, ()> {
+    fn heartbeat(&self, attempts: Vec<(JobId, u32)>, lease: Duration) -> Answer<'_, Vec<(JobId, u32)>> {
         if attempts.is_empty() {
-            return Box::pin(ready(Ok(())));
+            return Box::pin(ready(Ok(attempts)));
         }
         let lease_until_ms = self.clock.after(lease);
-        self.change(Promise::Process, move |db| jobs::heartbeat(db, &attempts, lease_until_ms))
+        // Nobody else is there to take one over.
+        self.change(Promise::Process, move |db| {
+            jobs::heartbeat(db, &attempts, lease_until_ms).map(|()| attempts.clone())
+        })
     }
 
     fn plan(&self, record: Record, order: String, cost: u64) -> Answer<'_, ()> {

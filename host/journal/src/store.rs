@@ -91,6 +91,8 @@ pub struct Entry {
     pub cost: u64,
     /// The client's key for it, if it gave one.
     pub key: Option<IdempotencyKey>,
+    /// Whether none but the node that takes it in can do it.
+    pub stays: bool,
 }
 
 /// By which a client that posts a job twice means one.
@@ -266,8 +268,9 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// now, and no webhook is younger. For a start: another process wrote these times, and the clock may have been set since.
     fn bring_forward(&self, job_pause: Duration, notice_pause: Duration) -> Answer<'_, ()>;
     /// Has the leases of all attempts under way last so long from now on; also those of jobs that are being accepted, where the
-    /// store has such. What was claimed and is not under way, as the claim's answer was lost, is given back.
-    fn heartbeat(&self, attempts: Vec<(JobId, u32)>, lease: Duration) -> Answer<'_, ()>;
+    /// store has such. What was claimed and is not under way, as the claim's answer was lost, is given back. Gives those whose
+    /// leases do, with 0 for the attempt of a job that is being accepted: any other is not its node's any more.
+    fn heartbeat(&self, attempts: Vec<(JobId, u32)>, lease: Duration) -> Answer<'_, Vec<(JobId, u32)>>;
     /// Writes down what a running job is planned to be: its story, its order, and what it costs. What a power cut undoes of that
     /// is planned once more.
     ///
@@ -322,6 +325,83 @@ pub trait Journal: Send + Sync + fmt::Debug {
     fn notice(&self, job: JobId) -> Answer<'_, Option<Undelivered>>;
     /// How long commits took of late, and how many changes they held.
     fn health(&self) -> Health;
+    /// What there is beside where many nodes share it.
+    fn shared(&self) -> Option<&dyn Shared> {
+        None
+    }
+}
+
+/// What a store has beside that many nodes share. Each hears of what the others do, mostly soon; it looks for it too, as nobody
+/// waits until it has heard.
+pub trait Shared: Send + Sync {
+    /// What this node calls itself.
+    fn name(&self) -> &str;
+    /// How many other nodes were there when it was last looked.
+    fn others(&self) -> usize;
+    /// How this node is doing, for whoever asks for the nodes.
+    fn present(&self, presence: Presence);
+    /// This node has more to do than it can do now: others are told.
+    fn offer(&self);
+    /// Waits for what other nodes say, and gives it.
+    fn heard(&self) -> Pin<Box<dyn Future<Output = Vec<News>> + Send + '_>>;
+    /// What has become of jobs that are watched, and what else a node has to know in time.
+    fn look(&self, watched: Vec<JobId>) -> Answer<'_, Look>;
+    /// Asks the node that has a job to cancel it; false when none has it.
+    fn ask_to_cancel(&self, id: JobId) -> Answer<'_, bool>;
+    /// All that have been there in the last day, those that came first first.
+    fn nodes(&self) -> Answer<'_, Vec<NodeSeen>>;
+}
+
+/// What nodes tell each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum News {
+    /// There may be a job to claim.
+    Waiting,
+    /// Somebody wants this job cancelled.
+    Cancel(JobId),
+    /// This job's state has changed.
+    Changed(JobId),
+}
+
+/// What a node sees when it looks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Those that were asked for and are there, with their attempts.
+    pub watched: Vec<(JobId, JobState, u32)>,
+    /// Of this node's those that somebody wants cancelled.
+    pub cancel: Vec<JobId>,
+    /// Unfinished jobs but for those that are held, by client, of all nodes.
+    pub unfinished: Vec<(Client, u64)>,
+}
+
+/// How a node is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Presence {
+    /// Its worker processes.
+    pub workers: usize,
+    /// Its attempts under way.
+    pub running: usize,
+}
+
+/// A node as others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeSeen {
+    /// By which its jobs are known as its own.
+    pub id: String,
+    /// What it calls itself.
+    pub name: String,
+    /// imgserve's.
+    pub version: String,
+    /// Since when it has been there, in milliseconds since 1970-01-01 UTC.
+    pub began_at_ms: u64,
+    /// When it was last heard of, in milliseconds since 1970-01-01 UTC.
+    pub seen_at_ms: u64,
+    /// Whether it is there, as far as anybody knows.
+    pub is_there: bool,
+    /// Whether it is the one that tells.
+    pub is_this: bool,
+    /// How it was doing then.
+    pub presence: Presence,
 }
 
 /// How the journal is doing.

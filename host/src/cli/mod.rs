@@ -6,7 +6,7 @@
 //! - `config`: the configuration in force; `check`: whether a start would succeed; `migrate`: the journal's tables; `demo`: the whole thing shown at work
 //! - `plugin`: operations of one's own
 //! - `key`, `sign`: keys for clients, URLs and webhooks, and what is signed with them
-//! - `jobs`, `top`: a running server's jobs, by `client` over HTTP and as `story` tells them
+//! - `jobs`, `nodes`, `top`: a running server's jobs, and those who share them, by `client` over HTTP and as `story` tells them
 //! - `failure`: why a command failed; `exposure`, `pid_file`, `own_file`, `log`, `launch`, `ui`: what the commands share
 //! - `report`: what a running server tells the commands, which `tell` writes; `process`: another process, and its end
 
@@ -21,6 +21,7 @@ mod key;
 mod launch;
 mod log;
 mod migrate;
+mod nodes;
 mod operations;
 mod options;
 mod own_file;
@@ -103,6 +104,8 @@ enum Command {
     /// List, show, retry and cancel the jobs of a running server
     #[command(subcommand)]
     Jobs(jobs::Command),
+    /// List the servers that share a running server's journal
+    Nodes(nodes::Arguments),
     /// Watch a running server: queue, workers, jobs with their progress
     Top(top::Arguments),
     /// List what requests may name: operations with their kinds, versions and limits
@@ -144,6 +147,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Key(command) => key::run(&command),
         Command::Sign(arguments) => sign::run(&arguments),
         Command::Jobs(command) => jobs::run(&command),
+        Command::Nodes(arguments) => nodes::run(&arguments),
         Command::Top(arguments) => top::run(&arguments),
         Command::Version => {
             ui::say(&format!("imgserve {}", env!("CARGO_PKG_VERSION")));

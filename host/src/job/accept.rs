@@ -9,13 +9,15 @@ use imgserve_base::clock::steady_ms;
 use imgserve_base::fair::Turn;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{Client, JobId, JobState, Output, Phase, Record, now_ms};
+use imgserve_base::lease::Lease;
 use imgserve_journal::{Entry, IdempotencyKey, JournalError, Receipt, Submitted, rank};
-use imgserve_transfer::{Place, SourceUrl};
+use imgserve_transfer::{PartMark, Place, SourceUrl};
 use imgserve_worker::{Placeholder, Prepared};
 use sha2::{Digest as _, Sha256};
 
 use super::generation::Generation;
 use super::intake::{self, Head, Held, Intake, REPLY_PATIENCE, Wish};
+use super::leases;
 use super::order::{Accepted, Order, Planned, Recipe};
 use super::request::{self, Request};
 use super::retry::{AcceptPauses, random};
@@ -112,7 +114,7 @@ impl Service {
             Api::Compat => Wanted::compat(&object, &generation.registry)?,
             Api::V1 => Wanted::v1(&object, &generation.registry, settings.webhooks.can_sign())?,
         };
-        self.queue().enter(&submission.client)?;
+        self.enter(&submission.client).await?;
         let client = submission.client.clone();
         let (began, at_once) = (Instant::now(), submission.at_once || wanted.at_once);
         let flow = self.flow(&submission.flow);
@@ -182,8 +184,9 @@ impl Acceptance {
     ) -> Result<Option<Accepted>, Fault> {
         imgserve_base::crash::point("accept-before-submit");
         let receipt = |key| IdempotencyKey { receipt: stored::receipt_text(accepted), ..key };
+        let stays = self.stays(&record, order);
         let (order, flow) = (stored::order_text(order), self.turn.flow.name().to_string());
-        let entry = Entry { record, order, flow, cost, key: key.map(receipt) };
+        let entry = Entry { record, order, flow, cost, key: key.map(receipt), stays };
         let digest = entry.key.as_ref().map(|key| key.digest);
         let submitted = self.service.journal().submit(entry).await;
         match submitted.map_err(|error| self.service.journal_fault(&error))? {
@@ -194,6 +197,13 @@ impl Acceptance {
         }
         imgserve_base::crash::point("accept-after-submit");
         Ok(None)
+    }
+
+    /// Whether no other node can do the job, as it reads or writes files that this one alone is known to see.
+    fn stays(&self, record: &Record, order: &Order) -> bool {
+        let is_file = |output: &Output| output.destination.starts_with("file:");
+        let has_files = matches!(order.source, SourceUrl::File(_)) || record.outputs.iter().any(is_file);
+        has_files && !self.settings.shared_files
     }
 
     async fn accept(self, key: Option<IdempotencyKey>) -> Result<Accepted, Fault> {
@@ -214,6 +224,7 @@ impl Acceptance {
         let accepted = self.accepted(id, destinations);
         record.took(Phase::Plan, started.elapsed());
 
+        let lease = Lease::until(self.service.leases().until_ms());
         if let Some(replayed) = self.submit((record, cost), &order, &accepted, key).await? {
             return Ok(replayed);
         }
@@ -225,10 +236,12 @@ impl Acceptance {
         let warmth = Warmth { supply, generation, settings, placeholder: Duration::ZERO, cold: false };
         self.service.warm().keep(id, warmth);
         let storing = Instant::now();
-        let cancelled = self.service.live().accept(id);
+        let cancelled = self.service.live().accept(id, lease.clone());
         let stored = tokio::select! {
             biased;
-            stored = self.store_placeholders(id, &order, placeholders) => stored,
+            // Another node may do it by now: its result must not be stored over.
+            () = leases::over(&lease) => Ok(()),
+            stored = self.store_placeholders((id, &lease), &order, placeholders) => stored,
             // Whoever wants it cancelled does so as soon as it waits; its client is told where to look.
             () = cancelled.cancelled() => Ok(()),
         };
@@ -293,6 +306,7 @@ impl Acceptance {
             notify: self.wanted.notify.is_some(),
             fresh: Default::default(),
             held: None,
+            node: None,
         }
     }
 
@@ -321,7 +335,7 @@ impl Acceptance {
     /// processed.
     async fn store_placeholders(
         &self,
-        id: JobId,
+        (id, lease): (JobId, &Lease),
         order: &Order,
         placeholders: Vec<Bytes>,
     ) -> Result<(), Fault> {
@@ -331,6 +345,7 @@ impl Acceptance {
         let mut patience = REPLY_PATIENCE;
         for (index, (recipe, placeholder)) in order.recipes.iter().zip(placeholders).enumerate() {
             let mark = store::mark(id, index, 0, Kind::Placeholder, false);
+            let mark = PartMark { lease: lease.clone(), ..mark };
             let stored = async {
                 let waited = Instant::now();
                 let turns = self.service.turns();

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{Output, OutputState, Phase};
 use imgserve_journal::IdempotencyKey;
-use imgserve_transfer::{Destination, SourceUrl, Tags};
+use imgserve_transfer::{Destination, PartMark, SourceUrl, Tags};
 use imgserve_worker::Prepared;
 use serde_json::{Map, Value};
 
@@ -179,6 +179,7 @@ impl Attempt {
                 };
                 // Named as acceptance names it, where a later attempt looks for what may be left of it.
                 let mark = store::mark(self.record.id, index, 0, Kind::Placeholder, self.cold);
+                let mark = PartMark { lease: self.running.lease().clone(), ..mark };
                 let transfer = self.settings.transfer.on_behalf_of(&self.turn.flow);
                 store::store(&transfer, recipe, placeholder, &mark).await?;
             }

@@ -92,6 +92,7 @@ impl Parking {
 mod tests {
     use imgserve_base::fair::Flow;
     use imgserve_base::job::JobId;
+    use imgserve_base::lease::Lease;
 
     use super::super::live::Live;
     use super::*;
@@ -99,7 +100,7 @@ mod tests {
     /// So many of a client's that wait.
     fn wait(live: &Live, flow: &str, count: usize) {
         for _ in 0..count {
-            let running = live.begin(JobId::generate(), 1, &Flow::new(flow, 1));
+            let running = live.begin(JobId::generate(), 1, &Flow::new(flow, 1), Lease::endless());
             // It waits for as long as the test does.
             std::mem::forget(running.wait());
         }

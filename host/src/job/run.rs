@@ -9,7 +9,7 @@ use imgserve_base::fair::Turn;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{Output, OutputState, Phase, Record, now_ms};
 use imgserve_journal::{Ending, JournalError};
-use imgserve_transfer::{Asks, Place};
+use imgserve_transfer::{Asks, PartMark, Place};
 use imgserve_worker::{Prepared, Task, TaskOutput};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -65,6 +65,8 @@ pub(super) enum Stop {
     Server,
     /// Too many wait for the same servers as it: others are to have their turn.
     PutOff,
+    /// It may be another node's by now.
+    Lost,
     /// It failed, and with it all outputs that wait.
     Fault(Fault),
 }
@@ -135,6 +137,7 @@ impl Attempt {
                 self.service.wakeups().ask();
             }
             Stop::Cancelled => self.cancelled(&order).await,
+            Stop::Lost => self.lost(),
             Stop::Fault(fault) => self.failed(fault, &order).await,
         }
     }
@@ -345,7 +348,13 @@ impl Attempt {
             if self.running.is_cancelled() {
                 return Err(Stop::Cancelled);
             }
-            match self.store_one(order, index, outcome).await {
+            let running = Arc::clone(&self.running);
+            let stored = tokio::select! {
+                biased;
+                () = running.lost() => return Err(Stop::Lost),
+                stored = self.store_one(order, index, outcome) => stored,
+            };
+            match stored {
                 Ok(()) if place + 1 < count => self.save().await,
                 Ok(()) => {}
                 Err(fault) if fault.retry == Retry::Never => {
@@ -406,7 +415,7 @@ impl Attempt {
         let waits = self.service.park(&self.running);
         let _place = self.service.turns().result(&asks).await;
         drop(waits);
-        let mark = store::mark(self.record.id, index, self.record.attempt, Kind::Failure, self.cold);
+        let mark = self.mark(index, Kind::Failure);
         let transfer = self.settings.transfer.on_behalf_of(&self.turn.flow);
         let shown = store::failure(&self.generation, &transfer, recipe, &mark);
         if let Err(fault) = shown.await {
@@ -416,9 +425,23 @@ impl Attempt {
     }
 
     async fn put(&self, order: &Order, index: usize, kind: Kind, bytes: Bytes) -> Result<(), Fault> {
-        let mark = store::mark(self.record.id, index, self.record.attempt, kind, self.cold);
+        let mark = self.mark(index, kind);
         let transfer = self.settings.transfer.on_behalf_of(&self.turn.flow);
         store::store(&transfer, &order.recipes[index], bytes, &mark).await
+    }
+
+    /// What marks the file of an output until it is whole.
+    fn mark(&self, index: usize, kind: Kind) -> PartMark {
+        let mark = store::mark(self.record.id, index, self.record.attempt, kind, self.cold);
+        PartMark { lease: self.running.lease().clone(), ..mark }
+    }
+
+    /// Another node does it again, or has done it.
+    fn lost(&self) {
+        let attempt = self.record.attempt;
+        tracing::warn!(job = %self.record.id, attempt, "given up: its lease is over, and it may be another node's by now");
+        // What of it still waits here may be claimed again.
+        self.service.wakeups().ask();
     }
 
     async fn cancelled(mut self, order: &Order) {
@@ -475,8 +498,10 @@ impl Attempt {
             self.running.cancelled().await;
             tokio::time::sleep(SHOWN_WITHIN).await;
         };
+        let running = Arc::clone(&self.running);
         let is_shown = tokio::select! {
             biased;
+            () = running.lost() => return self.lost(),
             () = shown.as_mut() => true,
             () = long_enough => false,
         };
@@ -511,6 +536,7 @@ impl Attempt {
 pub(super) async fn stopped(service: &Service, running: &Running) -> Stop {
     tokio::select! {
         () = service.lifecycle().stopping() => Stop::Server,
+        () = running.lost() => Stop::Lost,
         () = running.cancelled() => Stop::Cancelled,
     }
 }

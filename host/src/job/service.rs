@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use imgserve_base::clock::steady_ms;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
-use imgserve_base::job::JobId;
+use imgserve_base::job::{Client, JobId};
 use imgserve_config::Config;
 use imgserve_journal::{Journal, JournalError};
 use imgserve_transfer::Transfer;
@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::current::{Current, WorkersNow};
 use super::direct::Renders;
 use super::generation::Generation;
+use super::leases::Leases;
 use super::lifecycle::Lifecycle;
 use super::live::Live;
 use super::locks::Locks;
@@ -35,6 +36,7 @@ const JOURNAL_RETRY_S: u64 = 30;
 pub(crate) struct Service {
     current: Current,
     journal: Arc<dyn Journal>,
+    leases: Leases,
     queue: Queue,
     turns: Turns,
     wakeups: Wakeups,
@@ -89,9 +91,11 @@ impl Service {
         let tally = Tally::new();
         tally.metrics().operations(current.generation().registry.names());
         let turns = Turns::new(current.settings().gate.places().clone());
+        let leases = Leases::new(Duration::from_secs(config.jobs.lease_s), journal.shared().is_some());
         Self {
             current,
             journal,
+            leases,
             queue: Queue::new(config.limits.max_queue, config.queue_per_key()),
             turns,
             wakeups: Wakeups::new(),
@@ -141,9 +145,27 @@ impl Service {
         &*self.journal
     }
 
+    /// How leases are given.
+    pub(super) fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
     /// The places of accepted jobs.
     pub(super) fn queue(&self) -> &Queue {
         &self.queue
+    }
+
+    /// Takes a place of an accepted job. Where there is none, other nodes may have given some back.
+    ///
+    /// # Errors
+    /// As of [`Queue::enter`].
+    pub(super) async fn enter(&self, client: &Client) -> Result<(), Fault> {
+        let Err(full) = self.queue.enter(client) else { return Ok(()) };
+        if self.queue.is_fresh() {
+            return Err(full);
+        }
+        self.count_again().await;
+        self.queue.enter(client)
     }
 
     pub(super) fn turns(&self) -> &Turns {
@@ -225,6 +247,7 @@ impl Service {
             transfers_too_slow: self.settings().transfer.too_slow(),
             journal: self.journal.health(),
             undelivered_webhooks: counts.notices,
+            node: self.journal.shared().map(|shared| (shared.name().to_owned(), shared.others() + 1)),
         })
     }
 

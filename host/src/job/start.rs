@@ -13,6 +13,7 @@ use imgserve_worker::{Budget, Stats};
 use super::current::Current;
 use super::dispatch;
 use super::generation::Generation;
+use super::nodes;
 use super::notify::{self, LAST_PAUSE};
 use super::service::Service;
 
@@ -34,6 +35,7 @@ impl Service {
         tokio::spawn(dispatch::dispatch(Arc::clone(&service)));
         tokio::spawn(dispatch::keep_house(Arc::clone(&service)));
         tokio::spawn(notify::deliver(Arc::clone(&service)));
+        tokio::spawn(nodes::keep_up(Arc::clone(&service)));
         Ok(service)
     }
 
@@ -59,8 +61,13 @@ impl Service {
             Err(error) => return Err(self.journal_fault(&error)),
         }
         let counts = self.journal().counts().await.map_err(|error| self.journal_fault(&error))?;
-        for (client, jobs) in &counts.unfinished {
-            self.queue().restore(client, *jobs as usize);
+        match self.journal().shared() {
+            // There may be others already: the first look tells.
+            Some(_) => self.queue().counted(counts.unfinished, 1),
+            None => counts
+                .unfinished
+                .iter()
+                .for_each(|(client, jobs)| self.queue().restore(client, *jobs as usize)),
         }
         let (jobs, notices) = (self.queue().len(), counts.notices);
         if jobs > 0 || notices > 0 {

@@ -5,7 +5,7 @@
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// What to type where there is none.
 const MISSING: &str = "PostgreSQL is not installed. Type: apt-get install postgresql    (as root)";
@@ -87,23 +87,35 @@ impl Postgres {
     }
 
     /// Runs statements in a database, by `psql`; what they give.
+    ///
+    /// # Panics
+    /// Where they fail.
     pub fn sql(&self, database: &str, sql: &str) -> String {
-        let output = Command::new(self.programs.join("psql"))
-            .args([
-                "--no-psqlrc",
-                "--quiet",
-                "-tA",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-d",
-                &self.url(database),
-                "-c",
-                sql,
-            ])
-            .output()
-            .expect("it is installed");
+        let output = self.psql(database, sql);
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// The same, or none where they fail.
+    pub fn try_sql(&self, database: &str, sql: &str) -> Option<String> {
+        let output = self.psql(database, sql);
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    fn psql(&self, database: &str, sql: &str) -> Output {
+        let mut psql = Command::new(self.programs.join("psql"));
+        psql.args([
+            "--no-psqlrc",
+            "--quiet",
+            "-tA",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-d",
+            &self.url(database),
+            "-c",
+            sql,
+        ]);
+        psql.output().expect("it is installed")
     }
 
     fn control(&self, arguments: &[&str]) -> Command {

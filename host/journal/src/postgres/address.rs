@@ -18,7 +18,7 @@ const SILENCE: Duration = Duration::from_secs(20);
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// What there is beside the address.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Database {
     /// The file by which this server is known among those that share a database: it is made where there is none.
     pub node_file: PathBuf,
@@ -28,8 +28,26 @@ pub struct Database {
     pub ca_file: PathBuf,
     /// Whether tables are made and changed where that is needed.
     pub migrate: bool,
-    /// Whether no other node may use it meanwhile.
-    pub alone: bool,
+    /// What this server calls itself.
+    pub node_name: String,
+    /// Whether it is told what other nodes do (`LISTEN`); else it looks for it every second.
+    pub listen: bool,
+    /// How long a job that is being accepted is its node's without a further word.
+    pub lease: Duration,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self {
+            node_file: PathBuf::new(),
+            password_file: PathBuf::new(),
+            ca_file: PathBuf::new(),
+            migrate: true,
+            node_name: String::new(),
+            listen: true,
+            lease: Duration::from_secs(60),
+        }
+    }
 }
 
 /// A database.

@@ -10,10 +10,11 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_postgres::Row;
 
 use super::address::Address;
-use super::change::{Change, Doubt, Sql};
-use super::jobs;
+use super::change::{Change, Doubt, values};
 use super::link::{Link, Value};
+use super::node::Node;
 use super::trouble::Trouble;
+use super::{jobs, read, schema};
 use crate::pulse::Pulse;
 use crate::store::JournalError;
 
@@ -24,7 +25,7 @@ const RETRY: Duration = Duration::from_millis(250);
 /// When it is looked whether it is still there, although nobody asks for anything.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often it is written down that the node is there.
-const SEEN: Duration = Duration::from_secs(10);
+const SEEN: Duration = Duration::from_secs(5);
 /// How often a change is tried that others were in the way of.
 const TRIES: usize = 4;
 
@@ -33,8 +34,10 @@ pub(super) struct Batches {
     address: Arc<Address>,
     pulse: Arc<Pulse>,
     link: Option<Link>,
-    /// Writes down that the node is there, which shows that the database can be written; and that it has ended.
-    node: (Sql, Sql),
+    /// That it is there is written down, which shows that the database can be written; and that it has ended.
+    node: Arc<Node>,
+    /// What this program calls itself where it cannot read a job.
+    reader: String,
     /// When that was written down last.
     seen: Instant,
     /// Changes that nobody waits for, or whose end nobody knows, for when the database is back.
@@ -50,11 +53,11 @@ impl Batches {
         address: Arc<Address>,
         pulse: Arc<Pulse>,
         link: Link,
-        node: (Sql, Sql),
+        (node, reader): (Arc<Node>, String),
         silent_made: Arc<AtomicU64>,
     ) -> Self {
         let (link, seen) = (Some(link), Instant::now());
-        Self { address, pulse, link, node, seen, kept: Vec::new(), away: None, silent_made }
+        Self { address, pulse, link, node, reader, seen, kept: Vec::new(), away: None, silent_made }
     }
 
     /// Takes what waits, again and again, until nobody can ask any more. However much is asked for, it is looked in time whether the
@@ -224,9 +227,10 @@ impl Batches {
 
     /// Nobody waits for this node's end any more, where the database is there to be told of it.
     async fn leave(&mut self) {
+        let ends = self.node.ends();
         if self.away.is_none()
             && let Some(link) = &mut self.link
-            && let Err(trouble) = link.query(self.node.1.text, &self.node.1.values).await
+            && let Err(trouble) = link.query(ends.text, &ends.values).await
         {
             tracing::debug!("that this node has ended is not written down: {}", trouble.text());
         }
@@ -249,13 +253,12 @@ impl Batches {
         }
     }
 
+    /// Writes down that the node is there, and does what some node has to do now and then.
     async fn prove(&mut self) -> Result<(), Trouble> {
-        self.linked().await?;
-        let (text, values) = (self.node.0.text, &self.node.0.values);
-        if let Some(link) = &mut self.link {
-            link.query(text, values).await?;
-            self.seen = Instant::now();
-        }
+        let (there, tries) = (self.node.is_there(), values![self.reader.clone(), self.node.id]);
+        let link = self.linked().await?;
+        link.together(&[(there.text, &*there.values), (schema::TRY, &*tries), (read::SUM_UP, &[])]).await?;
+        self.seen = Instant::now();
         Ok(())
     }
 

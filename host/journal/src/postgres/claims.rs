@@ -1,7 +1,8 @@
 //! Which jobs are handed out. What may be taken is looked up without a lock, flow by flow; what is chosen of it is then claimed at
 //! once, and what another node was faster with is passed over, so that nobody waits for anybody.
 
-use std::collections::{HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio_postgres::Row as Found;
 use uuid::Uuid;
 
 use super::change::values;
-use super::link::Link;
+use super::link::{Link, Value};
 use super::rows::{self, Row, integer, number, waiting};
 use super::trouble::Trouble;
 use crate::clock::ms;
@@ -48,52 +49,67 @@ const FREE: &str = "WITH gone AS (SELECT id FROM imgserve_jobs WHERE lease_until
      ORDER BY lease_until_ms LIMIT 1000 FOR UPDATE SKIP LOCKED) \
      UPDATE imgserve_jobs AS job SET state = 'accepted', lease_until_ms = NULL FROM gone WHERE job.id = gone.id";
 
-/// The best jobs of one flow, of which there may be very many: one priority after the other, so that the index leads to those
-/// that are due, however many wait for a later time before them.
+/// For how long a job is offered to the node that has taken it in, or tried it last, before any other may have it: that one has its
+/// source. Longer than it takes to be claimed where there is room.
+pub const HEAD_START: Duration = Duration::from_millis(500);
+
+/// The best jobs of one flow at one place, of which there may be very many: one priority after the other, so that the index leads
+/// to those that are due, however many wait for a later time before them.
 macro_rules! best {
-    ($flow:literal, $most:literal) => {
+    ($flow:literal, $most:literal, $place:literal, $node:literal, $head_start:literal) => {
         concat!(
-            "(SELECT id, cost FROM (",
-            "(SELECT id, cost FROM imgserve_jobs WHERE state = 'accepted' AND held_by IS NULL AND flow = ",
-            $flow,
-            " AND priority = 2 AND due_at_ms <= imgserve_now_ms() ORDER BY due_at_ms, id LIMIT ",
+            "(SELECT id, cost, priority, due_at_ms FROM (",
+            best!(@ 2, $flow, $most, $place, $node, $head_start),
+            " UNION ALL ",
+            best!(@ 1, $flow, $most, $place, $node, $head_start),
+            " UNION ALL ",
+            best!(@ 0, $flow, $most, $place, $node, $head_start),
+            ") AS all_of_them LIMIT ",
             $most,
-            ") UNION ALL (SELECT id, cost FROM imgserve_jobs WHERE state = 'accepted' AND held_by IS NULL AND flow = ",
+            ")"
+        )
+    };
+    (@ $priority:literal, $flow:literal, $most:literal, $place:literal, $node:literal, $head_start:literal) => {
+        concat!(
+            "(SELECT id, cost, priority, due_at_ms FROM imgserve_jobs WHERE state = 'accepted' AND held_by IS NULL AND place = ",
+            $place,
+            " AND flow = ",
             $flow,
-            " AND priority = 1 AND due_at_ms <= imgserve_now_ms() ORDER BY due_at_ms, id LIMIT ",
-            $most,
-            ") UNION ALL (SELECT id, cost FROM imgserve_jobs WHERE state = 'accepted' AND held_by IS NULL AND flow = ",
-            $flow,
-            " AND priority = 0 AND due_at_ms <= imgserve_now_ms() ORDER BY due_at_ms, id LIMIT ",
-            $most,
-            ")) AS all_of_them LIMIT ",
+            " AND priority = ",
+            $priority,
+            " AND due_at_ms <= imgserve_now_ms() AND (node = ",
+            $node,
+            " OR due_at_ms <= imgserve_now_ms() - ",
+            $head_start,
+            ") ORDER BY due_at_ms, id LIMIT ",
             $most,
             ")"
         )
     };
 }
 
-/// Flows of which jobs are due, by name from the first that is `$from` on, found by a few looks at the index each, however many
-/// jobs they have; and the best jobs of each.
+/// Flows of which jobs are due at one place, by name from the first that is `$from` on, found by a few looks at the index each,
+/// however many jobs they have; and the best jobs of each.
 macro_rules! look {
     ($from:literal) => {
         concat!(
             "WITH RECURSIVE flows (flow) AS (SELECT (SELECT min(flow) FROM imgserve_jobs \
-             WHERE state = 'accepted' AND held_by IS NULL AND flow ",
+             WHERE state = 'accepted' AND held_by IS NULL AND place = $4::text AND flow ",
             $from,
             " $1::text) UNION ALL SELECT (SELECT min(job.flow) FROM imgserve_jobs AS job WHERE state = 'accepted' \
-             AND held_by IS NULL AND job.flow > flows.flow) FROM flows WHERE flows.flow IS NOT NULL), \
+             AND held_by IS NULL AND place = $4::text AND job.flow > flows.flow) FROM flows WHERE flows.flow IS NOT NULL), \
              due AS MATERIALIZED (SELECT flows.flow FROM flows, LATERAL ",
-            best!("flows.flow", "1"),
-            " AS one WHERE flows.flow IS NOT NULL LIMIT $2::bigint) SELECT due.flow, best.id, best.cost FROM due, LATERAL ",
-            best!("due.flow", "$3::bigint"),
+            best!("flows.flow", "1", "$4::text", "$5::uuid", "$6::bigint"),
+            " AS one WHERE flows.flow IS NOT NULL LIMIT $2::bigint) \
+             SELECT due.flow, best.id, best.cost, best.priority, best.due_at_ms FROM due, LATERAL ",
+            best!("due.flow", "$3::bigint", "$4::text", "$5::uuid", "$6::bigint"),
             " AS best"
         )
     };
 }
 const FIRST: &str = look!(">=");
 const AFTER: &str = look!(">");
-const LOOK_AT: &str = best!("$1::text", "$2::bigint");
+const LOOK_AT: &str = best!("$1::text", "$2::bigint", "$3::text", "$4::uuid", "$5::bigint");
 
 /// What another node has claimed meanwhile is not ours. So written, jobs are found by their ids and by nothing else, whatever the
 /// database takes their number for.
@@ -106,9 +122,11 @@ const CLAIM: &str = concat!(
     ", instructions, flow, cost"
 );
 
-/// In how long a job becomes due, or a lease ends.
+/// In how long a job becomes due that this node may have, or a lease ends.
 const NEXT: &str = "SELECT min(due) - imgserve_now_ms() FROM (\
-     (SELECT due_at_ms AS due FROM imgserve_jobs WHERE state = 'accepted' AND held_by IS NULL AND later \
+     (SELECT due_at_ms AS due FROM imgserve_jobs WHERE state = 'accepted' AND held_by IS NULL AND later AND place = '' \
+     AND due_at_ms > imgserve_now_ms() ORDER BY due_at_ms LIMIT 1) UNION ALL \
+     (SELECT due_at_ms FROM imgserve_jobs WHERE state = 'accepted' AND held_by IS NULL AND later AND place = $1::text \
      AND due_at_ms > imgserve_now_ms() ORDER BY due_at_ms LIMIT 1) UNION ALL \
      (SELECT lease_until_ms + 1 FROM imgserve_jobs WHERE lease_until_ms IS NOT NULL ORDER BY lease_until_ms LIMIT 1)) AS next";
 
@@ -129,7 +147,7 @@ pub(super) async fn claim(
     let mut handed = Handed { taken: Vec::new(), full: false, next_due: None };
     let mut room = room.clone();
     for look in 1..=LOOKS {
-        let (chosen, full) = choose(link, clock, &room, look == 1).await?;
+        let (chosen, full) = choose(link, clock, &room, (node, look == 1)).await?;
         let (found, next) = take(link, &chosen, node, lease, now_ms).await?;
         (handed.full, handed.next_due) = (full, next);
         let missed = chosen.len() - found.len();
@@ -152,7 +170,7 @@ async fn choose(
     link: &mut Link,
     clock: &mut Clock,
     room: &Room,
-    first: bool,
+    (node, first): (Uuid, bool),
 ) -> Result<(Vec<Uuid>, bool), Trouble> {
     if room.free == 0 {
         return Ok((Vec::new(), true));
@@ -163,18 +181,18 @@ async fn choose(
     loop {
         match claiming.step() {
             Step::Flows(last) => {
-                let found = look(link, last, room.free, std::mem::take(&mut free_first)).await?;
-                claiming.flows(found.iter().map(|(flow, _)| Arc::clone(flow)));
+                let found = look(link, last, room.free, (node, std::mem::take(&mut free_first))).await?;
+                claiming.flows(found.keys().cloned());
                 known.extend(found);
             }
             Step::Job(flow) => {
                 let best = known.entry(Arc::clone(&flow)).or_default();
                 if best.next.is_empty() && best.more {
-                    *best = look_at(link, &flow, room.free, &chosen).await?;
+                    *best = look_at(link, &flow, room.free, (node, &chosen)).await?;
                 }
                 let job = best.next.pop();
-                claiming.job(job.map(|(_, cost)| cost));
-                chosen.extend(job.map(|(id, _)| id));
+                claiming.job(job.map(|job| job.cost));
+                chosen.extend(job.map(|job| job.id));
             }
             Step::Done => break,
         }
@@ -182,55 +200,102 @@ async fn choose(
     Ok((chosen, claiming.is_full()))
 }
 
+/// A job that may be claimed; the order is that in which they are handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Due {
+    rank: Reverse<i64>,
+    due_at_ms: i64,
+    id: Uuid,
+    cost: u64,
+}
+
 /// The best jobs of a flow that are known, the best one last.
 #[derive(Debug, Default)]
 struct Best {
-    next: Vec<(Uuid, u64)>,
+    next: Vec<Due>,
     /// Whether there may be more behind them.
     more: bool,
 }
 
+impl Best {
+    /// Of what was found at each place, `most` at each; those that are `chosen` already are none.
+    fn of(places: &[Vec<Due>], most: usize, chosen: &[Uuid]) -> Self {
+        let chosen: HashSet<&Uuid> = chosen.iter().collect();
+        let more = places.iter().any(|found| found.len() >= most);
+        let mut next: Vec<Due> = places.iter().flatten().copied().collect();
+        next.sort_unstable();
+        // What is behind the last of a place that has more is not known.
+        next.truncate(if more { most } else { next.len() });
+        next.retain(|due| !chosen.contains(&due.id));
+        next.reverse();
+        Self { next, more }
+    }
+}
+
+/// Flows of which jobs are due, by name, with their best ones: those that any node may do, and those that this one alone can.
 async fn look(
     link: &mut Link,
     last: Option<Arc<str>>,
     free: usize,
-    free_first: bool,
-) -> Result<Vec<(Arc<str>, Best)>, Trouble> {
+    (node, free_first): (Uuid, bool),
+) -> Result<BTreeMap<Arc<str>, Best>, Trouble> {
     // Each flow's share, roughly, where there are many; and all of it where there is one.
-    let most = free.min(32) as i64;
+    let most = free.min(32);
     let look = if last.is_some() { AFTER } else { FIRST };
-    let values = values![last.map(|last| last.to_string()).unwrap_or_default(), FLOWS_AT_ONCE, most];
-    let rows = match free_first {
-        true => link.together(&[(FREE, &[]), (look, &values)]).await?.pop().unwrap_or_default(),
-        false => link.query(look, &values).await?,
+    let from = last.map(|last| last.to_string()).unwrap_or_default();
+    let at = |place: String| {
+        values![from.clone(), FLOWS_AT_ONCE, most as i64, place, node, integer(ms(HEAD_START))]
     };
-    let mut flows = Vec::<(Arc<str>, Best)>::new();
-    for row in rows {
-        let flow: &str = row.get(0);
-        if flows.last().is_none_or(|(last, _)| &**last != flow) {
-            flows.push((flow.into(), Best::default()));
-        }
-        if let Some((_, best)) = flows.last_mut() {
-            best.next.push((row.get(1), number(row.get(2))));
+    let (anywhere, here) = (at(String::new()), at(node.to_string()));
+    let mut statements: Vec<(&'static str, &[Value])> = Vec::new();
+    if free_first {
+        statements.push((FREE, &[]));
+    }
+    statements.extend([(look, &*anywhere), (look, &*here)]);
+    let answers = link.together(&statements).await?;
+    let places = &answers[answers.len() - 2..];
+    let mut flows = BTreeMap::<Arc<str>, [Vec<Due>; 2]>::new();
+    for (place, rows) in places.iter().enumerate() {
+        for row in rows {
+            flows.entry(row.get::<_, &str>(0).into()).or_default()[place].push(due(row, 1));
         }
     }
-    for (_, best) in &mut flows {
-        best.more = best.next.len() as i64 >= most;
-        best.next.reverse();
-    }
-    Ok(flows)
+    // Of a place that has more flows than are found at once, those behind the last one are not known.
+    let last_known = places.iter().filter(|rows| count_flows(rows) >= FLOWS_AT_ONCE as usize);
+    let last_known = last_known.filter_map(|rows| rows.last().map(|row| row.get::<_, String>(0))).min();
+    let is_known = |flow: &str| last_known.as_ref().is_none_or(|last| flow <= last.as_str());
+    let flows = flows.into_iter().filter(|(flow, _)| is_known(flow));
+    Ok(flows.map(|(flow, places)| (flow, Best::of(&places, most, &[]))).collect())
+}
+
+/// Of rows that are sorted by them.
+fn count_flows(rows: &[Found]) -> usize {
+    rows.chunk_by(|a, b| a.get::<_, &str>(0) == b.get::<_, &str>(0)).count()
 }
 
 /// The best of a flow's that are not chosen yet.
-async fn look_at(link: &mut Link, flow: &str, free: usize, chosen: &[Uuid]) -> Result<Best, Trouble> {
-    let most = (chosen.len() + free) as i64;
-    let rows = link.query(LOOK_AT, &values![flow.to_owned(), most]).await?;
-    let more = rows.len() as i64 >= most;
-    let chosen: HashSet<&Uuid> = chosen.iter().collect();
-    let found = rows.iter().map(|row| (row.get::<_, Uuid>(0), number(row.get(1))));
-    let mut next: Vec<_> = found.filter(|(id, _)| !chosen.contains(id)).collect();
-    next.reverse();
-    Ok(Best { next, more })
+async fn look_at(
+    link: &mut Link,
+    flow: &str,
+    free: usize,
+    (node, chosen): (Uuid, &[Uuid]),
+) -> Result<Best, Trouble> {
+    let most = chosen.len() + free;
+    let at = |place: String| values![flow.to_owned(), most as i64, place, node, integer(ms(HEAD_START))];
+    let (anywhere, here) = (at(String::new()), at(node.to_string()));
+    let answers = link.together(&[(LOOK_AT, &*anywhere), (LOOK_AT, &*here)]).await?;
+    let places: Vec<Vec<Due>> =
+        answers.iter().map(|rows| rows.iter().map(|row| due(row, 0)).collect()).collect();
+    Ok(Best::of(&places, most, chosen))
+}
+
+fn due(row: &Found, from: usize) -> Due {
+    Due {
+        rank: Reverse(row.get(from + 2)),
+        due_at_ms: row.get(from + 3),
+        id: row.get(from),
+        cost: number(row.get(from + 1)),
+    }
 }
 
 /// Claims what was chosen, as far as it is still there; and in how long there may be more.
@@ -242,9 +307,10 @@ async fn take(
     now_ms: u64,
 ) -> Result<(Vec<Taken>, Option<Duration>), Trouble> {
     let values = values![chosen.to_vec(), node, integer(ms(lease))];
+    let next = values![node.to_string()];
     let mut answers = match chosen.is_empty() {
-        true => vec![Vec::new(), link.query(NEXT, &[]).await?],
-        false => link.together(&[(CLAIM, &values), (NEXT, &[])]).await?,
+        true => vec![Vec::new(), link.query(NEXT, &next).await?],
+        false => link.together(&[(CLAIM, &*values), (NEXT, &*next)]).await?,
     };
     let next =
         answers.pop().and_then(|rows| rows.first().and_then(|row: &Found| row.get::<_, Option<i64>>(0)));

@@ -1,6 +1,8 @@
 //! Changes of jobs but for claims, each one statement. What a change may not do shows in that it finds no row. Which state may
 //! follow which stands in the statements, as `JobState::may_become` has it: a test compares them.
 
+use std::time::Duration;
+
 use imgserve_base::job::{JobId, JobState, Record, now_ms};
 use uuid::Uuid;
 
@@ -9,27 +11,30 @@ use super::rows::{integer, off, uuid};
 use crate::clock::ms;
 use crate::store::{Entry, Notice, rank};
 
-/// How long a job may be accepted for without a word of its node's.
-const ACCEPTING_MS: i64 = 60_000;
-
 const SUBMIT: &str = "WITH taken AS (\
      INSERT INTO imgserve_keys (client, key, digest, receipt, job, created_at_ms) \
      SELECT $14::text, $15::text, $16::bytea, $17::text, $1::uuid, imgserve_now_ms() WHERE $15::text IS NOT NULL \
      ON CONFLICT (client, key) DO NOTHING RETURNING 1), \
      made AS (\
-     INSERT INTO imgserve_jobs (id, node, state, priority, due_at_ms, later, lease_until_ms, attempt, operation, client, \
+     INSERT INTO imgserve_jobs (id, node, place, state, priority, due_at_ms, later, lease_until_ms, attempt, operation, client, \
      accepted_at_ms, flow, cost, instructions, record) \
-     SELECT $1::uuid, $2::uuid, $3::text, $4::bigint, imgserve_now_ms() + $5::bigint, $5::bigint > 0, \
-     imgserve_now_ms() + $6::bigint, $7::bigint, $8::text, $9::text, $10::bigint, $11::text, $12::bigint, $13::text, \
-     $18::text WHERE $15::text IS NULL OR EXISTS (SELECT FROM taken) \
-     ON CONFLICT (id) DO NOTHING RETURNING 1) \
+     SELECT $1::uuid, $2::uuid, CASE WHEN $19::boolean THEN $2::uuid::text ELSE '' END, $3::text, $4::bigint, \
+     imgserve_now_ms() + $5::bigint, $5::bigint > 0, imgserve_now_ms() + $6::bigint, $7::bigint, $8::text, $9::text, \
+     $10::bigint, $11::text, $12::bigint, $13::text, $18::text WHERE $15::text IS NULL OR EXISTS (SELECT FROM taken) \
+     ON CONFLICT (id) DO NOTHING RETURNING client), \
+     counted AS (INSERT INTO imgserve_changes (state, client, jobs) SELECT '', client, 1 FROM made) \
      SELECT true FROM made";
 const SUBMITTED: &str = "SELECT true FROM imgserve_jobs WHERE id = $1";
 
-/// Takes a job in, unless its idempotency key is in use. Then how it is seen that it was.
-pub(super) fn submit(entry: &Entry, text: String, node: Uuid, clock_ms: u64) -> (Sql, Sql) {
+/// Takes a job in, unless its idempotency key is in use; it is this node's to accept for so long. Then how it is seen that it was.
+pub(super) fn submit(
+    entry: &Entry,
+    text: String,
+    (node, lease): (Uuid, Duration),
+    clock_ms: u64,
+) -> (Sql, Sql) {
     let (record, key) = (&entry.record, entry.key.as_ref());
-    let lease = (record.state == JobState::Accepting).then_some(ACCEPTING_MS);
+    let lease = (record.state == JobState::Accepting).then_some(integer(ms(lease)));
     let values = values![
         uuid(record.id),
         node,
@@ -49,13 +54,15 @@ pub(super) fn submit(entry: &Entry, text: String, node: Uuid, clock_ms: u64) -> 
         key.map(|key| key.digest.to_vec()),
         key.map(|key| key.receipt.clone()),
         text,
+        entry.stays,
     ];
     (Sql::new(SUBMIT, values), Sql::new(SUBMITTED, values![uuid(record.id)]))
 }
 
 /// A job that has gone further was accepted, and stays.
 pub(super) fn withdraw(id: JobId) -> Sql {
-    let sql = "WITH gone AS (DELETE FROM imgserve_jobs WHERE id = $1 AND state = 'accepting' RETURNING id) \
+    let sql = "WITH gone AS (DELETE FROM imgserve_jobs WHERE id = $1 AND state = 'accepting' RETURNING id, client), \
+               counted AS (INSERT INTO imgserve_changes (state, client, jobs) SELECT '', client, -1 FROM gone) \
                DELETE FROM imgserve_keys USING gone WHERE job = gone.id";
     Sql::new(sql, values![uuid(id)])
 }
@@ -65,11 +72,12 @@ pub(super) fn release(id: JobId) -> Sql {
     Sql::new(sql, values![uuid(id)])
 }
 
-/// Attempts that are not the current ones are passed over. The jobs that the node is accepting are not told of twice.
-pub(super) fn heartbeat(attempts: &[(JobId, u32)], accepting: Vec<Uuid>, lease: std::time::Duration) -> Sql {
+/// Attempts that are not the current ones are passed over.
+pub(super) fn heartbeat(attempts: &[(JobId, u32)], accepting: Vec<Uuid>, lease: Duration) -> Sql {
     let sql = "UPDATE imgserve_jobs AS job SET lease_until_ms = imgserve_now_ms() + $3::bigint \
                FROM unnest($1::uuid[], $2::bigint[]) AS known (id, attempt) WHERE job.id = known.id \
-               AND (job.state = 'running' AND job.attempt = known.attempt OR job.state = 'accepting' AND known.attempt < 0)";
+               AND (job.state = 'running' AND job.attempt = known.attempt OR job.state = 'accepting' AND known.attempt < 0) \
+               RETURNING job.id, CASE job.state WHEN 'running' THEN job.attempt ELSE 0 END";
     let (mut ids, mut numbers) = split(attempts);
     numbers.extend(accepting.iter().map(|_| -1));
     ids.extend(accepting);
@@ -103,14 +111,16 @@ macro_rules! end {
             "WITH gone AS (DELETE FROM imgserve_jobs WHERE id = $1 AND ",
             $which,
             " RETURNING id, came, node, priority, due_at_ms, attempt, operation, client, accepted_at_ms, flow, cost, \
-             instructions), \
-             kept AS (INSERT INTO imgserve_finished (id, came, node, state, priority, due_at_ms, attempt, operation, client, \
+             instructions, place, held_by), \
+             kept AS (INSERT INTO imgserve_finished (id, came, node, place, state, priority, due_at_ms, attempt, operation, client, \
              accepted_at_ms, finished_at_ms, flow, cost, instructions, record) \
-             SELECT id, came, node, $3::text, priority, due_at_ms, attempt, operation, client, accepted_at_ms, $4::bigint, \
+             SELECT id, came, node, place, $3::text, priority, due_at_ms, attempt, operation, client, accepted_at_ms, $4::bigint, \
              flow, cost, instructions, $5::text FROM gone RETURNING true), \
              told AS (INSERT INTO imgserve_notices (id, job, url, body, created_at_ms, due_at_ms, attempt, flow) \
              SELECT $6::text, id, $7::text, $8::text, imgserve_now_ms() + $9::bigint, imgserve_now_ms() + $9::bigint, \
-             $10::bigint, flow FROM gone WHERE $6::text IS NOT NULL) \
+             $10::bigint, flow FROM gone WHERE $6::text IS NOT NULL), \
+             counted AS (INSERT INTO imgserve_changes (state, client, jobs) \
+             SELECT '', client, -1 FROM gone WHERE held_by IS NULL UNION ALL SELECT $3::text, '', 1 FROM gone) \
              SELECT true FROM kept"
         )
     };
@@ -153,7 +163,7 @@ fn ended(
 }
 
 /// Ends an attempt; there will be another. Then how it is seen that it was.
-pub(super) fn again(record: &Record, text: String, pause: std::time::Duration) -> (Sql, Sql) {
+pub(super) fn again(record: &Record, text: String, pause: Duration) -> (Sql, Sql) {
     let sql = "UPDATE imgserve_jobs SET state = 'accepted', due_at_ms = imgserve_now_ms() + $3::bigint, later = true, \
                record = $4, lease_until_ms = NULL WHERE id = $1 AND attempt = $2 AND state = 'running' RETURNING true";
     let made = "SELECT true FROM imgserve_jobs WHERE id = $1 AND (attempt > $2 OR attempt = $2 AND state = 'accepted')";
@@ -171,7 +181,7 @@ pub(super) fn give_back(attempts: &[(JobId, u32)]) -> Sql {
 }
 
 /// As [`give_back`], and not due before this pause is over.
-pub(super) fn put_off(attempts: &[(JobId, u32)], pause: std::time::Duration) -> Sql {
+pub(super) fn put_off(attempts: &[(JobId, u32)], pause: Duration) -> Sql {
     let sql = "UPDATE imgserve_jobs AS job SET state = 'accepted', attempt = job.attempt - 1, lease_until_ms = NULL, \
                due_at_ms = imgserve_now_ms() + $3::bigint, later = true \
                FROM unnest($1::uuid[], $2::bigint[]) AS known (id, attempt) \
@@ -182,21 +192,30 @@ pub(super) fn put_off(attempts: &[(JobId, u32)], pause: std::time::Duration) -> 
 
 /// As [`give_back`], and offered to no program that calls itself `reader` again.
 pub(super) fn hold((id, attempt): (JobId, u32), reader: &str, why: &str) -> Sql {
-    let sql = "UPDATE imgserve_jobs SET state = 'accepted', attempt = attempt - 1, lease_until_ms = NULL, held_by = $3, \
-               held_why = $4 WHERE id = $1 AND attempt = $2 AND state = 'running'";
+    let sql = "WITH held AS (UPDATE imgserve_jobs SET state = 'accepted', attempt = attempt - 1, lease_until_ms = NULL, \
+               held_by = $3, held_why = $4 WHERE id = $1 AND attempt = $2 AND state = 'running' RETURNING client) \
+               INSERT INTO imgserve_changes (state, client, jobs) SELECT '', client, -1 FROM held";
     // What the database does not take must not keep a job from being held.
     let why = why.replace('\0', "");
     Sql::new(sql, values![uuid(id), i64::from(attempt), reader.to_owned(), why])
 }
 
+/// Has the node that has it in hand cancel it, as soon as that one sees it.
+pub(super) fn ask_to_cancel(id: JobId) -> Sql {
+    let sql = "UPDATE imgserve_jobs SET cancel = true WHERE id = $1 AND state IN ('accepting', 'running') RETURNING true";
+    Sql::new(sql, values![uuid(id)])
+}
+
 /// Has a job that failed or was cancelled wait again. Then how it is seen that it does.
 pub(super) fn replay(record: &Record, text: String, node: Uuid, clock_ms: u64) -> (Sql, Sql) {
     let sql = "WITH back AS (DELETE FROM imgserve_finished WHERE id = $1 AND state IN ('failed', 'cancelled') \
-               RETURNING id, came, operation, client, accepted_at_ms, flow, cost, instructions), \
-               made AS (INSERT INTO imgserve_jobs (id, came, node, state, priority, due_at_ms, later, attempt, operation, \
+               RETURNING id, came, place, state, operation, client, accepted_at_ms, flow, cost, instructions), \
+               made AS (INSERT INTO imgserve_jobs (id, came, node, place, state, priority, due_at_ms, later, attempt, operation, \
                client, accepted_at_ms, flow, cost, instructions, record) \
-               SELECT id, came, $2::uuid, 'accepted', $3::bigint, imgserve_now_ms() + $4::bigint, $4::bigint > 0, \
-               $5::bigint, operation, client, accepted_at_ms, flow, cost, instructions, $6::text FROM back RETURNING true) \
+               SELECT id, came, $2::uuid, place, 'accepted', $3::bigint, imgserve_now_ms() + $4::bigint, $4::bigint > 0, \
+               $5::bigint, operation, client, accepted_at_ms, flow, cost, instructions, $6::text FROM back RETURNING true), \
+               counted AS (INSERT INTO imgserve_changes (state, client, jobs) \
+               SELECT '', client, 1 FROM back UNION ALL SELECT state, '', -1 FROM back) \
                SELECT true FROM made";
     let made = "SELECT true FROM imgserve_jobs WHERE id = $1 AND attempt >= $2";
     let (id, attempt) = (uuid(record.id), i64::from(record.attempt));

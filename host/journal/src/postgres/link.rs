@@ -6,8 +6,9 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Error, Row, Statement};
+use tokio_postgres::{AsyncMessage, Client, Error, Row, Statement};
 
 use super::address::Address;
 use super::trouble::{Trouble, failed};
@@ -38,7 +39,19 @@ pub(super) struct Link {
 impl Link {
     /// Connects. Needs tokio's runtime, in which the connection then lives.
     pub(super) async fn open(address: &Address) -> Result<Self, JournalError> {
-        match tokio::time::timeout(CONNECT, Self::connect(address)).await {
+        Self::opened(address, None).await
+    }
+
+    /// The same for who listens; and what is said. That ends with the connection.
+    pub(super) async fn listening(
+        address: &Address,
+    ) -> Result<(Self, UnboundedReceiver<String>), JournalError> {
+        let (said, heard) = unbounded_channel();
+        Ok((Self::opened(address, Some(said)).await?, heard))
+    }
+
+    async fn opened(address: &Address, said: Option<UnboundedSender<String>>) -> Result<Self, JournalError> {
+        match tokio::time::timeout(CONNECT, Self::connect(address, said)).await {
             Ok(opened) => opened,
             Err(_) => Err(JournalError::Unwritable {
                 text: format!("{} does not answer within {} s", address.shown(), CONNECT.as_secs()),
@@ -46,16 +59,26 @@ impl Link {
         }
     }
 
-    async fn connect(address: &Address) -> Result<Self, JournalError> {
+    async fn connect(address: &Address, said: Option<UnboundedSender<String>>) -> Result<Self, JournalError> {
         let cannot = |text: String| JournalError::Unwritable {
             text: format!("cannot connect to {}: {text}", address.shown()),
         };
         let config = address.config().map_err(&cannot)?;
         let connected = config.connect(address.tls().map_err(&cannot)?).await;
-        let (client, connection) = connected.map_err(|error| cannot(failed(&error)))?;
+        let (client, mut connection) = connected.map_err(|error| cannot(failed(&error)))?;
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!("a connection of the journal ended: {}", failed(&error));
+            loop {
+                match poll_fn(|context| connection.poll_message(context)).await {
+                    Some(Ok(AsyncMessage::Notification(notification))) => {
+                        // Who does not listen any more lets go of the connection, too.
+                        let _ = said.as_ref().map(|said| said.send(notification.payload().to_owned()));
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => {
+                        return tracing::debug!("a connection of the journal ended: {}", failed(&error));
+                    }
+                    None => return,
+                }
             }
         });
         client.batch_execute(SET_UP).await.map_err(|error| cannot(failed(&error)))?;
@@ -111,15 +134,6 @@ impl Link {
         statements: &[(&'static str, &[Value])],
     ) -> Result<Vec<Vec<Row>>, Trouble> {
         self.between("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", statements).await
-    }
-
-    /// The same, for statements that look at all rows.
-    pub(super) async fn in_scan(
-        &mut self,
-        statements: &[(&'static str, &[Value])],
-    ) -> Result<Vec<Vec<Row>>, Trouble> {
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_seqscan = on";
-        self.between(begin, statements).await
     }
 
     async fn between(

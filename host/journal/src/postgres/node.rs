@@ -6,15 +6,25 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
 
-use crate::store::JournalError;
+use super::change::{Sql, values};
+use super::rows::integer;
+use crate::store::{JournalError, Presence};
 
-/// A node that this process is.
+/// The node that this process is.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) id: Uuid,
+    /// What it calls itself.
+    pub(super) name: String,
+    /// How it is doing.
+    pub(super) presence: Mutex<Presence>,
+    /// How many others were there when it was last looked.
+    pub(super) others: AtomicUsize,
     _lock: File,
 }
 
@@ -23,7 +33,7 @@ impl Node {
     ///
     /// # Errors
     /// [`JournalError::InUse`] where another process is that node; [`JournalError::Open`] where the file cannot be had.
-    pub(super) fn take(path: &Path, journal: &str) -> Result<Self, JournalError> {
+    pub(super) fn take(path: &Path, name: &str, journal: &str) -> Result<Self, JournalError> {
         let file = path.display();
         let cannot = |error: io::Error| JournalError::Open {
             journal: journal.to_owned(),
@@ -51,7 +61,41 @@ impl Node {
             Err(TryLockError::Error(error)) => return Err(cannot(error)),
         }
         let id = id(&mut lock).map_err(cannot)?;
-        Ok(Self { id, _lock: lock })
+        let name = if name.is_empty() { id.to_string() } else { name.to_owned() };
+        Ok(Self { id, name, presence: Mutex::default(), others: AtomicUsize::new(0), _lock: lock })
+    }
+
+    /// Writes down that this node has come.
+    pub(super) fn comes(&self) -> Sql {
+        self.told(
+            "INSERT INTO imgserve_nodes (id, name, version, began_at_ms, seen_at_ms, has_ended, workers, running) \
+             VALUES ($1, $2, $3, imgserve_now_ms(), imgserve_now_ms(), false, $4, $5) ON CONFLICT (id) DO UPDATE \
+             SET name = excluded.name, version = excluded.version, began_at_ms = excluded.began_at_ms, \
+             seen_at_ms = excluded.seen_at_ms, has_ended = false, workers = excluded.workers, running = excluded.running",
+        )
+    }
+
+    /// Writes down that this node is there, and how it is doing; which shows that the database can be written.
+    pub(super) fn is_there(&self) -> Sql {
+        self.told(
+            "INSERT INTO imgserve_nodes (id, name, version, began_at_ms, seen_at_ms, has_ended, workers, running) \
+             VALUES ($1, $2, $3, imgserve_now_ms(), imgserve_now_ms(), false, $4, $5) ON CONFLICT (id) DO UPDATE \
+             SET seen_at_ms = excluded.seen_at_ms, has_ended = false, workers = excluded.workers, running = excluded.running",
+        )
+    }
+
+    /// Writes down that this node has ended.
+    pub(super) fn ends(&self) -> Sql {
+        let sql = "UPDATE imgserve_nodes SET seen_at_ms = imgserve_now_ms(), has_ended = true, workers = 0, running = 0 \
+                   WHERE id = $1";
+        Sql::new(sql, values![self.id])
+    }
+
+    fn told(&self, sql: &'static str) -> Sql {
+        let Presence { workers, running } = *self.presence.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = env!("CARGO_PKG_VERSION");
+        let (workers, running) = (integer(workers as u64), integer(running as u64));
+        Sql::new(sql, values![self.id, self.name.clone(), version, workers, running])
     }
 }
 
@@ -76,15 +120,15 @@ mod tests {
     fn a_node_stays_the_same_and_is_one_process_alone() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a/node");
-        let node = Node::take(&path, "postgresql://db").unwrap();
-        let second = Node::take(&path, "postgresql://db").unwrap_err();
+        let node = Node::take(&path, "a", "postgresql://db").unwrap();
+        let second = Node::take(&path, "a", "postgresql://db").unwrap_err();
         assert!(matches!(second, JournalError::InUse { .. }), "{second}");
         assert!(second.to_string().contains("node_file"), "{second}");
         let id = node.id;
         drop(node);
-        assert_eq!(Node::take(&path, "postgresql://db").unwrap().id, id);
+        assert_eq!(Node::take(&path, "a", "postgresql://db").unwrap().id, id);
         std::fs::write(&path, "something else").unwrap();
-        let strange = Node::take(&path, "postgresql://db").unwrap_err().to_string();
+        let strange = Node::take(&path, "a", "postgresql://db").unwrap_err().to_string();
         assert!(strange.contains("remove it"), "{strange}");
     }
 }

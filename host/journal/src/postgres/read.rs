@@ -89,26 +89,44 @@ pub(super) async fn list(link: &mut Link, filter: &Filter, now_ms: u64) -> Resul
     Ok(found)
 }
 
+/// What is counted as it changes: as it was summed up last, and what has changed since.
+pub(super) const TOTALS: &str = "SELECT state, client, sum(jobs)::bigint FROM (SELECT state, client, jobs FROM imgserve_counts \
+     UNION ALL SELECT state, client, jobs FROM imgserve_changes) AS all_of_them GROUP BY state, client";
+
+/// Sums up what has changed. One node at a time: another one leaves it to that.
+pub(super) const SUM_UP: &str = "WITH gone AS (DELETE FROM imgserve_changes \
+     WHERE (SELECT pg_try_advisory_xact_lock(hashtext(current_schema()), hashtext('imgserve counts'))) \
+     RETURNING state, client, jobs), \
+     sums AS (SELECT state, client, sum(jobs)::bigint AS jobs FROM gone GROUP BY state, client) \
+     INSERT INTO imgserve_counts SELECT state, client, jobs FROM sums ON CONFLICT (state, client) \
+     DO UPDATE SET jobs = imgserve_counts.jobs + excluded.jobs";
+
+/// Counts few rows, whatever waits and has ended: those that some node has in hand, and those that are held.
 pub(super) async fn counts(link: &mut Link) -> Result<Counts, Trouble> {
-    const UNFINISHED: &str =
-        "SELECT state, client, count(*), count(held_by) FROM imgserve_jobs GROUP BY state, client";
-    const FINISHED: &str = "SELECT state, count(*) FROM imgserve_finished GROUP BY state";
+    const LEASED: &str = "SELECT state, count(*) FROM (SELECT state FROM imgserve_jobs WHERE lease_until_ms IS NOT NULL OFFSET 0) \
+         AS leased GROUP BY state";
+    const HELD: &str = "SELECT count(*) FROM imgserve_jobs WHERE held_by IS NOT NULL";
     const NOTICES: &str = "SELECT count(*) FROM imgserve_notices WHERE due_at_ms < 9223372036854775807";
-    let answers = link.in_scan(&[(UNFINISHED, &[]), (FINISHED, &[]), (NOTICES, &[])]).await?;
-    let [unfinished, finished, notices] = answers.as_slice() else { return Ok(Counts::default()) };
+    let answers = link.in_snapshot(&[(TOTALS, &[]), (LEASED, &[]), (HELD, &[]), (NOTICES, &[])]).await?;
+    let [totals, leased, held, notices] = answers.as_slice() else { return Ok(Counts::default()) };
+    let only = |rows: &[Found]| rows.first().map_or(0, |row| number(row.get(0)));
     let mut counts = Counts { states: JobState::ALL.map(|state| (state, 0)).to_vec(), ..Counts::default() };
-    for row in unfinished {
-        let (client, jobs, held): (&str, i64, i64) = (row.get(1), row.get(2), row.get(3));
-        add(&mut counts, row.get(0), jobs);
-        let (client, jobs) = (Client::parse(client), number(jobs - held));
-        match counts.unfinished.iter_mut().find(|(known, _)| *known == client) {
-            Some((_, sum)) => *sum += jobs,
-            None => counts.unfinished.push((client, jobs)),
-        }
-    }
-    finished.iter().for_each(|row| add(&mut counts, row.get(0), row.get(1)));
-    counts.notices = notices.first().map_or(0, |row| number(row.get(0)));
+    leased.iter().for_each(|row| add(&mut counts, row.get(0), row.get(1)));
+    totals.iter().for_each(|row| add(&mut counts, row.get(0), row.get(2)));
+    counts.unfinished = unfinished(totals);
+    counts.notices = only(notices);
+    let all: u64 = counts.unfinished.iter().map(|(_, jobs)| jobs).sum();
+    let in_hand: u64 = leased.iter().map(|row| number(row.get(1))).sum();
+    let waiting = (all + only(held)).saturating_sub(in_hand);
+    add(&mut counts, JobState::Accepted.as_str(), integer(waiting));
     Ok(counts)
+}
+
+/// The unfinished ones of what [`TOTALS`] gives.
+pub(super) fn unfinished(totals: &[Found]) -> Vec<(Client, u64)> {
+    let of_clients = totals.iter().filter(|row| row.get::<_, &str>(0).is_empty());
+    let counted = of_clients.map(|row| (Client::parse(row.get(1)), number(row.get(2))));
+    counted.filter(|(_, jobs)| *jobs > 0).collect()
 }
 
 fn add(counts: &mut Counts, state: &str, jobs: i64) {
@@ -133,7 +151,8 @@ pub(super) async fn prune(link: &mut Link, keep: usize, key_age_ms: u64) -> Resu
     const JOBS: &str = "WITH gone AS (DELETE FROM imgserve_finished WHERE id IN (SELECT id FROM imgserve_finished \
          WHERE (SELECT pg_try_advisory_xact_lock(hashtext(current_schema()), hashtext('imgserve prune'))) \
          AND (finished_at_ms, id) < ($1::bigint, $2::uuid) AND came < $3::bigint \
-         ORDER BY finished_at_ms, id LIMIT $4::bigint) RETURNING id), \
+         ORDER BY finished_at_ms, id LIMIT $4::bigint) RETURNING id, state), \
+         counted AS (INSERT INTO imgserve_changes (state, client, jobs) SELECT state, '', -count(*) FROM gone GROUP BY state), \
          told AS (DELETE FROM imgserve_notices USING gone WHERE job = gone.id AND lease_until_ms IS NULL \
          AND due_at_ms = 9223372036854775807) SELECT true FROM gone";
     const KEYS: &str = "DELETE FROM imgserve_keys WHERE (client, key) IN (SELECT client, key FROM imgserve_keys \

@@ -1,6 +1,6 @@
 //! Jobs as rows of the database, and what became of statements.
 
-use imgserve_base::job::JobId;
+use imgserve_base::job::{JobId, OnNode};
 use tokio_postgres::Row as Found;
 use uuid::Uuid;
 
@@ -10,20 +10,22 @@ pub(super) use crate::rows::{Row, integer, number, text};
 macro_rules! waiting {
     () => {
         "id, state, attempt, due_at_ms - imgserve_now_ms(), NULL::bigint, record, operation, client, priority, \
-         accepted_at_ms, held_why"
+         accepted_at_ms, held_why, coalesce((SELECT name FROM imgserve_nodes AS known WHERE known.id = node), node::text), \
+         place <> ''"
     };
 }
 /// The same of one that has ended.
 macro_rules! finished {
     () => {
         "id, state, attempt, due_at_ms - imgserve_now_ms(), finished_at_ms, record, operation, client, priority, \
-         accepted_at_ms, NULL::text"
+         accepted_at_ms, NULL::text, coalesce((SELECT name FROM imgserve_nodes AS known WHERE known.id = node), node::text), \
+         place <> ''"
     };
 }
 pub(super) use {finished, waiting};
 
 /// How many columns that are.
-pub(super) const WIDTH: usize = 11;
+pub(super) const WIDTH: usize = 13;
 
 /// Reads a job, by a process whose clock shows `now_ms`.
 pub(super) fn read(row: &Found, now_ms: u64) -> Row {
@@ -39,6 +41,7 @@ pub(super) fn read(row: &Found, now_ms: u64) -> Row {
         priority: row.get(8),
         accepted_at_ms: row.get(9),
         held_why: row.get(10),
+        node: Some(OnNode { name: row.get(11), stays: row.get(12) }),
     }
 }
 

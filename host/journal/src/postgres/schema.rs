@@ -112,6 +112,11 @@ async fn found(link: &mut Link, address: &Address, known: i64) -> Result<i64, Jo
     Ok(version.min(known))
 }
 
+/// What another program could not read is offered to this one, before any other.
+pub(super) const TRY: &str = "WITH tried AS (UPDATE imgserve_jobs SET held_by = NULL, held_why = NULL, node = $2, \
+     due_at_ms = greatest(due_at_ms, imgserve_now_ms()) WHERE held_by IS NOT NULL AND held_by <> $1 RETURNING client) \
+     INSERT INTO imgserve_changes (state, client, jobs) SELECT '', client, 1 FROM tried";
+
 /// Frees what this node's predecessor had in hand, which has ended: whoever opens the journal has the node's file. And what
 /// another program could not read, this one tries.
 pub(super) async fn take_over(link: &mut Link, node: Uuid, reader: &str) -> Result<(), Trouble> {
@@ -119,48 +124,9 @@ pub(super) async fn take_over(link: &mut Link, node: Uuid, reader: &str) -> Resu
                         WHERE lease_until_ms IS NOT NULL AND node = $1";
     const NOTICES: &str = "UPDATE imgserve_notices SET lease_until_ms = NULL \
                            WHERE lease_until_ms IS NOT NULL AND node = $1";
-    const HELD: &str = "UPDATE imgserve_jobs SET held_by = NULL, held_why = NULL \
-                        WHERE held_by IS NOT NULL AND held_by <> $1";
-    let (own, reader) = (values![node], values![reader.to_owned()]);
-    link.in_transaction(&[(JOBS, &own), (NOTICES, &own), (HELD, &reader)]).await.map(drop)
+    let (own, tries) = (values![node], values![reader.to_owned(), node]);
+    link.in_transaction(&[(JOBS, &own), (NOTICES, &own), (TRY, &tries)]).await.map(drop)
 }
-
-/// How long ago a node that is there may have been seen last.
-const ALIVE_MS: i64 = 30_000;
-
-/// Writes down that this node is there; where it is to be `alone`, unless another one is.
-///
-/// # Errors
-/// [`JournalError::InUse`]; [`JournalError::Unwritable`] where the database is away.
-pub(super) async fn enter(
-    link: &mut Link,
-    address: &Address,
-    (node, program): (Uuid, &str),
-    alone: bool,
-) -> Result<(), JournalError> {
-    const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext(current_schema()), hashtext('imgserve nodes'))";
-    const OTHERS: &str = "SELECT count(*) FROM imgserve_nodes WHERE id <> $1 AND $3 \
-                          AND seen_at_ms > imgserve_now_ms() - $2::bigint";
-    let unwritable = |trouble: Trouble| trouble.unwritable();
-    // One after the other, so that of two that come at once one sees the other.
-    link.run("BEGIN").await.map_err(unwritable)?;
-    link.query(LOCK, &[]).await.map_err(unwritable)?;
-    let others = link.query(OTHERS, &values![node, ALIVE_MS, alone]).await.map_err(unwritable)?;
-    if others.first().is_some_and(|row| row.get::<_, i64>(0) > 0) {
-        link.run("ROLLBACK").await.map_err(unwritable)?;
-        return Err(JournalError::InUse { journal: address.shown().to_owned() });
-    }
-    link.query(SEEN, &values![node, program.to_owned()]).await.map_err(unwritable)?;
-    link.run("COMMIT").await.map_err(unwritable)
-}
-
-/// Writes down that this node has ended.
-pub(super) const GONE: &str = "UPDATE imgserve_nodes SET seen_at_ms = 0 WHERE id = $1";
-
-/// Writes down that this node is there; which shows that the database can be written.
-pub(super) const SEEN: &str = "INSERT INTO imgserve_nodes (id, program, began_at_ms, seen_at_ms) \
-     VALUES ($1, $2, imgserve_now_ms(), imgserve_now_ms()) ON CONFLICT (id) DO UPDATE \
-     SET program = excluded.program, seen_at_ms = excluded.seen_at_ms";
 
 fn cannot(address: &Address, text: &str) -> JournalError {
     JournalError::Open { journal: address.shown().to_owned(), text: text.to_owned() }

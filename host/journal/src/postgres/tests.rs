@@ -2,6 +2,7 @@
 //! `crate::tests`' to say.
 
 mod figures;
+mod nodes;
 
 use std::collections::BTreeSet;
 
@@ -21,15 +22,19 @@ fn open(schema: &Schema, node: &str) -> Arc<Postgres> {
 
 /// A job that waits.
 async fn waiting(journal: &Postgres) -> JobId {
-    let record = due_now();
-    let id = record.id;
-    assert_eq!(journal.submit(entry(record)).await.unwrap(), Submitted::New);
+    submitted(journal, entry(due_now())).await
+}
+
+async fn submitted(journal: &Postgres, entry: Entry) -> JobId {
+    let id = entry.record.id;
+    assert_eq!(journal.submit(entry).await.unwrap(), Submitted::New);
     journal.release(id);
     id
 }
 
+/// It has been due for so long that any node may have it.
 fn due_now() -> Record {
-    let now_ms = Clock::default().now();
+    let now_ms = Clock::default().now() - 2 * HEAD_START.as_millis() as u64;
     Record { due_at_ms: now_ms, accepted_at_ms: now_ms, ..record() }
 }
 
@@ -262,27 +267,6 @@ async fn a_node_that_starts_again_has_its_own_at_once_and_nobody_elses() {
     assert_eq!(state(&a, of_a.record.id).await, Some(JobState::Accepted));
     assert_eq!(state(&a, accepting.id).await, Some(JobState::Accepted), "its client may have had its reply");
     assert_eq!(state(&a, of_b.record.id).await, Some(JobState::Running));
-}
-
-#[test]
-fn a_node_that_is_to_be_alone_waits_for_the_end_of_the_other() {
-    let schema = Schema::new();
-    let alone = |node: &str| {
-        let mut opening = schema.opening(READER, node);
-        opening.database.alone = true;
-        opening
-    };
-    let first = Postgres::open(&alone("a"), Clock::default()).unwrap();
-    let second = Postgres::open(&alone("b"), Clock::default()).unwrap_err();
-    assert!(matches!(second, JournalError::InUse { .. }), "{second}");
-    drop(first);
-    let second = Postgres::open(&alone("b"), Clock::default()).unwrap();
-    drop(second);
-    // One that was killed is not waited for longer than it might be there.
-    schema.sql("UPDATE imgserve_nodes SET seen_at_ms = imgserve_now_ms() - 29000");
-    Postgres::open(&alone("a"), Clock::default()).unwrap_err();
-    schema.sql("UPDATE imgserve_nodes SET seen_at_ms = imgserve_now_ms() - 31000");
-    Postgres::open(&alone("a"), Clock::default()).unwrap();
 }
 
 #[tokio::test]

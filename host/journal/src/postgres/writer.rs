@@ -15,6 +15,7 @@ use super::address::Address;
 use super::batch::Batches;
 use super::change::{Asked, Change, Doubt, Sql};
 use super::link::Link;
+use super::node::Node;
 use crate::pulse::Pulse;
 use crate::store::{Health, JournalError};
 
@@ -35,10 +36,16 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the task; `node` writes down that the node is there, and that it has ended.
-    pub(super) fn start(runtime: &Handle, address: Arc<Address>, link: Link, node: (Sql, Sql)) -> Self {
+    /// Starts the task; `reader` is what this program calls itself where it cannot read a job.
+    pub(super) fn start(
+        runtime: &Handle,
+        address: Arc<Address>,
+        link: Link,
+        (node, reader): (Arc<Node>, String),
+    ) -> Self {
         let (pulse, silent_made) = (Arc::new(Pulse::new()), Arc::default());
-        let batches = Batches::new(address, Arc::clone(&pulse), link, node, Arc::clone(&silent_made));
+        let batches =
+            Batches::new(address, Arc::clone(&pulse), link, (node, reader), Arc::clone(&silent_made));
         let (changes, waiting) = unbounded_channel();
         let (end, ended) = channel();
         runtime.spawn(async move {

@@ -25,6 +25,8 @@ impl Row {
             priority: row.get(8)?,
             accepted_at_ms: row.get(9)?,
             held_why: row.get(10)?,
+            // There is one alone.
+            node: None,
         })
     }
 }

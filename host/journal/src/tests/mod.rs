@@ -127,12 +127,13 @@ pub(crate) fn record() -> Record {
         notify: false,
         fresh: Default::default(),
         held: None,
+        node: None,
     }
 }
 
 pub(crate) fn entry(record: Record) -> Entry {
     let flow = record.client.to_string();
-    Entry { record, order: "{\"how\":1}".to_owned(), flow, cost: 1_000_000, key: None }
+    Entry { record, order: "{\"how\":1}".to_owned(), flow, cost: 1_000_000, key: None, stays: false }
 }
 
 /// Room for so many jobs, whosever they are.

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
+use crate::cli::nodes::Node;
 use crate::cli::story::{Line, Story};
 use imgserve_base::job::now_ms;
 
@@ -21,6 +22,8 @@ const FEW: usize = 10;
 pub(super) struct Look {
     pub(super) numbers: Numbers,
     pub(super) pace: Pace,
+    /// Those that share the journal; none where nobody does, or who asks may not know.
+    pub(super) nodes: Vec<Node>,
     pub(super) running: Vec<Story>,
     pub(super) waiting: Vec<Story>,
     pub(super) failed: Vec<Story>,
@@ -62,6 +65,7 @@ impl Look {
         Ok(Self {
             numbers,
             pace: Pace::of(&ended, now_ms()),
+            nodes: Node::all(client).await.unwrap_or_default(),
             running: list(client, "running", RUNNING).await?,
             waiting: list(client, "accepted", FEW).await?,
             failed: list(client, "failed", FEW).await?,

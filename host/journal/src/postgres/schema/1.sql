@@ -7,13 +7,32 @@ CREATE FUNCTION imgserve_now_ms() RETURNS bigint LANGUAGE sql STABLE
 -- In which order jobs and webhooks came.
 CREATE SEQUENCE imgserve_came AS bigint CACHE 1;
 
--- Servers that have used the journal, each as long as it does.
+-- Servers that use the journal, or have used it.
 CREATE TABLE imgserve_nodes (
     id          uuid PRIMARY KEY,
-    program     text NOT NULL,
+    name        text NOT NULL,
+    version     text NOT NULL,
     began_at_ms bigint NOT NULL,
-    seen_at_ms  bigint NOT NULL
+    seen_at_ms  bigint NOT NULL,
+    -- Whether it has said that it ends.
+    has_ended   boolean NOT NULL,
+    workers     bigint NOT NULL,
+    running     bigint NOT NULL
 ) WITH (fillfactor = 50);
+
+-- How many jobs there are: unfinished ones by client, where no state is named (but for those that are held), and finished ones by
+-- state. Nobody waits for another's row: changes are added, and summed up by one node at a time.
+CREATE TABLE imgserve_counts (
+    state  text COLLATE "C" NOT NULL,
+    client text COLLATE "C" NOT NULL,
+    jobs   bigint NOT NULL,
+    PRIMARY KEY (state, client)
+) WITH (fillfactor = 50);
+CREATE TABLE imgserve_changes (
+    state  text COLLATE "C" NOT NULL,
+    client text COLLATE "C" NOT NULL,
+    jobs   bigint NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 
 -- Jobs that have not ended. Rows come and go: much is left free in pages so that a change of a story stays on its own, and what
 -- is dead is cleared away early, by counts and not by shares of a table whose size changes all the time.
@@ -22,6 +41,10 @@ CREATE TABLE imgserve_jobs (
     came           bigint NOT NULL DEFAULT nextval('imgserve_came'),
     -- Who took it in, and then who has claimed it.
     node           uuid NOT NULL,
+    -- The node that alone can do it; '' where every one can.
+    place          text COLLATE "C" NOT NULL,
+    -- Whether somebody wants it cancelled while its node has it in hand.
+    cancel         boolean NOT NULL DEFAULT false,
     state          text COLLATE "C" NOT NULL,
     priority       bigint NOT NULL,
     due_at_ms      bigint NOT NULL,
@@ -43,11 +66,12 @@ CREATE TABLE imgserve_jobs (
         autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000, autovacuum_vacuum_cost_delay = 0);
 
 -- A claim looks at nothing but the jobs it may take, however many wait, and of whom.
-CREATE INDEX imgserve_jobs_claimable ON imgserve_jobs (flow, priority, due_at_ms, id)
+CREATE INDEX imgserve_jobs_claimable ON imgserve_jobs (place, flow, priority, due_at_ms, id)
     WHERE state = 'accepted' AND held_by IS NULL;
 -- Those that wait for a time: few.
-CREATE INDEX imgserve_jobs_due ON imgserve_jobs (due_at_ms) WHERE state = 'accepted' AND held_by IS NULL AND later;
+CREATE INDEX imgserve_jobs_due ON imgserve_jobs (place, due_at_ms) WHERE state = 'accepted' AND held_by IS NULL AND later;
 CREATE INDEX imgserve_jobs_leased ON imgserve_jobs (lease_until_ms) WHERE lease_until_ms IS NOT NULL;
+CREATE INDEX imgserve_jobs_cancel ON imgserve_jobs (node) WHERE cancel;
 CREATE INDEX imgserve_jobs_held ON imgserve_jobs (client) WHERE held_by IS NOT NULL;
 
 -- Jobs that have ended. Rows are added, and go in portions.
@@ -55,6 +79,7 @@ CREATE TABLE imgserve_finished (
     id             uuid PRIMARY KEY,
     came           bigint NOT NULL,
     node           uuid NOT NULL,
+    place          text COLLATE "C" NOT NULL,
     state          text COLLATE "C" NOT NULL,
     priority       bigint NOT NULL,
     due_at_ms      bigint NOT NULL,

@@ -28,8 +28,9 @@ impl Place {
         self.server.sql(
             "postgres",
             &format!(
-                "INSERT INTO imgserve_jobs (id, node, state, priority, due_at_ms, later, attempt, operation, client, \
-                 accepted_at_ms, flow, cost, instructions, record) SELECT gen_random_uuid(), gen_random_uuid(), 'accepted', 1, \
+                "INSERT INTO imgserve_changes VALUES ('', 'ada', {jobs}); \
+                 INSERT INTO imgserve_jobs (id, node, place, state, priority, due_at_ms, later, attempt, operation, client, \
+                 accepted_at_ms, flow, cost, instructions, record) SELECT gen_random_uuid(), gen_random_uuid(), '', 'accepted', 1, \
                  10 + n, false, 0, 'resize', 'ada', 10, 'client ' || n % {clients}, 1000000, '{order}', '{record}' \
                  FROM generate_series(1, {jobs}) AS n"
             ),
