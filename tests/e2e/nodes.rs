@@ -19,6 +19,8 @@ struct Nodes {
     all: Vec<Server>,
     /// Files that all of them see.
     files: TempDir,
+    /// How the database is reached.
+    database: String,
 }
 
 impl Nodes {
@@ -35,7 +37,7 @@ impl Nodes {
     fn on(url: &str, extra: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
         let all = ["a", "b", "c"].map(|name| start(name, url, &files, extra));
-        Self { all: all.into(), files }
+        Self { all: all.into(), files, database: url.to_owned() }
     }
 
     fn url(&self, name: &str) -> String {
@@ -325,4 +327,64 @@ async fn files_that_one_node_alone_sees_are_left_to_it() {
     let told = nodes.all[1].ended(&id).await;
     assert_eq!((&told["state"], &told["node"]), (&json!("succeeded"), &json!("a")), "{told}");
     assert_eq!(image::load_from_memory(&nodes.read("o.png")).unwrap().width(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_moves_from_its_file_into_a_database() {
+    let nodes = Nodes::start(SHARED);
+    let mut alone = Server::start("");
+    let source = alone.write("source.png", samples::encoded(200, 100, ImageFormat::Png));
+    let done = alone
+        .succeed("resize", &source, &alone.file_url("o.png"), json!({ "width": 20, "height": 10 }))
+        .await;
+    let web = held().await;
+    let waits = post(&alone, &web.file("source.png"), &web.file("o.png")).await;
+    runs(&alone, &waits).await;
+    let copy = |server: &Server, to: &str| {
+        let directory = server.directory.path();
+        let config = directory.join("copy.toml");
+        std::fs::write(&config, format!("[jobs]\nnode_file = {:?}\n", directory.join("node"))).unwrap();
+        let mut command = program();
+        command
+            .args(["journal", "copy"])
+            .arg(directory.join("journal.db"))
+            .arg(to)
+            .arg("--config")
+            .arg(config);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), said.into_owned())
+    };
+    let (code, said) = copy(&alone, &nodes.database);
+    assert!(code == Some(1) && said.contains("another imgserve uses"), "{said}");
+    alone.kill();
+    let (code, said) = copy(&alone, &nodes.database);
+    assert!(code == Some(1) && said.contains("another imgserve uses"), "nodes are there: {said}");
+    let Nodes { all, database, files } = nodes;
+    for mut node in all {
+        node.signal("TERM");
+        node.wait_end();
+    }
+    let (code, said) = copy(&alone, &database);
+    assert!(code == Some(0) && said.contains("copied 2 jobs, 0 idempotency keys and 0 webhooks"), "{said}");
+    let (code, said) = copy(&alone, &database);
+    assert!(code == Some(0) && said.contains("2 of it were there already"), "{said}");
+    web.hold(false);
+    let node = start("d", &database, &files, SHARED);
+    let told = node.ended(&waits).await;
+    assert_eq!((&told["state"], &told["node"]), (&json!("succeeded"), &json!("d")), "{told}");
+    assert_eq!(story(&node, done["id"].as_str().unwrap()).await["finished_at_ms"], done["finished_at_ms"]);
+}
+
+#[test]
+fn the_demo_shows_nodes_of_which_one_is_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = program()
+        .args(["demo", "--nodes", "2", "--journal", "temporary", "--dir"])
+        .arg(directory.path().join("demo"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("60 of 60 results right"), "{said}");
+    assert!(said.contains("node-2 killed") && !said.contains("WRONG"), "{said}");
 }

@@ -6,6 +6,7 @@
 //! - `story`: a job's story as text, of every version
 //! - `turns`, `clock`, `pulse`, `rows`: what stores have alike: whose job is next, what time it is, how the writer is doing, jobs
 //!   as rows
+//! - `copy`: all of one store into another
 //! - `sqlite`: the store in a file
 //! - `postgres`: the store in a database, which many nodes may share
 //!
@@ -17,6 +18,7 @@
 #![cfg_attr(test, allow(clippy::duplicate_mod, reason = "the suite is there once for each store"))]
 
 mod clock;
+mod copy;
 mod postgres;
 mod pulse;
 mod rows;
@@ -37,6 +39,7 @@ pub use store::{
 };
 
 use clock::Clock;
+pub use copy::{Copied, copy};
 use imgserve_base::database::is_database;
 use postgres::Postgres;
 pub use postgres::{Database, HEAD_START};

@@ -6,12 +6,14 @@
 //! - `link`, `pool`: connections; `schema`: the tables and their versions; `trouble`: what an error means
 //! - `writer`, `change`, `batch`: the task that makes changes, what it is asked for, and many changes at once
 //! - `claims`: which jobs are handed out; `jobs`, `notices`: other changes; `read`: questions; `rows`: jobs as rows
+//! - `copy`: all of it, to be copied from or to
 //! - `shared`: what there is beside as many nodes share it; `news`: what they tell each other
 
 mod address;
 mod batch;
 mod change;
 mod claims;
+mod copy;
 mod jobs;
 mod link;
 mod news;
@@ -52,6 +54,7 @@ pub use address::Database;
 use change::{Doubt, Sql, values};
 pub use claims::HEAD_START;
 use claims::{Handed, Taken};
+pub(crate) use copy::Copying;
 use link::Link;
 use news::Basket;
 use node::Node;

@@ -3,12 +3,14 @@
 //! # Layout
 //! - `file`: the files, their modes, the lock; `schema`: the tables and their versions; `check`: whether it could be opened
 //! - `writer`, `change`, `batch`: the thread that writes, what it is asked for, and group commit; `trouble`: what an error means
-//! - `claims`: which jobs are handed out; `jobs`, `notices`: other changes; `read`: questions; `rows`: jobs as rows
+//! - `claims`: which jobs are handed out; `jobs`, `notices`: other changes; `read`: questions; `rows`: jobs as rows; `copy`: all of it,
+//!   to be copied from or to
 
 mod batch;
 mod change;
 pub(crate) mod check;
 mod claims;
+mod copy;
 mod file;
 mod jobs;
 mod notices;
@@ -38,6 +40,7 @@ use crate::store::{
 use crate::story;
 use change::Promise;
 use claims::{Found, Taken, Turns};
+pub(crate) use copy::Copying;
 use jobs::Written;
 use read::Readers;
 use rows::Row;

@@ -3,7 +3,7 @@
 //! # Layout
 //! - `options`: what several commands take
 //! - `start`, `stop` (and restart), `status`, `reload`: the daemon
-//! - `config`: the configuration in force; `check`: whether a start would succeed; `migrate`: the journal's tables; `demo`: the whole thing shown at work
+//! - `config`: the configuration in force; `check`: whether a start would succeed; `migrate`, `journal`: the journal's tables, and all of it in another place; `demo`: the whole thing shown at work
 //! - `plugin`: operations of one's own
 //! - `key`, `sign`: keys for clients, URLs and webhooks, and what is signed with them
 //! - `jobs`, `nodes`, `top`: a running server's jobs, and those who share them, by `client` over HTTP and as `story` tells them
@@ -17,6 +17,7 @@ mod demo;
 mod exposure;
 mod failure;
 mod jobs;
+mod journal;
 mod key;
 mod launch;
 mod log;
@@ -96,6 +97,9 @@ enum Command {
     /// Make or change the tables of the database that is the journal
     #[command(after_long_help = MIGRATE_HELP)]
     Migrate(options::Place),
+    /// Copy a journal into another one
+    #[command(subcommand)]
+    Journal(journal::Command),
     /// Start a server on a free port, run real jobs through it and show what happens
     Demo(demo::Arguments),
     /// Write, build, check and try operations of your own
@@ -141,6 +145,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Reload(arguments) => reload::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Migrate(place) => migrate::run(&place),
+        Command::Journal(command) => journal::run(&command),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Operations(arguments) => operations::run(&arguments),
         Command::Plugin(command) => plugin::run(&command),

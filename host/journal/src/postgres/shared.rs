@@ -19,7 +19,7 @@ use super::{Postgres, jobs};
 use crate::store::{Answer, Look, News, NodeSeen, Presence, Shared};
 
 /// How long ago a node that is there was heard of at most: three times as long as it lets pass between two words.
-const ALIVE_MS: i64 = 15_000;
+pub(super) const ALIVE_MS: i64 = 15_000;
 /// For how long a node is told of that is not there any more.
 const TOLD_MS: i64 = 24 * 3600 * 1000;
 

@@ -12,12 +12,12 @@ use imgserve_peers::Postgres as Server;
 use super::*;
 use crate::store::IdempotencyKey;
 use crate::tests::postgres::Schema;
-use crate::tests::{KEPT, READER, ended, entry, is_stale, notice, record, room};
+use crate::tests::{KEPT, READER, ended, entry, is_stale, let_go, notice, record, room};
 
 const LEASE: Duration = Duration::from_secs(60);
 
 fn open(schema: &Schema, node: &str) -> Arc<Postgres> {
-    Arc::new(Postgres::open(&schema.opening(READER, node), Clock::default()).unwrap())
+    Arc::new(let_go(|| Postgres::open(&schema.opening(READER, node), Clock::default())).unwrap())
 }
 
 /// A job that waits.

@@ -1,6 +1,7 @@
 //! What every store of jobs must do: one suite, run through the trait against each of them. Its tests say moments; the stores
 //! are told durations, by a clock that the tests set.
 
+mod copies;
 pub(crate) mod postgres;
 mod sqlite;
 mod stories;
@@ -154,6 +155,19 @@ pub(crate) fn notice(id: &str, job: JobId) -> Notice {
 
 pub(crate) fn ended(record: &Record, state: JobState) -> Record {
     Record { state, finished_at_ms: Some(150), ..record.clone() }
+}
+
+/// Programs that other tests start have a copy of a journal's lock for a moment.
+pub(crate) fn let_go<T>(open: impl Fn() -> Result<T, JournalError>) -> Result<T, JournalError> {
+    let began = std::time::Instant::now();
+    loop {
+        match open() {
+            Err(JournalError::InUse { .. }) if began.elapsed() < Duration::from_secs(5) => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            opened => return opened,
+        }
+    }
 }
 
 pub(crate) fn is_stale<T: std::fmt::Debug>(answer: Result<T, JournalError>) -> bool {
