@@ -58,7 +58,12 @@ impl Nodes {
     /// Until each has seen the others.
     async fn see_each_other(&self) {
         for node in &self.all {
-            until("it sees them all", async || up(node).await == ["a", "b", "c"]).await;
+            until("it sees them all", async || {
+                let (_, metrics) = node.get("/metrics").await;
+                metrics.as_str().unwrap().lines().any(|line| line == "imgserve_nodes 3")
+            })
+            .await;
+            assert_eq!(up(node).await, ["a", "b", "c"]);
         }
     }
 }
@@ -291,9 +296,11 @@ async fn a_hundred_posts_of_one_key_to_three_nodes_are_one_job() {
         .map(|number| {
             let url = format!("{}/v1/jobs", nodes.all[number % 3].origin);
             let request = client.post(url).header("idempotency-key", "one").body(body.clone());
+            let placed = nodes.files.path().join("one.png");
             tokio::spawn(async move {
                 let reply = request.send().await.unwrap();
                 assert_eq!(reply.status(), 202);
+                assert!(std::fs::exists(placed).unwrap(), "it is acknowledged before anything stands there");
                 serde_json::from_str::<Value>(&reply.text().await.unwrap()).unwrap()["id"]
                     .as_str()
                     .unwrap()
@@ -309,6 +316,37 @@ async fn a_hundred_posts_of_one_key_to_three_nodes_are_one_job() {
     assert_eq!(nodes.all[0].ended(ids.first().unwrap()).await["state"], "succeeded");
     let (_, list) = nodes.all[1].get("/v1/jobs").await;
     assert_eq!(list["jobs"].as_array().unwrap().len(), 1, "{list}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bounds_hold_over_all_nodes_and_what_ends_elsewhere_makes_room() {
+    let nodes = Nodes::start(&format!("{SHARED}\n[limits]\nmax_queue = 40"));
+    nodes.see_each_other().await;
+    let web = held().await;
+    let posts = async |count: usize| {
+        let mut taken = Vec::new();
+        for number in 0..count {
+            let to = web.file(&format!("{number}.png"));
+            let body = resize(&web.file("source.png"), &to);
+            let node = &nodes.all[number % 3];
+            let (status, headers, told) = node.post_job(&body, &[("prefer", "respond-async")]).await;
+            match status {
+                202 => taken.push(told["id"].as_str().unwrap().to_owned()),
+                _ => assert!(status == 503 && headers.contains_key("retry-after"), "{status} {told}"),
+            }
+        }
+        taken
+    };
+    let taken = posts(90).await;
+    assert!((38..=42).contains(&taken.len()), "{} were taken", taken.len());
+    web.hold(false);
+    for id in &taken {
+        assert_eq!(nodes.all[0].ended(id).await["state"], "succeeded");
+    }
+    for node in &nodes.all {
+        until("it has room", async || node.get("/readyz").await.1["jobs"] == 0).await;
+    }
+    assert_eq!(posts(6).await.len(), 6);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

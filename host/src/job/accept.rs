@@ -1,7 +1,7 @@
 //! What happens before the reply: check, fetch the first bytes, plan, make the job durable, store the placeholders. Only
 //! then is the job runnable, so that a late placeholder can never overwrite a result.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use super::generation::Generation;
 use super::intake::{self, Head, Held, Intake, REPLY_PATIENCE, Wish};
 use super::leases;
 use super::order::{Accepted, Order, Planned, Recipe};
+use super::queue::Coming;
 use super::request::{self, Request};
 use super::retry::{AcceptPauses, random};
 use super::service::Service;
@@ -32,6 +33,9 @@ use crate::registry::Reading;
 
 /// The bytes of a source that planning is first tried with; four times as many each further time.
 const FIRST_LOOK: usize = 16 << 10;
+
+/// How often another node's job is taken for a request's whose idempotency key it has, and then is refused.
+const TRIES: usize = 3;
 
 /// Pause between attempts to forget a job that was refused.
 const WITHDRAW_PAUSE: Duration = Duration::from_secs(1);
@@ -90,13 +94,27 @@ impl Service {
         };
         let digest: [u8; 32] = Sha256::digest(&submission.body).into();
         let _alone = self.locks().key(&submission.client, &key).await;
-        let known = self.journal().receipt(&submission.client, &key).await;
-        if let Some(receipt) = known.map_err(|error| self.journal_fault(&error))? {
-            return replayed(&receipt, &digest);
+        let key = IdempotencyKey { client: submission.client.clone(), key, digest, receipt: String::new() };
+        for _ in 1..TRIES {
+            let accepted = self.accept_known(submission.clone(), key.clone()).await?;
+            if !accepted.replayed || self.is_accepted(&key, accepted.id).await {
+                return Ok(accepted);
+            }
         }
-        let client = submission.client.clone();
-        let key = IdempotencyKey { client, key, digest, receipt: String::new() };
-        self.accept_new(submission, Some(key)).await
+        self.accept_known(submission, key).await
+    }
+
+    /// The job of this key, or else a new one.
+    async fn accept_known(
+        self: &Arc<Self>,
+        submission: Submission,
+        key: IdempotencyKey,
+    ) -> Result<Accepted, Fault> {
+        let known = self.journal().receipt(&key.client, &key.key).await;
+        match known.map_err(|error| self.journal_fault(&error))? {
+            Some(receipt) => replayed(&receipt, &key.digest),
+            None => self.accept_new(submission, Some(key)).await,
+        }
     }
 
     async fn accept_new(
@@ -114,13 +132,21 @@ impl Service {
             Api::Compat => Wanted::compat(&object, &generation.registry)?,
             Api::V1 => Wanted::v1(&object, &generation.registry, settings.webhooks.can_sign())?,
         };
-        self.enter(&submission.client).await?;
+        let coming = Mutex::new(Some(self.enter(&submission.client).await?));
         let client = submission.client.clone();
         let (began, at_once) = (Instant::now(), submission.at_once || wanted.at_once);
         let flow = self.flow(&submission.flow);
         let turn = Turn { flow, rank: rank(wanted.priority), cost: 0 };
-        let acceptance =
-            Acceptance { service: Arc::clone(self), generation, settings, wanted, client, turn, began };
+        let acceptance = Acceptance {
+            service: Arc::clone(self),
+            generation,
+            settings,
+            wanted,
+            client,
+            turn,
+            began,
+            coming,
+        };
         let accepted = match at_once {
             true => acceptance.take(object, key).await,
             false => acceptance.accept(key).await,
@@ -161,6 +187,8 @@ pub(super) struct Acceptance {
     pub(super) turn: Turn,
     /// When the request came.
     pub(super) began: Instant,
+    /// Until the job is in the journal; none of one that is there.
+    pub(super) coming: Mutex<Option<Coming>>,
 }
 
 /// The outputs of a job: how each is made, its part of the story, and where the client is told that it goes.
@@ -190,7 +218,10 @@ impl Acceptance {
         let digest = entry.key.as_ref().map(|key| key.digest);
         let submitted = self.service.journal().submit(entry).await;
         match submitted.map_err(|error| self.service.journal_fault(&error))? {
-            Submitted::New => {}
+            Submitted::New => {
+                let coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner).take();
+                coming.into_iter().for_each(Coming::is_there);
+            }
             Submitted::Known(receipt) => {
                 return replayed(&receipt, &digest.unwrap_or_default()).map(Some);
             }

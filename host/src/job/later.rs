@@ -1,7 +1,7 @@
 //! Jobs that are taken before anything is fetched for them: what acceptance does else is done by an attempt, and tried again
 //! like everything that an attempt does.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -124,6 +124,7 @@ impl Attempt {
             client: self.record.client.clone(),
             turn: self.turn.clone(),
             began,
+            coming: Mutex::default(),
         };
         let plans = self.prepared(&acceptance, &order.source).await?;
         let (prepared, placeholders): (Vec<_>, Vec<_>) = plans.into_iter().unzip();

@@ -279,7 +279,7 @@ impl Service {
     }
 
     /// Has a job that failed or was cancelled tried again, as if it were new; its story so far stays.
-    pub(crate) async fn retry(&self, id: JobId, client: Option<&Client>) -> Result<Wish, Fault> {
+    pub(crate) async fn retry(self: &Arc<Self>, id: JobId, client: Option<&Client>) -> Result<Wish, Fault> {
         let Some(mut record) = self.record(id, client).await? else { return Ok(Wish::Unknown) };
         if record.is_foreign() || !record.state.may_be_replayed() {
             return Ok(Wish::Refused(self.tell(&record).await));
@@ -290,12 +290,13 @@ impl Service {
         if record.replay(steady_ms() + self.still_shown_ms(&record)).is_err() {
             return Ok(Wish::Refused(self.tell(&record).await));
         }
-        self.enter(&record.client).await?;
+        let coming = self.enter(&record.client).await?;
         imgserve_base::crash::point("job-before-replay");
         let replayed = self.journal().replay(record.clone()).await;
         imgserve_base::crash::point("job-after-replay");
-        if !matches!(replayed, Ok(true)) {
-            self.queue().leave(&record.client);
+        match &replayed {
+            Ok(true) => coming.is_there(),
+            _ => self.queue().leave(&record.client),
         }
         if !replayed.map_err(|error| self.journal_fault(&error))? {
             return Ok(Wish::Refused(self.tell(&record).await));

@@ -6,16 +6,20 @@ use std::time::Duration;
 
 use imgserve_base::fault::Fault;
 use imgserve_base::job::{JobId, JobState};
-use imgserve_journal::{HEAD_START, Look, News, NodeSeen, Presence, Shared};
+use imgserve_journal::{HEAD_START, IdempotencyKey, Look, News, NodeSeen, Presence, Shared};
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::intake::REPLY_PATIENCE;
 use super::service::Service;
 
 /// How often a node looks for what it may not have heard.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 /// How long after others have offered jobs it is looked for them again: until then some are their own nodes' first.
 const OFFERED: Duration = HEAD_START.saturating_add(Duration::from_millis(50));
+
+/// How often it is looked whether another node has accepted a job.
+const ACCEPTING: Duration = Duration::from_millis(20);
 
 /// How far a watched job was when it was last looked.
 type Watched = HashMap<JobId, (JobState, u32)>;
@@ -97,16 +101,36 @@ impl Service {
         self.queue().counted(seen.unfinished, shared.others() + 1);
     }
 
-    /// Counts again how many jobs wait on all nodes, unless that was done just now.
-    pub(super) async fn count_again(&self) {
-        let Some(shared) = self.journal().shared() else { return };
+    /// Counts again how many jobs are unfinished on all nodes, as soon as that tells more than this count did; unless somebody else
+    /// has.
+    ///
+    /// # Errors
+    /// That the journal cannot be read.
+    pub(super) async fn count_again(&self, count: std::time::Instant) -> Result<(), Fault> {
+        let Some(shared) = self.journal().shared() else { return Ok(()) };
         let _one = self.queue().counting().await;
-        if self.queue().is_fresh() {
-            return;
+        let Some(wait) = self.queue().good_for(count) else { return Ok(()) };
+        tokio::time::sleep(wait).await;
+        let seen = shared.look(Vec::new()).await.map_err(|error| self.journal_fault(&error))?;
+        self.count_in(shared, seen);
+        Ok(())
+    }
+
+    /// Waits while another node still accepts a job by an idempotency key: its placeholder may not stand yet. False when that one has
+    /// refused it.
+    pub(super) async fn is_accepted(&self, key: &IdempotencyKey, id: JobId) -> bool {
+        if self.journal().shared().is_none() {
+            return true;
         }
-        if let Ok(seen) = shared.look(Vec::new()).await {
-            self.count_in(shared, seen);
+        let end = Instant::now() + REPLY_PATIENCE;
+        while let Ok(Some(record)) = self.journal().get(id).await {
+            if record.state != JobState::Accepting || Instant::now() > end {
+                return true;
+            }
+            tokio::time::sleep(ACCEPTING).await;
         }
+        // It may be forgotten already; its key outlives it.
+        !matches!(self.journal().receipt(&key.client, &key.key).await, Ok(None))
     }
 
     /// Whether other nodes go on with what this one leaves.

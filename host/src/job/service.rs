@@ -19,7 +19,7 @@ use super::leases::Leases;
 use super::lifecycle::Lifecycle;
 use super::live::Live;
 use super::locks::Locks;
-use super::queue::Queue;
+use super::queue::{Coming, Queue, Refusal, too_many};
 use super::settings::Settings;
 use super::tally::Tally;
 use super::turns::Turns;
@@ -30,6 +30,9 @@ use crate::metrics::Snapshot;
 
 /// Seconds after which a client should try again when the journal cannot be written.
 const JOURNAL_RETRY_S: u64 = 30;
+
+/// How often it is counted whether there is room for a job, where others are faster every time.
+const COUNTS: usize = 50;
 
 /// The whole machinery behind the API.
 #[derive(Debug)]
@@ -155,17 +158,19 @@ impl Service {
         &self.queue
     }
 
-    /// Takes a place of an accepted job. Where there is none, other nodes may have given some back.
+    /// Takes a place of an accepted job, which where nodes share a journal may take counting how many there are.
     ///
     /// # Errors
     /// As of [`Queue::enter`].
-    pub(super) async fn enter(&self, client: &Client) -> Result<(), Fault> {
-        let Err(full) = self.queue.enter(client) else { return Ok(()) };
-        if self.queue.is_fresh() {
-            return Err(full);
+    pub(super) async fn enter(self: &Arc<Self>, client: &Client) -> Result<Coming, Fault> {
+        for _ in 0..COUNTS {
+            match self.queue.enter(client) {
+                Ok(()) => return Ok(Coming::new(Arc::clone(self), client.clone())),
+                Err(Refusal::Full(fault)) => return Err(fault),
+                Err(Refusal::Uncounted(count)) => self.count_again(count).await?,
+            }
         }
-        self.count_again().await;
-        self.queue.enter(client)
+        Err(too_many())
     }
 
     pub(super) fn turns(&self) -> &Turns {

@@ -145,6 +145,9 @@ pub(super) async fn receipt(link: &mut Link, client: &str, key: &str) -> Result<
     Ok(rows.first().map(read))
 }
 
+/// For how long a node is known that is not there any more: until then its jobs are told to be its own by its name.
+const NODE_AGE_MS: i64 = 30 * 24 * 3600 * 1000;
+
 /// Forgets finished jobs but the last `keep` that have ended, by the wall's clock, and the last `keep` that came; and keys older
 /// than this. In portions, so that others do not wait for it; by one node at a time: another one leaves it to that.
 pub(super) async fn prune(link: &mut Link, keep: usize, key_age_ms: u64) -> Result<(), Trouble> {
@@ -158,12 +161,13 @@ pub(super) async fn prune(link: &mut Link, keep: usize, key_age_ms: u64) -> Resu
     const KEYS: &str = "DELETE FROM imgserve_keys WHERE (client, key) IN (SELECT client, key FROM imgserve_keys \
          WHERE (SELECT pg_try_advisory_xact_lock(hashtext(current_schema()), hashtext('imgserve prune'))) \
          AND created_at_ms < imgserve_now_ms() - $1::bigint ORDER BY created_at_ms LIMIT $2::bigint) RETURNING true";
+    const NODES: &str = "DELETE FROM imgserve_nodes WHERE seen_at_ms < imgserve_now_ms() - $1::bigint";
     let most = FORGOTTEN_AT_ONCE as i64;
     if let Some((ended, came)) = kept(link, keep).await? {
         while link.query(JOBS, &values![ended.0, ended.1, came, most]).await?.len() == FORGOTTEN_AT_ONCE {}
     }
     while link.query(KEYS, &values![integer(key_age_ms), most]).await?.len() == FORGOTTEN_AT_ONCE {}
-    Ok(())
+    link.query(NODES, &values![NODE_AGE_MS]).await.map(drop)
 }
 
 /// From where on a finished job is kept, by when it ended and its id.

@@ -21,7 +21,7 @@ impl Place {
         Self { journal, server, _directory: directory }
     }
 
-    /// Jobs that wait, of so many clients.
+    /// Jobs that wait, of so many clients. Their ids sort by time, as all do.
     fn fill(&self, jobs: usize, clients: usize) {
         let record = rows::text(&record()).unwrap();
         let order = "x".repeat(600);
@@ -30,11 +30,13 @@ impl Place {
             &format!(
                 "INSERT INTO imgserve_changes VALUES ('', 'ada', {jobs}); \
                  INSERT INTO imgserve_jobs (id, node, place, state, priority, due_at_ms, later, attempt, operation, client, \
-                 accepted_at_ms, flow, cost, instructions, record) SELECT gen_random_uuid(), gen_random_uuid(), '', 'accepted', 1, \
+                 accepted_at_ms, flow, cost, instructions, record) SELECT (lpad(to_hex({jobs} + n), 12, '0') || '70008000000000000000')::uuid, \
+                 gen_random_uuid(), '', 'accepted', 1, \
                  10 + n, false, 0, 'resize', 'ada', 10, 'client ' || n % {clients}, 1000000, '{order}', '{record}' \
                  FROM generate_series(1, {jobs}) AS n"
             ),
         );
+        self.server.sql("postgres", "CHECKPOINT");
     }
 }
 
