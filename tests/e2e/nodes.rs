@@ -1,7 +1,7 @@
 //! Three nodes on one database: a job is one job whichever of them is asked, and loses nothing whichever of them ends.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use image::ImageFormat;
@@ -316,6 +316,71 @@ async fn a_hundred_posts_of_one_key_to_three_nodes_are_one_job() {
     assert_eq!(nodes.all[0].ended(ids.first().unwrap()).await["state"], "succeeded");
     let (_, list) = nodes.all[1].get("/v1/jobs").await;
     assert_eq!(list["jobs"].as_array().unwrap().len(), 1, "{list}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_are_restarted_one_after_the_other_while_jobs_are_posted() {
+    let mut nodes = Nodes::start(SHARED);
+    nodes.see_each_other().await;
+    let (source, folder) = (nodes.source(), nodes.url(""));
+    let origins = Arc::new(Mutex::new(nodes.all.iter().map(|node| node.origin.clone()).collect::<Vec<_>>()));
+    let over = Arc::new(AtomicBool::new(false));
+    let posting = tokio::spawn({
+        let (origins, over) = (Arc::clone(&origins), Arc::clone(&over));
+        async move {
+            let (client, mut ids) = (reqwest::Client::new(), Vec::new());
+            while !over.load(Ordering::Relaxed) {
+                let number = ids.len();
+                ids.push(
+                    post_to_any(
+                        &client,
+                        &origins,
+                        number,
+                        &resize(&source, &format!("{folder}{number}.png")),
+                    )
+                    .await,
+                );
+            }
+            ids
+        }
+    });
+    for number in 0..3 {
+        let node = &mut nodes.all[number];
+        node.signal("HUP");
+        assert!(node.wait_end().success());
+        node.restart();
+        origins.lock().unwrap()[number] = node.origin.clone();
+    }
+    over.store(true, Ordering::Relaxed);
+    let ids = posting.await.unwrap();
+    for id in &ids {
+        assert_eq!(nodes.all[0].ended(id).await["state"], "succeeded");
+    }
+    for number in 0..ids.len() {
+        assert_eq!(image::load_from_memory(&nodes.read(&format!("{number}.png"))).unwrap().width(), 20);
+    }
+}
+
+/// Posts a job to one node after the other until one takes it; each may be stopping, or gone.
+async fn post_to_any(
+    client: &reqwest::Client,
+    origins: &Mutex<Vec<String>>,
+    number: usize,
+    body: &Value,
+) -> String {
+    for attempt in number.. {
+        let origin = origins.lock().unwrap()[attempt % 3].clone();
+        let request = client.post(format!("{origin}/v1/jobs")).header("idempotency-key", number.to_string());
+        let Ok(reply) = request.body(body.to_string()).send().await else { continue };
+        let (status, told) = (reply.status().as_u16(), reply.text().await.unwrap_or_default());
+        match serde_json::from_str::<Value>(&told) {
+            Ok(told) if status == 202 => return told["id"].as_str().unwrap().to_owned(),
+            // Broken off.
+            Err(_) => {}
+            Ok(told) => assert!(status == 503 && told["kind"] == "busy", "{status} {told}"),
+        }
+    }
+    unreachable!()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

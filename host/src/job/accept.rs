@@ -220,7 +220,7 @@ impl Acceptance {
         match submitted.map_err(|error| self.service.journal_fault(&error))? {
             Submitted::New => {
                 let coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner).take();
-                coming.into_iter().for_each(Coming::is_there);
+                coming.into_iter().for_each(Coming::arrives);
             }
             Submitted::Known(receipt) => {
                 return replayed(&receipt, &digest.unwrap_or_default()).map(Some);

@@ -295,7 +295,7 @@ impl Service {
         let replayed = self.journal().replay(record.clone()).await;
         imgserve_base::crash::point("job-after-replay");
         match &replayed {
-            Ok(true) => coming.is_there(),
+            Ok(true) => coming.arrives(),
             _ => self.queue().leave(&record.client),
         }
         if !replayed.map_err(|error| self.journal_fault(&error))? {

@@ -102,7 +102,7 @@ impl Coming {
     }
 
     /// It is there.
-    pub(super) fn is_there(self) {
+    pub(super) fn arrives(self) {
         self.service.queue().comes(&self.client);
     }
 }

@@ -14,7 +14,7 @@ use super::change::{Change, Doubt, values};
 use super::link::{Link, Value};
 use super::node::Node;
 use super::trouble::Trouble;
-use super::{jobs, read, schema};
+use super::{jobs, schema};
 use crate::pulse::Pulse;
 use crate::store::JournalError;
 
@@ -257,7 +257,7 @@ impl Batches {
     async fn prove(&mut self) -> Result<(), Trouble> {
         let (there, tries) = (self.node.is_there(), values![self.reader.clone(), self.node.id]);
         let link = self.linked().await?;
-        link.together(&[(there.text, &*there.values), (schema::TRY, &*tries), (read::SUM_UP, &[])]).await?;
+        link.together(&[(there.text, &*there.values), (schema::TRY, &*tries)]).await?;
         self.seen = Instant::now();
         Ok(())
     }

@@ -11,6 +11,7 @@ use super::address::Address;
 use super::change::values;
 use super::link::{Link, Value};
 use super::node::Node;
+use super::read::SUM_UP;
 use super::shared::ALIVE_MS;
 use super::trouble::Trouble;
 use super::{address_of, prepare, runtime};
@@ -228,6 +229,9 @@ impl Copies for Copying {
             puts.iter().map(|(sql, values)| (*sql, &**values)).collect();
         let taken = wait(&self.runtime, self.link.in_transaction(&statements));
         let taken = taken.map_err(|trouble| trouble.unwritable())?;
+        // Else the first server would have to do that for all of them.
+        let summed_up = wait(&self.runtime, self.link.query(SUM_UP, &[]));
+        summed_up.map_err(|trouble| trouble.unwritable())?;
         Ok(taken.iter().filter(|rows| !rows.is_empty()).count() as u64)
     }
 }

@@ -8,12 +8,16 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
 use super::change::{Sql, values};
 use super::rows::integer;
 use crate::store::{JournalError, Presence};
+
+/// How often what has changed is summed up.
+const SUM_UP: Duration = Duration::from_secs(1);
 
 /// The node that this process is.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub(super) struct Node {
     pub(super) presence: Mutex<Presence>,
     /// How many others were there when it was last looked.
     pub(super) others: AtomicUsize,
+    /// When it last summed up what has changed.
+    summed_up: Mutex<Option<Instant>>,
     _lock: File,
 }
 
@@ -62,7 +68,24 @@ impl Node {
         }
         let id = id(&mut lock).map_err(cannot)?;
         let name = if name.is_empty() { id.to_string() } else { name.to_owned() };
-        Ok(Self { id, name, presence: Mutex::default(), others: AtomicUsize::new(0), _lock: lock })
+        Ok(Self {
+            id,
+            name,
+            presence: Mutex::default(),
+            others: AtomicUsize::new(0),
+            summed_up: Mutex::default(),
+            _lock: lock,
+        })
+    }
+
+    /// Whether it is time that what has changed is summed up, which is noted as done.
+    pub(super) fn sums_up(&self) -> bool {
+        let mut last = self.summed_up.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = last.is_none_or(|last| last.elapsed() >= SUM_UP);
+        if is_time {
+            *last = Some(Instant::now());
+        }
+        is_time
     }
 
     /// Writes down that this node has come.

@@ -93,10 +93,11 @@ pub(super) async fn list(link: &mut Link, filter: &Filter, now_ms: u64) -> Resul
 pub(super) const TOTALS: &str = "SELECT state, client, sum(jobs)::bigint FROM (SELECT state, client, jobs FROM imgserve_counts \
      UNION ALL SELECT state, client, jobs FROM imgserve_changes) AS all_of_them GROUP BY state, client";
 
-/// Sums up what has changed. One node at a time: another one leaves it to that.
-pub(super) const SUM_UP: &str = "WITH gone AS (DELETE FROM imgserve_changes \
+/// Sums up what has changed, so many changes at once. One node at a time: another one leaves it to that.
+pub(super) const SUM_UP: &str = "WITH gone AS (DELETE FROM imgserve_changes WHERE ctid = ANY (ARRAY(\
+     SELECT ctid FROM imgserve_changes \
      WHERE (SELECT pg_try_advisory_xact_lock(hashtext(current_schema()), hashtext('imgserve counts'))) \
-     RETURNING state, client, jobs), \
+     LIMIT 50000)) RETURNING state, client, jobs), \
      sums AS (SELECT state, client, sum(jobs)::bigint AS jobs FROM gone GROUP BY state, client) \
      INSERT INTO imgserve_counts SELECT state, client, jobs FROM sums ON CONFLICT (state, client) \
      DO UPDATE SET jobs = imgserve_counts.jobs + excluded.jobs";

@@ -12,7 +12,7 @@ use tokio_postgres::Row as Found;
 use super::change::{Doubt, values};
 use super::link::Link;
 use super::node::Node;
-use super::read::{TOTALS, unfinished};
+use super::read::{SUM_UP, TOTALS, unfinished};
 use super::rows::{count, job, number, uuid};
 use super::trouble::Trouble;
 use super::{Postgres, jobs};
@@ -51,6 +51,9 @@ impl Shared for Postgres {
         Box::pin(async move {
             let mut link = self.reader().await?;
             let seen = look(&mut link, &self.node, &watched).await.map_err(|trouble| trouble.unreadable())?;
+            if self.node.sums_up() {
+                link.query(SUM_UP, &[]).await.map_err(|trouble| trouble.unreadable())?;
+            }
             link.well();
             Ok(seen)
         })

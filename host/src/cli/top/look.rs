@@ -22,8 +22,8 @@ const FEW: usize = 10;
 pub(super) struct Look {
     pub(super) numbers: Numbers,
     pub(super) pace: Pace,
-    /// Those that share the journal; none where nobody does, or who asks may not know.
-    pub(super) nodes: Vec<Node>,
+    /// Those that share the journal; none where who asks may not know, and is not to ask again.
+    pub(super) nodes: Option<Vec<Node>>,
     pub(super) running: Vec<Story>,
     pub(super) waiting: Vec<Story>,
     pub(super) failed: Vec<Story>,
@@ -59,13 +59,14 @@ struct Jobs {
 }
 
 impl Look {
-    pub(super) async fn take(client: &Client) -> Result<Self, Failure> {
+    /// Looks; `with_nodes` where who asks may know of them, as far as the look before tells.
+    pub(super) async fn take(client: &Client, with_nodes: bool) -> Result<Self, Failure> {
         let numbers = client.readiness().await?;
         let ended = list(client, "succeeded,failed,cancelled", ENDED).await?;
         Ok(Self {
             numbers,
             pace: Pace::of(&ended, now_ms()),
-            nodes: Node::all(client).await.unwrap_or_default(),
+            nodes: if with_nodes { Node::all(client).await.ok() } else { None },
             running: list(client, "running", RUNNING).await?,
             waiting: list(client, "accepted", FEW).await?,
             failed: list(client, "failed", FEW).await?,

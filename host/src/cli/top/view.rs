@@ -45,7 +45,7 @@ pub(super) enum Style {
 pub(super) fn lines(base: &str, look: &Look, now_ms: u64, size: Option<(usize, usize)>) -> Vec<Styled> {
     let mut page = Page { lines: Vec::new(), width: size.map(|(columns, _)| columns) };
     page.numbers(base, look, now_ms);
-    page.nodes(&look.nodes, now_ms);
+    page.nodes(look.nodes.as_deref().unwrap_or_default(), now_ms);
     let failed = look.failed.len().min(FEW);
     let rows = size.map_or(ROWS, |(_, rows)| rows);
     // Failures and their heading have their place below whatever runs.
@@ -219,7 +219,7 @@ mod tests {
                 ..Numbers::default()
             },
             pace: Pace { ms: 10_000, ended: 35, failed: 5 },
-            nodes: Vec::new(),
+            nodes: None,
             running: vec![job("running"); running],
             waiting: Vec::new(),
             failed: vec![job("failed"); failed],
@@ -272,7 +272,7 @@ mod tests {
             let told = json!({ "name": "a", "up": up, "since_ms": 1000, "seen_at_ms": 4000, "workers": 2, "running": 1 });
             serde_json::from_value::<Node>(told).unwrap()
         };
-        let look = Look { nodes: vec![node(true), node(false)], ..look(0, 0) };
+        let look = Look { nodes: Some(vec![node(true), node(false)]), ..look(0, 0) };
         let lines = lines("http://h:1", &look, 9000, None);
         assert_eq!(lines[4].text, "node     a: up 8 s, 2 workers, 1 running");
         assert_eq!(
