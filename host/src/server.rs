@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::units::MIB;
 use imgserve_config::{Config, ConfigError, NetworkRule, Paths, RuleHost, Server};
-use imgserve_journal::{Journal, JournalError};
+use imgserve_journal::{Database, Journal, JournalError, Opening};
 use imgserve_transfer::{Allowed, AllowedHost, Transfer, TransferConfig};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -284,7 +284,7 @@ pub(crate) async fn check(config: &Config, program: PathBuf) -> Result<usize, Fa
     let config = config.clone();
     let config = blocking(move || {
         transfer(&config)?;
-        let journal = imgserve_journal::check(&config.journal().display().to_string());
+        let journal = imgserve_journal::check(&opening(&config));
         journal.map_err(|error| Fault::of(FaultKind::JournalUnavailable, &error))?;
         Ok(config)
     })
@@ -292,23 +292,47 @@ pub(crate) async fn check(config: &Config, program: PathBuf) -> Result<usize, Fa
     Service::check(&config, &program).await
 }
 
-/// Opens the journal; that of another server which is ending is waited for.
+/// Which journal the configuration names.
+pub(crate) fn opening(config: &Config) -> Opening {
+    let database = Database {
+        node_file: config.node_file(),
+        password_file: config.jobs.journal_password_file.clone(),
+        ca_file: config.jobs.journal_ca_file.clone(),
+        migrate: config.jobs.migrate,
+        node_name: node_name(config),
+        listen: config.jobs.listen,
+        lease: Duration::from_secs(config.jobs.lease_s),
+    };
+    Opening { address: config.journal(), reader: reader(), database }
+}
+
+/// What this server is called among those that share a journal: as the machine is where nothing else is said.
+fn node_name(config: &Config) -> String {
+    match config.jobs.node_name.is_empty() {
+        true => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        false => config.jobs.node_name.clone(),
+    }
+}
+
+/// Opens the journal; that of another server which is ending is waited for, and a database that is away.
 fn open_journal(config: &Config, patience: Instant, tell: &dyn Fn(Event)) -> Result<Arc<dyn Journal>, Fault> {
-    let address = config.journal().display().to_string();
+    let opening = opening(config);
     let mut said = false;
     loop {
-        match imgserve_journal::open(&address, &reader()) {
-            Err(JournalError::InUse { .. }) if Instant::now() < patience => {
-                if !std::mem::replace(&mut said, true) {
-                    let seconds = config.server.start_wait_s;
-                    tell(Event::Waits(format!(
-                        "waiting up to {seconds} s for the journal {address}, which another imgserve uses"
-                    )));
-                }
-                std::thread::sleep(LOOK);
-            }
-            opened => return opened.map_err(|error| Fault::of(FaultKind::JournalUnavailable, &error)),
+        let opened = imgserve_journal::open(&opening);
+        let waits = match &opened {
+            Err(JournalError::InUse { journal }) => format!("{journal}, which another imgserve uses"),
+            Err(JournalError::Unwritable { text }) => format!("database: {text}"),
+            _ => String::new(),
+        };
+        if waits.is_empty() || Instant::now() >= patience {
+            return opened.map_err(|error| Fault::of(FaultKind::JournalUnavailable, &error));
         }
+        if !std::mem::replace(&mut said, true) {
+            let seconds = config.server.start_wait_s;
+            tell(Event::Waits(format!("waiting up to {seconds} s for the journal {waits}")));
+        }
+        std::thread::sleep(LOOK);
     }
 }
 

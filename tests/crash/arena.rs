@@ -185,7 +185,7 @@ impl Arena {
 }
 
 /// All jobs that the API lists, with `filter` in its query.
-async fn all_jobs(origin: &str, filter: &str) -> Vec<Value> {
+pub(crate) async fn all_jobs(origin: &str, filter: &str) -> Vec<Value> {
     let http = client(Duration::from_secs(60));
     let mut next = Some(format!("/v1/jobs?limit=1000{filter}"));
     let mut all = Vec::new();

@@ -30,10 +30,11 @@ pub(crate) struct Driver {
     pub(crate) peer: Peer,
     pub(crate) work: Arc<Work>,
     pub(crate) files: PathBuf,
-    /// The server's address.
-    pub(crate) origin: String,
-    /// Whether it answers.
-    pub(crate) serving: watch::Receiver<bool>,
+    /// The servers' addresses, and whether each answers.
+    pub(crate) servers: Vec<(String, watch::Receiver<bool>)>,
+    /// Whether a job may have been taken in whose client was told that the journal could not be written: a database's connection may
+    /// be lost at the very commit.
+    pub(crate) doubts: bool,
     pub(crate) jobs: usize,
     pub(crate) begun: AtomicUsize,
     pub(crate) figures: Figures,
@@ -136,13 +137,13 @@ impl Driver {
 
     async fn job(&self, http: &reqwest::Client, order: Order) {
         for attempt in 0..MOST_TRIES {
-            self.turn().await;
+            let origin = self.turn().await;
             // Without a key nobody knows what became of a request that broke off: the next one goes elsewhere.
             let series = if order.key.is_some() { 0 } else { attempt };
             let named = self.named(&order, series);
             let body = self.body(&order, &named);
             self.ledger.posted(&named, &order.describe());
-            match self.post(http, &order, &body).await {
+            match self.post(http, origin, &order, &body).await {
                 Reply::Acknowledged { id, replayed, succeeded } => {
                     count(&self.figures.acknowledged);
                     // 0.2's reply does not tell.
@@ -152,7 +153,8 @@ impl Driver {
                 }
                 Reply::Refused(why) => {
                     count(&self.figures.refused);
-                    self.ledger.not_acknowledged(&named, true, &why);
+                    let surely = !(self.doubts && why.starts_with("503"));
+                    self.ledger.not_acknowledged(&named, surely, &why);
                     tokio::time::sleep(REFUSED_PAUSE).await;
                 }
                 Reply::BrokenOff(why) => {
@@ -164,13 +166,14 @@ impl Driver {
         self.ledger.problem("", format!("job {} is never acknowledged", order.number));
     }
 
-    /// Waits until the server serves and there is not too much under way.
-    async fn turn(&self) {
-        let mut serving = self.serving.clone();
+    /// Waits until a server serves and there is not too much under way; gives that server.
+    async fn turn(&self) -> &str {
+        let (origin, serving) = &self.servers[self.random.below(self.servers.len() as u64) as usize];
+        let mut serving = serving.clone();
         loop {
             let _ = serving.wait_for(|serving| *serving).await;
             if self.ledger.outstanding() < MOST_OUTSTANDING {
-                return;
+                return origin;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -202,11 +205,13 @@ impl Driver {
         if order.key.is_none() || !self.random.percent(33) {
             return;
         }
-        self.turn().await;
+        let origin = self.turn().await;
         let other = self.random.percent(25);
         let body = if other { format!("{body} ") } else { body.to_owned() };
-        match self.post(http, order, &body).await {
+        match self.post(http, origin, order, &body).await {
             Reply::Acknowledged { id: same, .. } if !other && same == id => {}
+            // Nobody can look the key up just now.
+            Reply::Refused(why) if self.doubts && why.starts_with("503") => {}
             Reply::Refused(why) if other && why.contains("Idempotency-Key") => {}
             // The server may be gone, or a worker that planned.
             Reply::BrokenOff(_) => {}
@@ -252,9 +257,9 @@ impl Driver {
         }
     }
 
-    async fn post(&self, http: &reqwest::Client, order: &Order, body: &str) -> Reply {
+    async fn post(&self, http: &reqwest::Client, origin: &str, order: &Order, body: &str) -> Reply {
         let wait = order.wait.then_some(3);
-        post(http, &self.origin, order.v1, order.key.as_deref(), wait, body).await
+        post(http, origin, order.v1, order.key.as_deref(), wait, body).await
     }
 }
 

@@ -34,8 +34,8 @@ pub(crate) async fn storm(program: &Path, directory: &Path, jobs: usize) -> Resu
         peer: peer.clone(),
         work: Arc::clone(&work),
         files: victim.files(),
-        origin: victim.url(""),
-        serving: watched,
+        servers: vec![(victim.url(""), watched)],
+        doubts: false,
         jobs,
         begun: AtomicUsize::new(0),
         figures: Figures::default(),
@@ -67,13 +67,13 @@ pub(crate) async fn storm(program: &Path, directory: &Path, jobs: usize) -> Resu
 }
 
 /// Those that look all the time.
-struct Watching {
+pub(crate) struct Watching {
     over: Arc<AtomicBool>,
     files: std::thread::JoinHandle<()>,
 }
 
 impl Watching {
-    fn begin(driver: &Arc<Driver>) -> Self {
+    pub(crate) fn begin(driver: &Arc<Driver>) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         tokio::spawn(poll(Arc::clone(driver), Arc::clone(&over)));
         tokio::spawn(progress(Arc::clone(driver), Arc::clone(&over)));
@@ -89,7 +89,7 @@ impl Watching {
         Self { over, files }
     }
 
-    fn end(self) {
+    pub(crate) fn end(self) {
         self.over.store(true, Ordering::Relaxed);
         self.files.join().unwrap();
     }
@@ -100,7 +100,8 @@ async fn poll(driver: Arc<Driver>, over: Arc<AtomicBool>) {
     let http = client(Duration::from_secs(5));
     while !over.load(Ordering::Relaxed) {
         for (state, well) in [("succeeded", true), ("failed,cancelled", false)] {
-            let url = format!("{}/v1/jobs?state={state}&limit={PAGE}", driver.origin);
+            let (origin, _) = &driver.servers[driver.random.below(driver.servers.len() as u64) as usize];
+            let url = format!("{origin}/v1/jobs?state={state}&limit={PAGE}");
             // The server may be dead.
             let Ok(answer) = Answer::of(http.get(url)).await else { continue };
             for job in answer.body["jobs"].as_array().into_iter().flatten().filter(|_| well) {
@@ -124,7 +125,7 @@ async fn progress(driver: Arc<Driver>, over: Arc<AtomicBool>) {
 }
 
 /// How many attempts the jobs took.
-fn histogram(jobs: &[Value]) {
+pub(crate) fn histogram(jobs: &[Value]) {
     let mut attempts: BTreeMap<u64, usize> = BTreeMap::new();
     for job in jobs {
         *attempts.entry(job["attempt"].as_u64().unwrap_or_default()).or_default() += 1;

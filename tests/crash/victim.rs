@@ -19,6 +19,7 @@ const LOOK: Duration = Duration::from_millis(3);
 pub(crate) struct Victim {
     program: PathBuf,
     pub(crate) directory: PathBuf,
+    files: PathBuf,
     port: u16,
     process: Option<Child>,
     environment: Vec<(String, String)>,
@@ -27,23 +28,30 @@ pub(crate) struct Victim {
 impl Victim {
     /// One that may reach loopback and its files, with `extra` TOML; `[jobs]` is written here, with the lines of `jobs`.
     pub(crate) fn new(program: &Path, directory: &Path, jobs: &str, extra: &str) -> Self {
-        let directory = directory.to_owned();
-        std::fs::create_dir_all(directory.join("files")).unwrap();
-        let victim = Self {
+        let victim = Self::with_files(program, directory, &directory.join("files"));
+        victim.configure(&victim.directory.join("journal.db"), jobs, extra);
+        victim
+    }
+
+    /// One whose files are there; it is to be configured.
+    pub(crate) fn with_files(program: &Path, directory: &Path, files: &Path) -> Self {
+        for made in [directory, files] {
+            std::fs::create_dir_all(made).unwrap();
+        }
+        Self {
             program: program.to_owned(),
             port: free_port(),
             process: None,
             environment: Vec::new(),
-            directory,
-        };
-        victim.configure(&victim.directory.join("journal.db"), jobs, extra);
-        victim
+            directory: directory.to_owned(),
+            files: files.to_owned(),
+        }
     }
 
     /// Writes its configuration.
     pub(crate) fn configure(&self, journal: &Path, jobs: &str, extra: &str) {
         let config = format!(
-            "[access]\nallow_networks = [\"127.0.0.0/8\"]\nfile_roots = [{:?}]\n[plugins]\ncache_dir = {:?}\n\
+            "[access]\nallow_networks = [\"127.0.0.0/8\"]\nfile_roots = [{:?}]\nshared_files = true\n[plugins]\ncache_dir = {:?}\n\
              [jobs]\njournal = {journal:?}\n{jobs}\n{extra}\n",
             self.files(),
             self.directory.join("cache"),
@@ -58,7 +66,7 @@ impl Victim {
     }
 
     pub(crate) fn files(&self) -> PathBuf {
-        self.directory.join("files")
+        self.files.clone()
     }
 
     /// One of its files.

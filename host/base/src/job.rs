@@ -251,6 +251,17 @@ pub struct Record {
     pub fresh: Fresh,
     /// What keeps this program from doing the job.
     pub held: Option<Held>,
+    /// Which of several nodes has it, or had it last; none where there is one alone.
+    pub node: Option<OnNode>,
+}
+
+/// Which of the nodes that share a journal has a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnNode {
+    /// What it calls itself.
+    pub name: String,
+    /// Whether no other one can do the job.
+    pub stays: bool,
 }
 
 /// A job that this program cannot do, as it cannot read what is stored of it. It waits for a program that can.
@@ -417,6 +428,7 @@ mod tests {
             notify: false,
             fresh: Fresh::default(),
             held: None,
+            node: None,
         }
     }
 

@@ -35,11 +35,25 @@ impl Config {
         }
     }
 
-    /// The journal's file.
-    pub fn journal(&self) -> std::path::PathBuf {
-        match self.jobs.journal.as_os_str().is_empty() {
-            true => super::Paths::of_this_user().journal,
+    /// Where the journal is: the path of a file, or how to reach a database, perhaps with a password.
+    pub fn journal(&self) -> String {
+        match self.jobs.journal.is_empty() {
+            true => super::Paths::of_this_user().journal.display().to_string(),
             false => self.jobs.journal.clone(),
+        }
+    }
+
+    /// The journal's file; none where it is in a database.
+    pub fn journal_file(&self) -> Option<std::path::PathBuf> {
+        let journal = self.journal();
+        (!imgserve_base::database::is_database(&journal)).then(|| journal.into())
+    }
+
+    /// By which file this server is known among those that share a journal.
+    pub fn node_file(&self) -> std::path::PathBuf {
+        match self.jobs.node_file.as_os_str().is_empty() {
+            true => super::Paths::of_this_user().node,
+            false => self.jobs.node_file.clone(),
         }
     }
 

@@ -7,6 +7,7 @@
 //! - `derived`: what is left open and found on the machine
 //! - `error`: why a configuration is refused
 //! - `host`: addresses to listen on, as people write them
+//! - `jobs`: where the journal is
 //! - `memory`: how much memory may be had
 //! - `plain`: values that no plugin can be told
 //! - `merge`: a user's file over the defaults; unknown keys refused, the nearest known one suggested
@@ -27,6 +28,7 @@ mod codec;
 mod derived;
 mod error;
 mod host;
+mod jobs;
 mod memory;
 mod merge;
 mod network;
@@ -136,7 +138,14 @@ pub struct Cors {
 /// `[jobs]`
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Jobs {
-    pub journal: PathBuf,
+    pub journal: String,
+    pub journal_password_file: PathBuf,
+    pub journal_ca_file: PathBuf,
+    pub node_file: PathBuf,
+    pub node_name: String,
+    pub listen: bool,
+    pub lease_s: u64,
+    pub migrate: bool,
     pub max_attempts: u32,
     pub max_retry_pause_s: u64,
     pub max_finished: usize,
@@ -195,6 +204,7 @@ pub struct Transfer {
 pub struct Access {
     pub allow_networks: Vec<NetworkRule>,
     pub file_roots: Vec<PathBuf>,
+    pub shared_files: bool,
     pub api_keys: Vec<ApiKey>,
     pub url_keys: Vec<UrlKey>,
 }
@@ -348,9 +358,7 @@ impl Config {
         if !self.plugins.cache_dir.as_os_str().is_empty() && !self.plugins.cache_dir.is_absolute() {
             return Err(value_error("plugins.cache_dir", "must be an absolute path: a daemon works in /"));
         }
-        if !self.jobs.journal.as_os_str().is_empty() && !self.jobs.journal.is_absolute() {
-            return Err(value_error("jobs.journal", "must be an absolute path: a daemon works in /"));
-        }
+        self.jobs.check()?;
         if self.transfer.min_rate_bytes_s > MOST_MIN_RATE {
             let text = format!(
                 "must be at most {MOST_MIN_RATE}: no server that is merely far away keeps up with more"

@@ -15,6 +15,8 @@ pub struct Paths {
     pub files: PathBuf,
     /// The journal when the configuration names no other.
     pub journal: PathBuf,
+    /// By which file a server is known among those that share a journal, when the configuration names no other.
+    pub node: PathBuf,
     /// Compiled plugins when the configuration names no other directory.
     pub cache: PathBuf,
 }
@@ -32,6 +34,7 @@ impl Paths {
             pid_file: "/var/run/imgserve.pid".into(),
             files: "/var/lib/imgserve/files".into(),
             journal: "/var/lib/imgserve/journal/jobs.db".into(),
+            node: "/var/lib/imgserve/node".into(),
             cache: "/var/cache/imgserve".into(),
         }
     }
@@ -44,6 +47,7 @@ impl Paths {
             pid_file: base.join("imgserve.pid"),
             files: base.join("files"),
             journal: base.join("journal/jobs.db"),
+            node: base.join("node"),
             cache: base.join("cache"),
         }
     }

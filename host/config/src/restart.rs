@@ -9,7 +9,10 @@ use super::Config;
 fn is_taken_in_by_a_start_alone(section: &str, key: &str) -> bool {
     match section {
         "server" | "cors" => true,
-        "jobs" => key == "journal",
+        "jobs" => {
+            key.starts_with("journal")
+                || ["node_file", "node_name", "listen", "lease_s", "migrate"].contains(&key)
+        }
         "limits" => ["max_queue", "max_queue_per_key", "source_memory_mb"].contains(&key),
         "workers" => key == "memory_budget_mb",
         "transfer" => ["max_transfers", "max_transfers_per_host", "max_transfers_per_client"].contains(&key),
@@ -67,6 +70,6 @@ mod tests {
             let keys = defaults[section].as_table().unwrap().keys();
             keys.filter(|key| is_taken_in_by_a_start_alone(section, key)).count()
         };
-        assert_eq!(["jobs", "limits", "workers", "transfer", "access", "log"].map(keys), [1, 3, 1, 3, 0, 0]);
+        assert_eq!(["jobs", "limits", "workers", "transfer", "access", "log"].map(keys), [8, 3, 1, 3, 0, 0]);
     }
 }

@@ -1,6 +1,7 @@
 //! Which keys of a configuration hold secrets: those that hold nothing else, and, in the settings of plugins, what
 //! [`imgserve_base::secret`] takes for one.
 
+use imgserve_base::database;
 use imgserve_base::secret::{self, HIDDEN};
 use serde_json::{Map, Value};
 
@@ -13,6 +14,9 @@ impl Config {
         let mut found = Vec::new();
         if !self.access.url_keys.is_empty() {
             found.push("[[access.url_keys]] secret".to_owned());
+        }
+        if database::shown(&self.jobs.journal) != self.jobs.journal {
+            found.push("[jobs] journal".to_owned());
         }
         if !self.webhooks.secret.is_empty() {
             found.push("[webhooks] secret".to_owned());
@@ -34,6 +38,7 @@ impl Config {
         for secret in secrets.chain([&mut self.webhooks.secret]).filter(|secret| !secret.is_empty()) {
             HIDDEN.clone_into(secret);
         }
+        self.jobs.journal = database::shown(&self.jobs.journal);
         for operation in self.operations.values_mut() {
             operation.config = secret::shown(&operation.config);
             operation.args = secret::shown(&operation.args);
@@ -67,6 +72,8 @@ mod tests {
             (String::new(), ""),
             (format!("[[access.url_keys]]\nname = 'a'\nsecret = '{secret}'"), "[[access.url_keys]] secret"),
             (format!("[webhooks]\nsecret = 'whsec_{secret}'"), "[webhooks] secret"),
+            ("[jobs]\njournal = 'postgresql://ada:x@db/jobs'".to_owned(), "[jobs] journal"),
+            ("[jobs]\njournal = 'postgresql://ada@db/jobs'".to_owned(), ""),
             (
                 format!("[[access.api_keys]]\nname = 'a'\nsha256 = '{}'\nscopes = ['jobs']", "0".repeat(64)),
                 "",

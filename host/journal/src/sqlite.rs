@@ -2,17 +2,18 @@
 //!
 //! # Layout
 //! - `file`: the files, their modes, the lock; `schema`: the tables and their versions; `check`: whether it could be opened
-//! - `writer`, `change`, `batch`: the thread that writes, what it is asked for, and group commit; `trouble`: what an error means; `pulse`: figures
-//! - `claims`: which jobs are handed out; `jobs`, `notices`: other changes; `read`: questions; `rows`: jobs as rows
+//! - `writer`, `change`, `batch`: the thread that writes, what it is asked for, and group commit; `trouble`: what an error means
+//! - `claims`: which jobs are handed out; `jobs`, `notices`: other changes; `read`: questions; `rows`: jobs as rows; `copy`: all of it,
+//!   to be copied from or to
 
 mod batch;
 mod change;
 pub(crate) mod check;
 mod claims;
+mod copy;
 mod file;
 mod jobs;
 mod notices;
-mod pulse;
 mod read;
 mod rows;
 mod schema;
@@ -31,13 +32,15 @@ use imgserve_base::fault::chain;
 use imgserve_base::job::{Client, Held, JobId, Record};
 use rusqlite::Connection;
 
+use crate::clock::{Clock, ms};
 use crate::store::{
-    Answer, Claim, Claimed, ClaimedNotice, Counts, Ending, Entry, Filter, Health, Journal, JournalError,
-    Notice, Receipt, Room, Submitted, Undelivered,
+    Answer, Claim, Claimed, ClaimedNotice, Counts, Delivery, Ending, Entry, Filter, Health, Journal,
+    JournalError, NEVER_MS, Notice, Receipt, Room, Submitted, Undelivered,
 };
 use crate::story;
 use change::Promise;
 use claims::{Found, Taken, Turns};
+pub(crate) use copy::Copying;
 use jobs::Written;
 use read::Readers;
 use rows::Row;
@@ -56,6 +59,7 @@ pub(crate) struct Sqlite {
     turns: Arc<Turns>,
     /// What this program calls itself where it cannot read a job.
     reader: Arc<str>,
+    clock: Clock,
     _lock: File,
 }
 
@@ -64,15 +68,16 @@ impl Sqlite {
     ///
     /// # Errors
     /// [`JournalError::InUse`] where another server has it, [`JournalError::TooNew`], [`JournalError::Open`].
-    pub(crate) fn open(path: &Path, reader: &str) -> Result<Self, JournalError> {
+    pub(crate) fn open(path: &Path, reader: &str, clock: Clock) -> Result<Self, JournalError> {
         let lock = file::take(path)?;
-        // What one program cannot read of a story, one of the same name but another version of stories can.
-        let reader = format!("{reader}, stories up to version {}", story::VERSION);
+        let reader = story::reader(reader);
         let connection = schema::open(path, &reader)?;
-        let writer = Writer::start(connection, path)
-            .map_err(|error| JournalError::Open { path: path.to_owned(), text: chain(&error) })?;
+        let writer = Writer::start(connection, path).map_err(|error| JournalError::Open {
+            journal: path.display().to_string(),
+            text: chain(&error),
+        })?;
         let (readers, turns) = (Readers::new(path), Arc::default());
-        Ok(Self { writer, readers, turns, reader: reader.into(), _lock: lock })
+        Ok(Self { writer, readers, turns, reader: reader.into(), clock, _lock: lock })
     }
 
     /// Asks for a change now, and answers when it is made.
@@ -132,7 +137,10 @@ impl Drop for Sqlite {
 impl Journal for Sqlite {
     fn submit(&self, entry: Entry) -> Answer<'_, Submitted> {
         match rows::text(&entry.record) {
-            Ok(text) => self.change(Promise::Disk, move |db| jobs::submit(db, &entry, &text)),
+            Ok(text) => {
+                let now_ms = self.clock.now();
+                self.change(Promise::Disk, move |db| jobs::submit(db, &entry, &text, now_ms))
+            }
             Err(error) => Box::pin(ready(Err(error))),
         }
     }
@@ -141,9 +149,9 @@ impl Journal for Sqlite {
         self.change(Promise::Disk, move |db| jobs::withdraw(db, id))
     }
 
-    fn bring_forward(&self, now_ms: u64, job_pause: Duration, notice_pause: Duration) -> Answer<'_, ()> {
-        let latest = |pause: Duration| now_ms.saturating_add(pause.as_millis() as u64);
-        let (jobs, notices) = (latest(job_pause), latest(notice_pause));
+    fn bring_forward(&self, job_pause: Duration, notice_pause: Duration) -> Answer<'_, ()> {
+        let now_ms = self.clock.now();
+        let (jobs, notices) = (self.clock.after(job_pause), self.clock.after(notice_pause));
         self.change(Promise::Process, move |db| {
             claims::bring_forward(db, now_ms, jobs)?;
             notices::bring_forward(db, now_ms, notices)
@@ -154,8 +162,9 @@ impl Journal for Sqlite {
         drop(self.writer.change(Promise::Silent, move |db| jobs::release(db, id)));
     }
 
-    fn claim(&self, room: Room, now_ms: u64, lease_until_ms: u64) -> Answer<'_, Claimed> {
+    fn claim(&self, room: Room, lease: Duration) -> Answer<'_, Claimed> {
         let turns = Arc::clone(&self.turns);
+        let (now_ms, lease_until_ms) = (self.clock.now(), self.clock.after(lease));
         let found = self.change(Promise::Process, move |db| turns.claim(db, &room, now_ms, lease_until_ms));
         Box::pin(async move {
             let Found { taken, full, next_due_ms } = found.await?;
@@ -173,12 +182,20 @@ impl Journal for Sqlite {
                 self.hold(id, attempt, why);
                 held.push(client);
             }
-            Ok(Claimed { full, claims, held, next_due_ms })
+            let next_due = next_due_ms.map(|due| self.clock.until(due));
+            Ok(Claimed { full, claims, held, next_due })
         })
     }
 
-    fn heartbeat(&self, attempts: Vec<(JobId, u32)>, lease_until_ms: u64) -> Answer<'_, ()> {
-        self.change(Promise::Process, move |db| jobs::heartbeat(db, &attempts, lease_until_ms))
+    fn heartbeat(&self, attempts: Vec<(JobId, u32)>, lease: Duration) -> Answer<'_, Vec<(JobId, u32)>> {
+        if attempts.is_empty() {
+            return Box::pin(ready(Ok(attempts)));
+        }
+        let lease_until_ms = self.clock.after(lease);
+        // Nobody else is there to take one over.
+        self.change(Promise::Process, move |db| {
+            jobs::heartbeat(db, &attempts, lease_until_ms).map(|()| attempts.clone())
+        })
     }
 
     fn plan(&self, record: Record, order: String, cost: u64) -> Answer<'_, ()> {
@@ -190,17 +207,23 @@ impl Journal for Sqlite {
     }
 
     fn end(&self, record: Record, outcome: Ending) -> Answer<'_, ()> {
-        self.write(Promise::Disk, record, move |db, written| match &outcome {
-            Ending::Ended(notice) => jobs::end(db, written, notice.as_ref()),
-            Ending::Again(due_at_ms) => jobs::again(db, written, *due_at_ms),
-        })
+        match outcome {
+            Ending::Ended(notice) => {
+                self.write(Promise::Disk, record, move |db, written| jobs::end(db, written, notice.as_ref()))
+            }
+            Ending::Again(pause) => {
+                let due_at_ms = self.clock.after(pause);
+                self.write(Promise::Disk, record, move |db, written| jobs::again(db, written, due_at_ms))
+            }
+        }
     }
 
     fn give_back(&self, attempts: Vec<(JobId, u32)>) -> Answer<'_, ()> {
         self.change(Promise::Process, move |db| jobs::give_back(db, &attempts))
     }
 
-    fn put_off(&self, attempts: Vec<(JobId, u32)>, due_at_ms: u64) -> Answer<'_, ()> {
+    fn put_off(&self, attempts: Vec<(JobId, u32)>, pause: Duration) -> Answer<'_, ()> {
+        let due_at_ms = self.clock.after(pause);
         self.change(Promise::Process, move |db| jobs::put_off(db, &attempts, due_at_ms))
     }
 
@@ -241,7 +264,8 @@ impl Journal for Sqlite {
         self.read(move |db| jobs::receipt(db, &client, &key))
     }
 
-    fn prune(&self, keep: usize, keys_before_ms: u64) -> Answer<'_, ()> {
+    fn prune(&self, keep: usize, key_age: Duration) -> Answer<'_, ()> {
+        let keys_before_ms = self.clock.now().saturating_sub(ms(key_age));
         Box::pin(async move {
             if let Some(kept) = self.read(move |db| read::kept(db, keep)).await? {
                 self.in_portions(move |db, count| jobs::forget(db, kept, count)).await?;
@@ -253,18 +277,29 @@ impl Journal for Sqlite {
     fn claim_notices(
         &self,
         room: Room,
-        now_ms: u64,
-        lease_until_ms: u64,
-    ) -> Answer<'_, (Vec<ClaimedNotice>, Option<u64>)> {
-        self.change(Promise::Process, move |db| notices::claim(db, &room, now_ms, lease_until_ms))
+        lease: Duration,
+    ) -> Answer<'_, (Vec<ClaimedNotice>, Option<Duration>)> {
+        let (now_ms, lease_until_ms) = (self.clock.now(), self.clock.after(lease));
+        let claimed =
+            self.change(Promise::Process, move |db| notices::claim(db, &room, now_ms, lease_until_ms));
+        Box::pin(async move {
+            let (claimed, next) = claimed.await?;
+            Ok((claimed, next.map(|due| self.clock.until(due))))
+        })
     }
 
-    fn end_notice(&self, id: String, attempt: u32, again_at_ms: Option<u64>) -> Answer<'_, ()> {
+    fn end_notice(&self, id: String, attempt: u32, delivery: Delivery) -> Answer<'_, ()> {
+        let again_at_ms = match delivery {
+            Delivery::Delivered => None,
+            Delivery::Again(pause) => Some(self.clock.after(pause)),
+            Delivery::GivenUp => Some(NEVER_MS),
+        };
         // After a power cut it is sent once more, with the same id.
         self.change(Promise::Process, move |db| notices::end(db, &id, attempt, again_at_ms))
     }
 
-    fn put_off_notices(&self, claims: Vec<(String, u32)>, due_at_ms: u64) -> Answer<'_, ()> {
+    fn put_off_notices(&self, claims: Vec<(String, u32)>, pause: Duration) -> Answer<'_, ()> {
+        let due_at_ms = self.clock.after(pause);
         self.change(Promise::Process, move |db| notices::put_off(db, &claims, due_at_ms))
     }
 

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,32 +17,34 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, JournalError>> + 
 #[non_exhaustive]
 pub enum JournalError {
     /// It cannot be opened.
-    #[error("cannot open the journal {path} ([jobs] journal): {text}")]
+    #[error("cannot open the journal {journal} ([jobs] journal): {text}")]
     Open {
-        /// Its file.
-        path: PathBuf,
+        /// Its file, or its database without a password.
+        journal: String,
         /// Why.
         text: String,
     },
     /// There is no such kind of store.
-    #[error("no store of jobs is called `{scheme}` ([jobs] journal): the path of a file is possible")]
+    #[error(
+        "no store of jobs is called `{scheme}` ([jobs] journal): the path of a file and postgresql://… are possible"
+    )]
     Address {
         /// Its scheme.
         scheme: String,
     },
     /// Another server has it.
-    #[error("another imgserve uses the journal {path} ([jobs] journal)")]
+    #[error("another imgserve uses the journal {journal} ([jobs] journal)")]
     InUse {
         /// Its file.
-        path: PathBuf,
+        journal: String,
     },
     /// It was written by a later version.
     #[error(
-        "the journal {path} has format {found}, and this version knows up to {known}: use the imgserve that wrote it"
+        "the journal {journal} has format {found}, and this version knows up to {known}: use the imgserve that wrote it"
     )]
     TooNew {
-        /// Its file.
-        path: PathBuf,
+        /// Its file, or its database without a password.
+        journal: String,
         /// Its format.
         found: i64,
         /// The latest format known here.
@@ -90,6 +91,8 @@ pub struct Entry {
     pub cost: u64,
     /// The client's key for it, if it gave one.
     pub key: Option<IdempotencyKey>,
+    /// Whether none but the node that takes it in can do it.
+    pub stays: bool,
 }
 
 /// By which a client that posts a job twice means one.
@@ -158,8 +161,8 @@ pub struct Claimed {
     pub held: Vec<Client>,
     /// Whether there were as many as there is room for, held ones counted, so that more may be due.
     pub full: bool,
-    /// When the next one that waits for its time becomes due, in milliseconds since 1970.
-    pub next_due_ms: Option<u64>,
+    /// In how long the next one that waits for its time becomes due.
+    pub next_due: Option<Duration>,
 }
 
 /// How an attempt ended, for the journal.
@@ -167,8 +170,8 @@ pub struct Claimed {
 pub enum Ending {
     /// The job has ended in `record.state`, a final one; whoever wants to know is told by this notice.
     Ended(Option<Notice>),
-    /// It is to be tried again at this time, in milliseconds since 1970.
-    Again(u64),
+    /// It is to be tried again after this pause.
+    Again(Duration),
 }
 
 /// A webhook to be sent.
@@ -182,7 +185,7 @@ pub struct Notice {
     pub url: String,
     /// What.
     pub body: String,
-    /// When it was first due, in milliseconds since 1970.
+    /// When it was first due, by this process's steady clock.
     pub created_ms: u64,
     /// How often it was tried; counted when claimed.
     pub attempt: u32,
@@ -202,12 +205,23 @@ pub struct ClaimedNotice {
 pub struct Undelivered {
     /// How often it was tried.
     pub attempt: u32,
-    /// When it is tried next, in milliseconds since 1970; [`NEVER_MS`] when it is given up.
-    pub due_ms: u64,
+    /// When it is tried next, by this process's steady clock; none when it is given up.
+    pub due_ms: Option<u64>,
 }
 
-/// When a webhook is tried again that is given up: never. It stays for as long as its job, to be told of.
-pub const NEVER_MS: u64 = i64::MAX as u64;
+/// How a try at a webhook ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// It is delivered.
+    Delivered,
+    /// It is to be tried again after this pause.
+    Again(Duration),
+    /// It is given up. It stays for as long as its job, to be told of.
+    GivenUp,
+}
+
+/// When a webhook is due that is given up, as stores have it.
+pub(crate) const NEVER_MS: u64 = i64::MAX as u64;
 
 /// Which jobs to list; the newest first.
 #[derive(Clone, Debug, Default)]
@@ -237,7 +251,8 @@ pub struct Counts {
     pub notices: u64,
 }
 
-/// The durable job store.
+/// The durable job store. It goes by its own clock and is told durations; the moments in what it gives and takes (when a job
+/// is due, when a webhook was) are by the steady clock of this process, and the store's to translate.
 pub trait Journal: Send + Sync + fmt::Debug {
     /// Takes a job in.
     fn submit(&self, entry: Entry) -> Answer<'_, Submitted>;
@@ -245,15 +260,17 @@ pub trait Journal: Send + Sync + fmt::Debug {
     fn withdraw(&self, id: JobId) -> Answer<'_, ()>;
     /// Makes a submitted job claimable. Does not wait for the disk: after a crash the job is claimable as well.
     fn release(&self, id: JobId);
-    /// Hands out claimable jobs that are due at `now_ms`, by a clock that nobody sets, as many as there is room for: the flows take turns by what their
-    /// jobs cost, and of each flow's jobs those of higher priority go first, then those due first. Each is in state `running`, its attempt counted up, until `lease_until_ms`; a job whose lease has ended is
-    /// claimable again.
-    fn claim(&self, room: Room, now_ms: u64, lease_until_ms: u64) -> Answer<'_, Claimed>;
-    /// What waits for a later time than any pause that begins at `now_ms` could end, waits so long at most; what was never
-    /// tried is due then, and no webhook is younger. For a start: another process wrote these times, and the clock may have been set since.
-    fn bring_forward(&self, now_ms: u64, job_pause: Duration, notice_pause: Duration) -> Answer<'_, ()>;
-    /// Extends the leases of attempts under way.
-    fn heartbeat(&self, attempts: Vec<(JobId, u32)>, lease_until_ms: u64) -> Answer<'_, ()>;
+    /// Hands out claimable jobs that are due, as many as there is room for: the flows take turns by what their jobs cost, and of
+    /// each flow's jobs those of higher priority go first, then those due first. Each is in state `running`, its attempt counted
+    /// up, for as long as the lease lasts; a job whose lease has ended is claimable again.
+    fn claim(&self, room: Room, lease: Duration) -> Answer<'_, Claimed>;
+    /// What waits for a later time than any pause that begins now could end, waits so long at most; what was never tried is due
+    /// now, and no webhook is younger. For a start: another process wrote these times, and the clock may have been set since.
+    fn bring_forward(&self, job_pause: Duration, notice_pause: Duration) -> Answer<'_, ()>;
+    /// Has the leases of all attempts under way last so long from now on; also those of jobs that are being accepted, where the
+    /// store has such. What was claimed and is not under way, as the claim's answer was lost, is given back. Gives those whose
+    /// leases do, with 0 for the attempt of a job that is being accepted: any other is not its node's any more.
+    fn heartbeat(&self, attempts: Vec<(JobId, u32)>, lease: Duration) -> Answer<'_, Vec<(JobId, u32)>>;
     /// Writes down what a running job is planned to be: its story, its order, and what it costs. What a power cut undoes of that
     /// is planned once more.
     ///
@@ -269,8 +286,8 @@ pub trait Journal: Send + Sync + fmt::Debug {
     fn end(&self, record: Record, ending: Ending) -> Answer<'_, ()>;
     /// Gives a claim back as if it had not been: the server stops. Several at once.
     fn give_back(&self, attempts: Vec<(JobId, u32)>) -> Answer<'_, ()>;
-    /// The same, for jobs that cannot go on just now: they are claimable again at `due_at_ms`.
-    fn put_off(&self, attempts: Vec<(JobId, u32)>, due_at_ms: u64) -> Answer<'_, ()>;
+    /// The same, for jobs that cannot go on just now: they are claimable again after this pause.
+    fn put_off(&self, attempts: Vec<(JobId, u32)>, pause: Duration) -> Answer<'_, ()>;
     /// Gives back a claim of a job that this program cannot read, and says so in the log. It is not offered to this program
     /// again, but to the first other one that opens the journal, and its record tells `why`.
     /// Nobody waits for it: it is made before what is asked for next, and tried until it is.
@@ -291,24 +308,100 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// What is known of an idempotency key.
     fn receipt(&self, client: &Client, key: &str) -> Answer<'_, Option<Receipt>>;
     /// Forgets all finished jobs but the last `keep` that have ended, by the wall's clock, and the last `keep` that came; and
-    /// idempotency keys from before `keys_before_ms`.
-    fn prune(&self, keep: usize, keys_before_ms: u64) -> Answer<'_, ()>;
+    /// idempotency keys older than this.
+    fn prune(&self, keep: usize, key_age: Duration) -> Answer<'_, ()>;
     /// Hands out webhooks that are due, as `claim` does, as many as there is room for, of the flow that waits longest first; and
-    /// when the next is due.
+    /// in how long the next is due.
     fn claim_notices(
         &self,
         room: Room,
-        now_ms: u64,
-        lease_until_ms: u64,
-    ) -> Answer<'_, (Vec<ClaimedNotice>, Option<u64>)>;
-    /// A webhook is delivered (`None`), or to be tried again at this time, which for one that is given up is [`NEVER_MS`].
-    fn end_notice(&self, id: String, attempt: u32, again_at_ms: Option<u64>) -> Answer<'_, ()>;
-    /// Webhooks that were claimed (their ids and tries) are given back as if they had not been, due at this time.
-    fn put_off_notices(&self, claims: Vec<(String, u32)>, due_at_ms: u64) -> Answer<'_, ()>;
+        lease: Duration,
+    ) -> Answer<'_, (Vec<ClaimedNotice>, Option<Duration>)>;
+    /// A try at a webhook has ended.
+    fn end_notice(&self, id: String, attempt: u32, delivery: Delivery) -> Answer<'_, ()>;
+    /// Webhooks that were claimed (their ids and tries) are given back as if they had not been, due after this pause.
+    fn put_off_notices(&self, claims: Vec<(String, u32)>, pause: Duration) -> Answer<'_, ()>;
     /// How far the last webhook about this job is; none when it is delivered, or there is none to send yet.
     fn notice(&self, job: JobId) -> Answer<'_, Option<Undelivered>>;
     /// How long commits took of late, and how many changes they held.
     fn health(&self) -> Health;
+    /// What there is beside where many nodes share it.
+    fn shared(&self) -> Option<&dyn Shared> {
+        None
+    }
+}
+
+/// What a store has beside that many nodes share. Each hears of what the others do, mostly soon; it looks for it too, as nobody
+/// waits until it has heard.
+pub trait Shared: Send + Sync {
+    /// What this node calls itself.
+    fn name(&self) -> &str;
+    /// How many other nodes were there when it was last looked.
+    fn others(&self) -> usize;
+    /// How this node is doing, for whoever asks for the nodes.
+    fn present(&self, presence: Presence);
+    /// This node has more to do than it can do now: others are told.
+    fn offer(&self);
+    /// Waits for what other nodes say, and gives it.
+    fn heard(&self) -> Pin<Box<dyn Future<Output = Vec<News>> + Send + '_>>;
+    /// What has become of jobs that are watched, and what else a node has to know in time.
+    fn look(&self, watched: Vec<JobId>) -> Answer<'_, Look>;
+    /// Asks the node that has a job to cancel it; false when none has it.
+    fn ask_to_cancel(&self, id: JobId) -> Answer<'_, bool>;
+    /// All that have been there in the last day, those that came first first.
+    fn nodes(&self) -> Answer<'_, Vec<NodeSeen>>;
+}
+
+/// What nodes tell each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum News {
+    /// There may be a job to claim.
+    Waiting,
+    /// Somebody wants this job cancelled.
+    Cancel(JobId),
+    /// This job's state has changed.
+    Changed(JobId),
+}
+
+/// What a node sees when it looks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Those that were asked for and are there, with their attempts.
+    pub watched: Vec<(JobId, JobState, u32)>,
+    /// Of this node's those that somebody wants cancelled.
+    pub cancel: Vec<JobId>,
+    /// Unfinished jobs but for those that are held, by client, of all nodes.
+    pub unfinished: Vec<(Client, u64)>,
+}
+
+/// How a node is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Presence {
+    /// Its worker processes.
+    pub workers: usize,
+    /// Its attempts under way.
+    pub running: usize,
+}
+
+/// A node as others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeSeen {
+    /// By which its jobs are known as its own.
+    pub id: String,
+    /// What it calls itself.
+    pub name: String,
+    /// imgserve's.
+    pub version: String,
+    /// Since when it has been there, in milliseconds since 1970-01-01 UTC.
+    pub began_at_ms: u64,
+    /// When it was last heard of, in milliseconds since 1970-01-01 UTC.
+    pub seen_at_ms: u64,
+    /// Whether it is there, as far as anybody knows.
+    pub is_there: bool,
+    /// Whether it is the one that tells.
+    pub is_this: bool,
+    /// How it was doing then.
+    pub presence: Presence,
 }
 
 /// How the journal is doing.

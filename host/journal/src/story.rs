@@ -13,6 +13,12 @@ use serde::{Deserialize, Serialize};
 /// The version that is written, and the latest that is read.
 pub(crate) const VERSION: u32 = 2;
 
+/// What a program that calls itself so is called where it cannot read a job: what one cannot read of a story, one of the same name
+/// but another version of stories can.
+pub(crate) fn reader(name: &str) -> String {
+    format!("{name}, stories up to version {VERSION}")
+}
+
 /// Why a stored story cannot be read. It is left as it is, for a program that can.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unreadable {

@@ -105,7 +105,7 @@ fn listens_there(place: &Place, running: State, address: SocketAddr) -> bool {
 
 /// That another server has the journal than that of `place`, as far as can be seen.
 fn foreign_journal(config: &Config, place: &Place, running: State) -> Option<String> {
-    let journal = config.journal().display().to_string();
+    let journal = config.journal();
     let lock = std::fs::metadata(imgserve_journal::held(&journal)?).ok()?;
     let foreign = match running {
         State::Running(Some(pid)) => process::has_open(pid, &lock) == Some(false),

@@ -100,7 +100,7 @@ pub(super) fn become_other(arguments: &StartOptions) -> Failure {
 
 /// The same command, as the asked-for user, with files prepared for it.
 fn again(arguments: &StartOptions, flags: &[&str]) -> Result<Command, Failure> {
-    let journal = arguments.config()?.journal();
+    let journal = arguments.config()?.journal_file();
     let program = std::env::current_exe().map_err(Failure::io("cannot find imgserve's own program file"))?;
     let mut command = Command::new(program);
     command.arg("start").args(flags);
@@ -113,13 +113,16 @@ fn again(arguments: &StartOptions, flags: &[&str]) -> Result<Command, Failure> {
     path_option("--config", arguments.place.config_file());
     path_option("--pid", Some(arguments.place.pid_file()));
     path_option("--logdir", Some(arguments.log_dir()));
-    path_option("--journal", Some(journal.clone()));
+    // A database's address may hold a password, which others could read in a command line: it stands in the configuration, or was
+    // typed there.
+    path_option("--journal", journal.clone());
     let root = (!arguments.foreground).then(|| PathBuf::from("/"));
     path_option("--chdir", arguments.chdir.clone().or(root));
     for (name, value) in [
         ("--host", arguments.host.map(|host| host.to_string())),
         ("--port", arguments.port.map(|port| port.to_string())),
         ("--umask", arguments.umask.map(|mask| format!("{mask:o}"))),
+        ("--journal", arguments.journal.clone().filter(|_| journal.is_none())),
     ] {
         if let Some(value) = value {
             command.arg(name).arg(value);
@@ -128,11 +131,15 @@ fn again(arguments: &StartOptions, flags: &[&str]) -> Result<Command, Failure> {
     if arguments.force {
         command.arg("--force");
     }
-    switch_user(arguments, &journal, &mut command)?;
+    switch_user(arguments, journal.as_deref(), &mut command)?;
     Ok(command)
 }
 
-fn switch_user(arguments: &StartOptions, journal: &Path, command: &mut Command) -> Result<(), Failure> {
+fn switch_user(
+    arguments: &StartOptions,
+    journal: Option<&Path>,
+    command: &mut Command,
+) -> Result<(), Failure> {
     let user = arguments.uid.as_deref().map(|name| lookup(name, "/etc/passwd", "user")).transpose()?;
     let group = arguments.gid.as_deref().map(|name| lookup(name, "/etc/group", "group")).transpose()?;
     // A user without a named group gets its own, never root's; a mere number gets the group of that number.
@@ -155,7 +162,9 @@ fn switch_user(arguments: &StartOptions, journal: &Path, command: &mut Command) 
     for path in [log_file, pid_file, report] {
         files.push((append_to(&path)?, path));
     }
-    files.extend(journal_files(journal)?);
+    if let Some(journal) = journal {
+        files.extend(journal_files(journal)?);
+    }
     for (file, path) in files {
         fchown(&file, Some(user.id), group).map_err(Failure::io(format!(
             "cannot give {} to user {}",

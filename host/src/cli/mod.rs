@@ -3,10 +3,10 @@
 //! # Layout
 //! - `options`: what several commands take
 //! - `start`, `stop` (and restart), `status`, `reload`: the daemon
-//! - `config`: the configuration in force; `check`: whether a start would succeed; `demo`: the whole thing shown at work
+//! - `config`: the configuration in force; `check`: whether a start would succeed; `migrate`, `journal`: the journal's tables, and all of it in another place; `demo`: the whole thing shown at work
 //! - `plugin`: operations of one's own
 //! - `key`, `sign`: keys for clients, URLs and webhooks, and what is signed with them
-//! - `jobs`, `top`: a running server's jobs, by `client` over HTTP and as `story` tells them
+//! - `jobs`, `nodes`, `top`: a running server's jobs, and those who share them, by `client` over HTTP and as `story` tells them
 //! - `failure`: why a command failed; `exposure`, `pid_file`, `own_file`, `log`, `launch`, `ui`: what the commands share
 //! - `report`: what a running server tells the commands, which `tell` writes; `process`: another process, and its end
 
@@ -17,9 +17,12 @@ mod demo;
 mod exposure;
 mod failure;
 mod jobs;
+mod journal;
 mod key;
 mod launch;
 mod log;
+mod migrate;
+mod nodes;
 mod operations;
 mod options;
 mod own_file;
@@ -70,6 +73,11 @@ end, and starts it with these options.
 Exit codes: 0 it serves, 1 it does not, or nothing was stopped as this configuration would not start (the message says which),
 64 the configuration is refused, and nothing was stopped.";
 
+const MIGRATE_HELP: &str = "\
+A start does so by itself unless [jobs] migrate is false. Servers may run meanwhile, also those of the version before.
+
+Exit codes: 0 the tables are of this version, 1 they are not (the message says why), 64 the configuration is refused.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start the server, as a daemon unless --foreground
@@ -86,6 +94,12 @@ enum Command {
     Reload(reload::Arguments),
     /// Print the configuration in force, with every key, its unit and default; check one
     Config(config::Arguments),
+    /// Make or change the tables of the database that is the journal
+    #[command(after_long_help = MIGRATE_HELP)]
+    Migrate(options::Place),
+    /// Copy a journal into another one
+    #[command(subcommand)]
+    Journal(journal::Command),
     /// Start a server on a free port, run real jobs through it and show what happens
     Demo(demo::Arguments),
     /// Write, build, check and try operations of your own
@@ -94,6 +108,8 @@ enum Command {
     /// List, show, retry and cancel the jobs of a running server
     #[command(subcommand)]
     Jobs(jobs::Command),
+    /// List the servers that share a running server's journal
+    Nodes(nodes::Arguments),
     /// Watch a running server: queue, workers, jobs with their progress
     Top(top::Arguments),
     /// List what requests may name: operations with their kinds, versions and limits
@@ -128,12 +144,15 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Status(place) => status::run(&place),
         Command::Reload(arguments) => reload::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
+        Command::Migrate(place) => migrate::run(&place),
+        Command::Journal(command) => journal::run(&command),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Operations(arguments) => operations::run(&arguments),
         Command::Plugin(command) => plugin::run(&command),
         Command::Key(command) => key::run(&command),
         Command::Sign(arguments) => sign::run(&arguments),
         Command::Jobs(command) => jobs::run(&command),
+        Command::Nodes(arguments) => nodes::run(&arguments),
         Command::Top(arguments) => top::run(&arguments),
         Command::Version => {
             ui::say(&format!("imgserve {}", env!("CARGO_PKG_VERSION")));

@@ -74,7 +74,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     rows.sort();
     rows.insert(0, ["OPERATION", "KIND", "VERSION", "TAKES", "GIVES", "LIMITS"].map(str::to_owned));
-    table(&rows).iter().for_each(|line| ui::say(line));
+    ui::table(&rows).iter().for_each(|line| ui::say(line));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -137,17 +137,6 @@ fn limits(operation: &OperationSettings, config: &Config) -> String {
     format!("{memory} MiB, {time} ms, {pixels} pixels")
 }
 
-/// Rows as lines, columns side by side.
-fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
-    let widths: [usize; N] =
-        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,6 +166,6 @@ mod tests {
     #[test]
     fn columns_stand_side_by_side() {
         let rows = [["a", "bb"], ["cccc", "d"]].map(|row| row.map(str::to_owned));
-        assert_eq!(table(&rows), ["a     bb", "cccc  d"]);
+        assert_eq!(ui::table(&rows), ["a     bb", "cccc  d"]);
     }
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use imgserve_base::database::is_database;
 use imgserve_config::{Config, Paths};
 
 use super::failure::Failure;
@@ -52,7 +53,7 @@ pub(super) struct StartOptions {
     pub(super) logdir: Option<PathBuf>,
     /// File of the journal of accepted jobs (default: [jobs] journal)
     #[arg(long, value_name = "FILE")]
-    pub(super) journal: Option<PathBuf>,
+    pub(super) journal: Option<String>,
     /// Start even though the pid file names a living process that does not hold it
     #[arg(long)]
     pub(super) force: bool,
@@ -93,7 +94,10 @@ impl StartOptions {
         config.server.host = self.host.unwrap_or(config.server.host);
         config.server.port = self.port.unwrap_or(config.server.port);
         if let Some(journal) = &self.journal {
-            config.jobs.journal = absolute(journal);
+            config.jobs.journal = match is_database(journal) {
+                true => journal.clone(),
+                false => absolute(journal).display().to_string(),
+            };
         }
         Ok(config)
     }

@@ -102,6 +102,17 @@ fn without_middle(word: &str, room: usize) -> String {
     head.iter().chain(&['…']).chain(tail).collect()
 }
 
+/// Rows as lines, columns side by side.
+pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+    let widths: [usize; N] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::{cut, fit};

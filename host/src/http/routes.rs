@@ -60,6 +60,7 @@ pub(super) fn table() -> Vec<Row<Arc<Service>>> {
         row(M::DELETE, "/v1/jobs/{id}", JOBS, Q::NONE, jobs::cancel),
         row(M::GET, "/v1/jobs/{id}/events", JOBS, Q::NONE, events::events),
         row(M::POST, "/v1/jobs/{id}/retry", JOBS, Q::NONE, jobs::retry),
+        row(M::GET, "/v1/nodes", ADMIN, Q::NONE, v1::nodes),
         row(M::GET, "/v1/operations", Need::Key, Q::NONE, v1::operations),
         row(M::GET, "/v1/operations/{name}", Need::Key, Q::NONE, v1::operation),
         row(M::POST, "/v1/operations/{name}", OPERATIONS, Q::Arguments, direct::operate),
@@ -339,7 +340,7 @@ mod tests {
     }
 
     /// What every row needs, said once more: a change of the table has to be meant.
-    const NEEDS: [(&str, &str, Need); 16] = [
+    const NEEDS: [(&str, &str, Need); 17] = [
         ("GET", "/", Need::Nothing),
         ("GET", "/healthz", Need::Nothing),
         ("GET", "/readyz", Need::Nothing),
@@ -350,6 +351,7 @@ mod tests {
         ("DELETE", "/v1/jobs/{id}", Need::Scope(Scope::Jobs)),
         ("GET", "/v1/jobs/{id}/events", Need::Scope(Scope::Jobs)),
         ("POST", "/v1/jobs/{id}/retry", Need::Scope(Scope::Jobs)),
+        ("GET", "/v1/nodes", Need::Scope(Scope::Admin)),
         ("GET", "/v1/operations", Need::Key),
         ("GET", "/v1/operations/{name}", Need::Key),
         ("POST", "/v1/operations/{name}", Need::Scope(Scope::Operations)),

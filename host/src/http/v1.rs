@@ -1,4 +1,4 @@
-//! `/v1`: the records of jobs and the registry of operations, as JSON.
+//! `/v1`: the registry of operations, and the nodes that share a journal, as JSON.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use imgserve_base::fault::one_line;
 use imgserve_config::{PluginKind, Profile};
 use imgserve_sdk::Description;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::kind::RequestKind;
 use super::path::Name;
@@ -94,6 +94,12 @@ pub(super) async fn operation(
             let named = format!("`{}`", name.escape_debug());
             Problem::of(&unknown_operation(&named, &generation.registry))
         })
+}
+
+/// The nodes that share the journal.
+pub(super) async fn nodes(State(service): State<Arc<Service>>) -> Result<Json<Value>, Problem> {
+    let nodes = service.nodes().await.map_err(|fault| Problem::of(&fault))?;
+    Ok(Json(json!({ "nodes": nodes })))
 }
 
 /// What is below `/v1` and no route.

@@ -1,7 +1,7 @@
 //! What happens before the reply: check, fetch the first bytes, plan, make the job durable, store the placeholders. Only
 //! then is the job runnable, so that a late placeholder can never overwrite a result.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -9,14 +9,17 @@ use imgserve_base::clock::steady_ms;
 use imgserve_base::fair::Turn;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{Client, JobId, JobState, Output, Phase, Record, now_ms};
+use imgserve_base::lease::Lease;
 use imgserve_journal::{Entry, IdempotencyKey, JournalError, Receipt, Submitted, rank};
-use imgserve_transfer::{Place, SourceUrl};
+use imgserve_transfer::{PartMark, Place, SourceUrl};
 use imgserve_worker::{Placeholder, Prepared};
 use sha2::{Digest as _, Sha256};
 
 use super::generation::Generation;
 use super::intake::{self, Head, Held, Intake, REPLY_PATIENCE, Wish};
+use super::leases;
 use super::order::{Accepted, Order, Planned, Recipe};
+use super::queue::Coming;
 use super::request::{self, Request};
 use super::retry::{AcceptPauses, random};
 use super::service::Service;
@@ -30,6 +33,9 @@ use crate::registry::Reading;
 
 /// The bytes of a source that planning is first tried with; four times as many each further time.
 const FIRST_LOOK: usize = 16 << 10;
+
+/// How often another node's job is taken for a request's whose idempotency key it has, and then is refused.
+const TRIES: usize = 3;
 
 /// Pause between attempts to forget a job that was refused.
 const WITHDRAW_PAUSE: Duration = Duration::from_secs(1);
@@ -88,13 +94,27 @@ impl Service {
         };
         let digest: [u8; 32] = Sha256::digest(&submission.body).into();
         let _alone = self.locks().key(&submission.client, &key).await;
-        let known = self.journal().receipt(&submission.client, &key).await;
-        if let Some(receipt) = known.map_err(|error| self.journal_fault(&error))? {
-            return replayed(&receipt, &digest);
+        let key = IdempotencyKey { client: submission.client.clone(), key, digest, receipt: String::new() };
+        for _ in 1..TRIES {
+            let accepted = self.accept_known(submission.clone(), key.clone()).await?;
+            if !accepted.replayed || self.is_accepted(&key, accepted.id).await {
+                return Ok(accepted);
+            }
         }
-        let client = submission.client.clone();
-        let key = IdempotencyKey { client, key, digest, receipt: String::new() };
-        self.accept_new(submission, Some(key)).await
+        self.accept_known(submission, key).await
+    }
+
+    /// The job of this key, or else a new one.
+    async fn accept_known(
+        self: &Arc<Self>,
+        submission: Submission,
+        key: IdempotencyKey,
+    ) -> Result<Accepted, Fault> {
+        let known = self.journal().receipt(&key.client, &key.key).await;
+        match known.map_err(|error| self.journal_fault(&error))? {
+            Some(receipt) => replayed(&receipt, &key.digest),
+            None => self.accept_new(submission, Some(key)).await,
+        }
     }
 
     async fn accept_new(
@@ -112,13 +132,21 @@ impl Service {
             Api::Compat => Wanted::compat(&object, &generation.registry)?,
             Api::V1 => Wanted::v1(&object, &generation.registry, settings.webhooks.can_sign())?,
         };
-        self.queue().enter(&submission.client)?;
+        let coming = Mutex::new(Some(self.enter(&submission.client).await?));
         let client = submission.client.clone();
         let (began, at_once) = (Instant::now(), submission.at_once || wanted.at_once);
         let flow = self.flow(&submission.flow);
         let turn = Turn { flow, rank: rank(wanted.priority), cost: 0 };
-        let acceptance =
-            Acceptance { service: Arc::clone(self), generation, settings, wanted, client, turn, began };
+        let acceptance = Acceptance {
+            service: Arc::clone(self),
+            generation,
+            settings,
+            wanted,
+            client,
+            turn,
+            began,
+            coming,
+        };
         let accepted = match at_once {
             true => acceptance.take(object, key).await,
             false => acceptance.accept(key).await,
@@ -159,6 +187,8 @@ pub(super) struct Acceptance {
     pub(super) turn: Turn,
     /// When the request came.
     pub(super) began: Instant,
+    /// Until the job is in the journal; none of one that is there.
+    pub(super) coming: Mutex<Option<Coming>>,
 }
 
 /// The outputs of a job: how each is made, its part of the story, and where the client is told that it goes.
@@ -182,18 +212,29 @@ impl Acceptance {
     ) -> Result<Option<Accepted>, Fault> {
         imgserve_base::crash::point("accept-before-submit");
         let receipt = |key| IdempotencyKey { receipt: stored::receipt_text(accepted), ..key };
+        let stays = self.stays(&record, order);
         let (order, flow) = (stored::order_text(order), self.turn.flow.name().to_string());
-        let entry = Entry { record, order, flow, cost, key: key.map(receipt) };
+        let entry = Entry { record, order, flow, cost, key: key.map(receipt), stays };
         let digest = entry.key.as_ref().map(|key| key.digest);
         let submitted = self.service.journal().submit(entry).await;
         match submitted.map_err(|error| self.service.journal_fault(&error))? {
-            Submitted::New => {}
+            Submitted::New => {
+                let coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner).take();
+                coming.into_iter().for_each(Coming::arrives);
+            }
             Submitted::Known(receipt) => {
                 return replayed(&receipt, &digest.unwrap_or_default()).map(Some);
             }
         }
         imgserve_base::crash::point("accept-after-submit");
         Ok(None)
+    }
+
+    /// Whether no other node can do the job, as it reads or writes files that this one alone is known to see.
+    fn stays(&self, record: &Record, order: &Order) -> bool {
+        let is_file = |output: &Output| output.destination.starts_with("file:");
+        let has_files = matches!(order.source, SourceUrl::File(_)) || record.outputs.iter().any(is_file);
+        has_files && !self.settings.shared_files
     }
 
     async fn accept(self, key: Option<IdempotencyKey>) -> Result<Accepted, Fault> {
@@ -214,6 +255,7 @@ impl Acceptance {
         let accepted = self.accepted(id, destinations);
         record.took(Phase::Plan, started.elapsed());
 
+        let lease = Lease::until(self.service.leases().until_ms());
         if let Some(replayed) = self.submit((record, cost), &order, &accepted, key).await? {
             return Ok(replayed);
         }
@@ -225,10 +267,12 @@ impl Acceptance {
         let warmth = Warmth { supply, generation, settings, placeholder: Duration::ZERO, cold: false };
         self.service.warm().keep(id, warmth);
         let storing = Instant::now();
-        let cancelled = self.service.live().accept(id);
+        let cancelled = self.service.live().accept(id, lease.clone());
         let stored = tokio::select! {
             biased;
-            stored = self.store_placeholders(id, &order, placeholders) => stored,
+            // Another node may do it by now: its result must not be stored over.
+            () = leases::over(&lease) => Ok(()),
+            stored = self.store_placeholders((id, &lease), &order, placeholders) => stored,
             // Whoever wants it cancelled does so as soon as it waits; its client is told where to look.
             () = cancelled.cancelled() => Ok(()),
         };
@@ -293,6 +337,7 @@ impl Acceptance {
             notify: self.wanted.notify.is_some(),
             fresh: Default::default(),
             held: None,
+            node: None,
         }
     }
 
@@ -321,7 +366,7 @@ impl Acceptance {
     /// processed.
     async fn store_placeholders(
         &self,
-        id: JobId,
+        (id, lease): (JobId, &Lease),
         order: &Order,
         placeholders: Vec<Bytes>,
     ) -> Result<(), Fault> {
@@ -331,6 +376,7 @@ impl Acceptance {
         let mut patience = REPLY_PATIENCE;
         for (index, (recipe, placeholder)) in order.recipes.iter().zip(placeholders).enumerate() {
             let mark = store::mark(id, index, 0, Kind::Placeholder, false);
+            let mark = PartMark { lease: lease.clone(), ..mark };
             let stored = async {
                 let waited = Instant::now();
                 let turns = self.service.turns();

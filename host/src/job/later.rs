@@ -1,14 +1,14 @@
 //! Jobs that are taken before anything is fetched for them: what acceptance does else is done by an attempt, and tried again
 //! like everything that an attempt does.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bytes::Bytes;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{Output, OutputState, Phase};
 use imgserve_journal::IdempotencyKey;
-use imgserve_transfer::{Destination, SourceUrl, Tags};
+use imgserve_transfer::{Destination, PartMark, SourceUrl, Tags};
 use imgserve_worker::Prepared;
 use serde_json::{Map, Value};
 
@@ -124,6 +124,7 @@ impl Attempt {
             client: self.record.client.clone(),
             turn: self.turn.clone(),
             began,
+            coming: Mutex::default(),
         };
         let plans = self.prepared(&acceptance, &order.source).await?;
         let (prepared, placeholders): (Vec<_>, Vec<_>) = plans.into_iter().unzip();
@@ -179,6 +180,7 @@ impl Attempt {
                 };
                 // Named as acceptance names it, where a later attempt looks for what may be left of it.
                 let mark = store::mark(self.record.id, index, 0, Kind::Placeholder, self.cold);
+                let mark = PartMark { lease: self.running.lease().clone(), ..mark };
                 let transfer = self.settings.transfer.on_behalf_of(&self.turn.flow);
                 store::store(&transfer, recipe, placeholder, &mark).await?;
             }

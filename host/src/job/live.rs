@@ -1,21 +1,24 @@
 //! What is known of jobs under way beyond the journal: how far they are, that somebody wants them cancelled, and who
 //! waits to hear of them. Nothing here needs to survive the process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use imgserve_base::fair::Flow;
 use imgserve_base::job::JobId;
+use imgserve_base::lease::Lease;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use super::leases;
 
 /// Jobs under way, and watchers of any.
 #[derive(Debug, Default)]
 pub(super) struct Live {
     running: Mutex<HashMap<JobId, Arc<Running>>>,
     /// Jobs whose placeholders are being stored.
-    accepting: Mutex<HashMap<JobId, CancellationToken>>,
+    accepting: Mutex<HashMap<JobId, (CancellationToken, Lease)>>,
     watchers: Mutex<HashMap<JobId, watch::Sender<()>>>,
     census: Arc<Mutex<Census>>,
 }
@@ -34,6 +37,10 @@ pub(super) struct Running {
     census: Arc<Mutex<Census>>,
     /// Somebody wants the job cancelled.
     cancel: CancellationToken,
+    /// For how long it is this node's.
+    lease: Lease,
+    /// It is another node's by now.
+    lost: CancellationToken,
 }
 
 /// How an attempt is to be counted.
@@ -152,6 +159,19 @@ impl Running {
     pub(super) async fn cancelled(&self) {
         self.cancel.cancelled().await;
     }
+
+    /// For how long it is this node's.
+    pub(super) fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// Resolves when it may be another node's by now.
+    pub(super) async fn lost(&self) {
+        tokio::select! {
+            () = leases::over(&self.lease) => {}
+            () = self.lost.cancelled() => {}
+        }
+    }
 }
 
 /// An attempt that waits for a place.
@@ -169,8 +189,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Live {
-    /// An attempt begins.
-    pub(super) fn begin(&self, id: JobId, attempt: u32, flow: &Flow) -> Arc<Running> {
+    /// An attempt begins, which is this node's for as long as the lease lasts.
+    pub(super) fn begin(&self, id: JobId, attempt: u32, flow: &Flow, lease: Lease) -> Arc<Running> {
         let running = Arc::new(Running {
             attempt,
             flow: Arc::clone(flow.name()),
@@ -179,6 +199,8 @@ impl Live {
             standing: Mutex::default(),
             census: Arc::clone(&self.census),
             cancel: CancellationToken::new(),
+            lease,
+            lost: CancellationToken::new(),
         });
         lock(&self.census).change(&running.flow, Counts::default(), Standing::default().counts());
         let before = lock(&self.running).insert(id, Arc::clone(&running));
@@ -235,9 +257,38 @@ impl Live {
         watchers.entry(id).or_insert_with(|| watch::channel(()).0).subscribe()
     }
 
-    /// A job's placeholders are about to be stored: what says that somebody wants it cancelled.
-    pub(super) fn accept(&self, id: JobId) -> CancellationToken {
-        lock(&self.accepting).entry(id).or_default().clone()
+    /// Of the attempts that were to be extended, those that are `kept` last until then; the others are another node's by now.
+    pub(super) fn extend(&self, asked: &[(JobId, u32)], kept: &[(JobId, u32)], until_ms: u64) {
+        let kept: HashSet<&(JobId, u32)> = kept.iter().collect();
+        let running = lock(&self.running);
+        for (id, attempt) in asked {
+            let Some(running) = running.get(id).filter(|running| running.attempt == *attempt) else {
+                continue;
+            };
+            if kept.contains(&(*id, *attempt)) {
+                running.lease.extend(until_ms);
+            } else {
+                running.lease.end();
+                running.lost.cancel();
+            }
+        }
+        let accepting = lock(&self.accepting);
+        let still = accepting.iter().filter(|(id, _)| kept.contains(&(**id, 0)));
+        still.for_each(|(_, (_, lease))| lease.extend(until_ms));
+    }
+
+    /// Those that are watched and are not under way here: what becomes of them another node knows.
+    pub(super) fn watched_elsewhere(&self) -> Vec<JobId> {
+        let mut watchers = lock(&self.watchers);
+        watchers.retain(|_, sender| sender.receiver_count() > 0);
+        let running = lock(&self.running);
+        watchers.keys().copied().filter(|id| !running.contains_key(id)).collect()
+    }
+
+    /// A job's placeholders are about to be stored, which is this node's to do as long as the lease lasts: what says that somebody wants
+    /// it cancelled.
+    pub(super) fn accept(&self, id: JobId, lease: Lease) -> CancellationToken {
+        lock(&self.accepting).entry(id).or_insert_with(|| (CancellationToken::new(), lease)).0.clone()
     }
 
     /// They are stored, or will not be.
@@ -245,11 +296,24 @@ impl Live {
         lock(&self.accepting).remove(&id);
     }
 
+    /// Somebody wants a job cancelled that this node has in hand.
+    pub(super) fn cancel(&self, id: JobId) {
+        if let Some(running) = self.get(id) {
+            running.cancel();
+        }
+        self.cancel_accepting(id);
+    }
+
     /// Somebody wants a job cancelled whose placeholders are being stored.
     pub(super) fn cancel_accepting(&self, id: JobId) {
-        if let Some(token) = lock(&self.accepting).get(&id) {
+        if let Some((token, _)) = lock(&self.accepting).get(&id) {
             token.cancel();
         }
+    }
+
+    /// Whether this node has the job in hand.
+    pub(super) fn has(&self, id: JobId) -> bool {
+        lock(&self.running).contains_key(&id) || lock(&self.accepting).contains_key(&id)
     }
 
     /// Something of a job has changed.
@@ -265,6 +329,8 @@ impl Live {
 
 #[cfg(test)]
 mod tests {
+    use imgserve_base::clock::steady_ms;
+
     use super::*;
 
     #[tokio::test]
@@ -272,7 +338,7 @@ mod tests {
         let live = Live::default();
         let id = JobId::generate();
         let mut watcher = live.watch(id);
-        let running = live.begin(id, 1, &Flow::new("shop", 1));
+        let running = live.begin(id, 1, &Flow::new("shop", 1), Lease::endless());
         let counts = || {
             let census = live.census();
             (census.all, census.of("shop"), census.of(""))
@@ -303,10 +369,37 @@ mod tests {
     #[test]
     fn of_two_attempts_of_a_job_the_later_counts() {
         let (live, id) = (Live::default(), JobId::generate());
-        let [first, last] = [1, 2].map(|attempt| live.begin(id, attempt, &Flow::new("shop", 1)));
+        let [first, last] =
+            [1, 2].map(|attempt| live.begin(id, attempt, &Flow::new("shop", 1), Lease::endless()));
         let _waits = first.wait();
         assert_eq!(live.census().of("shop"), Counts { under_way: 1, waiting: 0 });
         let _waits = last.wait();
         assert_eq!(live.census().of("shop"), Counts { under_way: 0, waiting: 1 });
+    }
+
+    #[tokio::test]
+    async fn what_is_not_kept_is_lost_and_what_is_accepted_is_kept_too() {
+        let (live, [kept, lost, accepting]) = (Live::default(), [(); 3].map(|()| JobId::generate()));
+        let lease = || Lease::until(steady_ms() + 60_000);
+        let flow = Flow::new("shop", 1);
+        let [of_kept, of_lost] = [kept, lost].map(|id| live.begin(id, 1, &flow, lease()));
+        let of_accepting = lease();
+        live.accept(accepting, of_accepting.clone());
+        let later = steady_ms() + 90_000;
+        live.extend(&[(kept, 1), (lost, 1)], &[(kept, 1), (accepting, 0)], later);
+        of_lost.lost().await;
+        assert_eq!((of_kept.lease().end_ms(), of_accepting.end_ms()), (Some(later), Some(later)));
+        assert!(live.has(accepting) && !live.has(JobId::generate()));
+        live.extend(&[(kept, 7)], &[], later);
+        assert!(!of_kept.lease().is_over(), "another attempt");
+    }
+
+    #[test]
+    fn what_is_under_way_here_is_not_looked_for_elsewhere() {
+        let (live, [here, elsewhere, gone]) = (Live::default(), [(); 3].map(|()| JobId::generate()));
+        let _watchers = [here, elsewhere].map(|id| live.watch(id));
+        drop(live.watch(gone));
+        live.begin(here, 1, &Flow::new("shop", 1), Lease::endless());
+        assert_eq!(live.watched_elsewhere(), [elsewhere]);
     }
 }

@@ -8,7 +8,9 @@ use imgserve_base::clock::steady_ms;
 use imgserve_base::fair::Turn;
 use imgserve_base::fault::Fault;
 use imgserve_base::job::{Client, JobId, JobState, OutputState, Record, now_ms};
-use imgserve_journal::Filter;
+use imgserve_base::lease::Lease;
+use imgserve_journal::{Filter, Shared};
+use imgserve_transfer::PartMark;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -26,6 +28,10 @@ const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 /// How often a job is looked at that nobody has told anything new of.
 const LOOK: Duration = Duration::from_secs(5);
+/// The same for one that another node has in hand.
+const LOOK_ELSEWHERE: Duration = Duration::from_millis(200);
+/// Where nodes share a journal, how a job was cancelled is shown within so many milliseconds or not at all.
+const SHOWN_WITHIN_MS: u64 = 10_000;
 
 /// What was asked of a job that is watched: its order is not read each time.
 #[derive(Debug, Default)]
@@ -145,7 +151,7 @@ impl Service {
 
     /// Ends a job with what is stored: nothing more is.
     pub(crate) async fn cancel(self: &Arc<Self>, id: JobId, client: Option<&Client>) -> Result<Wish, Fault> {
-        let end = Instant::now() + CANCEL_PATIENCE;
+        let (end, mut asked) = (Instant::now() + CANCEL_PATIENCE, false);
         loop {
             let Some(record) = self.record(id, client).await? else { return Ok(Wish::Unknown) };
             match record.state {
@@ -158,6 +164,12 @@ impl Service {
                 // Its store takes long, or the journal does: it will end as it ends.
                 JobState::Accepting | JobState::Running if Instant::now() > end => {
                     return Ok(Wish::Refused(self.tell(&record).await));
+                }
+                JobState::Accepting | JobState::Running if self.is_elsewhere(id) => {
+                    if !std::mem::replace(&mut asked, true) {
+                        self.cancel_elsewhere(id).await?;
+                    }
+                    self.next_change(id).await;
                 }
                 // Its placeholder must not come after what is shown instead of it: storing it is given up first.
                 JobState::Accepting => {
@@ -172,6 +184,12 @@ impl Service {
                 }
             }
         }
+    }
+
+    /// Waits until something of a job may have changed that another node has in hand.
+    async fn next_change(&self, id: JobId) {
+        let mut changes = self.watch(id);
+        let _ = tokio::time::timeout(LOOK_ELSEWHERE, changes.changed()).await;
     }
 
     /// Tells the attempt, and gives it time to end.
@@ -227,6 +245,11 @@ impl Service {
         let turn = Turn { flow: self.flow(&record.client.to_string()), ..Turn::default() };
         let transfer = self.settings().transfer.on_behalf_of(&turn.flow);
         let Some(_one) = self.shows(record.id, &turn) else { return };
+        // Then another node may have it tried again.
+        let lease = match self.journal().shared() {
+            Some(_) => Lease::until(steady_ms() + SHOWN_WITHIN_MS),
+            None => Lease::endless(),
+        };
         for (index, (recipe, output)) in order.recipes.iter().zip(&record.outputs).enumerate() {
             if output.state != OutputState::Cancelled {
                 continue;
@@ -235,6 +258,7 @@ impl Service {
             let _turn = self.turns().result(&asks).await;
             // Of what attempts before have left nobody will look for anything again.
             let mark = store::mark(record.id, index, record.attempt + 1, Kind::Failure, true);
+            let mark = PartMark { lease: lease.clone(), ..mark };
             let shown = store::failure(&generation, &transfer, recipe, &mark);
             if let Err(fault) = shown.await {
                 tracing::warn!(job = %record.id, "that it was cancelled cannot be shown: {fault}");
@@ -242,8 +266,20 @@ impl Service {
         }
     }
 
+    /// For how long another node may still show how a job has ended: its result must not come before that.
+    fn still_shown_ms(&self, record: &Record) -> u64 {
+        let own = self.journal().shared().map(Shared::name);
+        let ended_ms = record.finished_at_ms.unwrap_or_default();
+        match &record.node {
+            Some(node) if Some(node.name.as_str()) != own => {
+                (ended_ms + SHOWN_WITHIN_MS).saturating_sub(now_ms()).min(SHOWN_WITHIN_MS)
+            }
+            _ => 0,
+        }
+    }
+
     /// Has a job that failed or was cancelled tried again, as if it were new; its story so far stays.
-    pub(crate) async fn retry(&self, id: JobId, client: Option<&Client>) -> Result<Wish, Fault> {
+    pub(crate) async fn retry(self: &Arc<Self>, id: JobId, client: Option<&Client>) -> Result<Wish, Fault> {
         let Some(mut record) = self.record(id, client).await? else { return Ok(Wish::Unknown) };
         if record.is_foreign() || !record.state.may_be_replayed() {
             return Ok(Wish::Refused(self.tell(&record).await));
@@ -251,15 +287,16 @@ impl Service {
         let Ok(_shown) = tokio::time::timeout(CANCEL_PATIENCE, self.locks().shown(id)).await else {
             return Ok(Wish::Refused(self.tell(&record).await));
         };
-        if record.replay(steady_ms()).is_err() {
+        if record.replay(steady_ms() + self.still_shown_ms(&record)).is_err() {
             return Ok(Wish::Refused(self.tell(&record).await));
         }
-        self.queue().enter(&record.client)?;
+        let coming = self.enter(&record.client).await?;
         imgserve_base::crash::point("job-before-replay");
         let replayed = self.journal().replay(record.clone()).await;
         imgserve_base::crash::point("job-after-replay");
-        if !matches!(replayed, Ok(true)) {
-            self.queue().leave(&record.client);
+        match &replayed {
+            Ok(true) => coming.arrives(),
+            _ => self.queue().leave(&record.client),
         }
         if !replayed.map_err(|error| self.journal_fault(&error))? {
             return Ok(Wish::Refused(self.tell(&record).await));

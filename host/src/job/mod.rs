@@ -16,7 +16,8 @@
 //! - `service`: what all of them share, and how it stops; `start`: how it starts. Its parts: `current`: what a reload
 //!   replaces, and `settings` of that; `queue`: how many jobs may wait; `turns`: how much may be under way; `parking`: what waits for a place; `wakeups`: who
 //!   is to look again; `warm`: jobs that have not begun; `live`: jobs under way; `locks`: what goes one after the other;
-//!   `tally`: what is counted; `lifecycle`: what a stop waits for
+//!   `tally`: what is counted; `lifecycle`: what a stop waits for; `leases`: for how long what is done is this server's to do
+//! - `nodes`: what a node knows of the others that share its journal
 //! - `order`: how a job is done; `stored`: that as the journal keeps it, of every version; `story`: a job's story as clients
 //!   are told it, with what was `asked`
 
@@ -32,10 +33,12 @@ mod generation;
 mod intake;
 mod json;
 mod later;
+mod leases;
 mod lifecycle;
 mod live;
 mod locks;
 mod manage;
+mod nodes;
 mod notify;
 mod order;
 mod parking;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use imgserve_base::clock::steady_ms;
 use imgserve_base::fault::chain;
 use imgserve_base::job::{Record, now_ms};
-use imgserve_journal::{ClaimedNotice, JournalError, NEVER_MS, Notice};
+use imgserve_journal::{ClaimedNotice, Delivery, JournalError, Notice};
 use imgserve_transfer::{HttpUrl, Transfer, TransferErrorKind};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -116,9 +116,7 @@ pub(super) async fn deliver(service: Arc<Service>) {
 
 /// Claims what is due; gives how long there will be no more.
 async fn claim(service: &Service, receivers: &mut Receivers) -> Result<Duration, JournalError> {
-    let lease = steady_ms() + LEASE.as_millis() as u64;
-    let (notices, next_due_ms) =
-        service.journal().claim_notices(receivers.room(), steady_ms(), lease).await?;
+    let (notices, next_due) = service.journal().claim_notices(receivers.room(), LEASE).await?;
     let now = Instant::now();
     let offer = |ClaimedNotice { notice, flow }: ClaimedNotice| {
         let server = HttpUrl::parse(&notice.url).ok().and_then(|url| url.server());
@@ -128,8 +126,7 @@ async fn claim(service: &Service, receivers: &mut Receivers) -> Result<Duration,
     // Those behind them may be other receivers'.
     let again = !too_many.is_empty();
     let put_off = put_off(service, too_many).await;
-    let due = next_due_ms.map_or(LOOK, |due| Duration::from_millis(due.saturating_sub(steady_ms())));
-    Ok(if again { Duration::ZERO } else { due.min(put_off).min(LOOK) })
+    Ok(if again { Duration::ZERO } else { next_due.unwrap_or(LOOK).min(put_off).min(LOOK) })
 }
 
 /// A try has ended.
@@ -147,8 +144,7 @@ async fn put_off(service: &Service, notices: Vec<PutOff>) -> Duration {
     let mut least = LOOK;
     for (failures, claims) in by_failures {
         let delay = pause(failures, 0.5 + random() / 2.0).min(LAST_DELAY);
-        let due_ms = steady_ms() + delay.as_millis() as u64;
-        if let Err(error) = service.journal().put_off_notices(claims, due_ms).await {
+        if let Err(error) = service.journal().put_off_notices(claims, delay).await {
             // They are claimed again when their lease is over.
             tracing::warn!("webhooks are not put off: {error}");
         }
@@ -170,7 +166,7 @@ async fn send(service: &Service, flow: &str, notice: Notice) -> Tried {
     let Err(NotSent { why, again, tried }) = sent else {
         tracing::debug!(job = %notice.job, "webhook delivered");
         service.tally().metrics().notified(Webhook::Delivered);
-        end(service, &notice, None).await;
+        end(service, &notice, Delivery::Delivered).await;
         return Tried::Taken;
     };
     let age = Duration::from_millis(steady_ms().saturating_sub(notice.created_ms));
@@ -178,11 +174,11 @@ async fn send(service: &Service, flow: &str, notice: Notice) -> Tried {
     let Some(pause) = pause.filter(|pause| age + *pause <= *max_age) else {
         tracing::warn!(job = %notice.job, attempt = notice.attempt, "webhook given up: {why}");
         service.tally().metrics().notified(Webhook::Failed);
-        end(service, &notice, Some(NEVER_MS)).await;
+        end(service, &notice, Delivery::GivenUp).await;
         return tried;
     };
     tracing::info!(job = %notice.job, attempt = notice.attempt, "webhook to be tried again: {why}");
-    end(service, &notice, Some(steady_ms() + pause.as_millis() as u64)).await;
+    end(service, &notice, Delivery::Again(pause)).await;
     tried
 }
 
@@ -242,9 +238,9 @@ fn pause(attempt: u32, random: f64) -> Duration {
     most.mul_f64(random)
 }
 
-async fn end(service: &Service, notice: &Notice, again_at_ms: Option<u64>) {
+async fn end(service: &Service, notice: &Notice, delivery: Delivery) {
     imgserve_base::crash::point("notice-before-end");
-    if let Err(error) = service.journal().end_notice(notice.id.clone(), notice.attempt, again_at_ms).await {
+    if let Err(error) = service.journal().end_notice(notice.id.clone(), notice.attempt, delivery).await {
         // It is sent again when its lease is over; receivers know it by its id.
         tracing::warn!(job = %notice.job, "{error}");
     }

@@ -70,8 +70,12 @@ impl Parking {
         Duration::from_millis(STUCK_MS)
     }
 
-    /// Until when a job is put off, by the steady clock. Not all come back at once.
-    pub(super) fn put_off_until_ms(&self) -> u64 {
+    /// For how long a job is put off. Not all come back at once.
+    pub(super) fn pause(&self) -> Duration {
+        Duration::from_millis(self.put_off_until_ms().saturating_sub(steady_ms()))
+    }
+
+    fn put_off_until_ms(&self) -> u64 {
         let (least, step, most) = PUT_OFF_MS;
         let now = steady_ms();
         let next = |last: u64| (last + step).clamp(now + least, now + most);
@@ -88,6 +92,7 @@ impl Parking {
 mod tests {
     use imgserve_base::fair::Flow;
     use imgserve_base::job::JobId;
+    use imgserve_base::lease::Lease;
 
     use super::super::live::Live;
     use super::*;
@@ -95,7 +100,7 @@ mod tests {
     /// So many of a client's that wait.
     fn wait(live: &Live, flow: &str, count: usize) {
         for _ in 0..count {
-            let running = live.begin(JobId::generate(), 1, &Flow::new(flow, 1));
+            let running = live.begin(JobId::generate(), 1, &Flow::new(flow, 1), Lease::endless());
             // It waits for as long as the test does.
             std::mem::forget(running.wait());
         }

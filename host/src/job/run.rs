@@ -5,12 +5,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use imgserve_base::clock::steady_ms;
 use imgserve_base::fair::Turn;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{Output, OutputState, Phase, Record, now_ms};
 use imgserve_journal::{Ending, JournalError};
-use imgserve_transfer::{Asks, Place};
+use imgserve_transfer::{Asks, PartMark, Place};
 use imgserve_worker::{Prepared, Task, TaskOutput};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -66,6 +65,8 @@ pub(super) enum Stop {
     Server,
     /// Too many wait for the same servers as it: others are to have their turn.
     PutOff,
+    /// It may be another node's by now.
+    Lost,
     /// It failed, and with it all outputs that wait.
     Fault(Fault),
 }
@@ -128,16 +129,15 @@ impl Attempt {
                 imgserve_base::crash::point("job-after-give-back");
             }
             Stop::PutOff => {
-                let (claim, until) = (
-                    vec![(self.record.id, self.record.attempt)],
-                    self.service.turns().parking().put_off_until_ms(),
-                );
-                if let Err(error) = self.service.journal().put_off(claim, until).await {
+                let claim = vec![(self.record.id, self.record.attempt)];
+                let pause = self.service.turns().parking().pause();
+                if let Err(error) = self.service.journal().put_off(claim, pause).await {
                     tracing::warn!(job = %self.record.id, "left until its lease is over: {error}");
                 }
                 self.service.wakeups().ask();
             }
             Stop::Cancelled => self.cancelled(&order).await,
+            Stop::Lost => self.lost(),
             Stop::Fault(fault) => self.failed(fault, &order).await,
         }
     }
@@ -348,7 +348,13 @@ impl Attempt {
             if self.running.is_cancelled() {
                 return Err(Stop::Cancelled);
             }
-            match self.store_one(order, index, outcome).await {
+            let running = Arc::clone(&self.running);
+            let stored = tokio::select! {
+                biased;
+                () = running.lost() => return Err(Stop::Lost),
+                stored = self.store_one(order, index, outcome) => stored,
+            };
+            match stored {
                 Ok(()) if place + 1 < count => self.save().await,
                 Ok(()) => {}
                 Err(fault) if fault.retry == Retry::Never => {
@@ -409,7 +415,7 @@ impl Attempt {
         let waits = self.service.park(&self.running);
         let _place = self.service.turns().result(&asks).await;
         drop(waits);
-        let mark = store::mark(self.record.id, index, self.record.attempt, Kind::Failure, self.cold);
+        let mark = self.mark(index, Kind::Failure);
         let transfer = self.settings.transfer.on_behalf_of(&self.turn.flow);
         let shown = store::failure(&self.generation, &transfer, recipe, &mark);
         if let Err(fault) = shown.await {
@@ -419,9 +425,23 @@ impl Attempt {
     }
 
     async fn put(&self, order: &Order, index: usize, kind: Kind, bytes: Bytes) -> Result<(), Fault> {
-        let mark = store::mark(self.record.id, index, self.record.attempt, kind, self.cold);
+        let mark = self.mark(index, kind);
         let transfer = self.settings.transfer.on_behalf_of(&self.turn.flow);
         store::store(&transfer, &order.recipes[index], bytes, &mark).await
+    }
+
+    /// What marks the file of an output until it is whole.
+    fn mark(&self, index: usize, kind: Kind) -> PartMark {
+        let mark = store::mark(self.record.id, index, self.record.attempt, kind, self.cold);
+        PartMark { lease: self.running.lease().clone(), ..mark }
+    }
+
+    /// Another node does it again, or has done it.
+    fn lost(&self) {
+        let attempt = self.record.attempt;
+        tracing::warn!(job = %self.record.id, attempt, "given up: its lease is over, and it may be another node's by now");
+        // What of it still waits here may be claimed again.
+        self.service.wakeups().ask();
     }
 
     async fn cancelled(mut self, order: &Order) {
@@ -444,7 +464,7 @@ impl Attempt {
                 tracing::info!(job = %id, attempt = number, %kind, "trying again in {ms} ms: {fault}");
                 self.service.tally().retried(&fault);
                 imgserve_base::crash::point("job-before-again");
-                write_down(&self.service, self.record, Ending::Again(steady_ms() + ms)).await;
+                write_down(&self.service, self.record, Ending::Again(pause)).await;
                 imgserve_base::crash::point("job-after-again");
                 self.service.wakeups().ask();
             }
@@ -478,8 +498,10 @@ impl Attempt {
             self.running.cancelled().await;
             tokio::time::sleep(SHOWN_WITHIN).await;
         };
+        let running = Arc::clone(&self.running);
         let is_shown = tokio::select! {
             biased;
+            () = running.lost() => return self.lost(),
             () = shown.as_mut() => true,
             () = long_enough => false,
         };
@@ -514,6 +536,7 @@ impl Attempt {
 pub(super) async fn stopped(service: &Service, running: &Running) -> Stop {
     tokio::select! {
         () = service.lifecycle().stopping() => Stop::Server,
+        () = running.lost() => Stop::Lost,
         () = running.cancelled() => Stop::Cancelled,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use imgserve_base::clock::steady_ms;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
-use imgserve_base::job::JobId;
+use imgserve_base::job::{Client, JobId};
 use imgserve_config::Config;
 use imgserve_journal::{Journal, JournalError};
 use imgserve_transfer::Transfer;
@@ -15,10 +15,11 @@ use serde::Serialize;
 use super::current::{Current, WorkersNow};
 use super::direct::Renders;
 use super::generation::Generation;
+use super::leases::Leases;
 use super::lifecycle::Lifecycle;
 use super::live::Live;
 use super::locks::Locks;
-use super::queue::Queue;
+use super::queue::{Coming, Queue, Refusal, too_many};
 use super::settings::Settings;
 use super::tally::Tally;
 use super::turns::Turns;
@@ -30,11 +31,15 @@ use crate::metrics::Snapshot;
 /// Seconds after which a client should try again when the journal cannot be written.
 const JOURNAL_RETRY_S: u64 = 30;
 
+/// How often it is counted whether there is room for a job, where others are faster every time.
+const COUNTS: usize = 50;
+
 /// The whole machinery behind the API.
 #[derive(Debug)]
 pub(crate) struct Service {
     current: Current,
     journal: Arc<dyn Journal>,
+    leases: Leases,
     queue: Queue,
     turns: Turns,
     wakeups: Wakeups,
@@ -89,9 +94,11 @@ impl Service {
         let tally = Tally::new();
         tally.metrics().operations(current.generation().registry.names());
         let turns = Turns::new(current.settings().gate.places().clone());
+        let leases = Leases::new(Duration::from_secs(config.jobs.lease_s), journal.shared().is_some());
         Self {
             current,
             journal,
+            leases,
             queue: Queue::new(config.limits.max_queue, config.queue_per_key()),
             turns,
             wakeups: Wakeups::new(),
@@ -141,9 +148,29 @@ impl Service {
         &*self.journal
     }
 
+    /// How leases are given.
+    pub(super) fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
     /// The places of accepted jobs.
     pub(super) fn queue(&self) -> &Queue {
         &self.queue
+    }
+
+    /// Takes a place of an accepted job, which where nodes share a journal may take counting how many there are.
+    ///
+    /// # Errors
+    /// As of [`Queue::enter`].
+    pub(super) async fn enter(self: &Arc<Self>, client: &Client) -> Result<Coming, Fault> {
+        for _ in 0..COUNTS {
+            match self.queue.enter(client) {
+                Ok(()) => return Ok(Coming::new(Arc::clone(self), client.clone())),
+                Err(Refusal::Full(fault)) => return Err(fault),
+                Err(Refusal::Uncounted(count)) => self.count_again(count).await?,
+            }
+        }
+        Err(too_many())
     }
 
     pub(super) fn turns(&self) -> &Turns {
@@ -225,6 +252,7 @@ impl Service {
             transfers_too_slow: self.settings().transfer.too_slow(),
             journal: self.journal.health(),
             undelivered_webhooks: counts.notices,
+            node: self.journal.shared().map(|shared| (shared.name().to_owned(), shared.others() + 1)),
         })
     }
 

@@ -21,6 +21,8 @@ pub(super) struct Settings {
     max_output_pixels: u64,
     /// Finished jobs that are remembered.
     pub(super) max_finished: usize,
+    /// Whether all nodes see the same files.
+    pub(super) shared_files: bool,
     pub(super) retry: Policy,
     pub(super) webhooks: WebhookSettings,
 }
@@ -45,6 +47,7 @@ impl Settings {
             memory_limit: config.workers.memory_limit_mb * MIB,
             max_output_pixels: config.limits.max_output_pixels,
             max_finished: config.jobs.max_finished,
+            shared_files: config.access.shared_files,
             retry: Policy {
                 max_attempts: config.jobs.max_attempts,
                 max_pause: Duration::from_secs(config.jobs.max_retry_pause_s),

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use imgserve_base::clock::steady_ms;
 use imgserve_base::fault::Fault;
 use imgserve_config::Config;
 use imgserve_journal::{Journal, JournalError};
@@ -14,6 +13,7 @@ use imgserve_worker::{Budget, Stats};
 use super::current::Current;
 use super::dispatch;
 use super::generation::Generation;
+use super::nodes;
 use super::notify::{self, LAST_PAUSE};
 use super::service::Service;
 
@@ -35,6 +35,7 @@ impl Service {
         tokio::spawn(dispatch::dispatch(Arc::clone(&service)));
         tokio::spawn(dispatch::keep_house(Arc::clone(&service)));
         tokio::spawn(notify::deliver(Arc::clone(&service)));
+        tokio::spawn(nodes::keep_up(Arc::clone(&service)));
         Ok(service)
     }
 
@@ -53,15 +54,20 @@ impl Service {
     /// Counts in what the journal holds.
     async fn take_up(&self, max_pause: Duration) -> Result<(), Fault> {
         // Written by another process, perhaps before the machine's clock was set back.
-        let forward = self.journal().bring_forward(steady_ms(), max_pause, LAST_PAUSE);
+        let forward = self.journal().bring_forward(max_pause, LAST_PAUSE);
         match forward.await {
             // The journal says so itself; a server whose disk is full or read-only comes up, and tells its clients.
             Ok(()) | Err(JournalError::Unwritable { .. }) => {}
             Err(error) => return Err(self.journal_fault(&error)),
         }
         let counts = self.journal().counts().await.map_err(|error| self.journal_fault(&error))?;
-        for (client, jobs) in &counts.unfinished {
-            self.queue().restore(client, *jobs as usize);
+        match self.journal().shared() {
+            // There may be others already: the first look tells.
+            Some(_) => self.queue().counted(counts.unfinished, 1),
+            None => counts
+                .unfinished
+                .iter()
+                .for_each(|(client, jobs)| self.queue().restore(client, *jobs as usize)),
         }
         let (jobs, notices) = (self.queue().len(), counts.notices);
         if jobs > 0 || notices > 0 {

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use imgserve_base::fair::Flow;
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::job::JobId;
+use imgserve_base::lease::Lease;
 use imgserve_transfer::{PartMark, Transfer};
 use imgserve_worker::{Placeholder, Prepared};
 
@@ -24,7 +25,7 @@ pub(super) enum Kind {
     Failure,
 }
 
-/// What marks the file at the destination of output `index` until it is whole. Each attempt's has a name of its own:
+/// What marks the file at the destination of output `index` until it is whole, of one who need not fear that another stores there. Each attempt's has a name of its own:
 /// an earlier store that was given up may still be under way. `cold`: earlier ones may have been left behind.
 pub(super) fn mark(job: JobId, index: usize, attempt: u32, kind: Kind, cold: bool) -> PartMark {
     let name = |attempt: u32, kind: Kind| {
@@ -43,7 +44,7 @@ pub(super) fn mark(job: JobId, index: usize, attempt: u32, kind: Kind, cold: boo
         stale.extend(before.flat_map(|attempt| [name(attempt, Kind::Result), name(attempt, Kind::Failure)]));
         stale.retain(|stale| *stale != name(attempt, kind));
     }
-    PartMark { own: name(attempt, kind), stale }
+    PartMark { own: name(attempt, kind), stale, lease: Lease::endless() }
 }
 
 /// Stores `bytes` at an output's destination.

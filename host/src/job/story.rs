@@ -1,8 +1,8 @@
 //! A job's story as clients are told it: by the API, by events and by webhooks.
 
 use imgserve_base::clock::wall_ms;
-use imgserve_base::job::{JobState, Output, Record};
-use imgserve_journal::{NEVER_MS, Undelivered};
+use imgserve_base::job::{JobState, OnNode, Output, Record};
+use imgserve_journal::Undelivered;
 use serde_json::{Map, Value, json};
 
 use super::asked::{Asked, AskedOutput};
@@ -72,6 +72,12 @@ pub(super) fn tell(
     say("attempt", json!(record.attempt));
     say("attempts", json!(record.attempts));
     say("timings", json!(record.timings));
+    if let Some(OnNode { name, stays }) = &record.node {
+        say("node", json!(name));
+        if *stays && record.state == JobState::Accepted {
+            say("waits_for_node", json!(name));
+        }
+    }
     if let Some(held) = &record.held {
         say("held", json!(format!("{}; the job waits for a program that can read it", held.why)));
     }
@@ -85,10 +91,10 @@ fn told_webhook(webhook: Webhook) -> Value {
     match webhook {
         Webhook::Waiting => json!({ "state": "waiting" }),
         Webhook::Delivered => json!({ "state": "delivered" }),
-        Webhook::Undelivered(Undelivered { attempt, due_ms: NEVER_MS }) => {
+        Webhook::Undelivered(Undelivered { attempt, due_ms: None }) => {
             json!({ "state": "failed", "attempts": attempt })
         }
-        Webhook::Undelivered(Undelivered { attempt, due_ms }) => {
+        Webhook::Undelivered(Undelivered { attempt, due_ms: Some(due_ms) }) => {
             json!({ "state": "pending", "attempts": attempt, "next_attempt_at_ms": wall_ms(due_ms) })
         }
     }

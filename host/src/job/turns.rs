@@ -133,6 +133,7 @@ fn units(places: usize) -> u32 {
 mod tests {
     use imgserve_base::fair::Flow;
     use imgserve_base::job::JobId;
+    use imgserve_base::lease::Lease;
     use imgserve_transfer::{PlaceLimits, Tags};
 
     use super::super::live::Live;
@@ -167,7 +168,8 @@ mod tests {
     #[test]
     fn who_waits_for_a_full_server_keeps_no_other_attempt_from_beginning() {
         let (turns, live) = (turns(4), Live::default());
-        let running: Vec<_> = (0..15).map(|_| live.begin(JobId::generate(), 1, &Flow::new("a", 1))).collect();
+        let running: Vec<_> =
+            (0..15).map(|_| live.begin(JobId::generate(), 1, &Flow::new("a", 1), Lease::endless())).collect();
         assert_eq!(turns.free(&live.census()), 1);
         let _wait: Vec<_> = running.iter().map(|running| running.wait()).collect();
         assert_eq!(turns.free(&live.census()), 16);

@@ -9,6 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{Label, PREFIX};
@@ -40,6 +41,8 @@ pub(crate) struct Snapshot {
     pub journal: Health,
     /// Webhooks that are neither delivered nor given up.
     pub undelivered_webhooks: u64,
+    /// What this node is called, and how many there are, where they share a journal.
+    pub node: Option<(String, usize)>,
 }
 
 impl Snapshot {
@@ -67,6 +70,10 @@ impl Snapshot {
         to.register("webhooks_undelivered", text, ConstGauge::new(self.undelivered_webhooks));
         self.register_transfers(to);
         self.register_journal(to);
+        if let Some((name, nodes)) = &self.node {
+            to.register("node", "What this node is called", Info::new([("node", name.clone())]));
+            to.register("nodes", "Nodes that share the journal and are there", ConstGauge::new(*nodes));
+        }
         registry
     }
 

@@ -115,6 +115,7 @@ fn what_is_looked_up_is_told() {
             buckets: vec![1, 2, 0, 0, 0, 0, 0, 2, 1],
         },
         undelivered_webhooks: 8,
+        node: Some(("a".to_owned(), 3)),
         transfers: vec![(PlaceKind::Source, PlacesNow { network: 12, local: 1, waiting: 13, refused: 14 })],
         transfers_too_slow: 15,
     };
@@ -138,6 +139,8 @@ fn what_is_looked_up_is_told() {
         ("imgserve_journal_commit_seconds_sum", 1.5),
         ("imgserve_journal_commit_seconds_count", 6.0),
         ("imgserve_webhooks_undelivered", 8.0),
+        ("imgserve_node_info{node=\"a\"}", 1.0),
+        ("imgserve_nodes", 3.0),
         ("imgserve_transfers{kind=\"source\",reach=\"network\"}", 12.0),
         ("imgserve_transfers{kind=\"source\",reach=\"local\"}", 1.0),
         ("imgserve_transfers_waiting{kind=\"source\"}", 13.0),

@@ -211,6 +211,7 @@ fn write(
     if abandoned.load(Ordering::Acquire) {
         return Err(TransferError::new(TransferErrorKind::Timeout, "the store was given up"));
     }
+    mark.check()?;
     temporary.rename(name)?;
     sync(&directory)
 }

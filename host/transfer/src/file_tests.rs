@@ -3,6 +3,8 @@
 
 use std::os::unix::fs::symlink;
 
+use imgserve_base::lease::Lease;
+
 use super::*;
 use crate::tests::source;
 use crate::tests::{config, fetch, mark};
@@ -54,6 +56,20 @@ async fn files_are_stored_over_and_fetched_again() {
     assert_eq!(std::fs::read(rooted.path("a/b c/x.png")).unwrap(), b"result");
     assert_eq!(names(&rooted.path("a/b c")), ["x.png"]);
     assert_eq!(fetch(&rooted.transfer, &rooted.url("a/b%20c/x.png")).await.unwrap(), b"result");
+}
+
+#[tokio::test]
+async fn whose_lease_is_over_replaces_nothing_and_leaves_nothing() {
+    let rooted = Rooted::new();
+    rooted.store("x.png", "newer").await.unwrap();
+    let destination = Destination::parse(&rooted.url("x.png")).unwrap();
+    let over = PartMark { lease: Lease::until(0), ..mark() };
+    let stored = rooted.transfer.store(&destination, "older".into(), "image/png", None, &over).await;
+    assert_eq!(stored.unwrap_err().kind(), TransferErrorKind::Timeout);
+    assert_eq!(
+        (std::fs::read(rooted.path("x.png")).unwrap(), names(&rooted.path(""))),
+        (b"newer".to_vec(), vec!["x.png".into()])
+    );
 }
 
 #[tokio::test]
@@ -179,7 +195,8 @@ async fn what_a_killed_store_left_is_removed() {
     left.iter().for_each(|name| std::fs::write(rooted.path(name), "half").unwrap());
     std::fs::write(rooted.path(".x.another.imgserve-part"), "under way").unwrap();
     let destination = Destination::parse(&rooted.url("x")).unwrap();
-    let mark = PartMark { own: "own".to_owned(), stale: vec!["first".to_owned(), "second".to_owned()] };
+    let mark =
+        PartMark { own: "own".to_owned(), stale: vec!["first".to_owned(), "second".to_owned()], ..mark() };
     rooted.transfer.store(&destination, "whole".into(), "image/png", None, &mark).await.unwrap();
     let mut names = names(&rooted.path(""));
     names.sort();

@@ -36,6 +36,10 @@ impl FtpSession {
                 return Err(error);
             }
         }
+        if let Err(over) = mark.check() {
+            self.discard(&temporary).await;
+            return Err(over);
+        }
         if self.replace(&temporary, path).await? {
             return Ok(());
         }

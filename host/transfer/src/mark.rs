@@ -1,5 +1,9 @@
 //! What files are called until they are whole, and names that nobody can guess.
 
+use imgserve_base::lease::Lease;
+
+use super::error::{TransferError, TransferErrorKind};
+
 /// 24 hexadecimal digits that nobody can guess.
 pub(super) fn random_name() -> String {
     let mut bytes = [0; 12];
@@ -15,6 +19,23 @@ pub struct PartMark {
     pub own: String,
     /// Of earlier ones, which may have been killed: files of theirs are removed.
     pub stale: Vec<String>,
+    /// Until when it may replace what stands there: afterwards that may be a newer result.
+    pub lease: Lease,
+}
+
+impl PartMark {
+    /// Whether it may still replace what stands there.
+    ///
+    /// # Errors
+    /// Its lease is over.
+    pub(super) fn check(&self) -> Result<(), TransferError> {
+        match self.lease.is_over() {
+            true => {
+                Err(TransferError::new(TransferErrorKind::Timeout, "it is another server's to store by now"))
+            }
+            false => Ok(()),
+        }
+    }
 }
 
 /// What `name` is called until it is whole.

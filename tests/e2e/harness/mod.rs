@@ -357,6 +357,7 @@ fn write_config(directory: &Path, config: &str) {
     };
     let journal = format!("[jobs]\njournal = {:?}", directory.join("journal.db"));
     let config = match config.contains("[jobs]") {
+        _ if config.contains("\njournal = ") => config.to_owned(),
         true => config.replace("[jobs]", &journal),
         false => format!("{config}\n{journal}\n"),
     };

@@ -3,17 +3,20 @@
 //! # Layout
 //! - `authority`: a certificate authority of our own, and a certificate for localhost
 //! - `ftp`: an FTP and FTPS server (libunftp) on a temporary directory
+//! - `postgres`: a PostgreSQL server in a temporary directory
 //! - `slow`: servers that send, take or answer a byte at a time, or never
 //! - `web`: an HTTP and HTTPS server with files to fetch, an upload form, and a place to PUT to
 //! - `samples`: images made on the spot
 
 mod authority;
 mod ftp;
+mod postgres;
 pub mod samples;
 mod slow;
 mod web;
 
 pub use authority::Authority;
 pub use ftp::{Ftp, PASSWORD, USER};
+pub use postgres::Postgres;
 pub use slow::{Pace, Slow};
 pub use web::Web;

@@ -10,8 +10,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ffi};
 
 use super::change::{Change, Promise};
-use super::pulse::Pulse;
 use super::trouble::verdict;
+use crate::pulse::Pulse;
 use crate::store::JournalError;
 
 /// Most changes of one transaction: its time is what the first of them waits.

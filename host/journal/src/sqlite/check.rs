@@ -23,7 +23,7 @@ const APPLICATION_ID: usize = 68;
 /// # Errors
 /// As of opening it, but for [`JournalError::InUse`].
 pub(crate) fn check(path: &Path) -> Result<(), JournalError> {
-    let cannot = |text: String| JournalError::Open { path: path.to_owned(), text };
+    let cannot = |text: String| JournalError::Open { journal: path.display().to_string(), text };
     match std::fs::metadata(path) {
         Ok(data) if data.is_dir() => return Err(cannot("it is a directory".to_owned())),
         Ok(_) => {}
@@ -46,7 +46,7 @@ pub(crate) fn check(path: &Path) -> Result<(), JournalError> {
         // Its tables stand in the log beside it still.
         0 if found == 0 => Ok(()),
         schema::APPLICATION_ID if found > known => {
-            Err(JournalError::TooNew { path: path.to_owned(), found, known })
+            Err(JournalError::TooNew { journal: path.display().to_string(), found, known })
         }
         schema::APPLICATION_ID => Ok(()),
         _ => Err(cannot("it is a database of another program".to_owned())),
@@ -82,6 +82,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
+    use crate::clock::Clock;
     use crate::sqlite::Sqlite;
 
     #[test]
@@ -104,7 +105,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal.db");
         assert_eq!(held(&path), None);
-        let journal = Sqlite::open(&path, "test").unwrap();
+        let journal = Sqlite::open(&path, "test", Clock::default()).unwrap();
         assert!(check(&path).is_ok());
         assert_eq!(held(&path), Some(directory.path().join("journal.db.lock")));
         drop(journal);
@@ -117,7 +118,7 @@ mod tests {
         assert!(matches!(error, JournalError::TooNew { .. }), "{error}");
         assert_eq!(
             error.to_string(),
-            Sqlite::open(&path, "test").unwrap_err().to_string(),
+            Sqlite::open(&path, "test", Clock::default()).unwrap_err().to_string(),
             "as opening it says"
         );
     }

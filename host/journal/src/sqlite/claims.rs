@@ -1,17 +1,16 @@
-//! Which jobs are handed out: the clients take turns, and of each client's jobs those of higher priority go first, then those
-//! due first. A claim names its indexes: without one it would look at all jobs, and is refused instead.
+//! Which jobs are handed out: of each flow's jobs those of higher priority go first, then those due first; whose turn it is
+//! `crate::turns` says. A claim names its indexes: without one it would look at all jobs, and is refused instead.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use imgserve_base::fair::{Clock, Flow, may_have_more};
+use imgserve_base::fair::Clock;
 use imgserve_base::job::{JobState, Priority};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::rows::{ROW, Row, WIDTH, from_states, integer, number, prepare};
 use super::trouble::Trouble;
 use crate::store::{Room, rank};
+use crate::turns::{Claiming, Step};
 
 /// Highest first.
 const PRIORITIES: [Priority; 3] = [Priority::High, Priority::Normal, Priority::Low];
@@ -46,31 +45,6 @@ pub(super) struct Found {
 #[derive(Debug, Default)]
 pub(super) struct Turns(Mutex<Clock>);
 
-/// A flow of which jobs are due.
-struct Waiting {
-    flow: Flow,
-    /// How many of its jobs are under way.
-    under_way: usize,
-}
-
-/// A claim in the making.
-struct Claiming<'c> {
-    db: &'c Connection,
-    room: &'c Room,
-    now_ms: u64,
-    lease_until_ms: u64,
-    clock: &'c mut Clock,
-    taken: Vec<Taken>,
-    /// Whether a flow has as much as it may, and perhaps more to do.
-    held_back: bool,
-    /// Those whose turn comes later, the earliest first.
-    later: BinaryHeap<Later>,
-    flows: Vec<Waiting>,
-}
-
-/// When a flow's turn comes, and which flow it is.
-type Later = Reverse<(u128, usize)>;
-
 impl Turns {
     /// Hands out as many jobs as there is room for.
     pub(super) fn claim(
@@ -82,90 +56,28 @@ impl Turns {
     ) -> Result<Found, Trouble> {
         free_expired(db, now_ms)?;
         let mut clock = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut claiming = Claiming {
-            db,
-            room,
-            now_ms,
-            lease_until_ms,
-            clock: &mut clock,
-            taken: Vec::new(),
-            held_back: false,
-            later: BinaryHeap::new(),
-            flows: Vec::new(),
-        };
-        claiming.those_who_are_next()?;
-        claiming.those_who_are_later()?;
-        let Claiming { taken, held_back, .. } = claiming;
-        let full = taken.len() >= room.free || held_back;
-        Ok(Found { taken, full, next_due_ms: next_due(db, now_ms)? })
-    }
-}
-
-impl Claiming<'_> {
-    fn is_full(&self) -> bool {
-        self.taken.len() >= self.room.free
-    }
-
-    /// Those before whose turn there is no other's have it as they are found: there may be very many.
-    fn those_who_are_next(&mut self) -> rusqlite::Result<()> {
-        let mut from = String::new();
-        while !self.is_full() {
-            let names = due_flows(self.db, &from, self.now_ms)?;
-            let Some(last) = names.last() else { return Ok(()) };
-            // What comes right after it.
-            from = format!("{last}\0");
-            for name in names {
-                if self.is_full() {
-                    return Ok(());
+        let mut claiming = Claiming::new(room, &mut clock);
+        let mut taken = Vec::new();
+        loop {
+            match claiming.step() {
+                Step::Flows(last) => claiming.flows(due_flows(db, last.as_deref(), now_ms)?),
+                Step::Job(flow) => {
+                    let job = claim_one(db, &flow, now_ms, lease_until_ms)?;
+                    claiming.job(job.as_ref().map(|job| job.cost));
+                    taken.extend(job);
                 }
-                let (index, start) = (self.add(&name), self.clock.start(&name));
-                if start > self.clock.now() {
-                    self.later.push(Reverse((start, index)));
-                } else {
-                    self.turn(index)?;
-                }
+                Step::Done => break,
             }
         }
-        Ok(())
-    }
-
-    fn those_who_are_later(&mut self) -> rusqlite::Result<()> {
-        while !self.is_full()
-            && let Some(Reverse((_, index))) = self.later.pop()
-        {
-            self.turn(index)?;
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, name: &str) -> usize {
-        let under_way = self.room.under_way.get(name).copied().unwrap_or_default();
-        let weight = self.room.weights.get(name).copied().unwrap_or(1);
-        self.flows.push(Waiting { under_way, flow: Flow::new(name, weight) });
-        self.flows.len() - 1
-    }
-
-    /// A flow's turn, unless there is none any more.
-    fn turn(&mut self, index: usize) -> rusqlite::Result<()> {
-        let (left, Waiting { flow, under_way }) = (self.room.free - self.taken.len(), &mut self.flows[index]);
-        if self.room.shared && !may_have_more(*under_way, left) {
-            // Less and less is left.
-            self.held_back = true;
-            return Ok(());
-        }
-        if let Some(claimed) = claim_one(self.db, flow.name(), self.now_ms, self.lease_until_ms)? {
-            self.clock.turn(flow, claimed.cost);
-            *under_way += 1;
-            self.later.push(Reverse((self.clock.start(flow.name()), index)));
-            self.taken.push(claimed);
-        }
-        Ok(())
+        Ok(Found { taken, full: claiming.is_full(), next_due_ms: next_due(db, now_ms)? })
     }
 }
 
-/// Flows of which jobs are due, by name from this one on, so many at once: found by a few looks at the index each, however many jobs
-/// they have.
-fn due_flows(db: &Connection, from: &str, now_ms: u64) -> rusqlite::Result<Vec<String>> {
+/// Flows of which jobs are due, by name from the first after this one on, so many at once: found by a few looks at the index each,
+/// however many jobs they have.
+fn due_flows(db: &Connection, last: Option<&str>, now_ms: u64) -> rusqlite::Result<Vec<Arc<str>>> {
+    // What comes right after it.
+    let from = last.map(|last| format!("{last}\0")).unwrap_or_default();
     let waits = format!("{} AND held_by IS NULL", from_states(JobState::Running, |_| true));
     let next = format!("SELECT min(flow) FROM jobs INDEXED BY jobs_claimable WHERE {waits}");
     let priorities = PRIORITIES.map(|priority| rank(priority).to_string()).join(", ");

@@ -16,7 +16,10 @@ use crate::store::JournalError;
 /// # Errors
 /// [`JournalError::InUse`] where another server holds the lock; [`JournalError::Open`] where a file cannot be made.
 pub(super) fn take(path: &Path) -> Result<File, JournalError> {
-    let cannot = |error: io::Error| JournalError::Open { path: path.to_owned(), text: error.to_string() };
+    let cannot = |error: io::Error| JournalError::Open {
+        journal: path.display().to_string(),
+        text: error.to_string(),
+    };
     let parent = parent(path);
     let make_parent = || {
         // Only the last one is private: others live in those above.
@@ -24,13 +27,15 @@ pub(super) fn take(path: &Path) -> Result<File, JournalError> {
         DirBuilder::new().recursive(true).mode(0o700).create(parent)
     };
     make_parent().map_err(|error| JournalError::Open {
-        path: path.to_owned(),
+        journal: path.display().to_string(),
         text: format!("cannot make the directory {}: {error}", parent.display()),
     })?;
     let lock = open(&lock_of(path)).map_err(cannot)?;
     match lock.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(JournalError::InUse { path: path.to_owned() }),
+        Err(TryLockError::WouldBlock) => {
+            return Err(JournalError::InUse { journal: path.display().to_string() });
+        }
         Err(TryLockError::Error(error)) => return Err(cannot(error)),
     }
     make(path).map_err(cannot)?;

@@ -17,7 +17,7 @@ pub(super) struct Written {
     pub(super) text: String,
 }
 
-pub(super) fn submit(db: &Connection, entry: &Entry, text: &str) -> Result<Submitted, Trouble> {
+pub(super) fn submit(db: &Connection, entry: &Entry, text: &str, now_ms: u64) -> Result<Submitted, Trouble> {
     let record = &entry.record;
     if let Some(key) = &entry.key {
         if let Some(receipt) = receipt(db, &key.client.to_string(), &key.key)? {
@@ -29,7 +29,7 @@ pub(super) fn submit(db: &Connection, entry: &Entry, text: &str) -> Result<Submi
             key.digest,
             key.receipt,
             record.id.as_bytes(),
-            integer(record.accepted_at_ms),
+            integer(now_ms),
         ])?;
     }
     let sql = "INSERT INTO jobs (id, state, priority, due_at_ms, attempt, operation, client, accepted_at_ms, \

@@ -122,7 +122,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Notice> {
 /// The last one about a job, if it is not delivered.
 pub(super) fn of_job(db: &Connection, job: JobId) -> rusqlite::Result<Option<Undelivered>> {
     let sql = "SELECT attempt, due_at_ms FROM notices WHERE job = ?1 ORDER BY rowid DESC LIMIT 1";
-    let read = |row: &Row<'_>| Ok(Undelivered { attempt: row.get(0)?, due_ms: number(row.get(1)?) });
+    let read = |row: &Row<'_>| {
+        let due_ms = number(row.get(1)?);
+        Ok(Undelivered { attempt: row.get(0)?, due_ms: (due_ms < NEVER_MS).then_some(due_ms) })
+    };
     prepare(db, sql)?.query_row([job.as_bytes()], read).optional()
 }
 

@@ -75,7 +75,7 @@ fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn cannot(path: &Path, text: impl Into<String>) -> JournalError {
-    JournalError::Open { path: path.to_owned(), text: text.into() }
+    JournalError::Open { journal: path.display().to_string(), text: text.into() }
 }
 
 /// Nothing is changed in a file that is not ours.
@@ -106,7 +106,7 @@ fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Res
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(cannot)?;
     let known = migrations.len() as i64;
     if found > known {
-        return Err(JournalError::TooNew { path: path.to_owned(), found, known });
+        return Err(JournalError::TooNew { journal: path.display().to_string(), found, known });
     }
     for (version, migration) in (1..).zip(migrations).skip(found.max(0) as usize) {
         let mut step = || {

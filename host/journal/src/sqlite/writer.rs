@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 
 use super::batch::Batches;
 use super::change::{Asked, Change, Promise};
-use super::pulse::Pulse;
 use super::trouble::Trouble;
+use crate::pulse::Pulse;
 use crate::store::{Health, JournalError};
 
 /// Why the writer's thread answers nothing any more.

@@ -1,44 +1,77 @@
-//! What every store of jobs must do: one suite, run through the trait. `IMGSERVE_TEST_JOURNAL` names the address of another
-//! store than a file of the tests' own.
+//! What every store of jobs must do: one suite, run through the trait against each of them. Its tests say moments; the stores
+//! are told durations, by a clock that the tests set.
 
-mod held;
-mod keys;
-mod life;
-mod notices;
+mod copies;
+pub(crate) mod postgres;
+mod sqlite;
 mod stories;
-mod turns;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use imgserve_base::job::{Client, Held, JobId, JobState, Priority, Record};
 
 use super::*;
+use crate::clock::Clock;
 
 /// What a program of these tests calls itself.
 pub(crate) const READER: &str = "tests";
+/// No idempotency key is as old as this.
+pub(crate) const KEPT: Duration = Duration::MAX;
 
-/// A journal, and the directory that goes with it.
-struct Place {
-    journal: Arc<dyn Journal>,
-    address: String,
-    _directory: tempfile::TempDir,
+/// Where a store of one kind is.
+trait Stored: Sized {
+    fn new() -> Self;
+    /// Opens it, by a program that calls itself so.
+    fn open(&self, reader: &str, clock: Clock) -> Arc<dyn Journal>;
+    /// Sets what clock the store has of its own.
+    async fn set(&self, now_ms: u64);
 }
 
-impl Place {
+/// A journal, and what goes with it.
+struct Place<S> {
+    journal: Arc<dyn Journal>,
+    now_ms: Arc<AtomicU64>,
+    stored: S,
+}
+
+/// What came of a claim, by moments.
+struct Found {
+    claims: Vec<Claim>,
+    full: bool,
+    next_due_ms: Option<u64>,
+}
+
+impl<S: Stored> Place<S> {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("journal.db").display().to_string();
-        let address = std::env::var("IMGSERVE_TEST_JOURNAL").unwrap_or(file);
-        Self { journal: open(&address, READER).unwrap(), address, _directory: directory }
+        let (stored, now_ms) = (S::new(), Arc::new(AtomicU64::new(100)));
+        Self { journal: stored.open(READER, Clock::set_to(Arc::clone(&now_ms))), now_ms, stored }
     }
 
     /// The same, opened by a program that calls itself so.
     fn reopened(self, reader: &str) -> Self {
-        let Self { journal, address, _directory } = self;
+        let Self { journal, now_ms, stored } = self;
         drop(journal);
-        Self { journal: open(&address, reader).unwrap(), address, _directory }
+        Self { journal: stored.open(reader, Clock::set_to(Arc::clone(&now_ms))), now_ms, stored }
+    }
+
+    /// It is now so late.
+    async fn at(&self, now_ms: u64) {
+        if self.now_ms.swap(now_ms, Ordering::AcqRel) != now_ms {
+            self.stored.set(now_ms).await;
+        }
+    }
+
+    /// How long it is until then.
+    fn until(&self, moment: u64) -> Duration {
+        Duration::from_millis(moment - self.now_ms.load(Ordering::Acquire))
+    }
+
+    /// When that is.
+    fn moment(&self, after: Option<Duration>) -> Option<u64> {
+        after.map(|after| self.now_ms.load(Ordering::Acquire) + after.as_millis() as u64)
     }
 
     /// A job that waits, due at `due_at_ms`.
@@ -50,9 +83,26 @@ impl Place {
         id
     }
 
+    async fn claim_at(&self, room: Room, now_ms: u64, lease_until_ms: u64) -> Found {
+        self.at(now_ms).await;
+        let claimed = self.journal.claim(room, self.until(lease_until_ms)).await.unwrap();
+        Found { claims: claimed.claims, full: claimed.full, next_due_ms: self.moment(claimed.next_due) }
+    }
+
+    async fn notices_at(
+        &self,
+        room: Room,
+        now_ms: u64,
+        lease_until_ms: u64,
+    ) -> (Vec<ClaimedNotice>, Option<u64>) {
+        self.at(now_ms).await;
+        let (claimed, next) = self.journal.claim_notices(room, self.until(lease_until_ms)).await.unwrap();
+        (claimed, self.moment(next))
+    }
+
     /// Claims at time 100, with a lease until 200.
     async fn claim(&self, count: usize) -> Vec<Claim> {
-        self.journal.claim(room(count), 100, 200).await.unwrap().claims
+        self.claim_at(room(count), 100, 200).await.claims
     }
 
     async fn state(&self, id: JobId) -> JobState {
@@ -78,12 +128,13 @@ pub(crate) fn record() -> Record {
         notify: false,
         fresh: Default::default(),
         held: None,
+        node: None,
     }
 }
 
 pub(crate) fn entry(record: Record) -> Entry {
     let flow = record.client.to_string();
-    Entry { record, order: "{\"how\":1}".to_owned(), flow, cost: 1_000_000, key: None }
+    Entry { record, order: "{\"how\":1}".to_owned(), flow, cost: 1_000_000, key: None, stays: false }
 }
 
 /// Room for so many jobs, whosever they are.
@@ -104,6 +155,19 @@ pub(crate) fn notice(id: &str, job: JobId) -> Notice {
 
 pub(crate) fn ended(record: &Record, state: JobState) -> Record {
     Record { state, finished_at_ms: Some(150), ..record.clone() }
+}
+
+/// Programs that other tests start have a copy of a journal's lock for a moment.
+pub(crate) fn let_go<T>(open: impl Fn() -> Result<T, JournalError>) -> Result<T, JournalError> {
+    let began = std::time::Instant::now();
+    loop {
+        match open() {
+            Err(JournalError::InUse { .. }) if began.elapsed() < Duration::from_secs(5) => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            opened => return opened,
+        }
+    }
 }
 
 pub(crate) fn is_stale<T: std::fmt::Debug>(answer: Result<T, JournalError>) -> bool {

@@ -75,6 +75,21 @@ impl Client {
         Ok(Reply { text, body, job, error, posted, received })
     }
 
+    /// The server's address.
+    pub(super) fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Posts a job of `/v1`; what is answered.
+    pub(super) async fn post_job(&self, body: &Value) -> Result<Value, String> {
+        told(self.http.post(format!("{}/v1/jobs", self.origin)).body(body.to_string())).await
+    }
+
+    /// Asks for a path; what is answered.
+    pub(super) async fn get(&self, path: &str) -> Result<Value, String> {
+        told(self.http.get(format!("{}{path}", self.origin))).await
+    }
+
     /// Waits until a job has succeeded; the error is the job's own.
     pub(super) async fn finished(&self, job: &str) -> Result<(), String> {
         let deadline = Instant::now() + DEADLINE;
@@ -93,9 +108,13 @@ impl Client {
     }
 
     async fn record(&self, job: &str) -> Result<Value, String> {
-        let asking = self.http.get(format!("{}/v1/jobs/{job}", self.origin)).send();
-        let text =
-            asking.await.map_err(|error| chain(&error))?.text().await.map_err(|error| chain(&error))?;
-        serde_json::from_str(&text).map_err(|error| format!("the job's record is not JSON: {error}"))
+        self.get(&format!("/v1/jobs/{job}")).await
     }
+}
+
+/// The JSON of an answer.
+async fn told(request: reqwest::RequestBuilder) -> Result<Value, String> {
+    let answer = request.send().await.map_err(|error| chain(&error))?;
+    let text = answer.text().await.map_err(|error| chain(&error))?;
+    serde_json::from_str(&text).map_err(|error| format!("the answer is not JSON: {error}"))
 }

@@ -6,17 +6,20 @@
 //! - `peers`: what jobs fetch from and store to: `web`, `ftp`, `folder`; what arrives there is kept on a `shelf`
 //! - `jobs`: the table of jobs; `run`, by `client`: one of them from the POST to the verdict
 //! - `found`, `check`: what is at a destination, and whether it is right
+//! - `nodes`: several servers on one database instead; `database`: one of the demo's own
 //! - `screen`, `picture`, `page`: shown in the terminal and as `demo.html`
 #![allow(clippy::disallowed_methods, reason = "small files of the demo's own, and nobody else to disturb")]
 
 mod ball;
 mod check;
 mod client;
+mod database;
 mod folder;
 mod found;
 mod ftp;
 mod jobs;
 mod landscape;
+mod nodes;
 mod page;
 mod peers;
 mod picture;
@@ -88,6 +91,9 @@ which shows them side by side; delete it when you have seen enough.
 
 It needs no network, no configuration and no rights, and leaves a running imgserve alone.
 
+With --nodes it starts so many servers on one database instead, posts 60 jobs to all of them, kills one
+in the middle, and checks that every result is there.
+
 Exit codes: 0 every result is right, 1 something is wrong, 130 interrupted.";
 
 /// Options of `demo`.
@@ -101,15 +107,22 @@ pub(super) struct Arguments {
     #[arg(long)]
     no_pictures: bool,
     /// Show the server's log on stderr
-    #[arg(long)]
+    #[arg(long, conflicts_with = "nodes")]
     verbose: bool,
+    /// Show so many servers on one database instead, 2 to 9, of which one is killed
+    #[arg(long, value_name = "N", requires = "journal", value_parser = clap::value_parser!(u8).range(2..=9))]
+    nodes: Option<u8>,
+    /// The database of --nodes: postgresql://USER@HOST:PORT/NAME, or `temporary` for one that is made and removed, where PostgreSQL is
+    /// installed
+    #[arg(long, value_name = "ADDRESS", requires = "nodes")]
+    journal: Option<String>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let directory = make_directory(arguments.dir.as_deref())?;
     let mut config = Config::parse(&format!("{CONFIG}{PRESET}"))?;
     config.access.file_roots = vec![directory.join(page::FILES)];
-    config.jobs.journal = directory.join("journal.db");
+    config.jobs.journal = directory.join("journal.db").display().to_string();
     if arguments.verbose {
         config.log.level = "info".to_owned();
     }
@@ -122,7 +135,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let outcome = runtime.block_on(async {
         let interrupted = interruption()?;
         tokio::select! {
-            shown = show(config, &directory, screen) => shown,
+            shown = shown(arguments, config, &directory, screen) => shown,
             () = interrupted => {
                 ui::complain(&format!("interrupted; what is there so far is in {}", directory.display()));
                 Ok(ExitCode::from(INTERRUPTED))
@@ -131,6 +144,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     });
     runtime.shutdown_background();
     outcome
+}
+
+async fn shown(
+    arguments: &Arguments,
+    config: Config,
+    directory: &Path,
+    screen: Screen,
+) -> Result<ExitCode, Failure> {
+    match (arguments.nodes, &arguments.journal) {
+        (Some(nodes), Some(journal)) => nodes::show(directory, usize::from(nodes), journal, screen).await,
+        _ => show(config, directory, screen).await,
+    }
 }
 
 /// A directory of the demo's own, with the two that it needs inside; its path has no symlinks.

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
+use crate::cli::nodes::Node;
 use crate::cli::story::{Line, Story};
 use imgserve_base::job::now_ms;
 
@@ -21,6 +22,8 @@ const FEW: usize = 10;
 pub(super) struct Look {
     pub(super) numbers: Numbers,
     pub(super) pace: Pace,
+    /// Those that share the journal; none where who asks may not know, and is not to ask again.
+    pub(super) nodes: Option<Vec<Node>>,
     pub(super) running: Vec<Story>,
     pub(super) waiting: Vec<Story>,
     pub(super) failed: Vec<Story>,
@@ -56,12 +59,14 @@ struct Jobs {
 }
 
 impl Look {
-    pub(super) async fn take(client: &Client) -> Result<Self, Failure> {
+    /// Looks; `with_nodes` where who asks may know of them, as far as the look before tells.
+    pub(super) async fn take(client: &Client, with_nodes: bool) -> Result<Self, Failure> {
         let numbers = client.readiness().await?;
         let ended = list(client, "succeeded,failed,cancelled", ENDED).await?;
         Ok(Self {
             numbers,
             pace: Pace::of(&ended, now_ms()),
+            nodes: if with_nodes { Node::all(client).await.ok() } else { None },
             running: list(client, "running", RUNNING).await?,
             waiting: list(client, "accepted", FEW).await?,
             failed: list(client, "failed", FEW).await?,

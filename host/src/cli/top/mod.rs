@@ -51,7 +51,7 @@ fn interval(text: &str) -> Result<Duration, String> {
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     arguments.reach.run(async |client| {
         // A server that cannot be asked at all is said where the command was typed.
-        let look = Look::take(client).await?;
+        let look = Look::take(client, true).await?;
         if arguments.once || ui::size().is_none() {
             let size = ui::width().map(|columns| (columns, view::ROWS));
             let lines = view::lines(client.base(), &look, now_ms(), size);
@@ -65,18 +65,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 
 async fn watch(client: &Client, first: Look, interval: Duration) -> Result<(), Failure> {
     let mut screen = Screen::open().map_err(Failure::io("cannot use the terminal"))?;
+    let mut with_nodes = first.nodes.is_some();
     let mut look = Ok(first);
     let mut shown = Vec::new();
     loop {
         match &look {
-            Ok(look) => shown = view::lines(client.base(), look, now_ms(), ui::size()),
+            Ok(look) => {
+                with_nodes = look.nodes.is_some();
+                shown = view::lines(client.base(), look, now_ms(), ui::size());
+            }
             // It may only be restarting: what was seen last stays, below the reason.
             Err(failure) => view::trouble(&mut shown, failure),
         }
         screen.draw(&shown).map_err(Failure::io("cannot write to the terminal"))?;
         tokio::select! {
             () = screen.quit() => return Ok(()),
-            next = async { tokio::time::sleep(interval).await; Look::take(client).await } => look = next,
+            next = async { tokio::time::sleep(interval).await; Look::take(client, with_nodes).await } => look = next,
         }
     }
 }

@@ -5,6 +5,7 @@ use imgserve_base::fault::chain;
 use super::look::Look;
 use crate::cli::failure::Failure;
 use crate::cli::jobs::id::short;
+use crate::cli::nodes::Node;
 use crate::cli::story::{Story, amount, moment, percent, span};
 use crate::cli::ui;
 
@@ -44,6 +45,7 @@ pub(super) enum Style {
 pub(super) fn lines(base: &str, look: &Look, now_ms: u64, size: Option<(usize, usize)>) -> Vec<Styled> {
     let mut page = Page { lines: Vec::new(), width: size.map(|(columns, _)| columns) };
     page.numbers(base, look, now_ms);
+    page.nodes(look.nodes.as_deref().unwrap_or_default(), now_ms);
     let failed = look.failed.len().min(FEW);
     let rows = size.map_or(ROWS, |(_, rows)| rows);
     // Failures and their heading have their place below whatever runs.
@@ -103,6 +105,17 @@ impl Page {
             style,
             &format!("pace     {rate:.1} jobs/s, {} failed (the last {seconds:.0} s)", pace.failed),
         );
+    }
+
+    fn nodes(&mut self, nodes: &[Node], now_ms: u64) {
+        for node in nodes {
+            let style = if node.up { Style::Plain } else { Style::Bad };
+            let (state, workers, running) = (node.state(now_ms), node.workers, node.running);
+            self.say(
+                style,
+                &format!("node     {}: {state}, {workers} workers, {running} running", node.name),
+            );
+        }
     }
 
     fn jobs(&mut self, look: &Look, now_ms: u64, room: usize) {
@@ -206,6 +219,7 @@ mod tests {
                 ..Numbers::default()
             },
             pace: Pace { ms: 10_000, ended: 35, failed: 5 },
+            nodes: None,
             running: vec![job("running"); running],
             waiting: Vec::new(),
             failed: vec![job("failed"); failed],
@@ -250,6 +264,21 @@ mod tests {
         let lines = lines("http://h:1", &look(100, 10), 9000, Some((100, 24)));
         assert_eq!(lines.len(), 24);
         assert!(lines[23].text.contains("busy"), "the failures are not pushed out: {lines:#?}");
+    }
+
+    #[test]
+    fn nodes_that_share_the_journal_are_told_one_by_one() {
+        let node = |up: bool| {
+            let told = json!({ "name": "a", "up": up, "since_ms": 1000, "seen_at_ms": 4000, "workers": 2, "running": 1 });
+            serde_json::from_value::<Node>(told).unwrap()
+        };
+        let look = Look { nodes: Some(vec![node(true), node(false)]), ..look(0, 0) };
+        let lines = lines("http://h:1", &look, 9000, None);
+        assert_eq!(lines[4].text, "node     a: up 8 s, 2 workers, 1 running");
+        assert_eq!(
+            (lines[5].text.as_str(), lines[5].style),
+            ("node     a: down 5 s, 2 workers, 1 running", Style::Bad)
+        );
     }
 
     #[test]

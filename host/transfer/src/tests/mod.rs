@@ -10,6 +10,7 @@ mod ports;
 mod slow;
 mod tls;
 
+use imgserve_base::lease::Lease;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ fn transfer() -> Transfer {
 
 /// One that no other store has.
 pub(crate) fn mark() -> PartMark {
-    PartMark { own: random_name(), stale: Vec::new() }
+    PartMark { own: random_name(), stale: Vec::new(), lease: Lease::endless() }
 }
 
 /// A source that is one.

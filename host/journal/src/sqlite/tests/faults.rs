@@ -58,7 +58,7 @@ async fn a_file_that_cannot_be_written_refuses_and_is_read() {
     assert!(matches!(&error, JournalError::Unwritable { text } if text.contains("readonly")), "{error}");
     assert_eq!(place.state(id).await, JobState::Accepted);
     // A claim that finds nothing proves nothing.
-    assert!(matches!(place.journal.claim(room(0), 1, 2).await, Err(JournalError::Unwritable { .. })));
+    assert!(matches!(place.journal.claim(room(0), LEASE).await, Err(JournalError::Unwritable { .. })));
     let health = place.journal.health();
     assert!(health.broken.is_none() && health.unwritable.is_some());
 }
@@ -141,8 +141,8 @@ async fn assert_refused(place: &Place) {
     let commits = place.journal.health().commits;
     for error in [
         place.journal.submit(entry(record())).await.map(drop).unwrap_err(),
-        place.journal.claim(room(1), 100, 200).await.map(drop).unwrap_err(),
-        place.journal.prune(0, 99).await.unwrap_err(),
+        place.journal.claim(room(1), LEASE).await.map(drop).unwrap_err(),
+        place.journal.prune(0, KEPT).await.unwrap_err(),
     ] {
         assert!(matches!(error, JournalError::Broken { .. }), "{error}");
     }

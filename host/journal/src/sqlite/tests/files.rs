@@ -189,13 +189,13 @@ async fn a_journal_of_version_1_becomes_one_of_this_version() {
     let path = directory.path().join("journal.db");
     Connection::open(&path).unwrap().execute_batch(VERSION_1).unwrap();
     let journal = open(&path).unwrap();
-    let claim = journal.claim(room(9), 20, 90).await.unwrap().claims.remove(0);
+    let claim = journal.claim(room(9), LEASE).await.unwrap().claims.remove(0);
     assert_eq!((claim.record.attempt, claim.record.due_at_ms, claim.order.as_str()), (3, 20, "order"));
     assert_eq!((claim.flow.as_str(), claim.cost), ("ada", 0), "a client of before takes its turns too");
     assert_eq!(claim.record.outputs[0].destination, "file:///a.png");
     assert_eq!(claim.record.attempts[0].error.text, "later");
     assert_eq!(journal.receipt(&Client::parse("ada"), "k").await.unwrap().unwrap().receipt, "receipt");
-    let webhook = journal.claim_notices(room(9), 6, 9).await.unwrap().0.remove(0);
+    let webhook = journal.claim_notices(room(9), LEASE).await.unwrap().0.remove(0);
     assert_eq!((webhook.notice.attempt, webhook.flow.as_str()), (2, "ada"));
 
     drop(journal);
@@ -209,8 +209,8 @@ async fn a_webhooks_lease_ends_with_its_server() {
     let id = place.waiting(Priority::Normal, 10).await;
     let done = ended(&place.claim(1).await.remove(0).record, JobState::Succeeded);
     place.journal.end(done, Ending::Ended(Some(notice("msg", id)))).await.unwrap();
-    place.journal.claim_notices(room(9), 50, 1000).await.unwrap();
-    let (claimed, _) = place.after_kill().journal.claim_notices(room(9), 82, 1000).await.unwrap();
+    place.journal.claim_notices(room(9), LEASE).await.unwrap();
+    let (claimed, _) = place.after_kill().journal.claim_notices(room(9), LEASE).await.unwrap();
     assert_eq!(claimed[0].notice.attempt, 2);
 }
 

@@ -82,9 +82,9 @@ fn filled(jobs: usize) -> (Place, Duration) {
 async fn with_many_that_wait_it_opens_and_claims_at_once() {
     let (place, opened) = filled(100_000);
     let began = Instant::now();
-    let claimed = place.journal.claim(room(100), 100, 200).await.unwrap();
+    let claimed = place.journal.claim(room(100), LEASE).await.unwrap();
     let took = began.elapsed();
-    assert_eq!((claimed.claims.len(), claimed.next_due_ms), (100, Some(201)));
+    assert_eq!((claimed.claims.len(), claimed.next_due), (100, Some(LEASE + Duration::from_millis(1))));
     println!("100,000 wait: opened in {opened:?}, 100 claimed in {took:?}");
     assert!(opened + took < Duration::from_secs(1), "{opened:?} + {took:?}");
 
@@ -119,7 +119,7 @@ async fn with_very_many_clients_a_claim_takes_no_longer() {
         place.journal.writer.change(Promise::Process, fill).await.unwrap();
         for free in [1, 256] {
             let began = Instant::now();
-            let claimed = place.journal.claim(room(free), 100, 200).await.unwrap();
+            let claimed = place.journal.claim(room(free), LEASE).await.unwrap();
             let took = began.elapsed();
             println!("10,000 clients, due: {due}: {} claimed in {took:?}", claimed.claims.len());
             assert!(claimed.claims.len() == if due { free } else { usize::from(free == 1) });

@@ -11,7 +11,10 @@ use std::path::PathBuf;
 use imgserve_base::job::{JobState, Priority};
 
 use super::*;
-use crate::tests::{READER, ended, entry, is_stale, notice, record, room};
+use crate::tests::{KEPT, READER, ended, entry, is_stale, notice, record, room};
+
+/// Of claims.
+const LEASE: Duration = Duration::from_millis(100);
 
 /// A journal, and the directory that goes with it.
 struct Place {
@@ -47,9 +50,9 @@ impl Place {
         id
     }
 
-    /// Claims at time 100, with a lease until 200.
+    /// Claims at the time of these tests, which is 100.
     async fn claim(&self, count: usize) -> Vec<Claim> {
-        self.journal.claim(room(count), 100, 200).await.unwrap().claims
+        self.journal.claim(room(count), LEASE).await.unwrap().claims
     }
 
     async fn state(&self, id: JobId) -> JobState {
@@ -58,5 +61,5 @@ impl Place {
 }
 
 fn open(path: &Path) -> Result<Sqlite, JournalError> {
-    Sqlite::open(path, READER)
+    Sqlite::open(path, READER, Clock::set_to(Arc::new(100.into())))
 }

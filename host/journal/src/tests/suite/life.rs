@@ -14,7 +14,7 @@ async fn the_best_jobs_are_claimed_first_and_none_before_it_is_due() {
     let accepting = record();
     place.journal.submit(entry(accepting.clone())).await.unwrap();
 
-    let first = place.journal.claim(room(3), 100, 200).await.unwrap();
+    let first = place.claim_at(room(3), 100, 200).await;
     let ids = |claims: &[Claim]| claims.iter().map(|claim| claim.record.id).collect::<Vec<_>>();
     assert_eq!(ids(&first.claims), [high, early, same_time]);
     assert_eq!(first.next_due_ms, Some(170));
@@ -34,16 +34,16 @@ async fn a_lease_that_ends_makes_its_job_claimable_and_its_attempt_stale() {
     let id = place.waiting(Priority::Normal, 10).await;
     let first = place.claim(1).await.remove(0).record;
     // Extended, it is still held after its first lease.
-    place.journal.heartbeat(vec![(id, 1), (JobId::generate(), 1), (id, 7)], 300).await.unwrap();
-    let none = place.journal.claim(room(1), 300, 400).await.unwrap();
+    place.journal.heartbeat(vec![(id, 1), (JobId::generate(), 1), (id, 7)], place.until(300)).await.unwrap();
+    let none = place.claim_at(room(1), 300, 400).await;
     assert_eq!((none.claims.len(), none.next_due_ms), (0, Some(301)));
 
-    let second = place.journal.claim(room(1), 301, 400).await.unwrap().claims.remove(0).record;
+    let second = place.claim_at(room(1), 301, 400).await.claims.remove(0).record;
     assert_eq!((second.id, second.attempt), (id, 2));
     assert!(is_stale(place.journal.save(first.clone()).await));
     let done = ended(&first, JobState::Succeeded);
     assert!(is_stale(place.journal.end(done, Ending::Ended(Some(notice("n", id)))).await));
-    assert!(is_stale(place.journal.end(first, Ending::Again(1)).await));
+    assert!(is_stale(place.journal.end(first, Ending::Again(Duration::ZERO)).await));
     assert_eq!(place.journal.get(id).await.unwrap().unwrap(), second, "a stale attempt changed something");
     assert_eq!(place.journal.counts().await.unwrap().notices, 0);
 }
@@ -100,12 +100,12 @@ async fn a_job_is_tried_again_when_it_is_due() {
     let place = Place::new();
     let id = place.waiting(Priority::Normal, 10).await;
     let first = place.claim(1).await.remove(0).record;
-    place.journal.end(first, Ending::Again(500)).await.unwrap();
+    place.journal.end(first, Ending::Again(place.until(500))).await.unwrap();
     let waiting = place.journal.get(id).await.unwrap().unwrap();
     assert_eq!((waiting.state, waiting.due_at_ms, waiting.attempt), (JobState::Accepted, 500, 1));
-    let none = place.journal.claim(room(1), 499, 600).await.unwrap();
+    let none = place.claim_at(room(1), 499, 600).await;
     assert_eq!((none.claims.len(), none.next_due_ms), (0, Some(500)));
-    let second = place.journal.claim(room(1), 500, 600).await.unwrap().claims.remove(0).record;
+    let second = place.claim_at(room(1), 500, 600).await.claims.remove(0).record;
     assert_eq!(second.attempt, 2);
 }
 
@@ -217,11 +217,11 @@ async fn the_last_finished_jobs_are_kept() {
         let all = place.journal.list(Filter { limit: 1000, ..Filter::default() }).await.unwrap();
         all.into_iter().map(|record| record.id).rev().collect::<Vec<_>>()
     };
-    place.journal.prune(450, 0).await.unwrap();
+    place.journal.prune(450, KEPT).await.unwrap();
     assert_eq!(left().await.len(), 451);
-    place.journal.prune(5, 0).await.unwrap();
+    place.journal.prune(5, KEPT).await.unwrap();
     assert_eq!(left().await[..5], ids[445..]);
-    place.journal.prune(0, 0).await.unwrap();
+    place.journal.prune(0, KEPT).await.unwrap();
     assert_eq!(left().await, [waiting]);
 }
 
@@ -235,7 +235,7 @@ async fn a_job_that_ends_by_a_clock_that_was_set_back_is_not_the_first_to_be_for
         let record = Record { finished_at_ms: Some(finished), ..ended(&record, JobState::Succeeded) };
         place.journal.end(record, Ending::Ended(None)).await.unwrap();
     }
-    place.journal.prune(2, 0).await.unwrap();
+    place.journal.prune(2, KEPT).await.unwrap();
     assert!(place.journal.get(ids[0]).await.unwrap().is_none());
     for id in &ids[1..] {
         assert!(place.journal.get(*id).await.unwrap().is_some());
@@ -247,10 +247,10 @@ async fn a_job_that_is_put_off_waits_for_its_time_and_was_not_tried() {
     let place = Place::new();
     let (off, next) = (place.waiting(Priority::Normal, 10).await, place.waiting(Priority::Normal, 20).await);
     assert_eq!(place.claim(1).await[0].record.id, off);
-    place.journal.put_off(vec![(off, 1), (next, 1)], 150).await.unwrap();
+    place.journal.put_off(vec![(off, 1), (next, 1)], place.until(150)).await.unwrap();
     let claimed = place.claim(9).await;
     assert_eq!((claimed.len(), claimed[0].record.id), (1, next), "it keeps nobody waiting");
-    let again = place.journal.claim(room(9), 150, 200).await.unwrap().claims;
+    let again = place.claim_at(room(9), 150, 200).await.claims;
     assert_eq!((again[0].record.id, again[0].record.attempt), (off, 1));
 }
 
@@ -261,15 +261,16 @@ async fn a_clock_that_was_set_back_before_a_start_holds_nothing_back() {
     let place = Place::new();
     let tried = place.waiting(Priority::High, 10).await;
     let record = place.claim(1).await.remove(0).record;
-    place.journal.end(record, Ending::Again(3 * HOUR)).await.unwrap();
+    place.journal.end(record, Ending::Again(place.until(3 * HOUR))).await.unwrap();
     let soon = place.waiting(Priority::Normal, 10).await;
     let record = place.claim(1).await.remove(0).record;
-    place.journal.end(record, Ending::Again(1300)).await.unwrap();
+    place.journal.end(record, Ending::Again(place.until(1300))).await.unwrap();
     let new = place.waiting(Priority::Low, 3 * HOUR).await;
-    place.journal.bring_forward(1000, pauses.0, pauses.1).await.unwrap();
+    place.at(1000).await;
+    place.journal.bring_forward(pauses.0, pauses.1).await.unwrap();
 
     let due = async |now_ms| {
-        let claimed = place.journal.claim(room(10), now_ms, 4 * HOUR).await.unwrap().claims;
+        let claimed = place.claim_at(room(10), now_ms, 4 * HOUR).await.claims;
         claimed.into_iter().map(|claim| claim.record.id).collect::<Vec<_>>()
     };
     assert_eq!(due(1000).await, [new], "what was never tried is due");

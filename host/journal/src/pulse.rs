@@ -1,4 +1,4 @@
-//! How the writer is doing, for whoever watches the server.
+//! How a store's writer is doing, for whoever watches the server.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,10 +7,10 @@ use crate::store::{COMMIT_BOUNDS, Health, JournalError};
 
 /// What is known of the writer by all.
 #[derive(Debug)]
-pub(super) struct Pulse(Mutex<Health>);
+pub(crate) struct Pulse(Mutex<Health>);
 
 impl Pulse {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Mutex::new(Health { buckets: vec![0; COMMIT_BOUNDS.len() + 1], ..Health::default() }))
     }
 
@@ -18,12 +18,12 @@ impl Pulse {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn health(&self) -> Health {
+    pub(crate) fn health(&self) -> Health {
         self.lock().clone()
     }
 
     /// A commit of so many changes took so long.
-    pub(super) fn committed(&self, changes: usize, took: Duration) {
+    pub(crate) fn committed(&self, changes: usize, took: Duration) {
         let seconds = took.as_secs_f64();
         let mut health = self.lock();
         health.commits += 1;
@@ -36,16 +36,16 @@ impl Pulse {
     }
 
     /// Nothing is written any more; the first reason stands.
-    pub(super) fn give_up(&self, text: &str) {
+    pub(crate) fn give_up(&self, text: &str) {
         self.lock().broken.get_or_insert_with(|| text.to_owned());
     }
 
     /// Why the last transaction failed, if it did.
-    pub(super) fn unwritable(&self, text: Option<String>) {
+    pub(crate) fn unwritable(&self, text: Option<String>) {
         self.lock().unwritable = text;
     }
 
-    pub(super) fn broken(&self) -> Option<JournalError> {
+    pub(crate) fn broken(&self) -> Option<JournalError> {
         self.lock().broken.clone().map(|text| JournalError::Broken { text })
     }
 }

@@ -17,7 +17,7 @@ impl Place {
 
     /// Whose jobs are handed out, in order.
     async fn flows(&self, room: Room) -> Vec<String> {
-        let claimed = self.journal.claim(room, 100, 200).await.unwrap();
+        let claimed = self.claim_at(room, 100, 200).await;
         claimed.claims.into_iter().map(|claim| claim.flow).collect()
     }
 }
@@ -59,13 +59,13 @@ async fn no_client_has_more_under_way_than_are_free() {
         under_way: under_way.iter().map(|(flow, jobs)| ((*flow).into(), *jobs)).collect(),
         ..room(free)
     };
-    let claimed = place.journal.claim(shared(20, &[]), 100, 200).await.unwrap();
+    let claimed = place.claim_at(shared(20, &[]), 100, 200).await;
     assert_eq!((claimed.claims.len(), claimed.full), (10, true), "more wait for the end of one");
-    let again = place.journal.claim(shared(10, &[("a", 10)]), 100, 200).await.unwrap();
+    let again = place.claim_at(shared(10, &[("a", 10)]), 100, 200).await;
     assert_eq!((again.claims.len(), again.full), (0, true));
     place.wait_of("b", 40, Priority::Normal, 1_000_000).await;
     assert_eq!(place.flows(shared(10, &[("a", 10)])).await, ["b"; 5]);
-    let rest = place.journal.claim(shared(500, &[]), 100, 200).await.unwrap();
+    let rest = place.claim_at(shared(500, &[]), 100, 200).await;
     assert_eq!((rest.claims.len(), rest.full), (65, false));
 }
 
@@ -76,9 +76,9 @@ async fn a_client_whose_jobs_are_not_due_keeps_nobody_waiting() {
     place.journal.submit(entry(later.clone())).await.unwrap();
     place.journal.release(later.id);
     place.wait_of("b", 2, Priority::Normal, 1_000_000).await;
-    let claimed = place.journal.claim(room(9), 100, 900).await.unwrap();
+    let claimed = place.claim_at(room(9), 100, 900).await;
     assert_eq!((claimed.claims.len(), claimed.full, claimed.next_due_ms), (2, false, Some(500)));
-    let due = place.journal.claim(room(9), 500, 900).await.unwrap();
+    let due = place.claim_at(room(9), 500, 900).await;
     assert_eq!(due.claims[0].record.id, later.id);
 }
 

@@ -13,8 +13,9 @@ async fn a_job_that_cannot_be_read_waits_for_another_program() {
     let held = place.journal.get(id).await.unwrap().unwrap();
     assert_eq!((held.state, held.attempt), (JobState::Accepted, 0), "it counts as an attempt");
     assert_eq!(held.held, Some(Held { why: "its order is of version 9".to_owned(), story: false }));
-    assert_eq!(place.journal.counts().await.unwrap().unfinished, [(Client::Anyone, 0)], "it takes a place");
-    let later = place.journal.claim(room(9), 1_000_000, 2_000_000).await.unwrap();
+    let unfinished = place.journal.counts().await.unwrap().unfinished;
+    assert!(unfinished.iter().all(|(_, jobs)| *jobs == 0), "it takes a place");
+    let later = place.claim_at(room(9), 1_000_000, 2_000_000).await;
     assert_eq!((later.claims.len(), later.next_due_ms), (0, None), "it comes back");
     assert!(is_stale(place.journal.save(claim.record).await), "its attempt goes on");
 
