@@ -19,8 +19,9 @@ const PER_TRANSFER: u64 = 3;
 const TRANSFERS: u64 = 2 * 2 * PlaceKind::ALL.len() as u64;
 /// How many direct calls, which may have a file open until it is their turn.
 const CALLS: u64 = 2;
-/// One in so many connections to a server is kept while nothing is asked of it.
-const IDLE: usize = 1;
+/// One in so many connections to a server is kept while nothing is asked of it: as many as a source and a destination there have
+/// under way together, each a quarter of all.
+const IDLE: usize = 2;
 
 /// How many connections to one server are kept while nothing is asked of it.
 pub(crate) fn idle_per_server(max_transfers: usize) -> usize {
@@ -100,8 +101,8 @@ mod tests {
 
     #[test]
     fn what_does_not_is_made_smaller_and_told() {
-        assert_eq!(fitted("", 1024), (1024 - 88 - 11 * 38 - 2 * 16 - 128, 11, 2));
-        let all = 64 * (12 * 3 + 2) + 16 * 16;
+        assert_eq!(fitted("", 1024), (1024 - 88 - 10 * 38 - 5 * 16 - 128, 10, 2));
+        let all = 64 * (12 * 3 + 2) + 32 * 16;
         assert_eq!(fitted("[server]\nmax_connections = 100000", 65536), (65536 - 88 - all - 128, 64, 1));
         let secret = "[webhooks]\nsecret = 'whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY='\n[server]\nmax_connections = 100000";
         assert_eq!(fitted(secret, 65536), (65536 - 88 - 64 - all - 128, 64, 1));

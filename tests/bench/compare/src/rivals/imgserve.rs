@@ -62,6 +62,10 @@ fn contender(
     let name = profile.map_or(name.to_owned(), |profile| format!("{name} {profile}"));
     let folder = ground.folder.join(name.replace(' ', "-"));
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    // Another program's of an earlier run may be too new for this one.
+    for part in ["jobs.db", "jobs.db-wal", "jobs.db-shm"] {
+        let _ = std::fs::remove_file(folder.join(part));
+    }
     let (port, file) = (free_port()?, folder.join("imgserve.toml"));
     std::fs::write(&file, configuration(ground, &folder, port, profile))
         .map_err(|error| format!("{}: {error}", file.display()))?;
