@@ -14,9 +14,9 @@ const NYQUIST: u32 = 200;
 /// The same for frequencies 3 and 5, in which stripes of two samples are strong (782 and 522). Edges have up to 330.
 const HALF_NYQUIST: u32 = 400;
 
-/// At how many positions behind a value a look-up that holds it may end: there is room in it for short ones more, with the zeros
-/// before them.
-const BEHIND: usize = 8;
+/// At how many positions behind the first of its values a look-up may end: there is room in it for short ones more, with the
+/// zeros before them.
+pub(super) const BEHIND: usize = 8;
 
 /// Where the class of a value's length stands in a look-up's entry, and what it carries over to if the value is too long.
 pub(super) const SIZE_SHIFT: u32 = 6;
