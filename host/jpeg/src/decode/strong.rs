@@ -61,6 +61,14 @@ impl Strong {
         Self { addends, levels }
     }
 
+    /// The length of the least value that is too strong at one of the positions at which a look-up that ends before position `k`
+    /// may have one; none where nobody cares.
+    pub(super) fn least_size(&self, k: usize) -> Option<u32> {
+        let positions = k.saturating_sub(1 + BEHIND).max(1)..k.min(64);
+        let levels = self.levels.get(positions)?;
+        levels.iter().filter(|&&level| level != u16::MAX).map(|level| level.ilog2() + 1).min()
+    }
+
     /// Has [`CARRY`] set if a value of the look-up `entry`, which ends before position `k`, may be too strong: lengths are all
     /// that is known of them.
     #[inline(always)]
