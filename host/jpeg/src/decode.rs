@@ -4,12 +4,14 @@
 //! - `segments`: headers and tables; `huffman`, `bits`: codes and the bits they are read from
 //! - `geometry`: which blocks are needed and what becomes of them
 //! - `walk`: a scan's blocks in order; `sequential`, `progressive`: what is done with them
+//! - `cursors`: a sequential scan's blocks, read at three places at once
 //! - `kernel`, `exact`: the inverse DCT; `strong`: blocks that need all of it; `color`: from samples to pixels;
 //!   `planes`: the samples themselves
 //! - `scratch`: memory and tables kept from one picture to the next
 
 mod bits;
 mod color;
+mod cursors;
 mod error;
 mod exact;
 mod geometry;
@@ -23,6 +25,7 @@ mod sequential;
 mod strong;
 mod walk;
 
+pub use cursors::Cursors;
 pub use error::{Damage, DecodeError, Unsupported};
 pub use planes::{Plane, Planes, decode_planes};
 pub use scratch::Scratch;
@@ -30,12 +33,14 @@ pub use scratch::Scratch;
 use fearless_simd::{Level, Simd, dispatch};
 
 use color::Meaning;
+use cursors::{Prospect, Work};
 use geometry::{Area, Geometry};
+use huffman::Spec;
 use kernel::Basis;
 use progressive::{AcFirst, AcRefinement, DcFirst, DcRefinement, Plan};
 use segments::{Frame, Scan, Segment, Segments, Tables};
 use sequential::Unit;
-use walk::Walk;
+use walk::{Place, Walk};
 
 /// The size to decode at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,6 +113,8 @@ pub struct DecodeOptions {
     pub reduction: Reduction,
     /// The part that is wanted; all by default. What lies outside of the picture is left out, but a pixel is always given.
     pub region: Option<Region>,
+    /// Where a scan may be read at several places at once; where that is faster by default. Pictures and damage are the same.
+    pub cursors: Cursors,
     /// Most scans of a file; 100 by default. Each costs a pass over all coefficients, and encoders write about ten.
     pub max_scans: u32,
     /// Most pixels of a whole picture at full size; 2^28 by default. They bound the memory: see the crate's front page.
@@ -120,6 +127,7 @@ impl Default for DecodeOptions {
             scale: Scale::Full,
             reduction: Reduction::Mean,
             region: None,
+            cursors: Cursors::default(),
             max_scans: 100,
             max_pixels: 1 << 28,
         }
@@ -319,13 +327,19 @@ impl Decoder<'_> {
         segments: &mut Segments<'_>,
     ) -> Result<(), DecodeError> {
         self.latch(scan)?;
-        let Scratch { planes, unstuffed, cache, .. } = &mut *self.scratch;
+        let Scratch { planes, unstuffed, cache, cursors, .. } = &mut *self.scratch;
         let mut tables = Vec::with_capacity(scan.components.len());
+        let (mut pairs, mut pair_of) = (Vec::new(), Vec::new());
         for &(_, dc, ac) in &scan.components {
             let (Some(dc), Some(ac)) = (&self.tables.dc[dc], &self.tables.ac[ac]) else {
                 return Err(Unsupported::MissingTable.into());
             };
             tables.push((cache.dc(dc)?, cache.ac(ac), cache.skip(ac)));
+            let known = pairs.iter().position(|pair: &(Spec, Spec)| (&pair.0, &pair.1) == (dc, ac));
+            pair_of.push(known.unwrap_or(pairs.len()));
+            if known.is_none() {
+                pairs.push((dc.clone(), ac.clone()));
+            }
         }
         let mut planes: Vec<Option<&mut Vec<u8>>> = planes.iter_mut().map(Some).collect();
         let mut units = Vec::with_capacity(scan.components.len());
@@ -339,7 +353,27 @@ impl Decoder<'_> {
         }
         let walk = Walk::new(scan, &self.geometry, self.tables.restart_interval);
         segments.at += unstuffed.read(segments.rest(), walk.most());
-        let damage = sequential::run(simd, &walk, unstuffed, &mut units);
+        let prospect = Prospect {
+            wish: self.options.cursors,
+            scale: self.options.scale,
+            reduction: self.options.reduction,
+            missing: self.frame.components.len() - scan.components.len(),
+            restart_interval: self.tables.restart_interval,
+            side: units.iter().map(|unit| unit.layout.side).max().unwrap_or(8),
+            pairs: pairs.len(),
+            bytes: unstuffed.data.len(),
+            mcus: (walk.needed.end, self.geometry.mcus.0 * self.geometry.mcus.1),
+            blocks: walk.blocks,
+        };
+        let from = if prospect.is_good() {
+            let codes = &cache.codes(&pairs);
+            let data = &unstuffed.data;
+            let work = Work { prospect: &prospect, codes, pairs: &pair_of, walk: &walk, data };
+            cursors::begin(simd, cursors, work, &mut units)
+        } else {
+            Place::default()
+        };
+        let damage = sequential::run(simd, &walk, (unstuffed, from), &mut units);
         self.note_scan(damage, segments);
         Ok(())
     }
@@ -420,21 +454,26 @@ impl Decoder<'_> {
                     Ok((coefficients, cache.dc(table)?, 0))
                 };
                 let units = each.map(unit).collect::<Result<_, DecodeError>>()?;
-                walk.run(unstuffed, &mut DcFirst { units, blocks, low })
+                walk.run(unstuffed, Place::default(), &mut DcFirst { units, blocks, low })
             } else {
                 let units = each.by_ref().map(|(coefficients, _)| coefficients).collect();
-                walk.run(unstuffed, &mut DcRefinement { units, blocks, low })
+                walk.run(unstuffed, Place::default(), &mut DcRefinement { units, blocks, low })
             }
         } else {
             let spec = self.tables.ac[ac].as_ref().ok_or(Unsupported::MissingTable)?;
             let (coefficients, start, end) = (&mut coefficients[index], scan.start, scan.end);
             if scan.high == 0 {
                 let table = cache.ac(spec);
-                walk.run(unstuffed, &mut AcFirst { coefficients, table, start, end, low, empty_blocks: 0 })
+                walk.run(
+                    unstuffed,
+                    Place::default(),
+                    &mut AcFirst { coefficients, table, start, end, low, empty_blocks: 0 },
+                )
             } else {
                 let table = huffman::SymbolTable::new(spec);
                 walk.run(
                     unstuffed,
+                    Place::default(),
                     &mut AcRefinement { coefficients, table, start, end, low, empty_blocks: 0 },
                 )
             }

@@ -43,13 +43,14 @@
 //!
 //! # Hostile files
 //! Memory: a scan's data once more (twice that for a moment, as it is gathered), but never more than 512 bytes for each
-//! block; three bytes a pixel of each component for a progressive file and one for others; and the picture. A file of a
+//! block; up to 8 MB for [`Cursors`], which are 1 to 2 MB for a photograph; three bytes a pixel of each component for a progressive file and one for others; and the picture. A file of a
 //! few bytes may claim 65535 × 65535 pixels, hence [`DecodeOptions::max_pixels`]. Time: scans end with their data, so that it is linear in the file's length and the pixels; but a progressive scan may say in two bytes that 32767
 //! blocks have nothing new, hence [`DecodeOptions::max_scans`]: the worst file costs about as much as a hundred
 //! good progressive files of its size in pixels.
 //!
 //! Fuzzed from `fuzz/`: `cargo +nightly fuzz run decode` for any bytes with any options, `cargo +nightly fuzz run compare`
-//! against jpeg-decoder; `cargo run --bin seeds corpus` there writes files to begin with.
+//! against jpeg-decoder; `cargo run --bin seeds corpus` there writes files to begin with. `cursors` compares the ways through a
+//! scan with one another, with seeds that are stored.
 //!
 //! # Layout
 //! - [`decode`](mod@decode): pixels at 1/8, 1/4, 1/2 or 1/1 of a file's size, only of the part that is needed
@@ -59,10 +60,12 @@
 
 pub mod decode;
 pub mod encode;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod tables;
 
 pub use decode::{
-    ColorModel, Damage, DecodeError, DecodeOptions, Picture, Plane, Planes, Reduction, Region, Scale,
-    Scratch, Unsupported, decode, decode_planes,
+    ColorModel, Cursors, Damage, DecodeError, DecodeOptions, Picture, Plane, Planes, Reduction, Region,
+    Scale, Scratch, Unsupported, decode, decode_planes,
 };
 pub use encode::{Color, EncodeError, EncodeOptions, EncodeScratch, encode, encode_planes};

@@ -114,6 +114,14 @@ impl<'a> Bits<'a> {
         Self { data, at: 0, buffer: 0, valid: 0, corrupt: false }
     }
 
+    /// From this bit on, which the data must have.
+    pub(super) fn from_bit(data: &'a [u8], bit: usize) -> Self {
+        let mut bits = Self { at: bit / 8, ..Self::new(data) };
+        bits.refill();
+        bits.consume(bit as u32 % 8);
+        bits
+    }
+
     /// Loads until at least 56 bits are valid.
     #[inline(always)]
     pub(super) fn refill(&mut self) {
@@ -195,6 +203,18 @@ mod tests {
             1,
             "a lone 0xFF at the end is the beginning of a marker"
         );
+    }
+
+    #[test]
+    fn reading_begins_at_any_bit() {
+        let data: Vec<u8> = (1..=20).map(|byte| byte * 11).collect();
+        for bit in 0..150 {
+            let mut bits = Bits::from_bit(&data, bit);
+            bits.refill();
+            let expected = u32::from(data[bit / 8]) << 8 | u32::from(data[bit / 8 + 1]);
+            assert_eq!(bits.take(8), (expected << (bit % 8) >> 8 & 255) as i32, "{bit}");
+            assert!(!bits.is_overrun());
+        }
     }
 
     #[test]

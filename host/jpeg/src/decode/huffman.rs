@@ -2,7 +2,7 @@
 
 use super::bits::Bits;
 use super::error::DecodeError;
-use super::strong::{SIZE_SHIFT, size_class};
+use super::strong::{BEHIND, SIZE_SHIFT, size_class};
 
 /// Bits that a lookup sees: hardly a code is longer, and the tables of two components stay in a first-level cache.
 pub(super) const LOOKUP_BITS: u32 = 10;
@@ -60,7 +60,7 @@ impl Spec {
     }
 
     /// [`find`](Self::find) for each lookup: the symbol (high byte) and the code's length, 0 for a longer code.
-    fn short_codes(&self, lookup_bits: u32) -> ShortCodes {
+    pub(super) fn short_codes(&self, lookup_bits: u32) -> ShortCodes {
         let mut codes = vec![0; 1 << lookup_bits];
         let (mut at, mut index) = (0, 0);
         for length in 1..=lookup_bits as usize {
@@ -107,12 +107,12 @@ impl SymbolTable {
 
 /// What each lookup begins with.
 #[derive(Debug)]
-struct ShortCodes(Vec<u16>);
+pub(super) struct ShortCodes(Vec<u16>);
 
 impl ShortCodes {
     /// The length and symbol of the code; `None` when it is longer than the bits there are.
     #[inline]
-    fn get(&self, index: usize, bits: u32) -> Option<(u32, u8)> {
+    pub(super) fn get(&self, index: usize, bits: u32) -> Option<(u32, u8)> {
         let [length, symbol] = self.0[index & (self.0.len() - 1)].to_le_bytes();
         (length != 0 && u32::from(length) <= bits).then_some((length.into(), symbol))
     }
@@ -155,7 +155,7 @@ pub(super) struct SkipTable {
     pub(super) symbols: SymbolTable,
 }
 
-fn entries<T, const N: usize>(entry: impl FnMut(usize) -> T) -> Box<[T; N]>
+pub(super) fn entries<T, const N: usize>(entry: impl FnMut(usize) -> T) -> Box<[T; N]>
 where
     Box<[T]>: TryInto<Box<[T; N]>, Error: std::fmt::Debug>,
 {
@@ -219,7 +219,7 @@ impl SkipTable {
 }
 
 fn skipped(codes: &ShortCodes, index: usize) -> u16 {
-    let (mut used, mut count, mut longest) = (0, 0, 0);
+    let (mut used, mut count, mut longest, mut behind) = (0, 0, 0, 0);
     let entry = |length: u32, ends: bool, count: u32, longest: u32| {
         (length | u32::from(ends) << 5 | size_class(longest) << SIZE_SHIFT | count << 9) as u16
     };
@@ -231,7 +231,9 @@ fn skipped(codes: &ShortCodes, index: usize) -> u16 {
             return entry(used + length, true, count, longest);
         }
         // Its value's bits need not be seen to be skipped, but the next code's must.
-        if count + run + 1 > 63 {
+        // Where its longest value may stand must be known from where it ends.
+        behind = if longest > 0 { behind + run + 1 } else { 0 };
+        if count + run + 1 > 63 || behind as usize > BEHIND {
             break;
         }
         count += run + 1;

@@ -4,7 +4,7 @@
 //! few coefficients, so the images, quantiser included, are added up while the coefficients come out of the Huffman
 //! decoder, which is slower: the transform costs next to nothing.
 
-use fearless_simd::{f32x4, f32x8, i32x8, prelude::*, u16x16};
+use fearless_simd::{f32x4, f32x8, i32x4, i32x8, prelude::*, u16x16};
 
 use super::Reduction;
 use super::segments::Quantization;
@@ -130,9 +130,17 @@ impl<'b, S: Simd> Two<'b, S> {
         Self { simd, images, sum: f32x4::splat(simd, start) }
     }
 
+    /// Adds the image of a coefficient.
+    #[inline(always)]
+    pub(super) fn add(&mut self, k: usize, value: f32) {
+        let image = f32x4::from_slice(self.simd, &self.images[k & 63]);
+        self.sum = image.mul_add(f32x4::splat(self.simd, value), self.sum);
+    }
+
     #[inline(always)]
     pub(super) fn store(self, to: &mut [u8], stride: usize) {
-        let samples: [f32; 4] = *self.sum;
+        let samples: i32x4<S> = self.sum.to_int();
+        let samples: [i32; 4] = *samples.max(i32x4::splat(self.simd, 0)).min(i32x4::splat(self.simd, 255));
         let samples = samples.map(|sample| sample as u8);
         to[..2].copy_from_slice(&samples[..2]);
         to[stride..stride + 2].copy_from_slice(&samples[2..]);
@@ -142,8 +150,7 @@ impl<'b, S: Simd> Two<'b, S> {
 impl<S: Simd> Sink for Two<'_, S> {
     #[inline(always)]
     fn put(&mut self, k: usize, value: i32) {
-        let image = f32x4::from_slice(self.simd, &self.images[k & 63]);
-        self.sum = image.mul_add(f32x4::splat(self.simd, value as f32), self.sum);
+        self.add(k, value as f32);
     }
 }
 
@@ -160,6 +167,15 @@ impl<'b, S: Simd> Four<'b, S> {
         Self { simd, images, sum: [f32x8::splat(simd, start); 2] }
     }
 
+    /// Adds the image of a coefficient.
+    #[inline(always)]
+    pub(super) fn add(&mut self, k: usize, value: f32) {
+        let value = f32x8::splat(self.simd, value);
+        let image = &self.images[k & 63];
+        self.sum[0] = f32x8::from_slice(self.simd, &image[..8]).mul_add(value, self.sum[0]);
+        self.sum[1] = f32x8::from_slice(self.simd, &image[8..]).mul_add(value, self.sum[1]);
+    }
+
     #[inline(always)]
     pub(super) fn store(self, to: &mut [u8], stride: usize) {
         let samples = bytes(self.sum[0], self.sum[1]);
@@ -172,10 +188,7 @@ impl<'b, S: Simd> Four<'b, S> {
 impl<S: Simd> Sink for Four<'_, S> {
     #[inline(always)]
     fn put(&mut self, k: usize, value: i32) {
-        let value = f32x8::splat(self.simd, value as f32);
-        let image = &self.images[k & 63];
-        self.sum[0] = f32x8::from_slice(self.simd, &image[..8]).mul_add(value, self.sum[0]);
-        self.sum[1] = f32x8::from_slice(self.simd, &image[8..]).mul_add(value, self.sum[1]);
+        self.add(k, value as f32);
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::bits::Unstuffed;
+use super::cursors::{self, Codes};
 use super::error::DecodeError;
 use super::geometry::Geometry;
 use super::huffman::{AcTable, DcTable, SkipTable, Spec};
@@ -17,6 +18,7 @@ pub struct Scratch {
     /// Samples by component.
     pub(super) planes: Vec<Vec<u8>>,
     pub(super) coefficients: Vec<Coefficients>,
+    pub(super) cursors: cursors::Kept,
     pub(super) cache: Cache,
 }
 
@@ -31,6 +33,9 @@ impl Scratch {
         if self.unstuffed.bytes() > kept {
             self.unstuffed = Unstuffed::default();
         }
+        if self.cursors.bytes() > kept {
+            self.cursors = cursors::Kept::default();
+        }
         self.planes.iter_mut().filter(|plane| plane.capacity() > kept).for_each(|plane| *plane = Vec::new());
         self.coefficients.iter_mut().for_each(|coefficients| coefficients.release(kept));
     }
@@ -39,7 +44,7 @@ impl Scratch {
     pub fn bytes(&self) -> usize {
         let planes: usize = self.planes.iter().map(Vec::capacity).sum();
         let coefficients: usize = self.coefficients.iter().map(Coefficients::bytes).sum();
-        self.unstuffed.bytes() + planes + coefficients
+        self.unstuffed.bytes() + planes + coefficients + self.cursors.bytes()
     }
 
     /// Gray planes, and coefficients of zero.
@@ -61,12 +66,13 @@ impl Scratch {
 /// Lookup tables by the tables they are made from, a few of each kind.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
-    dc: Kind<DcTable>,
-    ac: Kind<AcTable>,
-    skip: Kind<SkipTable>,
+    dc: Kind<Spec, DcTable>,
+    ac: Kind<Spec, AcTable>,
+    skip: Kind<Spec, SkipTable>,
+    codes: Kind<Vec<(Spec, Spec)>, Codes>,
 }
 
-type Kind<T> = Vec<(Spec, Arc<T>)>;
+type Kind<K, T> = Vec<(K, Arc<T>)>;
 
 /// Four per file at most.
 const KEPT: usize = 8;
@@ -86,16 +92,21 @@ impl Cache {
     pub(super) fn skip(&mut self, spec: &Spec) -> Arc<SkipTable> {
         find(&mut self.skip, spec, SkipTable::new)
     }
+
+    /// Of pairs of DC and AC tables.
+    pub(super) fn codes(&mut self, pairs: &Vec<(Spec, Spec)>) -> Arc<Codes> {
+        find(&mut self.codes, pairs, |pairs| Codes::new(pairs))
+    }
 }
 
-fn find<T>(kept: &mut Kind<T>, spec: &Spec, make: impl FnOnce(&Spec) -> T) -> Arc<T> {
-    if let Some((_, table)) = kept.iter().find(|(known, _)| known == spec) {
+fn find<K: Clone + PartialEq, T>(kept: &mut Kind<K, T>, key: &K, make: impl FnOnce(&K) -> T) -> Arc<T> {
+    if let Some((_, table)) = kept.iter().find(|(known, _)| known == key) {
         return table.clone();
     }
     if kept.len() == KEPT {
         kept.remove(0);
     }
-    let table = Arc::new(make(spec));
-    kept.push((spec.clone(), table.clone()));
+    let table = Arc::new(make(key));
+    kept.push((key.clone(), table.clone()));
     table
 }

@@ -11,7 +11,7 @@ use super::geometry::Layout;
 use super::huffman::{AcTable, DcTable, END_OF_BLOCK, LOOKUP_BITS, SKIP_BITS, SkipTable, long_code};
 use super::kernel::{self, Basis, Images, Sink};
 use super::strong::{Judge, SIZE_SHIFT, Strong, size_class};
-use super::walk::{Blocks, Walk};
+use super::walk::{Blocks, Place, Walk};
 
 /// One component of a scan, with where its samples go.
 pub(super) struct Unit<'p> {
@@ -53,16 +53,33 @@ impl<S: Simd, A: Kernel, B: Kernel> Blocks for Sequential<'_, '_, S, A, B> {
 }
 
 impl Unit<'_> {
+    /// Where a block's samples begin in the plane; none for a block that is not needed.
+    #[inline(always)]
+    pub(super) fn place(&self, x: usize, y: usize) -> Option<usize> {
+        let (window, side) = (&self.layout.window, self.layout.side);
+        (window.x.contains(&x) && window.y.contains(&y))
+            .then(|| ((y - window.y.start) * self.layout.stride() + (x - window.x.start)) * side)
+    }
+
+    /// Stores the mean of the block that begins with these bits, if it is too strong for its lowest frequencies alone.
+    pub(super) fn judge<S: Simd>(&mut self, simd: S, mut bits: Bits<'_>, dc: i32, place: usize) {
+        self.dc.next(&mut bits);
+        let (tables, to) = ((self.ac, self.skip), (&mut self.plane[place..], self.layout.stride()));
+        match self.layout.side {
+            2 => mean_of_two(bits, tables, self.basis, dc, to),
+            4 => mean_of_four(simd, bits, tables, self.basis, dc, to),
+            _ => false,
+        };
+    }
+
     #[inline(always)]
     fn mcu<S: Simd, K: Kernel>(&mut self, simd: S, bits: &mut Bits<'_>, column: usize, row: usize) {
-        let window = &self.layout.window;
         let (across, down) = self.blocks;
-        let (side, stride) = (self.layout.side, self.layout.stride());
+        let stride = self.layout.stride();
         for y in row * down..(row + 1) * down {
             for x in column * across..(column + 1) * across {
                 self.dc_before = self.dc_before.wrapping_add(self.dc.next(bits));
-                if window.x.contains(&x) && window.y.contains(&y) {
-                    let to = (y - window.y.start) * side * stride + (x - window.x.start) * side;
+                if let Some(to) = self.place(x, y) {
                     let tables = (self.ac, self.skip);
                     K::block(simd, bits, tables, self.basis, self.dc_before, (&mut self.plane[to..], stride));
                 } else {
@@ -74,7 +91,12 @@ impl Unit<'_> {
 }
 
 /// Goes through a scan.
-pub(super) fn run<S: Simd>(simd: S, walk: &Walk, data: &Unstuffed, units: &mut [Unit<'_>]) -> Option<Damage> {
+pub(super) fn run<S: Simd>(
+    simd: S,
+    walk: &Walk,
+    data: (&Unstuffed, Place),
+    units: &mut [Unit<'_>],
+) -> Option<Damage> {
     let images = |unit: &Unit<'_>| match unit.basis.images {
         Images::One => 1,
         Images::Two(_) => 2,
@@ -113,13 +135,13 @@ pub(super) fn run<S: Simd>(simd: S, walk: &Walk, data: &Unstuffed, units: &mut [
 fn run_with<'p, S: Simd, A: Kernel, B: Kernel>(
     simd: S,
     walk: &Walk,
-    data: &Unstuffed,
+    (data, from): (&Unstuffed, Place),
     first: &mut Unit<'p>,
     others: &mut [Unit<'p>],
 ) -> Option<Damage> {
     simd.vectorize(
         #[inline(always)]
-        || walk.run(data, &mut Sequential { simd, first, others, kernels: PhantomData::<(A, B)> }),
+        || walk.run(data, from, &mut Sequential { simd, first, others, kernels: PhantomData::<(A, B)> }),
     )
 }
 

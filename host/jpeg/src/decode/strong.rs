@@ -14,9 +14,9 @@ const NYQUIST: u32 = 200;
 /// The same for frequencies 3 and 5, in which stripes of two samples are strong (782 and 522). Edges have up to 330.
 const HALF_NYQUIST: u32 = 400;
 
-/// At how many positions behind a value a look-up that holds it may end: there is room in it for short ones more, with the zeros
-/// before them.
-const BEHIND: usize = 8;
+/// At how many positions behind the first of its values a look-up may end: there is room in it for short ones more, with the
+/// zeros before them.
+pub(super) const BEHIND: usize = 8;
 
 /// Where the class of a value's length stands in a look-up's entry, and what it carries over to if the value is too long.
 pub(super) const SIZE_SHIFT: u32 = 6;
@@ -59,6 +59,14 @@ impl Strong {
             }
         }
         Self { addends, levels }
+    }
+
+    /// The length of the least value that is too strong at one of the positions at which a look-up that ends before position `k`
+    /// may have one; none where nobody cares.
+    pub(super) fn least_size(&self, k: usize) -> Option<u32> {
+        let positions = k.saturating_sub(1 + BEHIND).max(1)..k.min(64);
+        let levels = self.levels.get(positions)?;
+        levels.iter().filter(|&&level| level != u16::MAX).map(|level| level.ilog2() + 1).min()
     }
 
     /// Has [`CARRY`] set if a value of the look-up `entry`, which ends before position `k`, may be too strong: lengths are all

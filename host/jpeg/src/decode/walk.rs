@@ -16,17 +16,26 @@ pub(super) trait Blocks {
     fn mcu(&mut self, bits: &mut Bits<'_>, column: usize, row: usize);
 }
 
+/// Where a scan is gone on with: at the beginning of an MCU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    /// MCUs before it.
+    pub(super) mcu: usize,
+    /// Bits of the first piece of data before it.
+    pub(super) bit: usize,
+}
+
 /// A scan's way.
 #[derive(Clone, Debug)]
 pub(super) struct Walk {
     /// MCUs across.
-    columns: usize,
+    pub(super) columns: usize,
     /// Those that matter: what comes after them is not read, what comes before only as far as it must be.
-    needed: Range<usize>,
+    pub(super) needed: Range<usize>,
     /// MCUs between restart markers.
     interval: usize,
     /// Blocks in an MCU.
-    blocks: usize,
+    pub(super) blocks: usize,
 }
 
 impl Walk {
@@ -55,10 +64,10 @@ impl Walk {
         (pieces, 2 * 256 * (self.needed.end * self.blocks + 1))
     }
 
-    /// Goes through the data; what is missing leaves its blocks untouched. Ends with the data, however many blocks the
-    /// headers promise.
+    /// Goes through the data `from` a place in its first restart interval; what is missing leaves its blocks untouched. Ends
+    /// with the data, however many blocks the headers promise.
     #[inline(always)]
-    pub(super) fn run<B: Blocks>(&self, data: &Unstuffed, blocks: &mut B) -> Option<Damage> {
+    pub(super) fn run<B: Blocks>(&self, data: &Unstuffed, from: Place, blocks: &mut B) -> Option<Damage> {
         let mut pieces = Pieces { pieces: &data.pieces, next: 0, expected: 0, disordered: false };
         let (mut damage, mut short) = (None, false);
         let mut at = 0;
@@ -71,7 +80,14 @@ impl Walk {
             damage = damage.or(pieces.disordered.then_some(Damage::Restart));
             // libjpeg makes the first MCU of a lost interval of zeros, unless the one before was lost too.
             if end > self.needed.start && (piece.is_some() || !short) {
-                let found = self.interval(at..end, &data.data[piece.clone().unwrap_or_default()], blocks);
+                let bytes = &data.data[piece.clone().unwrap_or_default()];
+                let bits = if at == 0 {
+                    Bits::from_bit(bytes, from.bit)
+                } else {
+                    blocks.restart();
+                    Bits::new(bytes)
+                };
+                let found = self.interval(at.max(from.mcu)..end, bits, blocks);
                 damage = damage.or(found);
                 short = found == Some(Damage::MissingData);
             }
@@ -82,9 +98,7 @@ impl Walk {
     }
 
     #[inline(always)]
-    fn interval<B: Blocks>(&self, mcus: Range<usize>, data: &[u8], blocks: &mut B) -> Option<Damage> {
-        blocks.restart();
-        let mut bits = Bits::new(data);
+    fn interval<B: Blocks>(&self, mcus: Range<usize>, mut bits: Bits<'_>, blocks: &mut B) -> Option<Damage> {
         let (mut column, mut row) = (mcus.start % self.columns, mcus.start / self.columns);
         for _ in mcus {
             blocks.mcu(&mut bits, column, row);

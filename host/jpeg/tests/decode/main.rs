@@ -1,6 +1,7 @@
 //! The decoder against slow references and another decoder. Files are written by the tests themselves.
 #![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
+mod cursors;
 mod damage;
 mod encoders;
 mod errors;
