@@ -59,6 +59,12 @@ impl Turns {
         self.window.saturating_sub(census.all.under_way)
     }
 
+    /// The same where other nodes do what this one leaves: no more than may be under way wait beside those.
+    pub(super) fn free_beside_others(&self, census: &Census) -> usize {
+        let left = self.window.saturating_mul(2).saturating_sub(census.all.under_way + census.all.waiting);
+        self.free(census).min(left)
+    }
+
     /// Those that wait for a place.
     pub(super) fn parking(&self) -> &Parking {
         &self.parking
@@ -172,7 +178,16 @@ mod tests {
             (0..15).map(|_| live.begin(JobId::generate(), 1, &Flow::new("a", 1), Lease::endless())).collect();
         assert_eq!(turns.free(&live.census()), 1);
         let _wait: Vec<_> = running.iter().map(|running| running.wait()).collect();
-        assert_eq!(turns.free(&live.census()), 16);
+        assert_eq!((turns.free(&live.census()), turns.free_beside_others(&live.census())), (16, 16));
+        let more = live.begin(JobId::generate(), 1, &Flow::new("a", 1), Lease::endless());
+        let _waits = more.wait();
+        let next = live.begin(JobId::generate(), 1, &Flow::new("a", 1), Lease::endless());
+        assert_eq!(
+            turns.free_beside_others(&live.census()),
+            15,
+            "as many as may be under way wait, and one is"
+        );
+        drop(next);
     }
 
     #[test]
