@@ -26,17 +26,22 @@ struct Nodes {
 impl Nodes {
     /// On a database of their own.
     fn start(extra: &str) -> Self {
+        Self::start_with(extra, "")
+    }
+
+    /// The same with more lines of `[jobs]`.
+    fn start_with(extra: &str, jobs: &str) -> Self {
         static DATABASE: OnceLock<Postgres> = OnceLock::new();
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let database = DATABASE.get_or_init(|| Postgres::start(true));
         let name = format!("nodes_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         database.sql("postgres", &format!("CREATE DATABASE {name}"));
-        Self::on(&database.url(&name), extra)
+        Self::on(&database.url(&name), extra, jobs)
     }
 
-    fn on(url: &str, extra: &str) -> Self {
+    fn on(url: &str, extra: &str, jobs: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
-        let all = ["a", "b", "c"].map(|name| start(name, url, &files, extra));
+        let all = ["a", "b", "c"].map(|name| start(name, url, &files, extra, jobs));
         Self { all: all.into(), files, database: url.to_owned() }
     }
 
@@ -68,12 +73,12 @@ impl Nodes {
     }
 }
 
-fn start(name: &str, url: &str, files: &TempDir, extra: &str) -> Server {
+fn start(name: &str, url: &str, files: &TempDir, extra: &str, jobs: &str) -> Server {
     let directory = tempfile::tempdir().unwrap();
     let (node, roots) = (directory.path().join("node"), files.path());
     let config = format!(
         "[access]\nallow_networks = [\"127.0.0.0/8\"]\nfile_roots = [{roots:?}]\n{extra}\n[workers]\ncount = 1\n\
-         [jobs]\njournal = {url:?}\nnode_file = {node:?}\nnode_name = {name:?}\nlease_s = {}\n",
+         [jobs]\njournal = {url:?}\nnode_file = {node:?}\nnode_name = {name:?}\nlease_s = {}\n{jobs}\n",
         LEASE.as_secs()
     );
     Server::start_in(directory, &config)
@@ -215,6 +220,47 @@ async fn a_job_is_cancelled_and_tried_again_by_nodes_that_do_not_have_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nodes_do_not_hear_of_each_other_they_see() {
+    let nodes = Nodes::start_with(SHARED, "listen = false");
+    nodes.see_each_other().await;
+    let web = held().await;
+    let [ended, cancelled] = ["ended.png", "cancelled.png"];
+    let ended = post(&nodes.all[0], &web.file("source.png"), &web.file(ended)).await;
+    let cancelled = post(&nodes.all[0], &web.file("source.png"), &web.file(cancelled)).await;
+    runs(&nodes.all[0], &cancelled).await;
+    let (status, story) = nodes.all[1].delete(&format!("/v1/jobs/{cancelled}")).await;
+    assert_eq!((status, &story["state"]), (200, &json!("cancelled")), "{story}");
+    let url = format!("{}/v1/jobs/{ended}", nodes.all[2].origin);
+    let waits = reqwest::Client::new().get(url).header("prefer", "wait=50").send();
+    let (waits, ()) = tokio::join!(waits, async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        web.hold(false);
+    });
+    let told: Value = serde_json::from_str(&waits.unwrap().text().await.unwrap()).unwrap();
+    assert_eq!(told["state"], "succeeded", "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_has_enough_leaves_jobs_to_those_that_have_none() {
+    let nodes = Nodes::start(&format!("{SHARED}\n[transfer]\nmax_transfers = 2"));
+    nodes.see_each_other().await;
+    let web = held().await;
+    let mut ids = Vec::new();
+    for number in 0..40 {
+        ids.push(post(&nodes.all[0], &web.file("source.png"), &web.file(&format!("{number}.png"))).await);
+    }
+    until("each has some", async || {
+        let (_, told) = nodes.all[0].get("/v1/nodes").await;
+        told["nodes"].as_array().unwrap().iter().all(|node| node["running"].as_u64() > Some(0))
+    })
+    .await;
+    web.hold(false);
+    for id in &ids {
+        assert_eq!(nodes.all[1].ended(id).await["state"], "succeeded");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_node_has_that_is_killed_others_do() {
     let mut nodes = Nodes::start(SHARED);
     nodes.see_each_other().await;
@@ -264,7 +310,7 @@ async fn a_node_that_was_stopped_for_its_lease_stores_nothing_over_anothers_resu
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_stopped_is_told_by_all_and_loses_nothing() {
     let database = Postgres::start(true);
-    let nodes = Nodes::on(&database.url("postgres"), SHARED);
+    let nodes = Nodes::on(&database.url("postgres"), SHARED, "");
     nodes.see_each_other().await;
     let source = nodes.source();
     let mut ids = Vec::new();
@@ -473,7 +519,7 @@ async fn a_journal_moves_from_its_file_into_a_database() {
     let (code, said) = copy(&alone, &database);
     assert!(code == Some(0) && said.contains("2 of it were there already"), "{said}");
     web.hold(false);
-    let node = start("d", &database, &files, SHARED);
+    let node = start("d", &database, &files, SHARED, "");
     let told = node.ended(&waits).await;
     assert_eq!((&told["state"], &told["node"]), (&json!("succeeded"), &json!("d")), "{told}");
     assert_eq!(story(&node, done["id"].as_str().unwrap()).await["finished_at_ms"], done["finished_at_ms"]);

@@ -268,10 +268,14 @@ impl Acceptance {
         self.service.warm().keep(id, warmth);
         let storing = Instant::now();
         let cancelled = self.service.live().accept(id, lease.clone());
+        let mut lost = false;
         let stored = tokio::select! {
             biased;
             // Another node may do it by now: its result must not be stored over.
-            () = leases::over(&lease) => Ok(()),
+            () = leases::over(&lease) => {
+                lost = true;
+                Ok(())
+            }
             stored = self.store_placeholders((id, &lease), &order, placeholders) => stored,
             // Whoever wants it cancelled does so as soon as it waits; its client is told where to look.
             () = cancelled.cancelled() => Ok(()),
@@ -289,6 +293,10 @@ impl Acceptance {
         self.service.journal().release(id);
         if !cancelled.is_cancelled() {
             self.service.wakeups().ask();
+        }
+        if lost {
+            // The client is told when something stands there, be it the result.
+            drop(self.service.outcome(id, REPLY_PATIENCE).await);
         }
         imgserve_base::crash::point("accept-after-release");
         Ok(accepted)

@@ -90,7 +90,10 @@ pub(super) async fn dispatch(service: Arc<Service>) {
 /// too. Whether that keeps any from beginning.
 fn room(service: &Service) -> (Room, bool) {
     let census = service.live().census();
-    let free = service.turns().free(&census);
+    let free = match service.has_others() {
+        true => service.turns().free_beside_others(&census),
+        false => service.turns().free(&census),
+    };
     let mut under_way: HashMap<_, _> =
         census.flows().map(|flow| (Arc::clone(flow), census.of(flow).under_way)).collect();
     let mut holds_back = false;

@@ -2,7 +2,8 @@
 //! own clock, from before the journal was asked, so that neither a lost connection nor a process that was stopped and went on puts
 //! something old over another node's result.
 
-use std::future::pending;
+use std::future::{Future as _, pending, poll_fn};
+use std::task::Poll;
 use std::time::Duration;
 
 use imgserve_base::clock::steady_ms;
@@ -41,15 +42,19 @@ impl Leases {
     }
 }
 
-/// Resolves when it is over.
+/// Resolves when it is over. The clock is looked at whenever it is polled: in a process that was stopped and goes on, timers fire
+/// after other things, and nothing of those must be done any more.
 pub(super) async fn over(lease: &Lease) {
-    loop {
+    while !lease.is_over() {
         let Some(end_ms) = lease.end_ms() else { return pending().await };
         let left = end_ms.saturating_sub(steady_ms());
-        if left == 0 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(left)).await;
+        let sleep = tokio::time::sleep(Duration::from_millis(left));
+        tokio::pin!(sleep);
+        poll_fn(|context| match lease.is_over() {
+            true => Poll::Ready(()),
+            false => sleep.as_mut().poll(context),
+        })
+        .await;
     }
 }
 
@@ -67,6 +72,15 @@ mod tests {
         over(&lease).await;
         assert!(lease.is_over());
         lease.extend(u64::MAX);
+        // Another wait than for its end: no timer fires.
+        let ends = Lease::until(steady_ms() + 60_000);
+        let ending = over(&ends);
+        tokio::pin!(ending);
+        let mut poll =
+            async || poll_fn(|context| Poll::Ready(ending.as_mut().poll(context).is_ready())).await;
+        assert!(!poll().await);
+        ends.end();
+        assert!(poll().await, "the timer is waited for");
         assert!(tokio::time::timeout(Duration::from_millis(1), over(&lease)).await.is_err());
     }
 }

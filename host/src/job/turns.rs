@@ -59,6 +59,12 @@ impl Turns {
         self.window.saturating_sub(census.all.under_way)
     }
 
+    /// The same where other nodes do what this one leaves: no more than may be under way wait beside those.
+    pub(super) fn free_beside_others(&self, census: &Census) -> usize {
+        let left = self.window.saturating_mul(2).saturating_sub(census.all.under_way + census.all.waiting);
+        self.free(census).min(left)
+    }
+
     /// Those that wait for a place.
     pub(super) fn parking(&self) -> &Parking {
         &self.parking
@@ -173,6 +179,14 @@ mod tests {
         assert_eq!(turns.free(&live.census()), 1);
         let _wait: Vec<_> = running.iter().map(|running| running.wait()).collect();
         assert_eq!(turns.free(&live.census()), 16);
+        assert_eq!(turns.free_beside_others(&live.census()), 16);
+        let more: Vec<_> =
+            (0..11).map(|_| live.begin(JobId::generate(), 1, &Flow::new("a", 1), Lease::endless())).collect();
+        let _waits: Vec<_> = more.iter().map(|running| running.wait()).collect();
+        let next = live.begin(JobId::generate(), 1, &Flow::new("a", 1), Lease::endless());
+        assert_eq!(turns.free(&live.census()), 15);
+        assert_eq!(turns.free_beside_others(&live.census()), 5, "27 of twice 16 are there");
+        drop(next);
     }
 
     #[test]

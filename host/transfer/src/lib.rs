@@ -235,6 +235,7 @@ impl Transfer {
         (media_type, form_field): (&str, Option<&str>),
         mark: &PartMark,
     ) -> Result<(), TransferError> {
+        mark.check()?;
         match destination {
             Destination::Put { url } => {
                 self.http.put(clock, url.clone(), Upload::plain(body, media_type)?).await
