@@ -1,8 +1,10 @@
 //! What the journal costs an acceptance: jobs accepted per second by 64 clients, beside what one `fsync` after another of
-//! this disk allows at the same moment, and with how many syncs of the journal.
+//! this disk allows at the same moment, and with how many syncs of the journal; and how long replies take at a pace that leaves
+//! the machine time.
 //!
-//! `cargo bench -p imgserve --bench accept [-- MS]`: with a number of milliseconds, every sync takes so much longer (a small
-//! library that a C compiler makes, preloaded into this program and into the server): a disk as most servers have.
+//! `cargo bench -p imgserve --bench accept [-- MS] [postgres]`: with a number of milliseconds, every sync takes so much longer (a
+//! small library that a C compiler makes, preloaded into this program and into the server): a disk as most servers have. With
+//! `postgres` the journal is a database of a PostgreSQL server of its own, and not a file.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -23,13 +25,17 @@ use std::time::{Duration, Instant};
 
 use harness::Server;
 use image::ImageFormat;
-use imgserve_peers::{Web, samples};
+use imgserve_peers::{Postgres, Web, samples};
 use serde_json::json;
 
 const CLIENTS: usize = 64;
 const ROUNDS: usize = 3;
 const ROUND: Duration = Duration::from_secs(5);
 const SYNCS: usize = 100;
+/// How often a job is posted where the time to its reply is measured.
+const PACE: Duration = Duration::from_millis(5);
+/// How many are.
+const PACED: usize = 2000;
 
 /// What is preloaded: `fsync` and `fdatasync` that begin with a pause.
 const SLOW: &str = r#"#define _GNU_SOURCE
@@ -65,8 +71,18 @@ fn again_with_a_slow_disk(ms: &str) {
     assert!(status.success());
 }
 
+/// A server whose journal is a file, or in a database.
+fn start(database: Option<&Postgres>) -> Server {
+    let Some(database) = database else { return Server::start("") };
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, node) = (database.url("postgres"), directory.path().join("node"));
+    let access = "[access]\nallow_networks = [\"127.0.0.0/8\"]\nfile_roots = [\"FILES\"]";
+    Server::start_in(directory, &format!("{access}\n[jobs]\njournal = {journal:?}\nnode_file = {node:?}\n"))
+}
+
 async fn measure() {
-    let server = Arc::new(Server::start(""));
+    let database = std::env::args().any(|argument| argument == "postgres").then(|| Postgres::start(true));
+    let server = Arc::new(start(database.as_ref()));
     let web = Web::start(None).await;
     web.put("a.png", samples::encoded(32, 24, ImageFormat::Png));
     let request = Arc::new(json!({ "operationType": "resize", "srcURL": web.file("a.png"),
@@ -90,6 +106,39 @@ async fn measure() {
     }
     ratios.sort_by(f64::total_cmp);
     println!("median: {:.2} x the rate of single fsyncs", ratios[ROUNDS / 2]);
+    drop(server);
+    let server = Arc::new(start(database.as_ref()));
+    let mut replies = paced(&server, &web, &request).await;
+    replies.sort_unstable();
+    let ms = |part: usize| replies[PACED * part / 100].as_secs_f64() * 1000.0;
+    println!(
+        "{} posts/s: a reply takes {:.1} ms (median), {:.1} ms (p99)",
+        Duration::from_secs(1).div_duration_f64(PACE),
+        ms(50),
+        ms(99)
+    );
+}
+
+/// Posts one job after the other at an even pace, whether replies come or not; gives how long each took.
+async fn paced(server: &Arc<Server>, web: &Web, request: &Arc<serde_json::Value>) -> Vec<Duration> {
+    let mut pace = tokio::time::interval(PACE);
+    let mut posts = Vec::new();
+    for number in 0..PACED {
+        pace.tick().await;
+        let (server, mut body) = (Arc::clone(server), (**request).clone());
+        body["dstURL"] = json!(web.file(&format!("{}.png", number % CLIENTS)));
+        posts.push(tokio::spawn(async move {
+            let began = Instant::now();
+            let reply = server.post_body(body.to_string()).await;
+            assert!(reply.body.get("dstURL").is_some(), "{reply:?}");
+            began.elapsed()
+        }));
+    }
+    let mut replies = Vec::new();
+    for post in posts {
+        replies.push(post.await.unwrap());
+    }
+    replies
 }
 
 /// Posts from all clients at once for a while; gives how many were accepted, and the time.
