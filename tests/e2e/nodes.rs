@@ -478,6 +478,18 @@ async fn files_that_one_node_alone_sees_are_left_to_it() {
     assert_eq!(image::load_from_memory(&nodes.read("o.png")).unwrap().width(), 20);
 }
 
+/// Types `journal copy` of a file in a server's directory: its exit code, and what it said.
+fn copy_of(server: &Server, from: &str, to: &str) -> (Option<i32>, String) {
+    let directory = server.directory.path();
+    let config = directory.join("copy.toml");
+    std::fs::write(&config, format!("[jobs]\nnode_file = {:?}\n", directory.join("node"))).unwrap();
+    let mut command = program();
+    command.args(["journal", "copy"]).arg(directory.join(from)).arg(to).arg("--config").arg(config);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), said.into_owned())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_journal_moves_from_its_file_into_a_database() {
     let nodes = Nodes::start(SHARED);
@@ -489,21 +501,9 @@ async fn a_journal_moves_from_its_file_into_a_database() {
     let web = held().await;
     let waits = post(&alone, &web.file("source.png"), &web.file("o.png")).await;
     runs(&alone, &waits).await;
-    let copy = |server: &Server, to: &str| {
-        let directory = server.directory.path();
-        let config = directory.join("copy.toml");
-        std::fs::write(&config, format!("[jobs]\nnode_file = {:?}\n", directory.join("node"))).unwrap();
-        let mut command = program();
-        command
-            .args(["journal", "copy"])
-            .arg(directory.join("journal.db"))
-            .arg(to)
-            .arg("--config")
-            .arg(config);
-        let output = command.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        (output.status.code(), said.into_owned())
-    };
+    let copy = |server: &Server, to: &str| copy_of(server, "journal.db", to);
+    let (code, said) = copy_of(&alone, "journal-that-is-not.db", &nodes.database);
+    assert!(code == Some(1) && said.contains("there is no journal"), "{said}");
     let (code, said) = copy(&alone, &nodes.database);
     assert!(code == Some(1) && said.contains("another imgserve uses"), "{said}");
     alone.kill();

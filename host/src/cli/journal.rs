@@ -1,5 +1,6 @@
 //! `imgserve journal`: what is done with a journal that no server uses.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -49,6 +50,14 @@ pub(super) struct Copy {
 pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
     let Command::Copy(copy) = command;
     let config = copy.place.load()?;
+    // Opening it would make one.
+    if !database::is_database(&copy.from) && !Path::new(&copy.from).is_file() {
+        let text = format!(
+            "there is no journal {}: FROM is a file or a database as [jobs] journal names it",
+            copy.from
+        );
+        return Err(Failure::Other(text));
+    }
     let opening = |address: &str| Opening { address: address.to_owned(), ..server::opening(&config) };
     let mut said = 0;
     let tell = |copied: Copied| {
