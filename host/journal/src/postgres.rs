@@ -38,22 +38,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use imgserve_base::database;
-use imgserve_base::job::{Client, Held, JobId, JobState, Record};
+use imgserve_base::job::{Client, JobId, JobState, Record};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_postgres::Row as Found;
 use uuid::Uuid;
 
 use crate::clock::{Clock, ms};
+use crate::rows::handed_out;
 use crate::store::{
-    Answer, Claim, Claimed, ClaimedNotice, Counts, Delivery, Ending, Entry, Filter, Health, Journal,
-    JournalError, News, Notice, Receipt, Room, Shared, Submitted, Undelivered,
+    Answer, Claimed, ClaimedNotice, Counts, Delivery, Ending, Entry, Filter, Health, Journal, JournalError,
+    News, Notice, Receipt, Room, Shared, Submitted, Undelivered,
 };
 use crate::{Opening, story};
 use address::Address;
 pub use address::Database;
 use change::{Doubt, Sql, values};
 pub use claims::HEAD_START;
-use claims::{Handed, Taken};
+use claims::Handed;
 pub(crate) use copy::Copying;
 use link::Link;
 use news::Basket;
@@ -258,20 +259,7 @@ impl Postgres {
             trouble.unwritable()
         })?;
         link.well();
-        let (mut claims, mut held) = (Vec::with_capacity(taken.len()), Vec::new());
-        for Taken { row, order, flow, cost } in taken {
-            let (id, attempt, client) = (row.id, row.attempt, row.client());
-            let why = match row.record() {
-                Ok(Record { held: Some(Held { why, story: true }), .. }) => why,
-                Ok(record) => {
-                    claims.push(Claim { record, order, flow, cost });
-                    continue;
-                }
-                Err(error) => error.to_string(),
-            };
-            self.hold(id, attempt, why);
-            held.push(client);
-        }
+        let (claims, held) = handed_out(taken, |id, attempt, why| self.hold(id, attempt, why));
         self.tell(claims.iter().map(|claim| News::Changed(claim.record.id)));
         if full {
             self.offer();

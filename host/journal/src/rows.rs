@@ -2,7 +2,7 @@
 
 use imgserve_base::job::{Client, Held, JobId, JobState, OnNode, Priority, Record};
 
-use crate::store::{JournalError, rank};
+use crate::store::{Claim, JournalError, rank};
 use crate::story::{self, Told};
 
 /// A job as it is stored.
@@ -78,4 +78,35 @@ pub(crate) fn integer(number: u64) -> i64 {
 
 pub(crate) fn number(integer: i64) -> u64 {
     u64::try_from(integer).unwrap_or_default()
+}
+
+/// A claimed job, as a store has it.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) row: Row,
+    pub(crate) order: String,
+    pub(crate) flow: String,
+    pub(crate) cost: u64,
+}
+
+/// What is handed out of what was claimed; and whose jobs are not, of which `hold` is told, as their stories cannot be read.
+pub(crate) fn handed_out(
+    taken: Vec<Taken>,
+    mut hold: impl FnMut(JobId, u32, String),
+) -> (Vec<Claim>, Vec<Client>) {
+    let (mut claims, mut held) = (Vec::with_capacity(taken.len()), Vec::new());
+    for Taken { row, order, flow, cost } in taken {
+        let (id, attempt, client) = (row.id, row.attempt, row.client());
+        let why = match row.record() {
+            Ok(Record { held: Some(Held { why, story: true }), .. }) => why,
+            Ok(record) => {
+                claims.push(Claim { record, order, flow, cost });
+                continue;
+            }
+            Err(error) => error.to_string(),
+        };
+        hold(id, attempt, why);
+        held.push(client);
+    }
+    (claims, held)
 }

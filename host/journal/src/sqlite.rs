@@ -29,17 +29,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imgserve_base::fault::chain;
-use imgserve_base::job::{Client, Held, JobId, Record};
+use imgserve_base::job::{Client, JobId, Record};
 use rusqlite::Connection;
 
 use crate::clock::{Clock, ms};
+use crate::rows::handed_out;
 use crate::store::{
-    Answer, Claim, Claimed, ClaimedNotice, Counts, Delivery, Ending, Entry, Filter, Health, Journal,
-    JournalError, NEVER_MS, Notice, Receipt, Room, Submitted, Undelivered,
+    Answer, Claimed, ClaimedNotice, Counts, Delivery, Ending, Entry, Filter, Health, Journal, JournalError,
+    NEVER_MS, Notice, Receipt, Room, Submitted, Undelivered,
 };
 use crate::story;
 use change::Promise;
-use claims::{Found, Taken, Turns};
+use claims::{Found, Turns};
 pub(crate) use copy::Copying;
 use jobs::Written;
 use read::Readers;
@@ -168,20 +169,7 @@ impl Journal for Sqlite {
         let found = self.change(Promise::Process, move |db| turns.claim(db, &room, now_ms, lease_until_ms));
         Box::pin(async move {
             let Found { taken, full, next_due_ms } = found.await?;
-            let (mut claims, mut held) = (Vec::with_capacity(taken.len()), Vec::new());
-            for Taken { row, order, flow, cost } in taken {
-                let (id, attempt, client) = (row.id, row.attempt, row.client());
-                let why = match row.record() {
-                    Ok(Record { held: Some(Held { why, story: true }), .. }) => why,
-                    Ok(record) => {
-                        claims.push(Claim { record, order, flow, cost });
-                        continue;
-                    }
-                    Err(error) => error.to_string(),
-                };
-                self.hold(id, attempt, why);
-                held.push(client);
-            }
+            let (claims, held) = handed_out(taken, |id, attempt, why| self.hold(id, attempt, why));
             let next_due = next_due_ms.map(|due| self.clock.until(due));
             Ok(Claimed { full, claims, held, next_due })
         })

@@ -12,9 +12,10 @@ use uuid::Uuid;
 
 use super::change::values;
 use super::link::{Link, Value};
-use super::rows::{self, Row, integer, number, waiting};
+use super::rows::{self, integer, number, waiting};
 use super::trouble::Trouble;
 use crate::clock::ms;
+use crate::rows::Taken;
 use crate::store::Room;
 use crate::turns::{Claiming, Step};
 
@@ -22,15 +23,6 @@ use crate::turns::{Claiming, Step};
 const FLOWS_AT_ONCE: i64 = 64;
 /// How often a claim looks again where others were faster.
 const LOOKS: usize = 4;
-
-/// A claimed job.
-#[derive(Debug)]
-pub(super) struct Taken {
-    pub(super) row: Row,
-    pub(super) order: String,
-    pub(super) flow: String,
-    pub(super) cost: u64,
-}
 
 /// What came of a claim.
 #[derive(Debug)]

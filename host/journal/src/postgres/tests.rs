@@ -10,6 +10,7 @@ use imgserve_base::job::Priority;
 use imgserve_peers::Postgres as Server;
 
 use super::*;
+use crate::store::Claim;
 use crate::store::IdempotencyKey;
 use crate::tests::postgres::Schema;
 use crate::tests::{KEPT, READER, ended, entry, is_stale, let_go, notice, record, room};

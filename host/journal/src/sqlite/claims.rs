@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::rows::{ROW, Row, WIDTH, from_states, integer, number, prepare};
 use super::trouble::Trouble;
+use crate::rows::Taken;
 use crate::store::{Room, rank};
 use crate::turns::{Claiming, Step};
 
@@ -20,15 +21,6 @@ const CLAIMED: JobState = JobState::Running;
 
 /// How many flows are looked for at once.
 const FLOWS_AT_ONCE: usize = 64;
-
-/// A claimed job.
-#[derive(Debug)]
-pub(super) struct Taken {
-    pub(super) row: Row,
-    pub(super) order: String,
-    pub(super) flow: String,
-    pub(super) cost: u64,
-}
 
 /// What came of a claim.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use imgserve_base::job::{JobState, Priority};
 
 use super::*;
+use crate::store::Claim;
 use crate::tests::{KEPT, READER, ended, entry, is_stale, notice, record, room};
 
 /// Of claims.
