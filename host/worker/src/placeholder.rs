@@ -1,6 +1,8 @@
-//! The stand-in image that a destination holds until the result is there: white, with black words in the middle.
+//! The stand-in image that a destination holds until the result is there: white, with black words in the middle. Results of one
+//! size come many in a row; their placeholder is drawn once.
 
-use std::sync::OnceLock;
+use std::collections::VecDeque;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ab_glyph::{Font, FontRef, Glyph, PxScale, ScaleFont, point};
 use imgserve_base::fault::{Fault, FaultKind};
@@ -15,9 +17,49 @@ const TEXT_SIZE: f32 = 16.0;
 const UNDER_WAY: &str = "Image being processed";
 const FAILED: &str = "Image Processing failed";
 
-/// The encoded placeholder.
-pub(super) fn draw(placeholder: &Placeholder) -> Result<Vec<u8>, Fault> {
-    let Placeholder { width, height, format, failed } = *placeholder;
+/// How many placeholders are kept.
+const KEPT: usize = 16;
+/// Larger ones, in bytes, are not.
+const LARGEST_KEPT: usize = 64 * 1024;
+
+/// The placeholders asked for last, the latest at the end.
+#[derive(Default)]
+struct Drawn(VecDeque<(Placeholder, Vec<u8>)>);
+
+impl Drawn {
+    fn get(&mut self, placeholder: Placeholder) -> Option<Vec<u8>> {
+        let at = self.0.iter().position(|(drawn, _)| *drawn == placeholder)?;
+        let latest = self.0.remove(at)?;
+        let bytes = latest.1.clone();
+        self.0.push_back(latest);
+        Some(bytes)
+    }
+
+    fn keep(&mut self, placeholder: Placeholder, bytes: &[u8]) {
+        if bytes.len() > LARGEST_KEPT {
+            return;
+        }
+        if self.0.len() == KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back((placeholder, bytes.to_vec()));
+    }
+}
+
+/// The encoded placeholder, drawn or kept.
+pub(super) fn of(placeholder: Placeholder) -> Result<Vec<u8>, Fault> {
+    static DRAWN: Mutex<Drawn> = Mutex::new(Drawn(VecDeque::new()));
+    let mut drawn = DRAWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(bytes) = drawn.get(placeholder) {
+        return Ok(bytes);
+    }
+    let bytes = draw(placeholder)?;
+    drawn.keep(placeholder, &bytes);
+    Ok(bytes)
+}
+
+fn draw(placeholder: Placeholder) -> Result<Vec<u8>, Fault> {
+    let Placeholder { width, height, format, failed } = placeholder;
     let fault = |error: imgserve_sdk::Error| Fault::of(FaultKind::OperationFailed, &error);
     let mut image = Image::zeroed(width, height, PixelFormat::Rgb8).map_err(fault)?;
     image.data_mut().fill(255);
@@ -84,6 +126,8 @@ fn darken(image: &mut Image, x: i64, y: i64, coverage: f32) {
 
 #[cfg(test)]
 mod tests {
+    use imgserve_base::format::Format;
+
     use super::*;
 
     #[test]
@@ -102,6 +146,29 @@ mod tests {
         assert!(dark.len() > 300, "hardly any ink: {}", dark.len());
         assert!(left.abs_diff(299 - right) <= 4, "{left} {right}");
         assert!(top.abs_diff(99 - bottom) <= 8 && bottom - top < 20, "{top} {bottom}");
+    }
+
+    #[test]
+    fn as_many_as_are_kept_are_drawn_once_and_the_latest_stay() {
+        let one = |width| Placeholder { width, height: 2, format: Format::Png, failed: false };
+        let mut drawn = Drawn::default();
+        for width in 1..=KEPT as u32 {
+            drawn.keep(one(width), &[width as u8]);
+        }
+        assert_eq!(drawn.get(one(1)), Some(vec![1]));
+        drawn.keep(one(100), &[100]);
+        drawn.keep(one(200), &vec![0; LARGEST_KEPT + 1]);
+        let kept = [1, 2, 3, 100, 200].map(|width| drawn.get(one(width)).is_some());
+        assert_eq!(kept, [true, false, true, true, false]);
+        assert_eq!(drawn.get(Placeholder { failed: true, ..one(100) }), None);
+    }
+
+    #[test]
+    fn a_kept_placeholder_is_the_one_that_was_drawn() {
+        let one = |failed| Placeholder { width: 40, height: 30, format: Format::Jpeg, failed };
+        for failed in [false, true, false, true] {
+            assert_eq!(of(one(failed)).unwrap(), draw(one(failed)).unwrap());
+        }
     }
 
     #[test]

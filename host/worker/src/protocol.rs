@@ -126,7 +126,7 @@ pub struct Step {
 pub const LINEAR: &str = "linear";
 
 /// A placeholder to draw.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placeholder {
     /// Width in pixels.
     pub width: u32,

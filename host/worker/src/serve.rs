@@ -180,7 +180,7 @@ fn perform(worker: &Worker, request: Request, payload: Vec<u8>) -> (Reply, Vec<V
             let digest = digest.then(|| imgserve_base::digest::digest(&payload));
             Ok(done(worker.run(&[task], payload)?, (began, planned), digest))
         }
-        Request::Draw(placeholder) => Ok((Reply::Drawn, vec![super::placeholder::draw(&placeholder)?])),
+        Request::Draw(placeholder) => Ok((Reply::Drawn, vec![super::placeholder::of(placeholder)?])),
         Request::Setup(_) | Request::Cancel => {
             Err(Fault::new(FaultKind::OperationFailed, "a frame out of turn"))
         }

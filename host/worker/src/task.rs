@@ -79,7 +79,7 @@ impl Worker {
         let Some(prepared) = self.planned(task, source, animates(task))? else { return Ok(None) };
         let Prepared { width, height, .. } = prepared;
         let placeholder = match task.format {
-            Some(format) if draw => placeholder::draw(&Placeholder { width, height, format, failed: false })?,
+            Some(format) if draw => placeholder::of(Placeholder { width, height, format, failed: false })?,
             _ => Vec::new(),
         };
         Ok(Some((prepared, placeholder)))

@@ -15,6 +15,7 @@ use super::link::{Link, Value};
 use super::node::Node;
 use super::trouble::Trouble;
 use super::{jobs, schema};
+use crate::gather::Gather;
 use crate::pulse::Pulse;
 use crate::store::JournalError;
 
@@ -63,7 +64,7 @@ impl Batches {
     /// Takes what waits, again and again, until nobody can ask any more. However much is asked for, it is looked in time whether the
     /// database is there.
     pub(super) async fn run(mut self, mut changes: UnboundedReceiver<Change>) {
-        let mut looked = tokio::time::Instant::now();
+        let (mut looked, mut gather) = (tokio::time::Instant::now(), Gather::new());
         loop {
             let pause = if self.away.is_some() { RETRY } else { LOOK };
             let first = match tokio::time::timeout_at(looked + pause, changes.recv()).await {
@@ -76,16 +77,21 @@ impl Batches {
                 looked = tokio::time::Instant::now();
             }
             let Some(first) = first else { continue };
+            if let Some(pause) = gather.pause() {
+                tokio::time::sleep(pause).await;
+            }
             let mut batch = vec![first];
             while batch.len() < MOST
                 && let Ok(next) = changes.try_recv()
             {
                 batch.push(next);
             }
+            let changes = batch.len();
             match self.away.clone() {
                 None => self.make(batch).await,
                 Some(error) => self.refuse(batch, &error),
             }
+            gather.ended(changes);
         }
     }
 

@@ -51,20 +51,21 @@ impl Batches {
         (self.failing && self.pulse.broken().is_none()).then_some(RETRY)
     }
 
-    /// Makes what waits, up to a limit, and answers.
-    pub(super) fn make(&mut self, waiting: impl Iterator<Item = Change>) {
+    /// Makes what waits, up to a limit, and answers; how many changes it were.
+    pub(super) fn make(&mut self, waiting: impl Iterator<Item = Change>) -> usize {
         let mut batch = std::mem::take(&mut self.kept);
         batch.extend(waiting.take(MOST));
+        let count = batch.len();
         if let Some(error) = self.pulse.broken() {
             batch.into_iter().for_each(|change| change.work.answer(Some(error.clone())));
-            return;
+            return count;
         }
         let began = Instant::now();
         let rows = self.db.total_changes();
         match self.transact(&mut batch) {
             Ok(()) => {
                 if self.db.total_changes() != rows {
-                    self.pulse.committed(batch.len(), began.elapsed());
+                    self.pulse.committed(count, began.elapsed());
                 }
                 self.succeeded();
                 batch.into_iter().for_each(|change| change.work.answer(None));
@@ -72,6 +73,7 @@ impl Batches {
             }
             Err(error) => self.failed(batch, &error),
         }
+        count
     }
 
     fn transact(&mut self, batch: &mut [Change]) -> rusqlite::Result<()> {

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::batch::Batches;
 use super::change::{Asked, Change, Promise};
 use super::trouble::Trouble;
+use crate::gather::Gather;
 use crate::pulse::Pulse;
 use crate::store::{Health, JournalError};
 
@@ -88,6 +89,7 @@ impl Drop for Writer {
 
 /// Takes what waits, again and again.
 fn run(mut batches: Batches, changes: &Receiver<Change>) {
+    let mut gather = Gather::new();
     loop {
         // What was not made for want of room waits for the next change, or a while.
         let first = match batches.retry_after() {
@@ -97,7 +99,10 @@ fn run(mut batches: Batches, changes: &Receiver<Change>) {
         if matches!(first, Err(RecvTimeoutError::Disconnected)) {
             return;
         }
+        if let Some(pause) = gather.pause() {
+            std::thread::sleep(pause);
+        }
         let waiting = first.into_iter().chain(std::iter::from_fn(|| changes.try_recv().ok()));
-        batches.make(waiting);
+        gather.ended(batches.make(waiting));
     }
 }
