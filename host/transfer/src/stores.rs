@@ -213,7 +213,7 @@ fn unreachable<'s>(kind: StoreKind, bucket: &str, stores: impl Iterator<Item = &
             format!("of bucket `{bucket}` only keys are reached that begin with {}", prefixes.join(" or "))
         }
         (true, StoreKind::File) => format!(
-            "no store is called `{bucket}`: write a section [stores.{bucket}] with kind = \"file\" and its directory as bucket"
+            "no store is called `{bucket}`, and a file that is in none has no host but localhost: write a section [stores.{bucket}] with kind = \"file\" and its directory as bucket"
         ),
         (true, kind) => format!(
             "no store has the bucket `{bucket}`: write a section [stores.NAME] with kind = {:?} and bucket = {bucket:?}",

@@ -2,6 +2,7 @@
 //!
 //! # Layout
 //! - `authority`: a certificate authority of our own, and a certificate for localhost
+//! - `emulators`: what speaks as Azure and Google Cloud Storage do
 //! - `ftp`: an FTP and FTPS server (libunftp) on a temporary directory
 //! - `postgres`: a PostgreSQL server in a temporary directory
 //! - `s3`: an S3 server (s3s-fs) on a temporary directory, and what may go wrong with one
@@ -10,6 +11,7 @@
 //! - `samples`: images made on the spot
 
 mod authority;
+mod emulators;
 mod ftp;
 mod postgres;
 mod s3;
@@ -18,6 +20,7 @@ mod slow;
 mod web;
 
 pub use authority::Authority;
+pub use emulators::Emulator;
 pub use ftp::{Ftp, PASSWORD, USER};
 pub use postgres::Postgres;
 pub use s3::{PutObject, S3, Trouble};

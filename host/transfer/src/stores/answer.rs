@@ -18,7 +18,7 @@ const MAX_MESSAGE: usize = 200;
 const MAX_SKEW: Duration = Duration::from_secs(15 * 60);
 
 /// Codes of a store that does not know the credentials, or them no more.
-const UNKNOWN_CREDENTIALS: [&str; 9] = [
+const UNKNOWN_CREDENTIALS: [&str; 10] = [
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
     "InvalidToken",
@@ -26,6 +26,7 @@ const UNKNOWN_CREDENTIALS: [&str; 9] = [
     "TokenRefreshRequired",
     "InvalidSecurity",
     "AuthenticationFailed",
+    "AuthorizationFailure",
     "InvalidAuthenticationInfo",
     "NoAuthenticationInformation",
 ];
@@ -233,9 +234,9 @@ mod tests {
                 "AccessDenied",
                 Blame::Remote,
                 false,
-                "does not let [stores.photos] have it: AccessDenied: so it is",
+                "does not let [stores.photos] have it: AccessDenied: so it\\nis",
             ),
-            (503, "SlowDown", Blame::Remote, true, "SlowDown: so it is"),
+            (503, "SlowDown", Blame::Remote, true, "SlowDown: so it"),
             (500, "InternalError", Blame::Remote, true, "InternalError"),
             (412, "PreconditionFailed", Blame::Remote, true, "others store there at the same time"),
             (400, "KeyTooLongError", Blame::Remote, false, "KeyTooLongError"),

@@ -161,8 +161,10 @@ impl Put<'_> {
             (Err(Error::NotFound { .. }), _) => Ok(PutMode::Create),
             (Err(error), heard) => {
                 let failed = Failed(Box::new((error, heard)));
-                // Who may write and not read is told no more; what else is wrong, storing will tell.
-                match failed.answer_is(Answer::is_refusal) {
+                // Who may write and not read is told no more, and some do not tell what they have; what else is wrong, storing will
+                // tell.
+                let untold = failed.answer_is(|answer| answer.is_refusal() || answer.is_not_implemented());
+                match untold || failed.0.1.succeeded {
                     true => Ok(PutMode::Overwrite),
                     false => Err(failed),
                 }
@@ -173,7 +175,12 @@ impl Put<'_> {
     async fn whole(self, body: Bytes, mode: PutMode) -> Result<(), Failed> {
         let options = PutOptions { mode, attributes: self.told.attributes(), ..PutOptions::default() };
         let put = self.objects.put_opts(self.path, body.into(), options);
-        heard(asking(self.clock, false, put).await).map(|_| ())
+        match heard(asking(self.clock, false, put).await) {
+            Ok(_) => Ok(()),
+            // It is stored, though the store does not say under which tag.
+            Err(failed) if failed.0.1.succeeded => Ok(()),
+            Err(failed) => Err(failed),
+        }
     }
 
     async fn parts(self, body: Bytes, mark: &PartMark) -> Result<(), TransferError> {

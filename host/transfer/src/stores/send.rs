@@ -46,6 +46,8 @@ pub(super) struct Heard {
     pub(super) response: Option<Response>,
     /// The last one that was no success.
     pub(super) answer: Option<Answer>,
+    /// Whether the last request was a success, whatever its answer lacks.
+    pub(super) succeeded: bool,
     /// Why the last request had no answer, and whether it was the store that was asked.
     pub(super) failed: Option<(TransferError, bool)>,
 }
@@ -144,6 +146,7 @@ impl Sender {
         }
         let response = exchange.clock.exchange(request.send(), taken).await?.map_err(request_error)?;
         let (status, headers) = (response.status(), response.headers().clone());
+        exchange.heard().succeeded = false;
         let body = match status.is_success() && is_get && is_store && exchange.leaves_body {
             true => {
                 exchange.heard().response = Some(response);
@@ -152,8 +155,10 @@ impl Sender {
             false => {
                 let head = Answer::of_head(&response, is_store);
                 let body = read(response, &exchange.clock).await?;
-                if let Some(answer) = head.with_body(&body) {
-                    exchange.heard().answer = Some(answer);
+                let mut heard = exchange.heard();
+                match head.with_body(&body) {
+                    Some(answer) => heard.answer = Some(answer),
+                    None => heard.succeeded = is_store,
                 }
                 body
             }

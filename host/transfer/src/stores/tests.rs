@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test waits for nothing else meanwhile")]
 
 use super::*;
-use crate::tests::{config, mark, stored};
+use crate::tests::{config, fetch, mark, serve, stored};
 use crate::{Destination, SourceUrl, Transfer};
 
 pub(super) fn section(name: &str, kind: StoreKind, bucket: &str, prefix: &str) -> StoreConfig {
@@ -64,7 +64,7 @@ async fn what_is_in_no_store_is_refused_with_the_section_to_write() {
         ("az://shop/a.png", "with kind = \"azure\" and bucket = \"shop\""),
         (
             "file://attic/a.png",
-            "no store is called `attic`: write a section [stores.attic] with kind = \"file\"",
+            "no store is called `attic`, and a file that is in none has no host but localhost: write a section [stores.attic] with",
         ),
         (
             "file://archive/a.png",
@@ -74,7 +74,8 @@ async fn what_is_in_no_store_is_refused_with_the_section_to_write() {
         ("s3://shop/x-{$basename}.png", "only keys are reached that begin with"),
     ] {
         let error = named(url).unwrap_err();
-        assert!(error.starts_with(url) && error.contains(wanted), "{error}");
+        let shown = url.replace('{', "%7B").replace('}', "%7D");
+        assert!(error.starts_with(&shown) && error.contains(wanted), "{error}");
     }
     let (transfer, url) = (transfer(), SourceUrl::parse("s3://other/a.png").unwrap());
     let error = transfer.fetch(&url).await.unwrap_err();
@@ -154,4 +155,57 @@ fn a_section_of_which_no_store_can_be_made_is_refused_by_name() {
     assert_eq!(open::origin(&named).unwrap().as_str(), "http://shop.minio.example:9000/");
     let own = StoreConfig { endpoint: None, region: Some("eu-west-1".to_owned()), ..named };
     assert_eq!(open::origin(&own).unwrap().as_str(), "https://shop.s3.eu-west-1.amazonaws.com/");
+}
+
+/// A bucket at one server, whose credentials another one gives: the answer to a fetch, and what it was authorized by.
+async fn by_role(credentials: (u16, &'static str)) -> (Result<Vec<u8>, TransferError>, String) {
+    use axum::Router;
+    use axum::http::{HeaderMap, StatusCode};
+    use axum::routing::get;
+
+    let seen = Arc::new(std::sync::Mutex::new(String::new()));
+    let saw = Arc::clone(&seen);
+    let object = move |headers: HeaderMap| async move {
+        *saw.lock().unwrap() = headers["authorization"].to_str().unwrap().to_owned();
+        "hello"
+    };
+    let bucket = serve(Router::new().route("/shop/a.txt", get(object))).await;
+    let (status, body) = (StatusCode::from_u16(credentials.0).unwrap(), credentials.1);
+    let role = serve(Router::new().route("/role", get(move || async move { (status, body) }))).await;
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), "token").unwrap();
+    let credentials = vec![
+        ("aws_container_credentials_full_uri".to_owned(), format!("http://{role}/role")),
+        ("aws_container_authorization_token_file".to_owned(), token.path().display().to_string()),
+    ];
+    let store = StoreConfig {
+        endpoint: Some(format!("http://{bucket}").parse().unwrap()),
+        anonymous: false,
+        credentials,
+        ..section("photos", StoreKind::S3, "shop", "")
+    };
+    // Neither is reached but by the operator's word.
+    let closed = crate::TransferConfig { allow_networks: Vec::new(), stores: vec![store], ..config() };
+    let fetched = fetch(&Transfer::new(closed).unwrap(), "s3://shop/a.txt").await;
+    let seen = seen.lock().unwrap().clone();
+    (fetched, seen)
+}
+
+#[tokio::test]
+async fn credentials_of_a_role_are_fetched_and_used() {
+    let given =
+        r#"{"AccessKeyId":"AKID","SecretAccessKey":"x","Token":"t","Expiration":"2099-01-01T00:00:00Z"}"#;
+    let (fetched, authorized) = by_role((200, given)).await;
+    assert_eq!(fetched.unwrap(), b"hello");
+    assert!(authorized.starts_with("AWS4-HMAC-SHA256 Credential=AKID/"), "{authorized}");
+    for (status, transient) in [(403, false), (503, true)] {
+        let (fetched, authorized) = by_role((status, "not now")).await;
+        let error = fetched.unwrap_err();
+        assert_eq!((error.kind(), error.is_transient()), (TransferErrorKind::Store, transient), "{error}");
+        assert!(
+            error.to_string().contains("no credentials of [stores.photos] are had from 127.0.0.1"),
+            "{error}"
+        );
+        assert!(authorized.is_empty());
+    }
 }

@@ -80,7 +80,7 @@ async fn read(mut fetch: Fetch) -> Result<Vec<u8>, TransferError> {
 }
 
 /// Serves a router until the test ends.
-async fn serve(router: Router) -> SocketAddr {
+pub(crate) async fn serve(router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
