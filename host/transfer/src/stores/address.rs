@@ -57,7 +57,7 @@ impl StoreKind {
 #[serde(try_from = "String", into = "String")]
 pub struct StoreUrl {
     /// As it came.
-    pub(in super::super) text: String,
+    pub(crate) text: String,
     pub(super) kind: StoreKind,
     /// The bucket; of a directory the name of its store.
     pub(super) bucket: String,
@@ -68,7 +68,7 @@ pub struct StoreUrl {
 
 impl StoreUrl {
     /// Understands a URL whose scheme is that of `kind`.
-    pub(in super::super) fn parse(kind: StoreKind, text: &str) -> Result<Self, TransferError> {
+    pub(crate) fn parse(kind: StoreKind, text: &str) -> Result<Self, TransferError> {
         let Split { bucket, path, query } = split(text)?;
         check_bucket(bucket)?;
         let key = path.split('/').map(decode_part).collect::<Result<Vec<_>, _>>()?;
@@ -83,7 +83,7 @@ impl StoreUrl {
     }
 
     /// The same object as one that is written to.
-    pub(in super::super) fn written(self) -> Result<Self, TransferError> {
+    pub(crate) fn written(self) -> Result<Self, TransferError> {
         match self.version {
             None => Ok(self),
             Some(_) => Err(invalid("a destination names no version: what is stored becomes a new one")),
@@ -91,17 +91,17 @@ impl StoreUrl {
     }
 
     /// Which version of the object it names, if it names one.
-    pub(in super::super) fn version(&self) -> Option<String> {
+    pub(crate) fn version(&self) -> Option<String> {
         self.version.clone()
     }
 
     /// Whether it is a file of this machine's.
-    pub(in super::super) fn is_local(&self) -> bool {
+    pub(crate) fn is_local(&self) -> bool {
         self.kind == StoreKind::File
     }
 
     /// The lengths of the names in its key, in bytes.
-    pub(in super::super) fn names(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = usize> {
         self.key.iter().map(String::len)
     }
 
@@ -111,13 +111,13 @@ impl StoreUrl {
     }
 
     /// `s3://BUCKET`.
-    pub(in super::super) fn bucket_url(&self) -> String {
+    pub(crate) fn bucket_url(&self) -> String {
         format!("{}://{}", self.kind.scheme(), self.bucket)
     }
 }
 
 /// A template of such a URL, whose key may hold tags: its bucket, and what of the key stands before the first of them.
-pub(in super::super) fn head_of_template(template: &str) -> Result<(&str, String, bool), TransferError> {
+pub(crate) fn head_of_template(template: &str) -> Result<(&str, String, bool), TransferError> {
     let Split { bucket, path, .. } = split(template)?;
     check_bucket(bucket)?;
     let (head, is_whole) = match path.find("{$") {
@@ -225,6 +225,16 @@ mod tests {
             let found = parsed(url).unwrap();
             let parts = (found.kind, found.bucket.as_str(), found.key(), found.version.as_deref());
             assert_eq!(parts, (kind, bucket, key.to_owned(), version), "{url}");
+        }
+        // Any node may do what is in a bucket; a directory may be one node's alone.
+        for (url, local) in [
+            ("s3://b/a", false),
+            ("az://b/a", false),
+            ("file://b/a", true),
+            ("file:///a", true),
+            ("http://h/a", false),
+        ] {
+            assert_eq!(SourceUrl::parse(url).unwrap().is_local(), local, "{url}");
         }
         assert!(matches!(SourceUrl::parse("file:///a.png"), Ok(SourceUrl::File(_))));
         assert!(matches!(SourceUrl::parse("file://localhost/a.png"), Ok(SourceUrl::File(_))));

@@ -25,10 +25,10 @@ const LOOKS: usize = 3;
 const OWN_HEADER: &str = "x-meta-";
 
 /// An object that is there, its body still to be read.
-pub(in super::super) struct Found {
-    pub(in super::super) download: Download,
+pub(crate) struct Found {
+    pub(crate) download: Download,
     /// Its entity tag.
-    pub(in super::super) tag: Option<String>,
+    pub(crate) tag: Option<String>,
 }
 
 /// What is stored.
@@ -42,11 +42,11 @@ pub enum What {
 
 /// What is told of an object with its bytes.
 #[derive(Debug, Clone, Copy)]
-pub(in super::super) struct Told<'t> {
-    pub(in super::super) media_type: &'t str,
+pub(crate) struct Told<'t> {
+    pub(crate) media_type: &'t str,
     /// Names in lower case, and values.
-    pub(in super::super) headers: &'t [(String, String)],
-    pub(in super::super) what: What,
+    pub(crate) headers: &'t [(String, String)],
+    pub(crate) what: What,
 }
 
 impl Told<'_> {
@@ -68,7 +68,7 @@ impl Told<'_> {
 
 impl Store {
     /// Starts to fetch an object.
-    pub(in super::super) async fn fetch(
+    pub(crate) async fn fetch(
         &self,
         objects: &dyn ObjectStore,
         (path, version): (&Path, Option<String>),
@@ -87,7 +87,7 @@ impl Store {
     }
 
     /// Stores an object.
-    pub(in super::super) async fn store(
+    pub(crate) async fn store(
         &self,
         objects: &dyn ObjectStore,
         path: &Path,
