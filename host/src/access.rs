@@ -5,10 +5,12 @@
 //! - this file: the keys of the configuration, and the client that one of them names
 //! - `denied`: why something is refused
 //! - `signed_url`: which URLs of `GET …/render` are signed, and with what
+//! - `stores`: which stores a key is held to
 //! - `webhook`: signatures by Standard Webhooks
 
 mod denied;
 mod signed_url;
+mod stores;
 pub(crate) mod webhook;
 
 use std::collections::HashMap;
@@ -20,6 +22,7 @@ use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 
 pub(crate) use self::denied::Denied;
 pub(crate) use self::signed_url::{RESERVED, UrlKey};
+pub(crate) use self::stores::StoreRights;
 use imgserve_base::job::Client;
 use imgserve_config::{Access, Scope};
 
@@ -27,18 +30,20 @@ use imgserve_config::{Access, Scope};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Caller {
     pub client: Client,
+    /// What it may do with stores.
+    pub stores: StoreRights,
     scopes: Vec<Scope>,
 }
 
 impl Caller {
     /// Whoever comes where no keys are: may do everything.
     pub(crate) fn anyone() -> Self {
-        Self { client: Client::Anyone, scopes: vec![Scope::Admin] }
+        Self { client: Client::Anyone, stores: StoreRights::ALL, scopes: vec![Scope::Admin] }
     }
 
     /// Whoever asks for what needs nothing: may do nothing else.
     pub(crate) fn nobody() -> Self {
-        Self { client: Client::Anyone, scopes: Vec::new() }
+        Self { client: Client::Anyone, stores: StoreRights::ALL, scopes: Vec::new() }
     }
 
     /// Whether an API key let it in, and not a signed URL or an open door.
@@ -97,7 +102,8 @@ impl Keys {
     /// The keys of a configuration, which has checked them.
     pub(crate) fn new(access: &Access) -> Self {
         let api = access.api_keys.iter().filter_map(|key| {
-            let caller = Caller { client: Client::Key(key.name.clone()), scopes: key.scopes.clone() };
+            let stores = StoreRights::of(key.stores.as_deref());
+            let caller = Caller { client: Client::Key(key.name.clone()), stores, scopes: key.scopes.clone() };
             Some(ApiKey { digest: key.digest()?, caller })
         });
         let urls = access.url_keys.iter();
@@ -166,7 +172,9 @@ impl Keys {
             return Ok(caller);
         }
         let key = signed_url::verify(&self.urls, path_and_query, now)?;
-        Ok(Caller { client: Client::SignedUrl(key.name.clone()), scopes: vec![Scope::Operations] })
+        // Who signs says by that what may be had.
+        let (client, stores) = (Client::SignedUrl(key.name.clone()), StoreRights::ALL);
+        Ok(Caller { client, stores, scopes: vec![Scope::Operations] })
     }
 }
 

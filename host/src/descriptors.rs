@@ -1,7 +1,7 @@
 //! Open files: how many the system allows, and that connections and transfers together want no more. What fails for want of
 //! one all the same is told as the server's own trouble (`transfer`, `http`).
 
-use imgserve_config::Config;
+use imgserve_config::{Config, StoreKind};
 use imgserve_transfer::{IDLE_SERVERS, PlaceKind};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -35,6 +35,12 @@ fn of_transfers(max_transfers: u64) -> u64 {
     under_way.saturating_add(idle.saturating_mul(IDLE_SERVERS as u64))
 }
 
+/// What is kept open to the servers of stores while nothing is asked of them.
+fn of_stores(config: &Config) -> u64 {
+    let servers = config.stores.values().filter(|store| store.kind != StoreKind::File).count();
+    (servers.min(IDLE_SERVERS) * idle_per_server(config.transfer.max_transfers)) as u64
+}
+
 /// Raises the number of files that may be open to what the system allows at most, which usually is many times what it begins
 /// with; says how many that are. Workers are started with it as well: they open none.
 pub(crate) fn raise() -> u64 {
@@ -53,7 +59,8 @@ pub(crate) fn fit(config: &mut Config, open_files: u64) -> Vec<String> {
         count => count,
     };
     let webhooks = if config.webhooks.secret.is_empty() { 0 } else { MOST_WEBHOOKS as u64 };
-    let own = (OWN + PER_WORKER * (workers as u64 + 1) + webhooks).min(open_files / 2);
+    let own = OWN + PER_WORKER * (workers as u64 + 1) + webhooks + of_stores(config);
+    let own = own.min(open_files / 2);
     let free = open_files - own;
     // Of many, each has open as much as the others.
     let each = of_transfers(1 << 10) >> 10;
@@ -106,6 +113,8 @@ mod tests {
         assert_eq!(fitted("[server]\nmax_connections = 100000", 65536), (65536 - 88 - all - 128, 64, 1));
         let secret = "[webhooks]\nsecret = 'whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY='\n[server]\nmax_connections = 100000";
         assert_eq!(fitted(secret, 65536), (65536 - 88 - 64 - all - 128, 64, 1));
+        let stores = "[stores.a]\nkind = 's3'\nbucket = 'a'\n[stores.b]\nkind = 'file'\nbucket = '/b'\n[server]\nmax_connections = 100000";
+        assert_eq!(fitted(stores, 65536), (65536 - 88 - 32 - all - 128, 64, 1));
         for open_files in [0, 1, 10, 64, 128, 256, 300, 1024, 4096] {
             let (connections, transfers, _) = fitted("[transfer]\nmax_transfers = 10000", open_files);
             assert!(connections >= 1 && transfers >= 1);

@@ -5,7 +5,7 @@
 //! Who may use whom: `cli → server → http → job → registry`, and of the other crates what their manifests name.
 //! - [`cli`]: one file per command
 //! - `server`: the parts put together; signals; `descriptors`: how many files may be open
-//! - `http`: the HTTP JSON API
+//! - `stores`: whose credentials stores are used with; `http`: the HTTP JSON API
 //! - `job`: a request's way from acceptance to its result
 //! - `registry`: operation names, and what is known of the code behind them
 //! - `access`: API keys, signed URLs, signatures of webhooks; `metrics`: what is counted and timed
@@ -20,3 +20,4 @@ mod job;
 mod metrics;
 mod registry;
 mod server;
+mod stores;

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use crate::descriptors;
 use crate::http;
 use crate::job::{Service, reader};
+use crate::stores;
 
 /// Pause between two looks whether another server has let go of the journal.
 const LOOK: Duration = Duration::from_millis(20);
@@ -397,6 +398,7 @@ fn transfer(config: &Config) -> Result<Transfer, Fault> {
         idle_per_server: descriptors::idle_per_server(settings.max_transfers),
         user_agent: settings.user_agent.clone(),
         extra_ca_pem,
+        stores: stores::configured(config)?,
     })
     .map_err(|error| Fault::of(FaultKind::OperationFailed, &error))
 }

@@ -37,6 +37,7 @@ mod resize;
 mod sandbox;
 mod schemes;
 mod starving;
+mod stores;
 mod upgrade;
 mod v1;
 mod visits;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use image::ImageFormat;
-use imgserve_peers::{Postgres, Web, samples};
+use imgserve_peers::{Postgres, S3, Trouble, Web, samples};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -476,6 +476,25 @@ async fn files_that_one_node_alone_sees_are_left_to_it() {
     let told = nodes.all[1].ended(&id).await;
     assert_eq!((&told["state"], &told["node"]), (&json!("succeeded"), &json!("a")), "{told}");
     assert_eq!(image::load_from_memory(&nodes.read("o.png")).unwrap().width(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_from_a_store_to_a_store_is_any_nodes() {
+    let s3 = S3::start(&["photos"]).await;
+    s3.put("photos/source.png", samples::encoded(200, 100, ImageFormat::Png));
+    let mut nodes = Nodes::start(&s3.section("photos", "photos"));
+    nodes.see_each_other().await;
+    s3.trouble("GET", "/photos/source.png", Trouble::Hold);
+    let id = post(&nodes.all[0], "s3://photos/source.png", "s3://photos/o.png").await;
+    runs(&nodes.all[1], &id).await;
+    let first = story(&nodes.all[1], &id).await["node"].as_str().unwrap().to_owned();
+    let index = ["a", "b", "c"].iter().position(|name| *name == first).unwrap();
+    nodes.all[index].kill();
+    let told = nodes.all[(index + 1) % 3].ended(&id).await;
+    assert_eq!(told["state"], "succeeded", "{told}");
+    assert_ne!(told["node"], first, "{told}");
+    assert_eq!(image::load_from_memory(&s3.object("photos/o.png").unwrap()).unwrap().width(), 20);
+    s3.release();
 }
 
 /// Types `journal copy` of a file in a server's directory: its exit code, and what it said.

@@ -231,6 +231,8 @@ pub struct Record {
     pub priority: Priority,
     /// Without passwords.
     pub source: String,
+    /// The entity tag of the object that results were made of; none of a source that is in no store.
+    pub source_tag: Option<String>,
     /// At least one, unless the story cannot be read.
     pub outputs: Vec<Output>,
     /// Milliseconds since 1970-01-01 UTC.
@@ -418,6 +420,7 @@ mod tests {
             client: Client::Anyone,
             priority: Priority::Normal,
             source: "file:///b.png".to_owned(),
+            source_tag: None,
             outputs: outputs.iter().map(output).collect(),
             accepted_at_ms: 1,
             due_at_ms: 2,

@@ -236,7 +236,7 @@ mod tests {
             ),
             (
                 api("a", &good, "['jobs']\nx = 1"),
-                "access.api_keys[0].x: `x` is none of name, sha256, scopes, weight",
+                "access.api_keys[0].x: `x` is none of name, sha256, scopes, stores, weight",
             ),
             (api("a", &good, "['jobs']\nweight = 0"), "access.api_keys[0].weight: must be from 1 to 1000"),
             (api("a", &good, "['jobs']\nweight = 1001"), "access.api_keys[0].weight: must be from 1 to 1000"),

@@ -16,6 +16,7 @@
 //! - `origin`: hosts and origins that are ours
 //! - `paths`: where files lie for root and for others
 //! - `restart`: what a reload does not take in
+//! - `stores`: buckets and directories that URLs may name
 //! - `render`: the configuration in force, with the defaults' comments; `secrets`: which of its keys hold one
 #![allow(
     clippy::disallowed_methods,
@@ -40,6 +41,7 @@ mod plain;
 mod render;
 mod restart;
 mod secrets;
+mod stores;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -60,6 +62,7 @@ pub use operation::{OperationSettings, PIPELINE, PluginKind};
 pub use origin::EVERY;
 pub use paths::Paths;
 pub use render::render;
+pub use stores::{StoreKind, StoreRight, StoreSettings};
 
 /// No count, size or time is larger: sums and products of them must not overflow.
 const LARGEST: u64 = 1 << 40;
@@ -90,6 +93,8 @@ pub struct Config {
     pub transfer: Transfer,
     /// What may be reached.
     pub access: Access,
+    /// Buckets and directories that URLs may name.
+    pub stores: BTreeMap<String, StoreSettings>,
     /// Third-party plugins.
     pub plugins: Plugins,
     /// The log file.
@@ -219,6 +224,9 @@ pub struct ApiKey {
     pub sha256: String,
     /// What it is good for.
     pub scopes: Vec<Scope>,
+    /// Which stores its client may reach, each with `:read` or `:write`; all where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stores: Option<Vec<String>>,
     /// How many turns it has to one of others.
     #[serde(default = "one")]
     pub weight: u32,
@@ -281,9 +289,10 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let mut config = Self::parse(&text)?;
-        // A plugin's path is meant from where the file that names it is.
+        // The path of a plugin or of credentials is meant from where the file that names it is.
         if let Some(directory) = std::path::absolute(path).ok().as_deref().and_then(Path::parent) {
             config.operations.values_mut().for_each(|operation| operation.resolve(directory));
+            config.stores.values_mut().for_each(|store| store.resolve(directory));
         }
         Ok(config)
     }
@@ -402,6 +411,7 @@ impl Config {
         self.server.check_hosts()?;
         self.cors.check()?;
         self.access.check()?;
+        self.check_stores()?;
         self.webhooks.check()
     }
 }

@@ -4,7 +4,7 @@
 use toml::{Table, Value};
 
 use super::error::{ConfigError, value_error};
-use super::{operation_name, plain};
+use super::{operation_name, plain, stores};
 
 /// The defaults, with a comment on every key.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
@@ -38,10 +38,10 @@ pub(super) fn over_defaults(text: &str) -> Result<Table, ConfigError> {
             return Err(value_error(&section, "is a section: write it as [section]"));
         };
         let Some(Value::Table(target)) = merged.get_mut(&section) else { continue };
-        if section == "operations" {
-            merge_operations(target, values)?;
-        } else {
-            merge_section(&section, target, values)?;
+        match section.as_str() {
+            "operations" => merge_operations(target, values)?,
+            "stores" => merge_stores(target, values)?,
+            _ => merge_section(&section, target, values)?,
         }
     }
     Ok(merged)
@@ -86,6 +86,20 @@ fn merge_operations(target: &mut Table, operations: Table) -> Result<(), ConfigE
                 target.insert(name, Value::Table(values));
             }
         }
+    }
+    Ok(())
+}
+
+fn merge_stores(target: &mut Table, stores: Table) -> Result<(), ConfigError> {
+    for (name, values) in stores {
+        let path = format!("stores.{}", name.escape_debug());
+        let Value::Table(section) = &values else {
+            return Err(value_error(&path, "is a section: write it as [stores.NAME]"));
+        };
+        if let Some(key) = section.keys().find(|key| !stores::KEYS.contains(&key.as_str())) {
+            return Err(unknown(key, &path, &stores::KEYS));
+        }
+        target.insert(name, values);
     }
     Ok(())
 }

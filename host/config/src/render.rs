@@ -16,7 +16,7 @@ pub fn render(config: &Config) -> String {
         for (key, item) in values.iter() {
             match (target.get_mut(key), item) {
                 (Some(Item::Value(old)), Item::Value(new)) => replace(old, new),
-                (_, item) => put_operation(target, key, item),
+                (_, item) => put_section(target, key, item),
             }
         }
     }
@@ -39,21 +39,21 @@ fn replace(old: &mut Value, new: &Value) {
     *old = value;
 }
 
-/// An operation's section is taken as it is: it has no comments of its own, and its keys are the user's.
-fn put_operation(operations: &mut Table, name: &str, item: &Item) {
+/// The section of an operation or of a store is taken as it is: it has no comments of its own, and its keys are the user's.
+fn put_section(sections: &mut Table, name: &str, item: &Item) {
     let Some(values) = item.as_table_like() else { return };
     let mut table = Table::new();
     for (key, value) in values.iter() {
-        let value = value.clone().into_value().expect("an operation's values are values");
+        let value = value.clone().into_value().expect("its values are values");
         table.insert(key, Item::Value(value));
     }
-    if let Some(existing) = operations.get(name).and_then(Item::as_table) {
+    if let Some(existing) = sections.get(name).and_then(Item::as_table) {
         *table.decor_mut() = existing.decor().clone();
         table.set_position(existing.position());
     } else {
         table.decor_mut().set_prefix("\n");
     }
-    operations.insert(name, Item::Table(table));
+    sections.insert(name, Item::Table(table));
 }
 
 #[cfg(test)]

@@ -21,6 +21,9 @@ impl Config {
         if !self.webhooks.secret.is_empty() {
             found.push("[webhooks] secret".to_owned());
         }
+        for (name, store) in &self.stores {
+            found.extend(store.clone().secrets().map(|(key, _)| format!("[stores.{name}] {key}")));
+        }
         for (name, operation) in &self.operations {
             for (table, values) in [("config", &operation.config), ("args", &operation.args)] {
                 let hidden = secret::hidden(&format!("[operations.{name}] {table}"), values);
@@ -37,6 +40,9 @@ impl Config {
         let secrets = self.access.url_keys.iter_mut().map(|key| &mut key.secret);
         for secret in secrets.chain([&mut self.webhooks.secret]).filter(|secret| !secret.is_empty()) {
             HIDDEN.clone_into(secret);
+        }
+        for store in self.stores.values_mut() {
+            store.secrets().for_each(|(_, secret)| HIDDEN.clone_into(secret));
         }
         self.jobs.journal = database::shown(&self.jobs.journal);
         for operation in self.operations.values_mut() {

@@ -51,6 +51,7 @@ impl Row {
             client,
             priority: priority.ok_or_else(|| unreadable(format!("its priority is {}", self.priority)))?,
             source: told.source,
+            source_tag: told.source_tag,
             outputs: told.outputs,
             accepted_at_ms: number(self.accepted_at_ms),
             due_at_ms: self.due_at_ms,

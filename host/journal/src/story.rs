@@ -2,7 +2,8 @@
 //! of its own (state, attempt, times, whose it is) is not in the text.
 //!
 //! Version 1, as imgserve 0.3 wrote it before there were versions, held those columns once more and is read by the same
-//! structures. A text with another member, another value or another name than these is a version 3.
+//! structures. Version 3 has the source's entity tag, and is written of a job that has one. A text with another member, another value
+//! or another name than these is a version 4.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +11,10 @@ use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{FailedAttempt, Fresh, Output, OutputState, Phase, Record};
 use serde::{Deserialize, Serialize};
 
-/// The version that is written, and the latest that is read.
-pub(crate) const VERSION: u32 = 2;
+/// The latest version that is read, and written where an earlier one has no place for something.
+pub(crate) const VERSION: u32 = 3;
+/// What is written else.
+const USUAL: u32 = 2;
 
 /// What a program that calls itself so is called where it cannot read a job: what one cannot read of a story, one of the same name
 /// but another version of stories can.
@@ -37,6 +40,7 @@ pub(crate) enum Unreadable {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Told {
     pub(crate) source: String,
+    pub(crate) source_tag: Option<String>,
     pub(crate) outputs: Vec<Output>,
     pub(crate) attempts: Vec<FailedAttempt>,
     pub(crate) timings: BTreeMap<Phase, f64>,
@@ -47,8 +51,9 @@ pub(crate) struct Told {
 /// A story as it is kept.
 pub(crate) fn text(record: &Record) -> Result<String, serde_json::Error> {
     serde_json::to_string(&Story {
-        version: VERSION,
+        version: if record.source_tag.is_some() { VERSION } else { USUAL },
         source: record.source.clone(),
+        source_tag: record.source_tag.clone(),
         parts: record.outputs.iter().map(Part::from).collect(),
         attempts: record.attempts.iter().map(Attempt::from).collect(),
         timings: record.timings.iter().map(|(phase, ms)| (phase.as_str().to_owned(), *ms)).collect(),
@@ -74,6 +79,7 @@ pub(crate) fn read(text: &str) -> Result<Told, Unreadable> {
     };
     Ok(Told {
         source: story.source,
+        source_tag: story.source_tag,
         outputs: story.parts.into_iter().map(Part::understood).collect::<Result<_, _>>()?,
         attempts: story.attempts.into_iter().map(Attempt::understood).collect::<Result<_, _>>()?,
         timings: story.timings.into_iter().map(phase).collect::<Result<_, _>>()?,
@@ -97,6 +103,8 @@ struct Story {
     #[serde(default = "first")]
     version: u32,
     source: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source_tag: Option<String>,
     parts: Vec<Part>,
     attempts: Vec<Attempt>,
     /// Milliseconds by phase.

@@ -42,8 +42,10 @@ pub(super) async fn post(
             return Err(Fault::new(FaultKind::NotJson, body::encoded(&by)));
         }
         let body = body::read(body, limit).await.map_err(|unread| unread.fault())?;
-        let (client, flow) = (caller.client.clone(), flow(&caller.client, peer.address()));
-        let submission = Submission { client, flow, body, api: Api::Compat, idempotency_key, at_once: false };
+        let flow = flow(&caller.client, peer.address());
+        let Caller { client, stores, .. } = caller;
+        let submission =
+            Submission { client, stores, flow, body, api: Api::Compat, idempotency_key, at_once: false };
         service.accept(submission).await
     };
     match accepted.await {

@@ -86,7 +86,8 @@ pub(super) async fn render(
         call.texts = texts;
         let source = Vec::into_iter(sources).next_back().map(|(_, url)| url).unwrap_or_default();
         let conditional = headers.contains_key(header::IF_NONE_MATCH);
-        let render = Render { call, source, conditional };
+        let Caller { client, stores, .. } = caller.clone();
+        let render = Render { call, source, client, stores, conditional };
         let answer = service.render(render, |tag| negotiate::has(&headers, tag)).await?;
         Ok::<_, Problem>(rendered(answer, seconds, caller.has_key()))
     };

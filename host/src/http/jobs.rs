@@ -77,7 +77,8 @@ pub(super) async fn submit(
     let body = body::read(body, limit).await.map_err(Unread::problem)?;
     let (flow, at_once) = (flow(&caller.client, peer.address()), prefers_async(&headers));
     let wait = wait_of(&headers).map(|seconds| (seconds, flow.clone()));
-    let submission = Submission { client: caller.client, flow, body, api: Api::V1, idempotency_key, at_once };
+    let Caller { client, stores, .. } = caller;
+    let submission = Submission { client, stores, flow, body, api: Api::V1, idempotency_key, at_once };
     let accepted = service.accept(submission).await.map_err(|fault| Problem::of(&fault))?;
     // Where too many wait already the preference is not met, as RFC 7240 lets a server do.
     let wait = wait.and_then(|(seconds, flow)| Some((seconds, long.place(&flow)?)));

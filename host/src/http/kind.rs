@@ -276,8 +276,8 @@ fn fault_meaning(kind: FaultKind) -> &'static str {
         K::SourceExtension => {
             "The operation does not take sources whose name ends so. `detail` says which it takes."
         }
-        K::SourceScheme => "The scheme of `srcURL` is none of http, https, ftp, ftps, file.",
-        K::DestinationScheme => "The scheme of `dstURL` is none of http, https, ftp, ftps, file.",
+        K::SourceScheme => "The scheme of `srcURL` is none of http, https, ftp, ftps, file, s3, gs, az.",
+        K::DestinationScheme => "The scheme of `dstURL` is none of http, https, ftp, ftps, file, s3, gs, az.",
         K::MissingFieldName => {
             "An upload through a form needs `field_name` in the arguments: the form's file field."
         }

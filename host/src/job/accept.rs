@@ -26,9 +26,11 @@ use super::service::Service;
 use super::settings::Settings;
 use super::store::{self, Kind};
 use super::stored;
+use super::stores::Wants;
 use super::turns;
 use super::wanted::Wanted;
 use super::warm::{Supply, Warmth};
+use crate::access::StoreRights;
 use crate::registry::Reading;
 
 /// The bytes of a source that planning is first tried with; four times as many each further time.
@@ -44,6 +46,8 @@ const WITHDRAW_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(crate) struct Submission {
     pub(crate) client: Client,
+    /// What it may do with stores.
+    pub(crate) stores: StoreRights,
     /// Whose turn it is in.
     pub(crate) flow: String,
     pub(crate) body: Bytes,
@@ -74,7 +78,7 @@ impl Service {
         let service = Arc::clone(self);
         // Run by itself: neither a client that hangs up nor a stop leaves a job half accepted.
         let task = tokio::spawn(async move {
-            let accepted = service.accept_once(submission).await;
+            let accepted = Box::pin(service.accept_once(submission)).await;
             match &accepted {
                 Ok(accepted) if accepted.replayed => {}
                 Ok(_) => service.tally().metrics().accepted(),
@@ -132,6 +136,8 @@ impl Service {
             Api::Compat => Wanted::compat(&object, &generation.registry)?,
             Api::V1 => Wanted::v1(&object, &generation.registry, settings.webhooks.can_sign())?,
         };
+        let (client, rights) = (&submission.client, &submission.stores);
+        Wants { client, rights, transfer: &settings.transfer }.check(&wanted)?;
         let coming = Mutex::new(Some(self.enter(&submission.client).await?));
         let client = submission.client.clone();
         let (began, at_once) = (Instant::now(), submission.at_once || wanted.at_once);
@@ -233,7 +239,7 @@ impl Acceptance {
     /// Whether no other node can do the job, as it reads or writes files that this one alone is known to see.
     fn stays(&self, record: &Record, order: &Order) -> bool {
         let is_file = |output: &Output| output.destination.starts_with("file:");
-        let has_files = matches!(order.source, SourceUrl::File(_)) || record.outputs.iter().any(is_file);
+        let has_files = order.source.is_local() || record.outputs.iter().any(is_file);
         has_files && !self.settings.shared_files
     }
 
@@ -335,6 +341,7 @@ impl Acceptance {
             client: self.client.clone(),
             priority: self.wanted.priority,
             source: source.to_string(),
+            source_tag: None,
             outputs,
             accepted_at_ms: now,
             due_at_ms: steady_ms(),
@@ -392,7 +399,10 @@ impl Acceptance {
                 let asks = transfer.located(turns::placeholder(&recipe.destination, &self.turn)).await;
                 let _turn = turns.placeholder(&asks, patience).await?;
                 patience = patience.saturating_sub(waited.elapsed());
-                self.patient(|| store::store(transfer, recipe, placeholder.clone(), &mark)).await
+                self.patient(|| {
+                    store::store(transfer, recipe, (Kind::Placeholder, placeholder.clone()), &mark)
+                })
+                .await
             };
             if let Err(fault) = stored.await {
                 self.show_refused(id, order, index).await;

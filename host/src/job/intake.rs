@@ -194,6 +194,8 @@ pub(crate) struct Held {
     pub(super) bytes: Bytes,
     /// What the other end says that they are; not to be relied on.
     pub(super) media_type: Option<String>,
+    /// The entity tag that the other end has for them.
+    pub(super) tag: Option<String>,
     _share: Share,
 }
 
@@ -201,7 +203,7 @@ impl Held {
     /// These bytes with their share, of which is given back what they do not need.
     pub(super) fn new(bytes: Bytes, media_type: Option<String>, mut share: Share) -> Self {
         share.shrink(needed(bytes.len() as u64));
-        Self { bytes, media_type, _share: share }
+        Self { bytes, media_type, tag: None, _share: share }
     }
 }
 
@@ -523,7 +525,7 @@ async fn download(
     }
     let bytes = gathered.whole();
     let _ = progress.send(Arrived { head: bytes.clone(), end: End::Complete });
-    Ok(Downloaded::Whole(Held::new(bytes, fetch.media_type, share)))
+    Ok(Downloaded::Whole(Held { tag: fetch.tag, ..Held::new(bytes, fetch.media_type, share) }))
 }
 
 fn unavailable(error: &TransferError) -> Fault {

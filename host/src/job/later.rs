@@ -182,7 +182,7 @@ impl Attempt {
                 let mark = store::mark(self.record.id, index, 0, Kind::Placeholder, self.cold);
                 let mark = PartMark { lease: self.running.lease().clone(), ..mark };
                 let transfer = self.settings.transfer.on_behalf_of(&self.turn.flow);
-                store::store(&transfer, recipe, placeholder, &mark).await?;
+                store::store(&transfer, recipe, (Kind::Placeholder, placeholder), &mark).await?;
             }
         }
         self.record.took(Phase::Placeholder, began.elapsed());

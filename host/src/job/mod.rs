@@ -4,7 +4,7 @@
 //! # Layout
 //! - `json`: what JSON is read; `request`: 0.2's checks 101 to 113, in their order: JSON → a `Request` that cannot be invalid;
 //!   `strict`: what requests that 0.2 could have had are held to; `formats`: the file formats of source and result; `wanted`:
-//!   what a request of either API asks for
+//!   what a request of either API asks for; `headers`: what it wants said of results; `stores`: whether it may have its stores
 //! - `generation`: a registry and the workers that serve it, swapped by a reload
 //! - `intake`: a source on its way in, read once, within a memory limit; `gathered`: its bytes; `room`: one
 //!   that a client sends
@@ -30,6 +30,7 @@ mod flow;
 mod formats;
 mod gathered;
 mod generation;
+mod headers;
 mod intake;
 mod json;
 mod later;
@@ -53,6 +54,7 @@ mod shares;
 mod start;
 mod store;
 mod stored;
+mod stores;
 mod story;
 mod strict;
 mod tally;

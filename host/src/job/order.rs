@@ -7,6 +7,7 @@ use imgserve_transfer::{Destination, HttpUrl, SourceUrl, Tags};
 use imgserve_worker::{Prepared, Task};
 use serde_json::{Map, Value};
 
+use super::headers::Headers;
 use super::request::Request;
 
 /// How to do a job.
@@ -41,6 +42,8 @@ pub(super) struct Recipe {
     pub(super) field: Option<String>,
     /// Media type of the result.
     pub(super) media_type: String,
+    /// What else is said of it where it is stored.
+    pub(super) headers: Headers,
 }
 
 /// An accepted job, as the client is told of it.
@@ -92,6 +95,7 @@ impl Planned {
             destination,
             field: request.field.clone(),
             media_type: request.media_type.clone(),
+            headers: request.headers.clone(),
         };
         Ok(Self { recipe, output, destination: text })
     }

@@ -3,13 +3,14 @@
 
 use imgserve_base::fault::{Fault, FaultKind, one_line};
 use imgserve_transfer::{
-    Tags, basename, destination_extension, extension, scheme_of, split_form, substitute_tags,
+    SCHEMES, Tags, basename, destination_extension, extension, scheme_of, split_form, substitute_tags,
 };
 use imgserve_worker::{Step, Task};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::formats::{self, Chosen};
+use super::headers::Headers;
 use super::json::{self, NotRead};
 use super::strict::OfOld;
 use crate::registry::{self, Chain, Entry, Reading, Registry};
@@ -36,6 +37,8 @@ pub(super) struct Request {
     pub(super) field: Option<String>,
     /// Media type of the result.
     pub(super) media_type: String,
+    /// What else is said of it where it is stored.
+    pub(super) headers: Headers,
     /// Arguments that nobody knows; 0.2 ignored them, so the request is not refused for them.
     pub(super) unknown_arguments: Vec<String>,
     /// Where it stands in the request, such as `outputs[1]`; empty for the request itself.
@@ -153,6 +156,7 @@ pub(super) fn check_values(asked: &Asked<'_>, registry: &Registry) -> Result<Req
         destination: destination.to_owned(),
         field,
         media_type,
+        headers: Headers::new(),
         unknown_arguments: chain.unknown.into_iter().map(|path| argument(at, &path)).collect(),
         at: at.to_owned(),
     })
@@ -240,9 +244,7 @@ fn url<'a>(value: &'a Value, member: &str, kind: FaultKind) -> Result<&'a str, F
 pub(super) fn scheme(url: &str, member: &str, kind: FaultKind) -> Result<(), Fault> {
     match scheme_of(url) {
         Some(_) => Ok(()),
-        None => {
-            Err(Fault::new(kind, format!("the scheme of {member} is none of http, https, ftp, ftps, file")))
-        }
+        None => Err(Fault::new(kind, format!("the scheme of {member} is none of {SCHEMES}"))),
     }
 }
 

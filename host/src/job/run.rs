@@ -9,7 +9,7 @@ use imgserve_base::fair::Turn;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{Output, OutputState, Phase, Record, now_ms};
 use imgserve_journal::{Ending, JournalError};
-use imgserve_transfer::{Asks, PartMark, Place};
+use imgserve_transfer::{Asks, PartMark, Place, SourceUrl};
 use imgserve_worker::{Prepared, Task, TaskOutput};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -107,7 +107,7 @@ impl Attempt {
             let record = service.journal().get(id).await.ok().flatten().unwrap_or(record);
             let warmth = Warmth::none(service.generation(), service.settings());
             let again = Self::new(Arc::clone(&service), record, running, turn, warmth);
-            again.failed(fault.retried(Retry::Worker), &known).await;
+            Box::pin(again.failed(fault.retried(Retry::Worker), &known)).await;
         }
         service.over(id, attempt);
     }
@@ -138,7 +138,7 @@ impl Attempt {
             }
             Stop::Cancelled => self.cancelled(&order).await,
             Stop::Lost => self.lost(),
-            Stop::Fault(fault) => self.failed(fault, &order).await,
+            Stop::Fault(fault) => Box::pin(self.failed(fault, &order)).await,
         }
     }
 
@@ -173,6 +173,9 @@ impl Attempt {
             held = self.source(order) => held?,
         };
         self.record.took(Phase::Fetch, self.began.elapsed());
+        if matches!(order.source, SourceUrl::Store(_)) {
+            self.record.source_tag.clone_from(&held.tag);
+        }
         service.tally().metrics().moved(Direction::Fetched, held.bytes.len() as u64);
         service.live().enter(self.record.id, &running, Stage::Queued);
         Ok(held)
@@ -427,7 +430,7 @@ impl Attempt {
     async fn put(&self, order: &Order, index: usize, kind: Kind, bytes: Bytes) -> Result<(), Fault> {
         let mark = self.mark(index, kind);
         let transfer = self.settings.transfer.on_behalf_of(&self.turn.flow);
-        store::store(&transfer, &order.recipes[index], bytes, &mark).await
+        store::store(&transfer, &order.recipes[index], (kind, bytes), &mark).await
     }
 
     /// What marks the file of an output until it is whole.

@@ -6,10 +6,11 @@ use imgserve_base::fair::Flow;
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::job::JobId;
 use imgserve_base::lease::Lease;
-use imgserve_transfer::{PartMark, Transfer};
+use imgserve_transfer::{PartMark, Stored, Transfer, What};
 use imgserve_worker::{Placeholder, Prepared};
 
 use super::generation::Generation;
+use super::headers;
 use super::intake::transfer_fault;
 use super::order::Recipe;
 use super::retry::MAX_LOST;
@@ -47,20 +48,26 @@ pub(super) fn mark(job: JobId, index: usize, attempt: u32, kind: Kind, cold: boo
     PartMark { own: name(attempt, kind), stale, lease: Lease::endless() }
 }
 
-/// Stores `bytes` at an output's destination.
+/// Stores `body` at an output's destination.
 ///
 /// # Errors
 /// [`FaultKind::DestinationUnavailable`], with whether another try may help.
 pub(super) async fn store(
     transfer: &Transfer,
     recipe: &Recipe,
-    bytes: Bytes,
+    (kind, body): (Kind, Bytes),
     mark: &PartMark,
 ) -> Result<(), Fault> {
-    transfer
-        .store(&recipe.destination, bytes, &recipe.media_type, recipe.field.as_deref(), mark)
-        .await
-        .map_err(|error| transfer_fault(FaultKind::DestinationUnavailable, &error))
+    let (what, headers) = match kind {
+        Kind::Placeholder => (What::Placeholder, &headers::of_placeholder(&recipe.headers)),
+        Kind::Result => (What::Result, &recipe.headers),
+        // It comes as a result does, and is to be kept as little as a placeholder.
+        Kind::Failure => (What::Result, &headers::of_placeholder(&recipe.headers)),
+    };
+    let (media_type, form_field) = (recipe.media_type.as_str(), recipe.field.as_deref());
+    let stored = Stored { what, body, media_type, headers, form_field };
+    let stored = transfer.store(&recipe.destination, stored, mark).await;
+    stored.map_err(|error| transfer_fault(FaultKind::DestinationUnavailable, &error))
 }
 
 /// Shows the failure at an output's destination; what is no image has none to show.
@@ -75,7 +82,7 @@ pub(super) async fn failure(
 ) -> Result<(), Fault> {
     // Nobody waits for the picture: it is drawn in no client's turn, but in that of all which have failed.
     let Some(bytes) = picture(generation, &Flow::default(), recipe, true).await? else { return Ok(()) };
-    store(transfer, recipe, bytes, mark).await
+    store(transfer, recipe, (Kind::Failure, bytes), mark).await
 }
 
 /// The picture that stands for an output's result, or for its failure; none of what is no image.

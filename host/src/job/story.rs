@@ -49,6 +49,9 @@ pub(super) fn tell(
         say("unknownArguments", json!(asked.unknown_arguments));
     }
     say("srcURL", json!(record.source));
+    if let Some(tag) = &record.source_tag {
+        say("source_etag", json!(tag));
+    }
     if let Some(url) = asked.and_then(|asked| asked.notify.as_ref()) {
         say("notifyURL", json!(url));
         say("webhook", told_webhook(webhook));

@@ -6,6 +6,7 @@ use imgserve_base::job::Priority;
 use imgserve_transfer::HttpUrl;
 use serde_json::{Map, Value};
 
+use super::headers;
 use super::request::{self, Asked, Request, type_name};
 use crate::registry::{Reading, Registry};
 
@@ -133,7 +134,12 @@ fn output(
     let reading = Reading::AsMeant;
     let checked =
         request::check_values(&Asked { operation, source, destination, args, at, reading }, registry);
-    checked.map_err(|fault| as_it_came(fault, encoding, at))
+    let mut request = checked.map_err(|fault| as_it_came(fault, encoding, at))?;
+    if let Some(headers) = encoding.and_then(|output| output.get("headers")).filter(|value| !value.is_null())
+    {
+        request.headers = headers::read(headers, &member(at, "output.headers"), &request.destination)?;
+    }
+    Ok(request)
 }
 
 /// The same fault; an argument that came in `output` is named from there.
@@ -153,7 +159,7 @@ fn given(object: &Map<String, Value>) -> Map<String, Value> {
     object.iter().filter(given).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// `output {format, quality}` says the same as the arguments of these names.
+/// `output {format, quality}` says the same as the arguments of these names; its headers are read elsewhere.
 fn with_output(
     mut args: Map<String, Value>,
     output: Option<&Value>,
@@ -164,8 +170,9 @@ fn with_output(
         .as_object()
         .ok_or_else(|| wrong(format!("{} is {}, not an object", member(at, "output"), type_name(output))))?;
     let (output, own) = (member(at, "output"), member(at, "args"));
-    only(object, &["format", "quality"], &output)?;
-    for (key, value) in object.iter().filter(|(_, value)| !value.is_null()) {
+    only(object, &["format", "quality", "headers"], &output)?;
+    let said = object.iter().filter(|(key, value)| !value.is_null() && *key != "headers");
+    for (key, value) in said {
         if args.insert(key.clone(), value.clone()).is_some_and(|before| before != *value) {
             let text = format!("{output}.{key} and {own}.{key} contradict each other");
             return Err(Fault::new(FaultKind::InvalidArgument, text));

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use reqwest::header::HeaderValue;
+use reqwest::header::{HeaderName, HeaderValue};
 use tokio::sync::watch;
 
 use super::error::{TransferError, TransferErrorKind};
@@ -97,7 +97,12 @@ pub(super) struct Paced {
 
 impl Paced {
     pub(super) fn new(upload: &Upload, taken: watch::Sender<u64>) -> Self {
-        let parts: VecDeque<Bytes> = upload.parts.iter().filter(|part| !part.is_empty()).cloned().collect();
+        Self::of(upload.parts.iter().cloned(), taken)
+    }
+
+    /// These bytes, one after the other.
+    pub(super) fn of(parts: impl IntoIterator<Item = Bytes>, taken: watch::Sender<u64>) -> Self {
+        let parts: VecDeque<Bytes> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         let left = parts.iter().map(|part| part.len() as u64).sum();
         Self { parts, left, taken }
     }
@@ -131,6 +136,13 @@ impl Body for Paced {
 }
 
 /// Text as a header value, which line breaks cannot be.
+pub(super) fn header_name(text: &str) -> Result<HeaderName, TransferError> {
+    HeaderName::from_bytes(text.as_bytes()).map_err(|error| {
+        let message = format!("{text:?} is no name of a header");
+        TransferError::new(TransferErrorKind::Config, message).with_source(error)
+    })
+}
+
 pub(super) fn header_value(text: &str) -> Result<HeaderValue, TransferError> {
     HeaderValue::from_str(text).map_err(|error| {
         let message = format!("{text:?} cannot be sent as a header");

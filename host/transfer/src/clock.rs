@@ -67,6 +67,11 @@ impl Clock {
         }
     }
 
+    /// Another one of the same limits, which starts now.
+    pub(super) fn again(&self) -> Self {
+        Self { deadline: Instant::now() + self.total, spent: Arc::default(), ..*self }
+    }
+
     /// So many bytes are to come in all: whoever says so is left once its pace shows that they will not in the time there is.
     /// As much memory may be held for them all the while.
     pub(super) fn expects(&self, bytes: u64) {

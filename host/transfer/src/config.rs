@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::policy::Allowed;
+use super::stores::StoreConfig;
 
 /// The key that opens networks.
 pub(super) const KEY_ALLOW_NETWORKS: &str = "[access] allow_networks";
@@ -50,8 +51,11 @@ pub struct TransferConfig {
     pub extra_ca_pem: Vec<Vec<u8>>,
     /// How many HTTP redirects are followed.
     pub max_redirects: usize,
-    /// How many connections to one HTTP server are kept while nothing is asked of it; of [`IDLE_SERVERS`] at most.
+    /// How many connections to one HTTP server are kept while nothing is asked of it; of [`IDLE_SERVERS`] at most, and of as many
+    /// servers of stores.
     pub idle_per_server: usize,
+    /// The stores that URLs may name.
+    pub stores: Vec<StoreConfig>,
 }
 
 /// With how many HTTP servers connections are kept while nothing is asked of them.

@@ -45,6 +45,8 @@ pub enum TransferErrorKind {
     Exhausted,
     /// The TLS handshake failed, by an untrusted certificate for example.
     Tls,
+    /// A store is not as its section of the configuration says: its credentials, its bucket, its region.
+    Store,
     /// The configuration cannot be used; only [`super::Transfer::new`] says this.
     Config,
 }
@@ -136,7 +138,7 @@ impl TransferError {
             NotFound | Refused | Login | Dns | Connect | Timeout | TooSlow | Status(_) | Protocol | Tls => {
                 Blame::Remote
             }
-            Io | Exhausted | Config => Blame::Us,
+            Io | Exhausted | Store | Config => Blame::Us,
         }
     }
 

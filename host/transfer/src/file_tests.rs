@@ -7,7 +7,7 @@ use imgserve_base::lease::Lease;
 
 use super::*;
 use crate::tests::source;
-use crate::tests::{config, fetch, mark};
+use crate::tests::{config, fetch, mark, stored};
 use crate::{Destination, PartMark, SourceUrl, Transfer};
 
 struct Rooted {
@@ -36,7 +36,7 @@ impl Rooted {
 
     async fn store(&self, relative: &str, body: &'static str) -> Result<(), TransferError> {
         let destination = Destination::parse(&self.url(relative)).unwrap();
-        self.transfer.store(&destination, body.into(), "image/png", None, &mark()).await
+        self.transfer.store(&destination, stored(body, None), &mark()).await
     }
 
     async fn fetch_error(&self, relative: &str) -> TransferErrorKind {
@@ -64,7 +64,7 @@ async fn whose_lease_is_over_replaces_nothing_and_leaves_nothing() {
     rooted.store("x.png", "newer").await.unwrap();
     let destination = Destination::parse(&rooted.url("x.png")).unwrap();
     let over = PartMark { lease: Lease::until(0), ..mark() };
-    let stored = rooted.transfer.store(&destination, "older".into(), "image/png", None, &over).await;
+    let stored = rooted.transfer.store(&destination, stored("older", None), &over).await;
     assert_eq!(stored.unwrap_err().kind(), TransferErrorKind::Timeout);
     assert_eq!(
         (std::fs::read(rooted.path("x.png")).unwrap(), names(&rooted.path(""))),
@@ -197,7 +197,7 @@ async fn what_a_killed_store_left_is_removed() {
     let destination = Destination::parse(&rooted.url("x")).unwrap();
     let mark =
         PartMark { own: "own".to_owned(), stale: vec!["first".to_owned(), "second".to_owned()], ..mark() };
-    rooted.transfer.store(&destination, "whole".into(), "image/png", None, &mark).await.unwrap();
+    rooted.transfer.store(&destination, stored("whole", None), &mark).await.unwrap();
     let mut names = names(&rooted.path(""));
     names.sort();
     assert_eq!(names, [".x.another.imgserve-part", "x"]);

@@ -48,6 +48,10 @@ fn check_source(source: &SourceUrl) {
                 assert!(!name.contains(&b'/') && !name.contains(&0));
             }
         }
+        SourceUrl::Store(url) => {
+            assert!(!url.bucket_url().contains(['@', '{']));
+            url.names().for_each(|name| assert!((1..=1024).contains(&name)));
+        }
     }
 }
 

@@ -7,13 +7,13 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use cookie_store::{CookieStore, RawCookie};
 use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE,
+    ACCEPT_ENCODING, CONTENT_TYPE, COOKIE, ETAG, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE,
 };
 use reqwest::{Method, Response, StatusCode};
 use rustls::ClientConfig;
 use url::{Origin, Url};
 
-use super::body::{Paced, Upload, header_value};
+use super::body::{Paced, Upload, header_name, header_value};
 use super::clients::Clients;
 use super::clock::Clock;
 use super::coding::ACCEPTED;
@@ -46,10 +46,20 @@ impl Http {
         success(Session::new(self, clock).send(call).await?)
     }
 
-    /// Stores by PUT.
-    pub(super) async fn put(&self, clock: Clock, url: Url, upload: Upload) -> Result<(), TransferError> {
+    /// Stores by PUT, with further headers.
+    pub(super) async fn put(
+        &self,
+        clock: Clock,
+        url: Url,
+        upload: Upload,
+        further: &[(String, String)],
+    ) -> Result<(), TransferError> {
         let mut session = Session::new(self, clock);
-        let call = Call { method: Method::PUT, url, headers: HeaderMap::new(), upload: Some(upload) };
+        let mut headers = HeaderMap::new();
+        for (name, value) in further {
+            headers.insert(header_name(name)?, header_value(value)?);
+        }
+        let call = Call { method: Method::PUT, url, headers, upload: Some(upload) };
         let response = success(session.send(call).await?)?;
         session.drain(response).await;
         Ok(())
@@ -242,6 +252,11 @@ pub(super) async fn next_chunk(
     })
 }
 
+/// The entity tag of what a response has.
+pub(super) fn entity_tag(response: &Response) -> Option<String> {
+    response.headers().get(ETAG)?.to_str().ok().map(str::to_owned)
+}
+
 /// The media type that a response says its body is of.
 pub(super) fn media_type(response: &Response) -> Option<String> {
     let value = response.headers().get(CONTENT_TYPE)?;
@@ -261,7 +276,7 @@ pub(super) fn success(response: Response) -> Result<Response, TransferError> {
 }
 
 /// What `Retry-After` means (RFC 9110, section 10.2.3): seconds, or a date.
-fn wait(text: &str, now: SystemTime) -> Option<Duration> {
+pub(super) fn wait(text: &str, now: SystemTime) -> Option<Duration> {
     match text.trim().parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
         Err(_) => {
@@ -290,7 +305,7 @@ fn redirect_target(response: &Response, from: &Url) -> Result<Option<Url>, Trans
 }
 
 /// What went wrong before there was a response.
-fn request_error(error: reqwest::Error) -> TransferError {
+pub(super) fn request_error(error: reqwest::Error) -> TransferError {
     use TransferErrorKind::{Connect, Protocol, Timeout, Tls};
     if let Some(denied) = find_cause::<ResolveError>(&error) {
         return denied.clone().into();

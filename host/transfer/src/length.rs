@@ -25,6 +25,9 @@ impl Destination {
             Self::Put { .. } | Self::Form { .. } => Ok(()),
             Self::Ftp(url) => check_path(url.path.split('/').map(str::len)),
             Self::File(url) => check_path(url.segments.iter().map(|name| name.len())),
+            Self::Store(url) if url.is_local() => check_path(url.names()),
+            // Its key was measured as it was read.
+            Self::Store(_) => Ok(()),
         }
     }
 }

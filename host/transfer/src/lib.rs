@@ -1,5 +1,5 @@
-//! Fetching sources and storing destinations: http, https, ftp, ftps, file. Only public addresses and configured
-//! directories are reached (`policy`); everything is bounded in time and size. Decoding what was fetched, and
+//! Fetching sources and storing destinations: http, https, ftp, ftps, file, and stores of objects. Only public addresses, configured
+//! directories and configured stores are reached (`policy`, `stores`); everything is bounded in time and size. Decoding what was fetched, and
 //! retrying, are left to others.
 //!
 //! # Layout
@@ -11,6 +11,7 @@
 //! | `clock`, `tls`, `config`, `error` | timeouts, the one TLS configuration, settings, failures |
 //! | `clients`, `http`, `coding`, `body`, `form`, `html` | idle connections, GET and PUT, encoded responses, request bodies, form uploads, reading a page's form |
 //! | `ftp`, `ftp_store`, `file` | the other two protocols |
+//! | `stores` | buckets of S3, Google Cloud Storage and Azure, and directories called by a name |
 //! | `mark` | what a file is called until it is whole |
 //! | `peer`, `machines` | which server a URL leads to, and on which machine that is |
 //! | `places` | how many transfers may be under way, with each of them and for each client |
@@ -39,6 +40,7 @@ mod peer;
 mod places;
 mod policy;
 mod resolve;
+mod stores;
 mod tags;
 mod tls;
 mod url;
@@ -61,12 +63,16 @@ pub use self::mark::PartMark;
 pub use self::peer::Server;
 pub use self::places::{Asks, Place, PlaceKind, PlaceLimits, Places, PlacesNow};
 pub use self::policy::{Allowed, AllowedHost};
+pub use self::stores::{StoreConfig, StoreKind, StoreUrl, What};
 pub use self::tags::{Tags, substitute_tags};
+use self::url::FileUrl;
 pub use self::url::{
-    Destination, HttpUrl, SourceUrl, basename, destination_extension, extension, scheme_of, split_form,
+    Destination, HttpUrl, SCHEMES, Scheme, SourceUrl, basename, destination_extension, extension, scheme_of,
+    split_form,
 };
 
 use self::body::{FilePart, Upload};
+use self::clients::Clients;
 use self::clock::Clock;
 use self::coding::Download;
 use self::config::KEY_MAX_SOURCE;
@@ -76,6 +82,7 @@ use self::http::Http;
 use self::lookups::on_behalf_of;
 use self::machines::Machines;
 use self::resolve::Resolver;
+use self::stores::{Found, Reached, Stores, Told};
 
 /// Fetches and stores, under one configuration. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -84,6 +91,7 @@ pub struct Transfer {
     http: Arc<Http>,
     ftp: Ftp,
     roots: Arc<[PathBuf]>,
+    stores: Stores,
     machines: Arc<Machines>,
     /// For which client.
     whose: Arc<str>,
@@ -96,15 +104,17 @@ impl Transfer {
     ///
     /// # Errors
     ///
-    /// `Config`, if an extra authority is no certificate or the user agent cannot be sent.
+    /// `Config`, if an extra authority is no certificate, the user agent cannot be sent, or of a section no store can be made.
     pub fn new(config: TransferConfig) -> Result<Self, TransferError> {
         let tls = tls::client_config(&config.extra_ca_pem)?;
         let resolver = Resolver::new(&config.allow_networks);
         let roots = config.file_roots.clone().into();
         let config = Arc::new(config);
         let http = Arc::new(Http::new(config.clone(), resolver.clone(), tls.clone())?);
+        let of_stores = Arc::new(Clients::new(config.clone(), resolver.of_operator(), tls.clone())?);
+        let stores = Stores::new(&config.stores, &of_stores)?;
         let (ftp, machines) = (Ftp { resolver, tls: Arc::new(tls) }, Arc::default());
-        Ok(Self { config, http, ftp, roots, machines, whose: Arc::default(), slow: Arc::default() })
+        Ok(Self { config, http, ftp, roots, stores, machines, whose: Arc::default(), slow: Arc::default() })
     }
 
     /// The same, counting on where `other` has counted.
@@ -126,13 +136,30 @@ impl Transfer {
 
     /// The same with where its servers are, by the addresses that their names lead to: those of one address have one share.
     pub async fn located(&self, asks: Asks) -> Asks {
-        let machines = self.machines.of(&asks.servers, asks.turn.flow.name()).await;
+        let machines = self.machines.of(&self.behind(&asks.servers), asks.turn.flow.name()).await;
         Asks { machines, ..asks }
     }
 
     /// The machines of one server.
     pub async fn machines(&self, server: &Server) -> Vec<Arc<str>> {
-        self.machines.of(std::slice::from_ref(server), &self.whose).await
+        self.machines.of(&self.behind(std::slice::from_ref(server)), &self.whose).await
+    }
+
+    /// The servers themselves, also of buckets; of those that there are not none.
+    fn behind(&self, servers: &[Server]) -> Vec<Server> {
+        let behind = servers.iter().filter_map(|server| match server.is_bucket() {
+            true => self.stores.server_of(server),
+            false => Some(server),
+        });
+        behind.cloned().collect()
+    }
+
+    /// The names of the stores that a URL leads to, or may lead to where it is a template with tags; none of what is in no store.
+    ///
+    /// # Errors
+    /// `NotAllowed` where it is in a store that is not configured; `InvalidUrl`.
+    pub fn stores_of(&self, url: &str) -> Result<Vec<&str>, TransferError> {
+        self.stores.named_by(url).map_err(|error| error.at(url))
     }
 
     /// Starts to fetch a source. Returns once its first bytes can be asked for; the clock of `total_timeout` runs on
@@ -146,8 +173,9 @@ impl Transfer {
         // What all protocols remember on their way is kilobytes, which whoever awaits this would hand on and on.
         let opening = Box::pin(self.open(clock.clone(), source.clone()));
         let opened = on_behalf_of(&self.whose, opening).await;
-        let body = opened.map_err(|error| failed(error, source.as_str(), &self.slow))?;
+        let Opened { body, tag } = opened.map_err(|error| failed(error, source.as_str(), &self.slow))?;
         let fetch = Fetch {
+            tag,
             size_hint: body.size(),
             media_type: body.media_type(),
             url: source.as_str().to_owned(),
@@ -169,28 +197,53 @@ impl Transfer {
     /// failure.
     pub fn cached_file(&self, source: &SourceUrl) -> Option<CachedFile> {
         match source {
-            SourceUrl::File(url) => {
-                let file = CachedFile::open(url, &self.roots)?;
-                (file.size <= self.config.max_source_bytes).then_some(file)
-            }
-            _ => None,
+            SourceUrl::File(url) => self.cached(url, &self.roots),
+            SourceUrl::Store(url) => match self.stores.reach(url).ok()? {
+                Reached::File(url, root) => self.cached(&url, &[root]),
+                Reached::Object(..) => None,
+            },
+            SourceUrl::Http(_) | SourceUrl::Ftp(_) => None,
         }
     }
 
-    async fn open(&self, clock: Clock, source: SourceUrl) -> Result<Body, TransferError> {
+    fn cached(&self, url: &FileUrl, roots: &[PathBuf]) -> Option<CachedFile> {
+        CachedFile::open(url, roots).filter(|file| file.size <= self.config.max_source_bytes)
+    }
+
+    async fn open(&self, clock: Clock, source: SourceUrl) -> Result<Opened, TransferError> {
         match source {
-            SourceUrl::Http(url) => Ok(Body::Http(Box::new(Download::of(self.http.get(clock, url).await?)?))),
+            SourceUrl::Http(url) => {
+                let response = self.http.get(clock, url).await?;
+                let tag = http::entity_tag(&response);
+                Ok(Opened { body: Body::Http(Box::new(Download::of(response)?)), tag })
+            }
             SourceUrl::Ftp(url) => {
                 let session = self.ftp.open(clock, &url).await?;
-                Ok(Body::Ftp(Box::new(session.retrieve(&url).await?)))
+                Ok(Body::Ftp(Box::new(session.retrieve(&url).await?)).into())
             }
-            SourceUrl::File(url) => Ok(Body::File(FileReader::open(&clock, url, self.roots.clone()).await?)),
+            SourceUrl::File(url) => self.open_file(&clock, url, self.roots.clone()).await,
+            SourceUrl::Store(url) => match self.stores.reach(&url)? {
+                Reached::File(url, root) => self.open_file(&clock, url, [root].into()).await,
+                Reached::Object(store, objects, path) => {
+                    let Found { download, tag } =
+                        store.fetch(objects, (&path, url.version()), &clock).await?;
+                    Ok(Opened { body: Body::Http(Box::new(download)), tag })
+                }
+            },
         }
     }
 
-    /// Stores `body` at `destination`, over what may be there; doing so again changes nothing. `media_type` is told to
-    /// HTTP servers. `form_field` names the file field of a form upload, and is ignored by all other destinations. `mark`
-    /// is for destinations that are files.
+    async fn open_file(
+        &self,
+        clock: &Clock,
+        url: FileUrl,
+        roots: Arc<[PathBuf]>,
+    ) -> Result<Opened, TransferError> {
+        Ok(Body::File(FileReader::open(clock, url, roots).await?).into())
+    }
+
+    /// Stores `upload` at `destination`, over what may be there; doing so again changes nothing. `mark` is for destinations that
+    /// are files, and for how long it may be stored.
     ///
     /// # Errors
     ///
@@ -198,14 +251,11 @@ impl Transfer {
     pub async fn store(
         &self,
         destination: &Destination,
-        body: Bytes,
-        media_type: &str,
-        form_field: Option<&str>,
+        upload: Stored<'_>,
         mark: &PartMark,
     ) -> Result<(), TransferError> {
         let clock = Clock::start(&self.config);
-        let storing =
-            Box::pin(self.store_by(clock.clone(), destination, body, (media_type, form_field), mark));
+        let storing = Box::pin(self.store_by(clock.clone(), destination, upload, mark));
         let stored = on_behalf_of(&self.whose, clock.total(storing)).await.and_then(|stored| stored);
         stored.map_err(|error| failed(error, &destination.to_string(), &self.slow))
     }
@@ -231,14 +281,13 @@ impl Transfer {
         &self,
         clock: Clock,
         destination: &Destination,
-        body: Bytes,
-        (media_type, form_field): (&str, Option<&str>),
+        Stored { what, body, media_type, headers, form_field }: Stored<'_>,
         mark: &PartMark,
     ) -> Result<(), TransferError> {
         mark.check()?;
         match destination {
             Destination::Put { url } => {
-                self.http.put(clock, url.clone(), Upload::plain(body, media_type)?).await
+                self.http.put(clock, url.clone(), Upload::plain(body, media_type)?, headers).await
             }
             Destination::Form { page, file_name } => {
                 let field = form_field.ok_or_else(|| {
@@ -255,7 +304,42 @@ impl Transfer {
             Destination::File(url) => {
                 file::store(&clock, url.clone(), self.roots.clone(), body, mark.clone()).await
             }
+            Destination::Store(url) => match self.stores.reach(url)? {
+                Reached::File(url, root) => file::store(&clock, url, [root].into(), body, mark.clone()).await,
+                Reached::Object(store, objects, path) => {
+                    let told = Told { media_type, headers, what };
+                    store.store(objects, &path, (body, told), &clock, mark).await
+                }
+            },
         }
+    }
+}
+
+/// What is to be stored, and what is told of it.
+#[derive(Clone, Debug)]
+pub struct Stored<'s> {
+    /// What it is.
+    pub what: What,
+    /// Its bytes.
+    pub body: Bytes,
+    /// Its media type, for HTTP servers and stores.
+    pub media_type: &'s str,
+    /// Further headers, for PUT and stores: names in lower case, and values.
+    pub headers: &'s [(String, String)],
+    /// The file field of a form upload; ignored by all other destinations.
+    pub form_field: Option<&'s str>,
+}
+
+/// A source whose first bytes can be asked for.
+struct Opened {
+    body: Body,
+    /// Its entity tag, if the other end has one.
+    tag: Option<String>,
+}
+
+impl From<Body> for Opened {
+    fn from(body: Body) -> Self {
+        Self { body, tag: None }
     }
 }
 
@@ -273,6 +357,8 @@ pub struct Fetch {
     pub size_hint: Option<u64>,
     /// The source's media type, if the other end told it; not to be relied on.
     pub media_type: Option<String>,
+    /// The source's entity tag, if the other end has one: another one is of other bytes.
+    pub tag: Option<String>,
     url: String,
     received: u64,
     limit: u64,

@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use url::{Host, Url};
 
+use super::stores::StoreUrl;
 use super::url::{Destination, HttpUrl, SourceUrl};
 
-/// A server that a transfer goes to or comes from: its host and port, whatever way the URL writes them. A local file has none.
+/// A server that a transfer goes to or comes from: its host and port, whatever way the URL writes them; or a bucket. A local
+/// file has none.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Server {
     host: Arc<str>,
+    /// 0 of a bucket.
     port: u16,
 }
 
@@ -26,8 +29,18 @@ impl Server {
         Self { host: host.into(), port }
     }
 
-    fn of_http(url: &Url) -> Option<Self> {
+    /// Of a bucket, which has places of its own wherever its server is.
+    fn of_bucket(url: &StoreUrl) -> Option<Self> {
+        (!url.is_local()).then(|| Self { host: url.bucket_url().into(), port: 0 })
+    }
+
+    pub(super) fn of_http(url: &Url) -> Option<Self> {
         Some(Self::new(&url.host()?, url.port_or_known_default()?))
+    }
+
+    /// Whether it is a bucket, whose server its store names.
+    pub(super) fn is_bucket(&self) -> bool {
+        self.port == 0 && self.host.contains("://")
     }
 
     /// The host alone: its servers on other ports may be the same machine.
@@ -38,7 +51,10 @@ impl Server {
 
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
+        match self.port {
+            0 => f.write_str(&self.host),
+            port => write!(f, "{}:{port}", self.host),
+        }
     }
 }
 
@@ -55,6 +71,7 @@ impl SourceUrl {
             Self::Http(url) => Server::of_http(url),
             Self::Ftp(url) => Some(Server::new(&url.host, url.port)),
             Self::File(_) => None,
+            Self::Store(url) => Server::of_bucket(url),
         }
     }
 }
@@ -66,6 +83,7 @@ impl Destination {
             Self::Put { url } | Self::Form { page: url, .. } => Server::of_http(url),
             Self::Ftp(url) => Some(Server::new(&url.host, url.port)),
             Self::File(_) => None,
+            Self::Store(url) => Server::of_bucket(url),
         }
     }
 }
@@ -115,6 +133,8 @@ mod tests {
             ("https://a.example/b.png", Some("a.example:443")),
             ("ftp://a.example:2121/b.png", Some("a.example:2121")),
             ("file:///a/b.png", None),
+            ("s3://photos/a/b.png", Some("s3://photos")),
+            ("file://archive/b.png", None),
         ] {
             let found = Destination::parse(url).unwrap().server().map(|server| server.to_string());
             assert_eq!(found.as_deref(), wanted, "{url}");

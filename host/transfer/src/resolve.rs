@@ -7,6 +7,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustix::event::EventfdFlags;
 use url::Host;
@@ -66,6 +67,12 @@ pub(super) struct Resolver {
 impl Resolver {
     pub(super) fn new(allow: &[Allowed]) -> Self {
         Self { allow: allow.into(), lookups: Lookups::new(MOST_LOOKUPS) }
+    }
+
+    /// One that permits every address, for servers that the operator has named.
+    pub(super) fn of_operator(&self) -> Self {
+        let every = ["0.0.0.0/0", "::/0"].map(|network| network.parse::<IpNet>().expect("it is one").into());
+        Self { allow: every.into(), lookups: self.lookups.clone() }
     }
 
     /// The ports that rules name, each once.
@@ -150,8 +157,6 @@ impl Resolve for ResolverAt {
 
 #[cfg(test)]
 mod tests {
-    use ipnet::IpNet;
-
     use super::*;
 
     fn addresses(list: &[&str]) -> Vec<SocketAddr> {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 use super::error::{TransferError, TransferErrorKind};
+use super::stores::{StoreKind, StoreUrl, head_of_template};
 use super::tags::{Tags, substitute_tags};
 
 /// A scheme imgserve transfers by.
@@ -24,9 +25,14 @@ pub enum Scheme {
     Ftp,
     /// FTP with explicit TLS (RFC 4217).
     Ftps,
-    /// A local file (RFC 8089).
+    /// A local file (RFC 8089), or one of a store that is a directory.
     File,
+    /// An object in a store that is no directory.
+    Store(StoreKind),
 }
+
+/// All schemes, for those who named another one.
+pub const SCHEMES: &str = "http, https, ftp, ftps, file, s3, gs, az";
 
 /// The scheme of a URL, if it is a known one; case-insensitive, and true even of URLs that cannot be parsed further.
 pub fn scheme_of(url: &str) -> Option<Scheme> {
@@ -37,7 +43,24 @@ pub fn scheme_of(url: &str) -> Option<Scheme> {
         "ftp" => Some(Scheme::Ftp),
         "ftps" => Some(Scheme::Ftps),
         "file" => Some(Scheme::File),
+        "s3" => Some(Scheme::Store(StoreKind::S3)),
+        "gs" => Some(Scheme::Store(StoreKind::Gcs)),
+        "az" => Some(Scheme::Store(StoreKind::Azure)),
         _ => None,
+    }
+}
+
+/// The kind of store that a URL, or a template of one, is in; none of what is in no store.
+pub(super) fn store_of(url: &str) -> Option<StoreKind> {
+    match scheme_of(url)? {
+        Scheme::Store(kind) => Some(kind),
+        // Where others have no host it names the store.
+        Scheme::File => {
+            let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+            let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            (!host.is_empty() && !host.eq_ignore_ascii_case("localhost")).then_some(StoreKind::File)
+        }
+        Scheme::Http | Scheme::Https | Scheme::Ftp | Scheme::Ftps => None,
     }
 }
 
@@ -114,6 +137,8 @@ pub enum SourceUrl {
     Ftp(FtpUrl),
     /// Read beneath a file root.
     File(FileUrl),
+    /// Fetched from a configured store.
+    Store(StoreUrl),
 }
 
 impl SourceUrl {
@@ -126,8 +151,11 @@ impl SourceUrl {
         match scheme_of(url) {
             Some(Scheme::Http | Scheme::Https) => parse_http(url).map(Self::Http),
             Some(Scheme::Ftp | Scheme::Ftps) => FtpUrl::parse(url).map(Self::Ftp),
-            Some(Scheme::File) => FileUrl::parse(url).map(Self::File),
-            None => Err(invalid("the scheme is not one of http, https, ftp, ftps, file")),
+            Some(Scheme::File | Scheme::Store(_)) => match store_of(url) {
+                Some(kind) => StoreUrl::parse(kind, url).map(Self::Store),
+                None => FileUrl::parse(url).map(Self::File),
+            },
+            None => Err(invalid(&format!("the scheme is not one of {SCHEMES}"))),
         }
         .map_err(|error| error.at(url))
     }
@@ -138,6 +166,16 @@ impl SourceUrl {
             Self::Http(url) => url.as_str(),
             Self::Ftp(url) => &url.text,
             Self::File(url) => &url.text,
+            Self::Store(url) => &url.text,
+        }
+    }
+
+    /// Whether it is a file of this machine's, which other nodes may not see.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::File(_) => true,
+            Self::Store(url) => url.is_local(),
+            Self::Http(_) | Self::Ftp(_) => false,
         }
     }
 }
@@ -223,6 +261,8 @@ pub enum Destination {
     Ftp(FtpUrl),
     /// Written beneath a file root.
     File(FileUrl),
+    /// Put into a configured store.
+    Store(StoreUrl),
 }
 
 impl Destination {
@@ -246,6 +286,10 @@ impl Destination {
             return Ok((text, Self::Ftp(url)));
         }
         let Some((page, name)) = split_form(template) else {
+            if store_of(template).is_some() {
+                // A bucket is the template's: a source's name chooses none.
+                head_of_template(template).map_err(|error| error.at(template))?;
+            }
             let text = substitute_tags(template, tags);
             let plain = Self::plain(&text)?;
             return Ok((text, plain));
@@ -258,10 +302,11 @@ impl Destination {
     }
 
     fn plain(url: &str) -> Result<Self, TransferError> {
-        SourceUrl::parse(url).map(|plain| match plain {
+        Ok(match SourceUrl::parse(url)? {
             SourceUrl::Http(url) => Self::Put { url },
             SourceUrl::Ftp(url) => Self::Ftp(url),
             SourceUrl::File(url) => Self::File(url),
+            SourceUrl::Store(stored) => Self::Store(stored.written().map_err(|error| error.at(url))?),
         })
     }
 }
@@ -289,6 +334,7 @@ impl fmt::Display for SourceUrl {
             Self::Http(url) => f.write_str(&redact(url.as_str())),
             Self::Ftp(url) => url.fmt(f),
             Self::File(url) => url.fmt(f),
+            Self::Store(url) => url.fmt(f),
         }
     }
 }
@@ -308,6 +354,7 @@ impl fmt::Display for Destination {
             }
             Self::Ftp(url) => url.fmt(f),
             Self::File(url) => url.fmt(f),
+            Self::Store(url) => url.fmt(f),
         }
     }
 }
@@ -385,6 +432,11 @@ pub struct FileUrl {
 }
 
 impl FileUrl {
+    /// Of a file at this absolute path.
+    pub(super) fn at(segments: Vec<OsString>) -> Self {
+        Self { text: String::new(), segments }
+    }
+
     /// Not by the `url` crate, which silently resolves `..` where it should be refused.
     fn parse(text: &str) -> Result<Self, TransferError> {
         let (_, rest) = text.split_once(':').ok_or_else(|| invalid("there is no scheme"))?;
@@ -434,9 +486,9 @@ macro_rules! stored_as_text {
         }
     )* };
 }
-stored_as_text!(FtpUrl: Ftp, FileUrl: File);
+stored_as_text!(FtpUrl: Ftp, FileUrl: File, StoreUrl: Store);
 
-fn decode_segment(segment: &str) -> Result<OsString, TransferError> {
+pub(super) fn decode_segment(segment: &str) -> Result<OsString, TransferError> {
     let bytes: Vec<u8> = percent_decode_str(segment).collect();
     match bytes.as_slice() {
         b"" => Err(invalid("its path has an empty segment")),
@@ -452,7 +504,7 @@ fn parse_http(url: &str) -> Result<Url, TransferError> {
     Url::parse(url).map_err(unparsable)
 }
 
-fn invalid(why: &str) -> TransferError {
+pub(super) fn invalid(why: &str) -> TransferError {
     TransferError::new(TransferErrorKind::InvalidUrl, format!("invalid URL: {why}"))
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use image::ImageFormat;
-use imgserve_peers::{Ftp, Web, samples};
+use imgserve_peers::{Ftp, S3, Web, samples};
 use tempfile::TempDir;
 
 use super::page::Block;
@@ -52,13 +52,18 @@ imgserve stop > /dev/null
 pub(super) struct Peers {
     web: Web,
     ftp: Ftp,
+    s3: S3,
 }
 
 impl Peers {
     pub(super) async fn start() -> Self {
         let (web, ftp) = (Web::start(None).await, Ftp::start(None).await);
-        files().into_iter().for_each(|(name, bytes)| web.put(name, bytes));
-        Self { web, ftp }
+        let s3 = S3::start(&["shop-photos"]).await;
+        for (name, bytes) in files() {
+            s3.put(&format!("shop-photos/{name}"), &bytes);
+            web.put(name, bytes);
+        }
+        Self { web, ftp, s3 }
     }
 }
 
@@ -94,6 +99,7 @@ impl Session {
             ("127.0.0.1:8602", format!("127.0.0.1:{port}")),
             ("/home/you", home),
             ("/etc/imgserve/plugins", plugins),
+            ("http://127.0.0.1:9000", peers.s3.origin.clone()),
             ("https://example.org", format!("{web}/files")),
             ("https://bucket.example.org", format!("{web}/files")),
             ("https://shop.example.org/hook", format!("{web}/plain")),

@@ -28,6 +28,7 @@ const FORM: &str = r#"<!doctype html><title>Upload</title>
 struct Shelf {
     files: Mutex<HashMap<String, Vec<Bytes>>>,
     fetches: Mutex<HashMap<String, usize>>,
+    heads: Mutex<HashMap<String, Vec<HeaderMap>>>,
     /// Whether GETs of files have to wait.
     holding: watch::Sender<bool>,
 }
@@ -90,6 +91,11 @@ impl Web {
         self.lock().get(name).cloned().unwrap_or_default()
     }
 
+    /// The headers of everything that was put under this name, in order.
+    pub fn heads(&self, name: &str) -> Vec<HeaderMap> {
+        lock(&self.files.heads).get(name).cloned().unwrap_or_default()
+    }
+
     /// The `dstURL` that uploads through the form; its field is `picture`.
     pub fn form(&self, name: &str) -> String {
         format!("{}/:{name}", self.origin)
@@ -123,7 +129,13 @@ async fn give(State(files): State<Files>, Path(name): Path<String>) -> impl Into
     found.ok_or(StatusCode::NOT_FOUND)
 }
 
-async fn keep(State(files): State<Files>, Path(name): Path<String>, body: Bytes) -> StatusCode {
+async fn keep(
+    State(files): State<Files>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
+    lock(&files.heads).entry(name.clone()).or_default().push(headers);
     store(&files, name, body);
     StatusCode::CREATED
 }

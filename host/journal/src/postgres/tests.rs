@@ -334,13 +334,13 @@ async fn a_job_whose_story_is_a_later_programs_waits_and_hides_no_other() {
     journal.release(id);
     let known = waiting(&journal).await;
     journal.writer.settled().await.unwrap();
-    let later = r#"{"version":3,"tale":[]}"#;
+    let later = r#"{"version":4,"tale":[]}"#;
     schema.sql(&format!("UPDATE imgserve_jobs SET record = '{later}' WHERE priority = 2"));
     assert_eq!(journal.journal_claim(9).await, [known]);
     assert!(claim(&journal, 9).await.is_empty(), "it comes back");
     let record = journal.get(id).await.unwrap().unwrap();
     assert_eq!((record.state, record.attempt), (JobState::Accepted, 0));
-    assert!(record.held.unwrap().why.contains("version 3"));
+    assert!(record.held.unwrap().why.contains("version 4"));
     assert_eq!(
         schema.sql("SELECT record FROM imgserve_jobs WHERE priority = 2"),
         later,

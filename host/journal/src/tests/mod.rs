@@ -118,6 +118,7 @@ pub(crate) fn record() -> Record {
         client: Client::Anyone,
         priority: Priority::Normal,
         source: "http://pictures.example/a.png".to_owned(),
+        source_tag: None,
         outputs: Vec::new(),
         accepted_at_ms: 10,
         due_at_ms: 10,

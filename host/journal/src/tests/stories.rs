@@ -44,10 +44,27 @@ const VERSION_1: &str = r#"{"id":"0190b6a0-c000-7000-8000-00000000002a","state":
 #[test]
 fn a_story_is_written_as_version_2_and_read_back() {
     let record = full();
-    assert_eq!(text(&record).unwrap(), VERSION_2, "a change is a version 3");
+    assert_eq!(text(&record).unwrap(), VERSION_2, "a change is a later version");
     let told = read(VERSION_2).unwrap();
     assert_eq!((told.source, told.outputs, told.attempts), (record.source, record.outputs, record.attempts));
     assert_eq!((told.timings, told.notify, told.fresh), (record.timings, record.notify, record.fresh));
+}
+
+/// As the third version was released: never changed.
+const VERSION_3: &str = r#"{"version":3,"source":"s3://photos/a.png","source_tag":"\"a1\"","parts":[],"attempts":[],"timings":{},"notify":false,"fresh":{"attempt":0,"failures":0}}"#;
+
+#[test]
+fn a_story_with_its_sources_tag_is_version_3() {
+    let told = read(VERSION_3).unwrap();
+    assert_eq!(told.source_tag.as_deref(), Some("\"a1\""));
+    let of_store = Record {
+        source: told.source,
+        source_tag: told.source_tag,
+        outputs: Vec::new(),
+        timings: Default::default(),
+        ..record()
+    };
+    assert_eq!(text(&of_store).unwrap(), VERSION_3, "a change is a later version");
 }
 
 #[test]
@@ -61,8 +78,8 @@ fn a_story_of_version_1_is_read() {
 
 #[test]
 fn a_later_or_broken_story_says_so() {
-    let later = VERSION_2.replace("\"version\":2", "\"version\":3");
-    assert_eq!(read(&later), Err(Unreadable::Later { found: 3 }));
+    let later = VERSION_2.replace("\"version\":2", "\"version\":4");
+    assert_eq!(read(&later), Err(Unreadable::Later { found: 4 }));
     for (name, other) in
         [("plan_ms", "nap_ms"), ("plugin-trapped", "plugin-bored"), ("\"failed\"", "\"asleep\"")]
     {

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use imgserve_base::digest::digest;
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::format::Format;
+use imgserve_base::job::Client;
 use imgserve_base::units::MIB;
-use imgserve_transfer::{CachedFile, SourceUrl};
+use imgserve_transfer::CachedFile;
 use imgserve_worker::{Payload, Task};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, watch};
@@ -18,10 +19,12 @@ use super::call::{Call, Checked, entity_tag};
 use super::product::{Product, Timings};
 use super::renders::{Key, Stage, broken_off};
 use super::{asked, waiting};
+use crate::access::StoreRights;
 use crate::job::intake::{self, REPLY_PATIENCE, Wish};
 use crate::job::request;
 use crate::job::service::Service;
 use crate::job::settings::Settings;
+use crate::job::stores::Wants;
 use crate::metrics;
 
 /// A longer source, which takes more than a millisecond, is digested on another thread, to hold up nobody else.
@@ -34,6 +37,9 @@ pub(crate) struct Render {
     pub(crate) call: Call,
     /// Where the source is.
     pub(crate) source: String,
+    /// Who asks for it, and what it may do with stores.
+    pub(crate) client: Client,
+    pub(crate) stores: StoreRights,
     /// Whether the client may have the result already: then its entity tag is wanted before anything is computed.
     pub(crate) conditional: bool,
 }
@@ -85,6 +91,9 @@ impl Service {
             return Err(Fault::new(FaultKind::EmptySource, "`src` is missing: it names the source's URL"));
         }
         request::scheme(&render.source, "src", FaultKind::SourceScheme)?;
+        let settings = self.settings();
+        let wants = Wants { client: &render.client, rights: &render.stores, transfer: &settings.transfer };
+        wants.check_source(&render.source)?;
         let checked = Checked::new(&render.call, self.flow(&render.call.flow), self.generation())?;
         let (negotiated, fingerprint) = (checked.negotiated, checked.fingerprint());
         let key = key(&render.source, &checked, &fingerprint);
@@ -120,7 +129,7 @@ impl Service {
         };
         // A file stays open until it is its turn: no more of them than calls may have their turn at once.
         let source = intake::understood(&render.source)?;
-        let unread = !render.conditional && matches!(source, SourceUrl::File(_));
+        let unread = !render.conditional && source.is_local();
         let turn = if unread { Some(self.turns().call(&asked(checked.flow.clone())).await?) } else { None };
         let file = turn.as_ref().and_then(|_| transfer.cached_file(&source));
         // What is not recognised by its first bytes is looked at as a whole.

@@ -22,6 +22,7 @@ fn transfer() -> Transfer {
         idle_per_server: 1,
         user_agent: "test".to_owned(),
         extra_ca_pem: Vec::new(),
+        stores: Vec::new(),
     };
     Transfer::new(settings).unwrap()
 }

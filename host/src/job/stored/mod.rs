@@ -5,12 +5,13 @@
 //! - this file: which version a text is of, and what becomes of one that cannot be read
 //! - `version`: the last one, and why a text cannot be read; `v1`: as imgserve 0.3 wrote them before they had a version; `v2`: as they are
 //!   written now; `v3`: the order of a job of which acceptance has left something to do; `v4`: that of one with arguments that
-//!   nobody knows
+//!   nobody knows; `v5`: that of one on a store, or whose results have headers
 
 mod v1;
 mod v2;
 mod v3;
 mod v4;
+mod v5;
 mod version;
 
 use serde::Deserialize;
@@ -26,6 +27,9 @@ pub(crate) fn reader() -> String {
 
 /// An order as it is kept.
 pub(super) fn order_text(order: &Order) -> String {
+    if v5::Order::is_needed(order) {
+        return json(&v5::Order::from(order));
+    }
     if v4::Order::is_needed(order) {
         return json(&v4::Order::from(order));
     }
@@ -45,6 +49,7 @@ pub(super) fn read_order(text: &str, outputs: usize) -> Result<Order, Unreadable
         2 => parse::<v2::Order>(text)?.try_into()?,
         3 => parse::<v3::Order>(text)?.try_into()?,
         4 => parse::<v4::Order>(text)?.try_into()?,
+        5 => parse::<v5::Order>(text)?.try_into()?,
         found => return Err(Unreadable::Later { found }),
     };
     // It has its outputs when it is planned.

@@ -3,6 +3,9 @@
 use imgserve_base::format::Format;
 use imgserve_config::Profile;
 
+use serde_json::Map;
+
+use super::super::order::Left;
 use super::*;
 
 /// Version 1: a pipeline with a webhook and a form upload, by imgserve 0.3. Never changed.
@@ -52,6 +55,24 @@ fn an_order_keeps_what_of_its_request_was_passed_over() {
     assert!(order.left.is_some() && order.unknown_arguments == ["x"]);
 }
 
+/// Version 5: from one store into another, by a result with headers. Never changed.
+const ORDER_5: &str = r#"{"version":5,"source":"s3://photos/a%20b.png?versionId=7","outputs":[{"steps":[{"operation":"resize","args":{"height":20,"width":32},"profile":"fast"}],"extension":"png","format":"png","quality":80,"seed":1,"width":32,"height":20,"own_bytes":5000,"guest_bytes":7,"source_format":"png","destination":{"store":"gs://thumbs/a.png"},"media_type":"image/png"}],"headers":[[["cache-control","max-age=60"],["x-meta-owner","ann"]]],"unknown_arguments":["w"]}"#;
+
+#[test]
+fn an_order_on_stores_keeps_them_and_the_headers() {
+    let order = read_order(ORDER_5, 1).unwrap();
+    assert_eq!(order_text(&order), ORDER_5, "a change is a later version");
+    assert_eq!(order.source.to_string(), "s3://photos/a b.png?versionId=7");
+    assert_eq!(order.recipes[0].destination.to_string(), "gs://thumbs/a.png");
+    assert_eq!(order.recipes[0].headers[1], ("x-meta-owner".to_owned(), "ann".to_owned()));
+    let unplanned = Order { recipes: Vec::new(), left: Some(Left { request: Map::new() }), ..order };
+    assert_eq!(read_order(&order_text(&unplanned), 1).unwrap(), unplanned);
+    let more = ORDER_5.replace("\"headers\":", "\"deadline\":1,\"headers\":");
+    assert!(read_order(&more, 1).unwrap_err().to_string().contains("deadline"));
+    let fewer = ORDER_5.replace("\"headers\":[[", "\"headers\":[[],[");
+    assert!(read_order(&fewer, 1).unwrap_err().to_string().contains("headers of 2 outputs"));
+}
+
 const RECEIPT_1: &str = r#"{"id":"0190b6a0-c000-7000-8000-00000000002a","destinations":["file:///a.png"],"unknown_arguments":["w"]}"#;
 const RECEIPT_2: &str = r#"{"version":2,"id":"0190b6a0-c000-7000-8000-00000000002a","destinations":["file:///a.png"],"unknown_arguments":["w"]}"#;
 
@@ -80,8 +101,8 @@ fn both_versions_of_a_receipt_are_read() {
 
 #[test]
 fn what_cannot_be_read_says_why() {
-    let later = ORDER_2.replace("\"version\":2", "\"version\":5");
-    assert_eq!(read_order(&later, 2), Err(Unreadable::Later { found: 5 }));
+    let later = ORDER_2.replace("\"version\":2", "\"version\":6");
+    assert_eq!(read_order(&later, 2), Err(Unreadable::Later { found: 6 }));
     assert_eq!(read_receipt(&RECEIPT_2.replace(":2,", ":9,")), Err(Unreadable::Later { found: 9 }));
     // What this version does not know it must not leave out silently.
     let more = ORDER_2.replace("\"extension\":", "\"deadline\":1,\"extension\":");

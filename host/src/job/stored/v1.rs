@@ -78,6 +78,7 @@ impl Output {
         // What it costs stands in the journal beside the order.
         let prepared =
             Prepared { width, height, own_bytes, guest_bytes, pixels: 0, source_format, made_pixels: 0 };
-        Ok(Recipe { task, prepared, destination, field: self.field, media_type: self.media_type })
+        let (field, media_type) = (self.field, self.media_type);
+        Ok(Recipe { task, prepared, destination, field, media_type, headers: Vec::new() })
     }
 }

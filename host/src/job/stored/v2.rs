@@ -91,7 +91,8 @@ impl From<&order::Order> for Order {
 
 impl From<&Recipe> for Output {
     fn from(recipe: &Recipe) -> Self {
-        let Recipe { task, prepared, destination, field, media_type } = recipe;
+        // Headers are a later version's.
+        let Recipe { task, prepared, destination, field, media_type, headers: _ } = recipe;
         let Task { steps, extension, format, quality, seed } = task;
         let Prepared { width, height, own_bytes, guest_bytes, pixels: _, source_format, made_pixels: _ } =
             prepared;
@@ -159,6 +160,7 @@ impl TryFrom<Output> for Recipe {
             destination: output.destination,
             field: output.field,
             media_type: output.media_type,
+            headers: Vec::new(),
         })
     }
 }

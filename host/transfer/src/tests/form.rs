@@ -7,7 +7,7 @@ use axum::response::{Html, IntoResponse, Redirect};
 use axum::routing::{get, post};
 use tokio::sync::mpsc;
 
-use super::{mark, serve, transfer};
+use super::{mark, serve, stored, transfer};
 use crate::{Destination, TransferError, TransferErrorKind};
 
 /// One upload as a server saw it: its headers, and each field as `name=value` or `name=@file;type;bytes`.
@@ -36,7 +36,7 @@ type Recording = std::pin::Pin<Box<dyn Future<Output = &'static str> + Send>>;
 
 async fn upload(destination: &str) -> Result<(), TransferError> {
     let destination = Destination::parse(destination).unwrap();
-    transfer().store(&destination, "PNG".into(), "image/png", Some("pic"), &mark()).await
+    transfer().store(&destination, stored("PNG", Some("pic")), &mark()).await
 }
 
 const FILE: &str = "pic=@x.png;image/png;PNG";
@@ -151,7 +151,7 @@ async fn a_refused_post_is_an_error_and_a_field_is_needed() {
     let error = upload(&format!("http://{address}/:x.png")).await.unwrap_err();
     assert_eq!((error.kind(), error.is_transient()), (TransferErrorKind::Status(500), true));
     let destination = Destination::parse(&format!("http://{address}/:x.png")).unwrap();
-    let error = transfer().store(&destination, "PNG".into(), "image/png", None, &mark()).await.unwrap_err();
+    let error = transfer().store(&destination, stored("PNG", None), &mark()).await.unwrap_err();
     assert_eq!(error.kind(), TransferErrorKind::InvalidUrl);
 }
 

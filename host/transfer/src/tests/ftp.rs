@@ -4,12 +4,12 @@
 use imgserve_peers::{Authority, Ftp};
 
 use super::tls::trusting;
-use super::{fetch, mark, transfer};
+use super::{fetch, mark, stored, transfer};
 use crate::{Destination, Transfer, TransferError, TransferErrorKind};
 
 async fn store(transfer: &Transfer, url: &str, body: &[u8]) -> Result<(), TransferError> {
     let body = bytes::Bytes::copy_from_slice(body);
-    transfer.store(&Destination::parse(url).unwrap(), body, "image/png", None, &mark()).await
+    transfer.store(&Destination::parse(url).unwrap(), stored(body, None), &mark()).await
 }
 
 async fn store_over_and_fetch(transfer: &Transfer, server: &Ftp, base: &str) {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{fetch, impatient, mark, transfer};
+use super::{fetch, impatient, mark, stored, transfer};
 use crate::{Destination, TransferError, TransferErrorKind};
 
 /// How a server misbehaves, and what it was told.
@@ -137,7 +137,7 @@ impl Odd {
 
 async fn store(address: SocketAddr, body: &'static str) -> Result<(), TransferError> {
     let destination = Destination::parse(&format!("ftp://{address}/x.png")).unwrap();
-    transfer().store(&destination, body.into(), "image/png", None, &mark()).await
+    transfer().store(&destination, stored(body, None), &mark()).await
 }
 
 #[tokio::test]

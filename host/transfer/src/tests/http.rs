@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use super::{config, fetch, impatient, mark, raw, serve, transfer};
+use super::{config, fetch, impatient, mark, raw, serve, stored, transfer};
 use crate::{Destination, IDLE_SERVERS, Transfer, TransferConfig, TransferError, TransferErrorKind};
 
 #[tokio::test]
@@ -303,7 +303,7 @@ async fn put_server() -> (String, mpsc::UnboundedReceiver<Seen>) {
 }
 
 async fn store(url: &str, body: impl Into<Bytes>) -> Result<(), TransferError> {
-    transfer().store(&Destination::parse(url).unwrap(), body.into(), "image/png", None, &mark()).await
+    transfer().store(&Destination::parse(url).unwrap(), stored(body, None), &mark()).await
 }
 
 #[tokio::test]
@@ -346,7 +346,7 @@ async fn a_server_that_stops_reading_is_left() {
     let body = Bytes::from(vec![0; 64 << 20]);
     let destination = Destination::parse(&format!("http://{address}/x")).unwrap();
     let (accepted, stored) = tokio::join!(listener.accept(), async {
-        impatient().store(&destination, body, "image/png", None, &mark()).await
+        impatient().store(&destination, stored(body, None), &mark()).await
     });
     assert_eq!(stored.unwrap_err().kind(), TransferErrorKind::Timeout);
     drop(accepted);

@@ -15,11 +15,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::mark::random_name;
-use super::{Fetch, PartMark, SourceUrl, Transfer, TransferConfig, TransferError};
+use super::{Fetch, PartMark, SourceUrl, Stored, Transfer, TransferConfig, TransferError, What};
 
 /// Loopback opened, and limits that no healthy test comes near.
 pub(crate) fn config() -> TransferConfig {
@@ -36,6 +37,7 @@ pub(crate) fn config() -> TransferConfig {
         extra_ca_pem: Vec::new(),
         max_redirects: 5,
         idle_per_server: 4,
+        stores: Vec::new(),
     }
 }
 
@@ -52,6 +54,11 @@ fn transfer() -> Transfer {
 /// One that no other store has.
 pub(crate) fn mark() -> PartMark {
     PartMark { own: random_name(), stale: Vec::new(), lease: Lease::endless() }
+}
+
+/// A result with these bytes, for a form with this field.
+pub(crate) fn stored(body: impl Into<Bytes>, form_field: Option<&'static str>) -> Stored<'static> {
+    Stored { what: What::Result, body: body.into(), media_type: "image/png", headers: &[], form_field }
 }
 
 /// A source that is one.
@@ -73,7 +80,7 @@ async fn read(mut fetch: Fetch) -> Result<Vec<u8>, TransferError> {
 }
 
 /// Serves a router until the test ends.
-async fn serve(router: Router) -> SocketAddr {
+pub(crate) async fn serve(router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });

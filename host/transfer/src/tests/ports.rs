@@ -12,7 +12,7 @@ use imgserve_peers::Ftp;
 use ipnet::IpNet;
 use tokio::net::TcpListener;
 
-use super::{config, fetch, mark, serve};
+use super::{config, fetch, mark, serve, stored};
 use crate::{Allowed, AllowedHost, Destination, Transfer, TransferConfig, TransferErrorKind};
 
 fn loopback(port: u16) -> Allowed {
@@ -83,7 +83,7 @@ async fn ftp_data_goes_by_the_rule_of_its_control_connection() {
         let (transfer, url) = (allowing(&[rule]), format!("ftp://{host}:{}/x.png", server.port));
         let body = bytes::Bytes::from_static(b"there");
         let destination = Destination::parse(&url).unwrap();
-        transfer.store(&destination, body, "image/png", None, &mark()).await.unwrap();
+        transfer.store(&destination, stored(body, None), &mark()).await.unwrap();
         assert_eq!(fetch(&transfer, &url).await.unwrap(), b"there");
     }
 }

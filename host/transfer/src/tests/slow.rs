@@ -6,7 +6,7 @@ use imgserve_peers::{Pace, Slow};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::{config, fetch, mark};
+use super::{config, fetch, mark, stored};
 use crate::{Destination, Transfer, TransferConfig, TransferError, TransferErrorKind};
 
 /// 10 KB a second over half a second, and all other limits far away.
@@ -17,7 +17,7 @@ fn strict() -> Transfer {
 
 async fn store(transfer: &Transfer, url: &str, bytes: usize) -> Result<(), TransferError> {
     let (destination, body) = (Destination::parse(url).unwrap(), vec![0; bytes]);
-    transfer.store(&destination, body.into(), "image/png", Some("pic"), &mark()).await
+    transfer.store(&destination, stored(body, Some("pic")), &mark()).await
 }
 
 fn is_slow(error: &TransferError) {

@@ -219,7 +219,7 @@ async fn a_job_whose_story_is_a_later_programs_waits_and_hides_no_other() {
     let place = Place::new();
     let strange = place.waiting(Priority::High, 10).await;
     let known = place.waiting(Priority::Normal, 10).await;
-    let later = "{\"version\":3,\"tale\":[]}";
+    let later = "{\"version\":4,\"tale\":[]}";
     let sql = format!("UPDATE jobs SET record = '{later}' WHERE priority = 2");
     place.journal.change(Promise::Disk, move |db| Ok(db.execute(&sql, [])?)).await.unwrap();
 
@@ -230,7 +230,7 @@ async fn a_job_whose_story_is_a_later_programs_waits_and_hides_no_other() {
     let record = place.journal.get(strange).await.unwrap().unwrap();
     assert_eq!((record.state, record.attempt, record.operation.as_str()), (JobState::Accepted, 0, "resize"));
     let held = record.held.unwrap();
-    assert!(held.story && held.why.contains("version 3"), "{held:?}");
+    assert!(held.story && held.why.contains("version 4"), "{held:?}");
     assert_eq!(place.journal.list(Filter { limit: 9, ..Filter::default() }).await.unwrap().len(), 2);
 
     let connection = Connection::open(place.path()).unwrap();
