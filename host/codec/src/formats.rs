@@ -6,6 +6,7 @@ mod dib;
 mod gif;
 mod ico;
 mod jpeg;
+mod jxl;
 mod png;
 mod svg;
 mod tiff;
@@ -17,8 +18,17 @@ pub use jpeg::planes;
 
 use crate::codec::Codec;
 
-static TABLE: [Codec; Format::ALL.len()] =
-    [jpeg::CODEC, png::CODEC, gif::CODEC, webp::CODEC, bmp::CODEC, tiff::CODEC, ico::CODEC, svg::CODEC];
+static TABLE: [Codec; Format::ALL.len()] = [
+    jpeg::CODEC,
+    png::CODEC,
+    gif::CODEC,
+    webp::CODEC,
+    jxl::CODEC,
+    bmp::CODEC,
+    tiff::CODEC,
+    ico::CODEC,
+    svg::CODEC,
+];
 
 /// What can be done with files of this format.
 pub(crate) fn codec(format: Format) -> &'static Codec {
@@ -31,7 +41,7 @@ pub(crate) fn names_colors(format: Format, bytes: &[u8]) -> bool {
         Format::Jpeg => jpeg::names_colors(bytes),
         Format::Png => png::names_colors(bytes),
         Format::WebP => webp::names_colors(bytes),
-        Format::Gif | Format::Bmp | Format::Tiff | Format::Ico | Format::Svg => false,
+        Format::Gif | Format::Jxl | Format::Bmp | Format::Tiff | Format::Ico | Format::Svg => false,
     }
 }
 

@@ -113,7 +113,14 @@ fn foreign() -> Vec<Sample> {
         ("ico", Format::Ico, encode_bitmap(image::ImageFormat::Ico, &rgba)),
         ("svg", Format::Svg, svg.to_vec()),
     ];
-    files.map(|(name, format, file)| (name.to_owned(), format, file)).into()
+    let files = files.map(|(name, format, file)| (name.to_owned(), format, file));
+    files.into_iter().chain(seeded(Format::Jxl, include_str!("../fuzz/seeds/jxl.txt"))).collect()
+}
+
+/// The seeds of a format that others write.
+fn seeded(format: Format, text: &str) -> impl Iterator<Item = Sample> {
+    let seeds = imgserve_fuzz::seeds(text).into_iter();
+    seeds.map(move |seed| (format!("{} {format}", seed.name), format, seed.bytes))
 }
 
 pub(crate) fn header(bytes: &[u8]) -> Result<Header, CodecError> {

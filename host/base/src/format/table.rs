@@ -98,6 +98,18 @@ formats! {
         written: Some(Written { max_side: 16_383, animation: true, alpha: true, bits: 8, lossy: true }),
     }
 
+    /// JPEG XL: read, animations too.
+    Jxl = "jxl" {
+        media_types: &["image/jxl"],
+        extensions: &["jxl"],
+        // A bare codestream, or the first box of a container.
+        mark: Mark::Magic(12, |bytes| {
+            bytes.starts_with(b"\xFF\x0A") || bytes.starts_with(b"\0\0\0\x0CJXL \r\n\x87\n")
+        }),
+        decoded: true,
+        written: None,
+    }
+
     /// Windows bitmap: read.
     Bmp = "bmp" {
         media_types: &["image/bmp", "image/x-bmp", "image/x-ms-bmp"],
