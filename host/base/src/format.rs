@@ -181,6 +181,12 @@ mod tests {
         {
             assert_eq!(sniff(start), Sniff::Open, "{start:?}");
         }
+        let avif = b"\0\0\0\x14ftypmif1\0\0\0\0avif";
+        for end in 0..avif.len() {
+            assert_eq!(sniff(&avif[..end]), Sniff::Open, "{end}");
+        }
+        assert_eq!(sniff(avif), Sniff::Is(Format::Avif));
+        assert_eq!(sniff(b"\0\0\0\x14ftypheic\0\0\0\0mif1"), Sniff::Unknown);
         assert_eq!(sniff(b"GIF89a"), Sniff::Is(Format::Gif));
         assert_eq!(sniff(b"<svg>"), Sniff::Is(Format::Svg));
         assert_eq!(sniff(b"hello, and some more text"), Sniff::Unknown);

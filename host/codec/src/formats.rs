@@ -1,6 +1,7 @@
 //! The table of the formats: a format is a file below this one and a row here, in the order of the table of names in
 //! `imgserve_base::format`, with which the compiler compares it. Nothing else names a format's file.
 
+mod avif;
 mod bmp;
 mod dib;
 mod gif;
@@ -23,6 +24,7 @@ static TABLE: [Codec; Format::ALL.len()] = [
     png::CODEC,
     gif::CODEC,
     webp::CODEC,
+    avif::CODEC,
     jxl::CODEC,
     bmp::CODEC,
     tiff::CODEC,
@@ -41,7 +43,9 @@ pub(crate) fn names_colors(format: Format, bytes: &[u8]) -> bool {
         Format::Jpeg => jpeg::names_colors(bytes),
         Format::Png => png::names_colors(bytes),
         Format::WebP => webp::names_colors(bytes),
-        Format::Gif | Format::Jxl | Format::Bmp | Format::Tiff | Format::Ico | Format::Svg => false,
+        Format::Gif | Format::Avif | Format::Jxl | Format::Bmp | Format::Tiff | Format::Ico | Format::Svg => {
+            false
+        }
     }
 }
 

@@ -114,7 +114,9 @@ fn foreign() -> Vec<Sample> {
         ("svg", Format::Svg, svg.to_vec()),
     ];
     let files = files.map(|(name, format, file)| (name.to_owned(), format, file));
-    files.into_iter().chain(seeded(Format::Jxl, include_str!("../fuzz/seeds/jxl.txt"))).collect()
+    let jxl = seeded(Format::Jxl, include_str!("../fuzz/seeds/jxl.txt"));
+    let avif = seeded(Format::Avif, include_str!("../fuzz/seeds/avif.txt"));
+    files.into_iter().chain(avif).chain(jxl).collect()
 }
 
 /// The seeds of a format that others write.

@@ -98,6 +98,15 @@ formats! {
         written: Some(Written { max_side: 16_383, animation: true, alpha: true, bits: 8, lossy: true }),
     }
 
+    /// AVIF: read, animations too.
+    Avif = "avif" {
+        media_types: &["image/avif", "image/avif-sequence"],
+        extensions: &["avif", "avifs"],
+        mark: Mark::Brand(&[*b"avif", *b"avis"]),
+        decoded: true,
+        written: None,
+    }
+
     /// JPEG XL: read, animations too.
     Jxl = "jxl" {
         media_types: &["image/jxl"],
