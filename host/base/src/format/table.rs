@@ -98,16 +98,17 @@ formats! {
         written: Some(Written { max_side: 16_383, animation: true, alpha: true, bits: 8, lossy: true }),
     }
 
-    /// AVIF: read, animations too.
+    /// AVIF: read, animations too, and written, one picture.
     Avif = "avif" {
         media_types: &["image/avif", "image/avif-sequence"],
         extensions: &["avif", "avifs"],
         mark: Mark::Brand(&[*b"avif", *b"avis"]),
         decoded: true,
-        written: None,
+        // The longest side of the advanced profile.
+        written: Some(Written { max_side: 16_384, animation: false, alpha: true, bits: 8, lossy: true }),
     }
 
-    /// JPEG XL: read, animations too.
+    /// JPEG XL: read, animations too, and written, one picture.
     Jxl = "jxl" {
         media_types: &["image/jxl"],
         extensions: &["jxl"],
@@ -116,7 +117,7 @@ formats! {
             bytes.starts_with(b"\xFF\x0A") || bytes.starts_with(b"\0\0\0\x0CJXL \r\n\x87\n")
         }),
         decoded: true,
-        written: None,
+        written: Some(Written { max_side: 65_535, animation: false, alpha: true, bits: 16, lossy: true }),
     }
 
     /// Windows bitmap: read.

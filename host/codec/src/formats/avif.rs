@@ -1,9 +1,10 @@
 //! AVIF (AOM's "AV1 Image File Format", over ISO/IEC 23008-12 and 14496-12): its boxes are walked here, pictures are decoded by
-//! re_rav1d, dav1d in Rust. A file of the brand `avis` is an animation, any other one is its primary picture.
+//! re_rav1d, dav1d in Rust, and written by ravif. A file of the brand `avis` is an animation, any other one is its primary picture.
 //!
 //! - `boxes`: boxes and their fields; `meta`: pictures as items, and their properties; `track`: an animation's samples
 //! - `file`: what is to be shown, of either kind
 //! - `av1`: one picture by the decoder; `samples`: its samples in a canvas; `frames`: from these to pictures in sRGB
+//! - `write`: one picture to a file
 
 mod av1;
 mod boxes;
@@ -14,6 +15,7 @@ mod samples;
 #[cfg(test)]
 mod tests;
 mod track;
+mod write;
 
 use imgserve_base::format::Format;
 use imgserve_base::units::MIB;
@@ -23,6 +25,7 @@ use crate::bounds::Bounds;
 use crate::codec::Codec;
 use crate::error::CodecError;
 use crate::header::{Cost, Header, SoFar};
+use crate::still;
 use file::File;
 
 pub(super) const CODEC: Codec = Codec {
@@ -30,7 +33,10 @@ pub(super) const CODEC: Codec = Codec {
     probe,
     decode: Some(|bytes, header, _, bounds| Ok(Box::new(frames::Frames::new(bytes, header, bounds)?))),
     part: None,
-    encode: None,
+    encode: Some(|options, _| {
+        let options = *options;
+        Ok(still::sink(move |image| write::encode(&options, image)))
+    }),
 };
 
 /// What the decoder takes of each pixel at its peak, by bytes of a sample: the picture, what it is filtered to, and of each block

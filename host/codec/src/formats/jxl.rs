@@ -1,10 +1,11 @@
-//! JPEG XL (ISO/IEC 18181), bare or in its container: read by jxl, the decoder in Rust of libjxl's authors. What a picture that is no
+//! JPEG XL (ISO/IEC 18181), bare or in its container: read by jxl, the decoder in Rust of libjxl's authors, and written by jixel. What a picture that is no
 //! animation draws in several layers is one picture.
 
 mod frames;
 mod layout;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use imgserve_base::format::Format;
 use imgserve_base::units::MIB;
@@ -16,6 +17,7 @@ use crate::codec::Codec;
 use crate::error::CodecError;
 use crate::header::{Cost, Header, SoFar};
 use crate::orientation::Orientation;
+use crate::still;
 use layout::Layout;
 
 pub(super) const CODEC: Codec = Codec {
@@ -23,7 +25,10 @@ pub(super) const CODEC: Codec = Codec {
     probe,
     decode: Some(|bytes, header, _, bounds| Ok(Box::new(frames::Frames::new(bytes, header, bounds)?))),
     part: None,
-    encode: None,
+    encode: Some(|options, _| {
+        let options = *options;
+        Ok(still::sink(move |image| write::encode(&options, image)))
+    }),
 };
 
 /// What the decoder takes of each pixel at its peak: coefficients or samples of four channels, and what other frames refer to.
