@@ -10,18 +10,27 @@ use libwebp_sys as sys;
 
 use super::chunk::malformed;
 
+use crate::codec::EncodeOptions;
 use crate::error::CodecError;
+
+/// How hard libwebp tries to make a file without loss small, from 0 to 100: its own default.
+const LOSSLESS_EFFORT: f32 = 75.0;
 
 /// How to encode.
 pub(super) struct Config(sys::WebPConfig);
 
 impl Config {
-    /// Lossy at `quality` (1 to 100), with libwebp's default effort of 4, or with 2, which takes half the time.
-    pub(super) fn new(quality: u8, thorough: bool) -> Result<Self, CodecError> {
+    /// Lossy at a quality of 1 to 100, or without loss; with libwebp's default effort of 4, or with 2, which takes half the time.
+    pub(super) fn new(options: &EncodeOptions) -> Result<Self, CodecError> {
         let preset = sys::WebPPreset::WEBP_PRESET_DEFAULT;
-        let mut config = sys::WebPConfig::new_with_preset(preset, f32::from(quality))
+        // Without loss it is one more kind of effort.
+        let quality = if options.lossless { LOSSLESS_EFFORT } else { f32::from(options.quality) };
+        let mut config = sys::WebPConfig::new_with_preset(preset, quality)
             .map_err(|()| failed("the library is of another version than its bindings"))?;
-        config.method = if thorough { 4 } else { 2 };
+        config.method = if options.thorough { 4 } else { 2 };
+        config.lossless = c_int::from(options.lossless);
+        // What is clear keeps its colour.
+        config.exact = c_int::from(options.lossless);
         Ok(Self(config))
     }
 }
