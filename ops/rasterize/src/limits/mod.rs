@@ -23,6 +23,7 @@
 
 mod area;
 mod census;
+mod circles;
 mod costs;
 mod counts;
 mod data;

@@ -14,6 +14,8 @@ use super::{scale, within};
 pub(super) enum Link {
     /// Followed for the element itself.
     Own,
+    /// The like, by its `href`.
+    Href,
     /// Followed for each shape in it.
     Fill,
     Stroke,
