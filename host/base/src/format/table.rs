@@ -78,7 +78,10 @@ formats! {
         mark: Mark::Magic(3, |bytes| matches!(bytes, [0xFF, 0xD8, 0xFF, ..])),
         decoded: true,
         // The format could hold 65535; libjpeg and all browsers read no more than this.
-        written: Some(Written { max_side: 65_500, animation: false, alpha: false, bits: 8, lossy: true, pace: QUICK }),
+        written: Some(Written {
+            max_side: 65_500, animation: false, alpha: false, bits: 8, lossy: true,
+            pace: QUICK,
+        }),
     }
 
     /// PNG: read (an APNG as its still picture) and written.
@@ -88,7 +91,10 @@ formats! {
         mark: Mark::Magic(8, |bytes| bytes.starts_with(b"\x89PNG\r\n\x1A\n")),
         decoded: true,
         // The format's own 2³¹−1 is of no use.
-        written: Some(Written { max_side: 65_535, animation: false, alpha: true, bits: 16, lossy: false, pace: QUICK }),
+        written: Some(Written {
+            max_side: 65_535, animation: false, alpha: true, bits: 16, lossy: false,
+            pace: QUICK,
+        }),
     }
 
     /// GIF: read and written, animations too.
@@ -97,7 +103,10 @@ formats! {
         extensions: &["gif"],
         mark: Mark::Magic(6, |bytes| matches!(bytes, [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..])),
         decoded: true,
-        written: Some(Written { max_side: 65_535, animation: true, alpha: true, bits: 8, lossy: false, pace: QUICK }),
+        written: Some(Written {
+            max_side: 65_535, animation: true, alpha: true, bits: 8, lossy: false,
+            pace: QUICK,
+        }),
     }
 
     /// WebP: read and written, animations too.
@@ -108,7 +117,10 @@ formats! {
             matches!(bytes, [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..])
         }),
         decoded: true,
-        written: Some(Written { max_side: 16_383, animation: true, alpha: true, bits: 8, lossy: true, pace: QUICK }),
+        written: Some(Written {
+            max_side: 16_383, animation: true, alpha: true, bits: 8, lossy: true,
+            pace: QUICK,
+        }),
     }
 
     /// AVIF: read, animations too, and written, one picture.
@@ -118,7 +130,10 @@ formats! {
         mark: Mark::Brand(&[*b"avif", *b"avis"]),
         decoded: true,
         // The longest side of the advanced profile.
-        written: Some(Written { max_side: 16_384, animation: false, alpha: true, bits: 8, lossy: true, pace: Pace { bytes: 60, soon: 1_000_000 } }),
+        written: Some(Written {
+            max_side: 16_384, animation: false, alpha: true, bits: 8, lossy: true,
+            pace: Pace { bytes: 40, soon: 500_000 },
+        }),
     }
 
     /// JPEG XL: read, animations too, and written, one picture.
@@ -130,7 +145,10 @@ formats! {
             bytes.starts_with(b"\xFF\x0A") || bytes.starts_with(b"\0\0\0\x0CJXL \r\n\x87\n")
         }),
         decoded: true,
-        written: Some(Written { max_side: 65_535, animation: false, alpha: true, bits: 16, lossy: true, pace: Pace { bytes: 60, soon: 4_000_000 } }),
+        written: Some(Written {
+            max_side: 65_535, animation: false, alpha: true, bits: 16, lossy: true,
+            pace: Pace { bytes: 32, soon: 2_000_000 },
+        }),
     }
 
     /// Windows bitmap: read.

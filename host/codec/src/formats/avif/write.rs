@@ -8,17 +8,21 @@ use ravif::{BitDepth, Encoder, Img, RGB8, RGBA8};
 use crate::codec::EncodeOptions;
 use crate::convert::convert;
 use crate::error::CodecError;
+use crate::quality::setting;
 
-/// How much is tried, from 1 to 10: the quickest that there is, and one of three times the time for a tenth less bytes.
+/// How much is tried, from 1 to 10: as little as may be, and more.
 const QUICK: u8 = 10;
 const THOROUGH: u8 = 7;
 /// Of alpha, whose edges show.
 const ALPHA_QUALITY: f32 = 100.0;
 
+/// ravif's qualities that look like a JPEG's of ours.
+const QUALITY: [(u8, f32); 6] = [(1, 20.0), (40, 57.4), (60, 73.3), (80, 85.0), (90, 92.0), (100, 100.0)];
+
 /// The file.
 pub(super) fn encode(options: &EncodeOptions, image: ImageRef<'_>) -> Result<Vec<u8>, CodecError> {
     let encoder = Encoder::new()
-        .with_quality(quality(options.quality))
+        .with_quality(setting(&QUALITY, options.quality))
         .with_alpha_quality(ALPHA_QUALITY)
         .with_speed(if options.thorough { THOROUGH } else { QUICK })
         .with_bit_depth(BitDepth::Eight)
@@ -37,9 +41,4 @@ pub(super) fn encode(options: &EncodeOptions, image: ImageRef<'_>) -> Result<Vec
         encoder.encode_rgb(Img::new(&pixels, width, height))
     };
     encoded.map(|encoded| encoded.avif_file).map_err(|error| CodecError::encode(Format::Avif, error))
-}
-
-/// What is asked of ravif, so that a quality looks like a JPEG's of ours.
-fn quality(quality: u8) -> f32 {
-    f32::from(quality)
 }

@@ -7,11 +7,15 @@ use jixel::{EncodeConfig, EncodeError, Speed};
 
 use crate::codec::EncodeOptions;
 use crate::error::CodecError;
+use crate::quality::setting;
+
+/// Distances by Butteraugli that look like a JPEG's of ours.
+const DISTANCE: [(u8, f32); 6] = [(1, 8.0), (40, 2.66), (60, 1.78), (80, 1.19), (90, 0.66), (100, 0.1)];
 
 /// The file.
 pub(super) fn encode(options: &EncodeOptions, image: ImageRef<'_>) -> Result<Vec<u8>, CodecError> {
     let config = EncodeConfig::default()
-        .with_distance(distance(options.quality))
+        .with_distance(setting(&DISTANCE, options.quality))
         .with_lossless(options.lossless)
         // Alpha's edges show.
         .with_alpha_distance(0.0)
@@ -37,9 +41,4 @@ fn by_format(image: ImageRef<'_>, config: &EncodeConfig) -> Result<Vec<u8>, Enco
             }
         }
     }
-}
-
-/// What Butteraugli's distance is asked of jixel, so that a quality looks like a JPEG's of ours.
-fn distance(quality: u8) -> f32 {
-    jixel::distance_from_quality(f32::from(quality))
 }

@@ -12,7 +12,10 @@ use super::chunk::malformed;
 
 use crate::codec::EncodeOptions;
 use crate::error::CodecError;
+use crate::quality::setting;
 
+/// libwebp's qualities that look like a JPEG's of ours.
+const QUALITY: [(u8, f32); 6] = [(1, 1.0), (40, 49.0), (60, 70.0), (80, 86.5), (90, 96.0), (100, 100.0)];
 /// How hard libwebp tries to make a file without loss small, from 0 to 100: its own default.
 const LOSSLESS_EFFORT: f32 = 75.0;
 
@@ -24,7 +27,7 @@ impl Config {
     pub(super) fn new(options: &EncodeOptions) -> Result<Self, CodecError> {
         let preset = sys::WebPPreset::WEBP_PRESET_DEFAULT;
         // Without loss it is one more kind of effort.
-        let quality = if options.lossless { LOSSLESS_EFFORT } else { f32::from(options.quality) };
+        let quality = if options.lossless { LOSSLESS_EFFORT } else { setting(&QUALITY, options.quality) };
         let mut config = sys::WebPConfig::new_with_preset(preset, quality)
             .map_err(|()| failed("the library is of another version than its bindings"))?;
         config.method = if options.thorough { 4 } else { 2 };
