@@ -40,7 +40,9 @@ impl Config {
 
 /// A still of `image`, which is `Rgb8` or `Rgba8`.
 pub(super) fn encode(config: &Config, image: ImageRef<'_>) -> Result<Vec<u8>, CodecError> {
-    let mut picture = Picture::new(image, Samples::Planes)?;
+    // Planes have lost something already.
+    let samples = if config.0.lossless == 0 { Samples::Planes } else { Samples::Argb };
+    let mut picture = Picture::new(image, samples)?;
     let mut output = Output::new();
     picture.0.writer = Some(sys::WebPMemoryWrite);
     picture.0.custom_ptr = ptr::from_mut(&mut output.0).cast();
