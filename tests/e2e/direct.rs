@@ -247,9 +247,18 @@ async fn the_client_may_leave_the_format_to_us() {
     let server = Server::start("");
     let file = server.write("a.jpg", samples::encoded(60, 40, ImageFormat::Jpeg));
     let path = "resize?width=20&height=10&format=auto";
-    let browser = rendering(&server, path, &file).header("accept", "image/avif,image/webp,*/*;q=0.8");
-    let browser = Reply::to(browser).await;
+    let accept = |path: &str, accept: &str| rendering(&server, path, &file).header("accept", accept);
+    let browser = Reply::to(accept(path, "image/webp,*/*;q=0.8")).await;
     assert_eq!(browser.image(), (20, 10, ImageFormat::WebP));
+    // By the operator's order, and not by the client's.
+    let newer = Reply::to(accept(path, "image/jxl,image/webp,image/avif,*/*;q=0.8")).await;
+    assert_eq!((newer.header("content-type"), &newer.body[4..12]), ("image/avif", &b"ftypavif"[..]));
+    let newest = Reply::to(accept(path, "image/jxl,image/avif;q=0")).await;
+    assert_eq!((newest.header("content-type"), &newest.body[..2]), ("image/jxl", &b"\xFF\x0A"[..]));
+    // One that takes long for as many pixels as are asked for is passed over.
+    let large = accept("resize?width=1300&enlarge=always&format=auto", "image/avif,image/webp");
+    let large = Reply::to(large).await;
+    assert_eq!((large.status, large.header("content-type")), (200, "image/webp"));
     let other = Reply::to(rendering(&server, path, &file).header("accept", "*/*")).await;
     assert_eq!(other.image(), (20, 10, ImageFormat::Jpeg));
     assert_ne!(browser.header("etag"), other.header("etag"));

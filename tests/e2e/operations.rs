@@ -55,6 +55,39 @@ async fn every_readable_format_to_every_writable_one() {
     }
 }
 
+/// What the `image` crate neither writes nor reads: written by one call, read by others.
+#[tokio::test]
+async fn avif_and_jpeg_xl_are_written_and_read_again() {
+    let server = Server::start("");
+    let source = server.write("in.png", samples::encoded(120, 80, ImageFormat::Png));
+    let wanted = image::DynamicImage::ImageRgb8(samples::picture(120, 80)).thumbnail_exact(60, 40).to_rgba8();
+    for (name, mark) in [("avif", &b"ftypavif"[..]), ("jxl", b"")] {
+        let file = server.file_url(&format!("out.{name}"));
+        let args = json!({ "width": 120, "height": 80, "format": name });
+        server.succeed("resize", &source, &file, args).await;
+        let bytes = server.read(&format!("out.{name}"));
+        assert!(bytes[4..].starts_with(mark) && (name != "jxl" || bytes.starts_with(b"\xFF\x0A")), "{name}");
+        for (to, format) in [
+            ("jpg", ImageFormat::Jpeg),
+            ("png", ImageFormat::Png),
+            ("gif", ImageFormat::Gif),
+            ("webp", ImageFormat::WebP),
+        ] {
+            let result = format!("{name}.{to}");
+            let args = json!({ "width": 60, "height": 40, "format": if to == "jpg" { "jpeg" } else { to } });
+            server.succeed("resize", &file, &server.file_url(&result), args).await;
+            let bytes = server.read(&result);
+            assert_eq!(look(&bytes), (60, 40, format), "{name} to {to}");
+            let error = mean_error(&bytes, &wanted);
+            assert!(error < 14.0, "{name} to {to}: mean error {error}");
+        }
+        // A format that is read and written stays.
+        let again = server.file_url(&format!("again.{name}"));
+        server.succeed("resize", &file, &again, size(30, 20)).await;
+        assert_eq!(server.read(&format!("again.{name}"))[..2], bytes[..2], "{name}");
+    }
+}
+
 /// Mean difference of the colour levels, 0 to 255.
 fn mean_error(bytes: &[u8], wanted: &image::RgbaImage) -> f64 {
     let image = image::load_from_memory(bytes).unwrap().to_rgba8();

@@ -40,9 +40,6 @@ pub fn sniff(bytes: &[u8]) -> Sniff {
 }
 
 impl Format {
-    /// What `format=auto` gives to clients that name its media type among those they take, the best first.
-    pub const NEGOTIATED: [Self; 1] = [Self::WebP];
-
     /// The format whose files carry this file name extension (no dot, any case).
     pub fn from_extension(extension: &str) -> Option<Self> {
         let is_it = |format: &Self| format.extensions().iter().any(|e| e.eq_ignore_ascii_case(extension));
@@ -132,6 +129,25 @@ impl Format {
     }
 }
 
+impl Format {
+    /// Bytes a pixel that writing takes at its peak, beside a copy of the picture or two.
+    pub const fn encoder_bytes(self) -> u64 {
+        match &self.row().written {
+            Some(written) => written.pace.bytes,
+            None => 0,
+        }
+    }
+
+    /// Whether a picture of so many pixels, or of whoever knows how many, is written within about half a second.
+    pub const fn is_written_soon(self, pixels: Option<u64>) -> bool {
+        match (&self.row().written, pixels) {
+            (Some(written), Some(pixels)) => pixels <= written.pace.soon,
+            (Some(written), None) => written.pace.soon == u64::MAX,
+            (None, _) => false,
+        }
+    }
+}
+
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -181,6 +197,12 @@ mod tests {
         {
             assert_eq!(sniff(start), Sniff::Open, "{start:?}");
         }
+        let avif = b"\0\0\0\x14ftypmif1\0\0\0\0avif";
+        for end in 0..avif.len() {
+            assert_eq!(sniff(&avif[..end]), Sniff::Open, "{end}");
+        }
+        assert_eq!(sniff(avif), Sniff::Is(Format::Avif));
+        assert_eq!(sniff(b"\0\0\0\x14ftypheic\0\0\0\0mif1"), Sniff::Unknown);
         assert_eq!(sniff(b"GIF89a"), Sniff::Is(Format::Gif));
         assert_eq!(sniff(b"<svg>"), Sniff::Is(Format::Svg));
         assert_eq!(sniff(b"hello, and some more text"), Sniff::Unknown);

@@ -6,9 +6,11 @@
 //! - `icc`: what a profile's bytes say; `curve`, `lattice`: its curves and tables
 //! - `pipeline`: one colour through all of them, to sRGB
 //! - `grid`: many colours, by tables of our own; `shaper`: the same for curves alone, by moxcms
-//! - `primaries`: colours that are told without a profile
+//! - `described`, `primaries`: colours that are told without a profile; `bright`: those of high dynamic range
 
+mod bright;
 mod curve;
+mod described;
 mod grid;
 mod icc;
 mod lattice;
@@ -27,6 +29,7 @@ use imgserve_base::units::MIB;
 use imgserve_sdk::{Image, PixelFormat};
 
 pub(crate) use curve::Curve;
+pub(crate) use described::Described;
 pub(crate) use grid::Sample;
 pub(crate) use pipeline::lab_to_srgb;
 pub(crate) use shaper::Shaper;

@@ -1,11 +1,13 @@
 //! The table of the formats: a format is a file below this one and a row here, in the order of the table of names in
 //! `imgserve_base::format`, with which the compiler compares it. Nothing else names a format's file.
 
+mod avif;
 mod bmp;
 mod dib;
 mod gif;
 mod ico;
 mod jpeg;
+mod jxl;
 mod png;
 mod svg;
 mod tiff;
@@ -17,8 +19,18 @@ pub use jpeg::planes;
 
 use crate::codec::Codec;
 
-static TABLE: [Codec; Format::ALL.len()] =
-    [jpeg::CODEC, png::CODEC, gif::CODEC, webp::CODEC, bmp::CODEC, tiff::CODEC, ico::CODEC, svg::CODEC];
+static TABLE: [Codec; Format::ALL.len()] = [
+    jpeg::CODEC,
+    png::CODEC,
+    gif::CODEC,
+    webp::CODEC,
+    avif::CODEC,
+    jxl::CODEC,
+    bmp::CODEC,
+    tiff::CODEC,
+    ico::CODEC,
+    svg::CODEC,
+];
 
 /// What can be done with files of this format.
 pub(crate) fn codec(format: Format) -> &'static Codec {
@@ -31,7 +43,9 @@ pub(crate) fn names_colors(format: Format, bytes: &[u8]) -> bool {
         Format::Jpeg => jpeg::names_colors(bytes),
         Format::Png => png::names_colors(bytes),
         Format::WebP => webp::names_colors(bytes),
-        Format::Gif | Format::Bmp | Format::Tiff | Format::Ico | Format::Svg => false,
+        Format::Gif | Format::Avif | Format::Jxl | Format::Bmp | Format::Tiff | Format::Ico | Format::Svg => {
+            false
+        }
     }
 }
 

@@ -86,11 +86,13 @@ mod tests {
 
     use super::*;
 
-    const SEEDS: [(Format, &str); 8] = [
+    const SEEDS: [(Format, &str); 10] = [
         (Format::Jpeg, include_str!("../fuzz/seeds/jpeg.txt")),
         (Format::Png, include_str!("../fuzz/seeds/png.txt")),
         (Format::Gif, include_str!("../fuzz/seeds/gif.txt")),
         (Format::WebP, include_str!("../fuzz/seeds/webp.txt")),
+        (Format::Avif, include_str!("../fuzz/seeds/avif.txt")),
+        (Format::Jxl, include_str!("../fuzz/seeds/jxl.txt")),
         (Format::Bmp, include_str!("../fuzz/seeds/bmp.txt")),
         (Format::Tiff, include_str!("../fuzz/seeds/tiff.txt")),
         (Format::Ico, include_str!("../fuzz/seeds/ico.txt")),

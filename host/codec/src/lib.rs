@@ -13,7 +13,7 @@
 //! - `error`, `bounds`: refusals, and what a source may cost
 //! - `canvas`, `color`, `part`, `orientation`, `convert`: from a file's pixels to the contract's
 //! - `damage`: what is shown where there is nothing to show
-//! - `palette`: the colours of a picture, if they are few
+//! - `palette`: the colours of a picture, if they are few; `quality`: what looks alike in every format
 //! - `header`: what is known of a source; `codec`: what a format's file gives; `still`: the same for one picture a file
 //! - `formats`: the table of the formats, and below it one file for each
 //! - `probe`, `decode`, `encode`: the three functions of the crate, by the table; `restate`: two of them in a row
@@ -36,6 +36,7 @@ mod orientation;
 mod palette;
 mod part;
 mod probe;
+mod quality;
 mod restate;
 #[cfg(test)]
 mod samples;

@@ -113,7 +113,16 @@ fn foreign() -> Vec<Sample> {
         ("ico", Format::Ico, encode_bitmap(image::ImageFormat::Ico, &rgba)),
         ("svg", Format::Svg, svg.to_vec()),
     ];
-    files.map(|(name, format, file)| (name.to_owned(), format, file)).into()
+    let files = files.map(|(name, format, file)| (name.to_owned(), format, file));
+    let jxl = seeded(Format::Jxl, include_str!("../fuzz/seeds/jxl.txt"));
+    let avif = seeded(Format::Avif, include_str!("../fuzz/seeds/avif.txt"));
+    files.into_iter().chain(avif).chain(jxl).collect()
+}
+
+/// The seeds of a format that others write.
+fn seeded(format: Format, text: &str) -> impl Iterator<Item = Sample> {
+    let seeds = imgserve_fuzz::seeds(text).into_iter();
+    seeds.map(move |seed| (format!("{} {format}", seed.name), format, seed.bytes))
 }
 
 pub(crate) fn header(bytes: &[u8]) -> Result<Header, CodecError> {

@@ -1,12 +1,15 @@
 //! `[codec]`: how images are read and written, where there is a choice between time and quality.
 
+use imgserve_base::format::Format;
 use serde::{Deserialize, Serialize};
 
 /// `[codec]`; documented in `defaults.toml`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Codec {
     pub profile: Profile,
     pub damaged: Damaged,
+    /// What `format=auto` gives to clients that name its media type among those they take, the best first.
+    pub auto: Vec<Format>,
 }
 
 /// What an operation's work is done for. A request cannot choose: what it costs is the operator's.

@@ -368,6 +368,9 @@ impl Config {
             return Err(value_error("plugins.cache_dir", "must be an absolute path: a daemon works in /"));
         }
         self.jobs.check()?;
+        if let Some(format) = self.codec.auto.iter().find(|format| !format.can_encode()) {
+            return Err(value_error("codec.auto", &format!("{format} is only read")));
+        }
         if self.transfer.min_rate_bytes_s > MOST_MIN_RATE {
             let text = format!(
                 "must be at most {MOST_MIN_RATE}: no server that is merely far away keeps up with more"
@@ -418,6 +421,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use imgserve_base::format::Format;
+
     use super::*;
 
     #[test]
@@ -451,7 +456,8 @@ mod tests {
         assert_eq!((config.codec.profile, config.codec.damaged), (Profile::Best, Damaged::Repair));
         let profile = |name: &str| config.operations[name].profile;
         assert_eq!((profile("rasterize"), profile("resize")), (Some(Profile::Fast), None));
-        let Codec { profile, damaged } = Config::parse("").unwrap().codec;
+        let Codec { profile, damaged, auto } = Config::parse("").unwrap().codec;
+        assert_eq!(auto, [Format::Avif, Format::WebP, Format::Jxl]);
         assert_eq!((profile, damaged), (Profile::Fast, Damaged::Refuse));
     }
 
@@ -503,6 +509,7 @@ mod tests {
             ("[log]\nlevel = 'loud'", "log.level: must be"),
             ("[codec]\nprofil = 'best'", "unknown key `codec.profil`: did you mean `codec.profile`?"),
             ("[codec]\nprofile = 'better'", "codec.profile: \"better\" is none of fast, best"),
+            ("[codec]\nauto = ['tiff']", "codec.auto: tiff is only read"),
             ("[codec]\ndamaged = 'ignore'", "codec.damaged: \"ignore\" is none of refuse, repair"),
             (
                 "[operations.resize]\nprofile = 'better'",

@@ -126,9 +126,7 @@ fn call(name: Name, uri: &Uri, headers: &HeaderMap) -> Result<Call, Problem> {
         json: json.into_iter().map(|(_, json)| json).collect(),
         texts,
         ignored: Vec::new(),
-        preferred: Format::NEGOTIATED
-            .into_iter()
-            .find(|format| negotiate::takes(headers, format.media_type())),
+        takes: Format::written().filter(|format| negotiate::takes(headers, format.media_type())).collect(),
     })
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use imgserve_base::fault::Fault;
+use imgserve_base::format::Format;
 use imgserve_config::{Config, OperationSettings};
 use imgserve_worker::{Budget, Pool, PoolConfig, Stats};
 
@@ -15,6 +16,8 @@ use crate::registry::Registry;
 pub(crate) struct Generation {
     pub(crate) registry: Registry,
     pub(crate) pool: Pool,
+    /// What `format=auto` chooses among, in this order.
+    pub(crate) auto: Vec<Format>,
 }
 
 impl Generation {
@@ -38,10 +41,10 @@ impl Generation {
             plugins: config.plugins.clone(),
             workers: config.workers.clone(),
             limits: config.limits.clone(),
-            codec: config.codec,
+            codec: config.codec.clone(),
         };
         let pool = Pool::start(pool_config, budget, stats).await?;
         let registry = Registry::build(config, pool.loaded())?;
-        Ok(Arc::new(Self { registry, pool }))
+        Ok(Arc::new(Self { registry, pool, auto: config.codec.auto.clone() }))
     }
 }

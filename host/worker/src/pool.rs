@@ -344,7 +344,7 @@ impl Shared {
             core: slot.core,
             memory_limit: self.config.workers.memory_limit_mb * MIB,
             limits: self.config.limits.clone(),
-            codec: self.config.codec,
+            codec: self.config.codec.clone(),
             lenient,
         };
         Child::start(&self.config.program, &setup).await

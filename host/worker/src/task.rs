@@ -91,7 +91,7 @@ impl Worker {
         let Some(header) = self.header(task, source)? else { return Ok(None) };
         let stages = self.stages(task, &header, Share::WHOLE, animates)?;
         let Some(made_pixels) = self.made_pixels(animates, &header, &stages)? else { return Ok(None) };
-        let (own_bytes, guest_bytes) = self.peak(&header, &stages)?;
+        let (own_bytes, guest_bytes) = self.peak(&header, &stages, task.format)?;
         let Some(Stage { plan, .. }) = stages.last() else { return Err(no_steps()) };
         let (width, height) = (plan.width, plan.height);
         let pixels = pixels(&header, &stages);
@@ -210,7 +210,12 @@ impl Worker {
 
     /// Estimated peak of the run: of its hungriest operation, with what it is given, what it gives, and a copy for the
     /// encoder or the next one. Gives the worker's own part, and what sandboxes take beside it.
-    fn peak(&self, header: &Header, stages: &[Stage<'_>]) -> Result<(u64, u64), Fault> {
+    fn peak(
+        &self,
+        header: &Header,
+        stages: &[Stage<'_>],
+        format: Option<Format>,
+    ) -> Result<(u64, u64), Fault> {
         let (mut own, mut guests) = (0_u64, 0_u64);
         let mut given = None;
         for stage in stages {
@@ -240,6 +245,11 @@ impl Worker {
             }
             own = own.max(total);
             given = Some(plan.pixels.bytes(plan.width, plan.height));
+        }
+        if let (Some(format), Some(Stage { plan, .. })) = (format, stages.last()) {
+            let picture = plan.pixels.bytes(plan.width, plan.height).saturating_mul(2);
+            let pixels = u64::from(plan.width) * u64::from(plan.height);
+            own = own.max(pixels.saturating_mul(format.encoder_bytes()).saturating_add(picture));
         }
         if own > self.memory_limit {
             let (need, have) = (own / MIB, self.memory_limit / MIB);

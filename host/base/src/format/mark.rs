@@ -4,6 +4,8 @@
 pub(super) enum Mark {
     /// So many bytes suffice to say whether it is one.
     Magic(usize, fn(&[u8]) -> bool),
+    /// A first box that names one of these brands (ISO/IEC 14496-12, section 4.3).
+    Brand(&'static [[u8; 4]]),
     /// XML with this root element, in any namespace and encoding; or compressed by gzip, of which nothing else here is.
     Root(&'static [u8]),
 }
@@ -22,6 +24,9 @@ pub(super) enum Told {
 /// As much of a wide text as is looked at: its prologue is a declaration and a document type.
 const WIDE_BYTES: usize = 128 * 1024;
 
+/// The longest box of brands that is looked through; those in use have some forty bytes.
+const MAX_BRANDS: usize = 1024;
+
 impl Mark {
     /// Whether `bytes`, the first ones of a file, bear it.
     pub(super) fn told(&self, bytes: &[u8]) -> Told {
@@ -29,8 +34,28 @@ impl Mark {
             Self::Magic(_, bears) if bears(bytes) => Told::Yes,
             Self::Magic(suffice, _) if bytes.len() < *suffice => Told::Open,
             Self::Magic(..) => Told::No,
+            Self::Brand(brands) => brand(bytes, brands),
             Self::Root(name) => xml_root(bytes, name),
         }
+    }
+}
+
+fn brand(bytes: &[u8], brands: &[[u8; 4]]) -> Told {
+    let kind = bytes.get(4..).unwrap_or_default();
+    if !kind.starts_with(b"ftyp") {
+        return if b"ftyp".starts_with(kind) { Told::Open } else { Told::No };
+    }
+    let length = bytes.first_chunk().map_or(0, |length| u32::from_be_bytes(*length) as usize);
+    if !(16..=MAX_BRANDS).contains(&length) {
+        return Told::No;
+    }
+    let (words, _) = bytes[..bytes.len().min(length)].as_chunks::<4>();
+    // Behind length and kind: the one that it is first of all, its version, and the others.
+    let named = words.iter().enumerate().any(|(at, word)| at >= 2 && at != 3 && brands.contains(word));
+    match (named, bytes.len() < length) {
+        (true, _) => Told::Yes,
+        (false, true) => Told::Open,
+        (false, false) => Told::No,
     }
 }
 

@@ -33,7 +33,20 @@ pub(super) struct Written {
     pub(super) bits: u8,
     /// Not each pixel's exact value: there is a choice of quality.
     pub(super) lossy: bool,
+    /// What the encoder does with a picture.
+    pub(super) pace: Pace,
 }
+
+/// What an encoder takes for a picture.
+pub(super) struct Pace {
+    /// Bytes a pixel at its peak, beside a copy of the picture or two.
+    pub(super) bytes: u64,
+    /// As many pixels are written within about half a second, where that is not much.
+    pub(super) soon: u64,
+}
+
+/// A copy or two suffice, and it is written as soon as it is read.
+const QUICK: Pace = Pace { bytes: 0, soon: u64::MAX };
 
 /// Makes of the rows the type, the list of all and the table.
 macro_rules! formats {
@@ -65,7 +78,10 @@ formats! {
         mark: Mark::Magic(3, |bytes| matches!(bytes, [0xFF, 0xD8, 0xFF, ..])),
         decoded: true,
         // The format could hold 65535; libjpeg and all browsers read no more than this.
-        written: Some(Written { max_side: 65_500, animation: false, alpha: false, bits: 8, lossy: true }),
+        written: Some(Written {
+            max_side: 65_500, animation: false, alpha: false, bits: 8, lossy: true,
+            pace: QUICK,
+        }),
     }
 
     /// PNG: read (an APNG as its still picture) and written.
@@ -75,7 +91,10 @@ formats! {
         mark: Mark::Magic(8, |bytes| bytes.starts_with(b"\x89PNG\r\n\x1A\n")),
         decoded: true,
         // The format's own 2³¹−1 is of no use.
-        written: Some(Written { max_side: 65_535, animation: false, alpha: true, bits: 16, lossy: false }),
+        written: Some(Written {
+            max_side: 65_535, animation: false, alpha: true, bits: 16, lossy: false,
+            pace: QUICK,
+        }),
     }
 
     /// GIF: read and written, animations too.
@@ -84,7 +103,10 @@ formats! {
         extensions: &["gif"],
         mark: Mark::Magic(6, |bytes| matches!(bytes, [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..])),
         decoded: true,
-        written: Some(Written { max_side: 65_535, animation: true, alpha: true, bits: 8, lossy: false }),
+        written: Some(Written {
+            max_side: 65_535, animation: true, alpha: true, bits: 8, lossy: false,
+            pace: QUICK,
+        }),
     }
 
     /// WebP: read and written, animations too.
@@ -95,7 +117,38 @@ formats! {
             matches!(bytes, [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..])
         }),
         decoded: true,
-        written: Some(Written { max_side: 16_383, animation: true, alpha: true, bits: 8, lossy: true }),
+        written: Some(Written {
+            max_side: 16_383, animation: true, alpha: true, bits: 8, lossy: true,
+            pace: QUICK,
+        }),
+    }
+
+    /// AVIF: read, animations too, and written, one picture.
+    Avif = "avif" {
+        media_types: &["image/avif", "image/avif-sequence"],
+        extensions: &["avif", "avifs"],
+        mark: Mark::Brand(&[*b"avif", *b"avis"]),
+        decoded: true,
+        // The longest side of the advanced profile.
+        written: Some(Written {
+            max_side: 16_384, animation: false, alpha: true, bits: 8, lossy: true,
+            pace: Pace { bytes: 40, soon: 500_000 },
+        }),
+    }
+
+    /// JPEG XL: read, animations too, and written, one picture.
+    Jxl = "jxl" {
+        media_types: &["image/jxl"],
+        extensions: &["jxl"],
+        // A bare codestream, or the first box of a container.
+        mark: Mark::Magic(12, |bytes| {
+            bytes.starts_with(b"\xFF\x0A") || bytes.starts_with(b"\0\0\0\x0CJXL \r\n\x87\n")
+        }),
+        decoded: true,
+        written: Some(Written {
+            max_side: 65_535, animation: false, alpha: true, bits: 16, lossy: true,
+            pace: Pace { bytes: 32, soon: 2_000_000 },
+        }),
     }
 
     /// Windows bitmap: read.

@@ -6,7 +6,7 @@ use super::lattice::Lattice;
 /// The white of the connection space, D50 (ICC.1:2022, section 7.2.16).
 pub(super) const WHITE: [f32; 3] = [0.9642, 1.0, 0.8249];
 /// XYZ under D50 to linear sRGB: the inverse of what sRGB's own profile has, by Bradford's adaptation.
-const TO_SRGB: [[f32; 3]; 3] = [
+pub(super) const TO_SRGB: [[f32; 3]; 3] = [
     [3.134_112, -1.617_392, -0.490_633],
     [-0.978_787, 1.916_28, 0.033_455],
     [0.071_983, -0.228_986, 1.405_385],
@@ -133,7 +133,7 @@ fn xyz_to_srgb(xyz: [f32; 3]) -> [f32; 3] {
 }
 
 /// sRGB's curve (IEC 61966-2-1), of what it can show.
-fn encoded(linear: f32) -> f32 {
+pub(super) fn encoded(linear: f32) -> f32 {
     if linear.is_nan() {
         return 0.0;
     }

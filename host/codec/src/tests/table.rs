@@ -96,7 +96,7 @@ fn as_many_bits_are_kept_as_are_said_to_be() {
     let wide = Image::new(12, 12, PixelFormat::Rgba16, data.collect()).unwrap();
     for format in Format::written() {
         let read = decode_one(&encode(format, wide.as_ref(), 95));
-        assert_eq!(read == wide, format.bits() == 16, "{format}");
+        assert_eq!(read == wide, format.bits() == 16 && !format.is_lossy(), "{format}");
         assert_eq!(read.format() != PixelFormat::Rgba16, format.bits() == 8, "{format}");
     }
 }

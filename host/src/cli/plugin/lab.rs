@@ -165,7 +165,7 @@ pub(in crate::cli) fn start_pool(
         plugins: config.plugins.clone(),
         workers,
         limits: config.limits.clone(),
-        codec: config.codec,
+        codec: config.codec.clone(),
     };
     let budget = Budget::new(config.memory_budget());
     let started = runtime.block_on(Pool::start(pool, budget, Arc::new(Stats::default())));

@@ -35,8 +35,8 @@ pub(crate) struct Call {
     pub(crate) texts: Vec<(String, String)>,
     /// What else came along and means nothing.
     pub(crate) ignored: Vec<String>,
-    /// The best format that the client says it takes, should the choice be ours.
-    pub(crate) preferred: Option<Format>,
+    /// The formats that the client says it takes, should the choice be ours.
+    pub(crate) takes: Vec<Format>,
 }
 
 /// A call that passed all checks which need no source.
@@ -105,6 +105,14 @@ fn stands_twice(path: &str) -> Fault {
     Fault::new(FaultKind::InvalidArgument, format!("argument `{path}` stands twice"))
 }
 
+/// The most pixels that a result has by the sides that it is asked for, a missing one counting as the other; none where no side is
+/// asked for.
+fn asked_pixels(steps: &[Step]) -> Option<u64> {
+    let side = |name| steps.iter().rev().find_map(|step| step.args.get(name)?.as_u64());
+    let (width, height) = (side("width"), side("height"));
+    Some(width.or(height)?.saturating_mul(height.or(width)?))
+}
+
 impl Checked {
     /// # Errors
     /// The first check that fails.
@@ -119,7 +127,9 @@ impl Checked {
         let format = match encoding.format_name {
             Some(AUTO) => {
                 let image = !matches!(chain.output(), OutputKind::Encoded { .. });
-                call.preferred.filter(|_| image)
+                let pixels = asked_pixels(&chain.steps);
+                let fits = |format: &&Format| call.takes.contains(format) && format.is_written_soon(pixels);
+                generation.auto.iter().find(fits).copied().filter(|_| image)
             }
             name => name.map(|name| chain.format(name)).transpose()?,
         };

@@ -3,7 +3,7 @@
 //! What is said of speed are ratios of contenders that took turns in one run; times alone carry over to no other machine.
 //!
 //! # Layout
-//! - `benches/kernels.rs`, `benches/servers.rs`: the two commands
+//! - `benches/kernels.rs`, `benches/servers.rs`, `benches/formats.rs`: the three commands
 //! - [`sources`]: photographs of a folder, or synthetic pictures, as the JPEGs that are read
 //! - [`kernels`]: decoders behind one trait, the resampler, the cases with a target
 //! - [`rivals`]: each server: how it is installed, started and asked

@@ -2,17 +2,10 @@
 //! points, a profile, sRGB, gamma and chromaticities.
 
 use imgserve_sdk::Image;
-use moxcms::{Chromaticity, CicpColorPrimaries, ColorPrimaries, ToneReprCurve, TransferCharacteristics};
+use moxcms::{Chromaticity, ColorPrimaries};
 use png::{CodingIndependentCodePoints, Info, SourceChromaticities};
 
-use crate::color::{self, Converted, Curve, Shaper};
-
-/// Entries of a curve that no function of a profile says.
-const ENTRIES: usize = 4096;
-/// What a screen of no high range shows as white (ITU-R BT.2408): in candelas a square metre, of 10,000, and as part of what
-/// hybrid log-gamma has.
-const WHITE_OF_PQ: f32 = 203.0 / 10_000.0;
-const WHITE_OF_HLG: f32 = 0.265;
+use crate::color::{self, Converted, Curve, Described, Shaper};
 
 /// Whether there is a chunk of a name, which the library passes over if it cannot read it.
 type Has<'h> = &'h dyn Fn(&[u8; 4]) -> bool;
@@ -37,7 +30,10 @@ pub(super) fn to_srgb(mut image: Image, info: &Info<'_>, has: Has<'_>) -> Conver
 
 fn points(image: Image, info: &Info<'_>, has: Has<'_>) -> Tried {
     match &info.coding_independent_code_points {
-        Some(points) => by(image, by_points(points)),
+        Some(points) => match by_points(points) {
+            Ok(described) => tried(described.apply(image)),
+            Err(why) => (image, Some(Err(why))),
+        },
         None if has(b"cICP") => {
             (image, Some(Err("the code points (cICP) are none that a PNG may have".to_owned())))
         }
@@ -94,56 +90,11 @@ fn by_gamma(info: &Info<'_>) -> Result<Shaper, String> {
     shaper(curve, primaries, white).ok_or_else(|| "the chromaticities (cHRM) are of no colours".to_owned())
 }
 
-/// By cICP (section 11.3.2.6), whose numbers are those of ITU-T H.273.
-fn by_points(points: &CodingIndependentCodePoints) -> Result<Shaper, String> {
-    let unknown = |what, number| format!("the {what} {number} of its code points (cICP) are not known");
-    let colors = CicpColorPrimaries::try_from(points.color_primaries).and_then(ColorPrimaries::try_from);
-    let colors = colors.map_err(|_| unknown("primaries", points.color_primaries))?;
-    let white = match points.color_primaries {
-        4 | 8 => Chromaticity::new(0.31, 0.316),
-        10 => Chromaticity::new(1.0 / 3.0, 1.0 / 3.0),
-        11 => Chromaticity::new(0.314, 0.351),
-        _ => Chromaticity::D65,
-    };
-    let transfer = transfer(points.transfer_function);
-    let mut curve = transfer.ok_or_else(|| unknown("transfer characteristics", points.transfer_function))?;
-    if !points.is_video_full_range_image {
-        curve = table(|x| curve.at((x * 255.0 - 16.0) / 219.0));
-    }
-    shaper(curve, colors, white).ok_or_else(|| unknown("primaries", points.color_primaries))
-}
-
-/// From coded values to linear light. What is brighter than a screen's white is white.
-fn transfer(number: u8) -> Option<Curve> {
-    Some(match number {
-        13 => Curve::srgb(),
-        16 => table(|x| pq(x) / WHITE_OF_PQ),
-        18 => table(|x| hlg(x) / WHITE_OF_HLG),
-        _ => match ToneReprCurve::try_from(TransferCharacteristics::try_from(number).ok()?).ok()? {
-            ToneReprCurve::Parametric(parameters) => Curve::Function(parameters),
-            ToneReprCurve::Lut(entries) if entries.len() > 1 => {
-                Curve::table(entries.iter().map(|&entry| f32::from(entry) / 65_535.0).collect())
-            }
-            ToneReprCurve::Lut(_) => Curve::gamma(1.0),
-        },
-    })
-}
-
-fn table(curve: impl Fn(f32) -> f32) -> Curve {
-    Curve::table(
-        (0..ENTRIES).map(|entry| curve(entry as f32 / (ENTRIES - 1) as f32).clamp(0.0, 1.0)).collect(),
-    )
-}
-
-/// SMPTE ST 2084, of 10,000 candelas a square metre.
-fn pq(x: f32) -> f32 {
-    let root = x.powf(32.0 / 2523.0);
-    ((root - 0.835_937_5).max(0.0) / (18.851_563 - 18.6875 * root)).powf(8192.0 / 1305.0)
-}
-
-/// ITU-R BT.2100, table 5, backwards.
-fn hlg(x: f32) -> f32 {
-    if x <= 0.5 { x * x / 3.0 } else { (((x - 0.559_910_7) / 0.178_832_77).exp() + 0.284_668_92) / 12.0 }
+/// By cICP (section 11.3.2.6).
+fn by_points(points: &CodingIndependentCodePoints) -> Result<Described, String> {
+    let CodingIndependentCodePoints { color_primaries, transfer_function, .. } = *points;
+    Described::of_points(color_primaries, transfer_function, points.is_video_full_range_image)
+        .map_err(|why| format!("{why} (cICP)"))
 }
 
 fn shaper(curve: Curve, primaries: ColorPrimaries, white: Chromaticity) -> Option<Shaper> {
@@ -209,9 +160,10 @@ mod tests {
         near(&rgb([234, 51, 35], b"cICP", vec![12, 13, 0, 1]), [255, 0, 0], 6);
         near(&rgb([99, 100, 101], b"cICP", vec![1, 13, 0, 1]), [99, 100, 101], 0);
         near(&rgb([16, 235, 126], b"cICP", vec![1, 13, 0, 0]), [0, 255, 128], 2);
-        // 58 % of perceptual quantisation is the white that a screen shows; so are 75 % of hybrid log-gamma.
-        near(&rgb([148; 3], b"cICP", vec![1, 16, 0, 1]), [255; 3], 4);
-        near(&rgb([191; 3], b"cICP", vec![1, 18, 0, 1]), [255; 3], 4);
+        // 58 % of perceptual quantisation is what paper is; so are 75 % of hybrid log-gamma. There is room for lights above it.
+        near(&rgb([148; 3], b"cICP", vec![1, 16, 0, 1]), [229; 3], 6);
+        near(&rgb([191; 3], b"cICP", vec![1, 18, 0, 1]), [229; 3], 6);
+        near(&rgb([255; 3], b"cICP", vec![1, 18, 0, 1]), [255; 3], 1);
         near(&rgb([255, 0, 0], b"iCCP", iccp(&swap())), [0, 255, 0], 2);
     }
 

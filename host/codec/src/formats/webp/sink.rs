@@ -26,7 +26,7 @@ enum Pushed {
 
 impl Sink {
     pub(super) fn new(options: &EncodeOptions, size: (u32, u32)) -> Result<Self, CodecError> {
-        let config = libwebp::Config::new(options.quality, options.thorough)?;
+        let config = libwebp::Config::new(options)?;
         Ok(Self { config, loops: options.loops, size, pushed: Pushed::Nothing, clock: 0 })
     }
 

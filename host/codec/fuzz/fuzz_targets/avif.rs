@@ -1,0 +1,8 @@
+//! What decoding promises of AVIF files.
+
+#![no_main]
+
+use imgserve_base::format::Format;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| imgserve_codec::fuzz::decode(Format::Avif, data));
