@@ -240,9 +240,11 @@ fn without_loss_each_pixel_is_kept() {
         let mut picture = gradient(64, 48, pixels);
         let alpha = pixels.bytes_per_pixel() - 1;
         if pixels.has_alpha() {
-            picture.data_mut().iter_mut().skip(alpha).step_by(alpha + 1).zip(0..).for_each(|(alpha, at)| {
-                *alpha = at;
-            });
+            picture.data_mut().iter_mut().skip(alpha).step_by(alpha + 1).zip((0..=255).cycle()).for_each(
+                |(alpha, at)| {
+                    *alpha = at;
+                },
+            );
         }
         let mut encoder = Encoder::new(format, &options, 64, 48).unwrap();
         encoder.push(picture.as_ref(), 0).unwrap();
