@@ -78,7 +78,7 @@ enabled = true"#;
 const HELP: &str = "\
 It paints its own pictures (a photo, a beach ball, an animation, a drawing), starts imgserve on a
 free port together with a small web server and a small FTP server, and posts real jobs: resize and
-rasterize, over http, ftp and file. For each it shows
+rasterize, over http, ftp and file, from and to a store. For each it shows
 
   request      what was posted to imgserve
   placeholder  what was at the destination when the reply came: white, of the final size
@@ -120,8 +120,14 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let directory = make_directory(arguments.dir.as_deref())?;
-    let mut config = Config::parse(&format!("{CONFIG}{PRESET}"))?;
-    config.access.file_roots = vec![directory.join(page::FILES)];
+    let files = directory.join(page::FILES);
+    let store = format!(
+        "\n[stores.{}]\nkind = \"file\"\nbucket = {}\n",
+        peers::STORE,
+        serde_json::Value::from(files.display().to_string())
+    );
+    let mut config = Config::parse(&format!("{CONFIG}{PRESET}{store}"))?;
+    config.access.file_roots = vec![files];
     config.jobs.journal = directory.join("journal.db").display().to_string();
     if arguments.verbose {
         config.log.level = "info".to_owned();

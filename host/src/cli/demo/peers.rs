@@ -24,7 +24,12 @@ pub(super) enum Place {
     Ftp,
     /// A local file.
     File,
+    /// The store that [`STORE`] configures.
+    Store,
 }
+
+/// A store: a directory here, as it may be a bucket elsewhere.
+pub(super) const STORE: &str = "album";
 
 impl Place {
     /// The name as a place to fetch from.
@@ -33,7 +38,13 @@ impl Place {
             Self::Web | Self::Form => "http",
             Self::Ftp => "ftp",
             Self::File => "file",
+            Self::Store => "store",
         }
+    }
+
+    /// Whether it is in the directory of files.
+    pub(super) fn is_folder(self) -> bool {
+        matches!(self, Self::File | Self::Store)
     }
 
     /// The name as a place to store to.
@@ -41,7 +52,7 @@ impl Place {
         match self {
             Self::Web => "http put",
             Self::Form => "http form",
-            Self::Ftp | Self::File => self.source(),
+            Self::Ftp | Self::File | Self::Store => self.source(),
         }
     }
 }
@@ -85,6 +96,7 @@ impl Peers {
             Place::Form => format!("http://{}/:{file}", self.web_address),
             Place::Ftp => format!("ftp://{}@{}/{file}", ftp::LOGIN, self.ftp_address),
             Place::File => format!("{}{file}", self.folder_url),
+            Place::Store => format!("file://{STORE}/{file}"),
         }
     }
 
@@ -93,7 +105,7 @@ impl Peers {
         match place {
             Place::Web | Place::Form => &self.web,
             Place::Ftp => &self.ftp,
-            Place::File => self.folder.shelf(),
+            Place::File | Place::Store => self.folder.shelf(),
         }
     }
 }

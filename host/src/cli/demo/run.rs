@@ -8,7 +8,7 @@ use super::check::Expected;
 use super::client::{Client, Reply};
 use super::found::Found;
 use super::jobs::{Job, Outcome};
-use super::peers::{Peers, Place};
+use super::peers::Peers;
 
 /// What a job did.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ impl Report<'_> {
         found.after = found.after.min(reply.received - reply.posted);
         let checked = expected.check_placeholder(&found).map_err(wrong);
         // A file may have been replaced before anyone looked; there was one, and that is all that can be said.
-        if checked.is_err() && self.job.destination == Place::File && expected.check_result(&found).is_ok() {
+        if checked.is_err() && self.job.destination.is_folder() && expected.check_result(&found).is_ok() {
             return Ok(());
         }
         self.placeholder = Some(found);
@@ -106,7 +106,7 @@ impl Report<'_> {
 
 /// What has been at the job's destination so far.
 fn versions(job: &Job, peers: &Peers) -> Vec<super::shelf::Version> {
-    if job.destination == Place::File {
+    if job.destination.is_folder() {
         peers.folder.look(job.stored);
     }
     peers.shelf(job.destination).versions(job.stored)
