@@ -5,7 +5,7 @@
 //! - this file: which version a text is of, and what becomes of one that cannot be read
 //! - `version`: the last one, and why a text cannot be read; `v1`: as imgserve 0.3 wrote them before they had a version; `v2`: as they are
 //!   written now; `v3`: the order of a job of which acceptance has left something to do; `v4`: that of one with arguments that
-//!   nobody knows; `v5`: that of one on a store, or whose results have headers
+//!   nobody knows; `v5`: that of one on a store, whose results have headers, or of AVIF or JPEG XL
 
 mod v1;
 mod v2;

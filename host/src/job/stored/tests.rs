@@ -73,6 +73,17 @@ fn an_order_on_stores_keeps_them_and_the_headers() {
     assert!(read_order(&fewer, 1).unwrap_err().to_string().contains("headers of 2 outputs"));
 }
 
+#[test]
+fn an_order_of_a_later_format_is_of_a_later_version() {
+    for format in [Format::Avif, Format::Jxl] {
+        let mut order = read_order(ORDER_2, 2).unwrap();
+        order.recipes[0].task.format = Some(format);
+        let text = order_text(&order);
+        assert!(text.starts_with("{\"version\":5,"), "{text}");
+        assert_eq!(read_order(&text, 2).unwrap(), order);
+    }
+}
+
 const RECEIPT_1: &str = r#"{"id":"0190b6a0-c000-7000-8000-00000000002a","destinations":["file:///a.png"],"unknown_arguments":["w"]}"#;
 const RECEIPT_2: &str = r#"{"version":2,"id":"0190b6a0-c000-7000-8000-00000000002a","destinations":["file:///a.png"],"unknown_arguments":["w"]}"#;
 
@@ -108,7 +119,7 @@ fn what_cannot_be_read_says_why() {
     let more = ORDER_2.replace("\"extension\":", "\"deadline\":1,\"extension\":");
     for (text, wanted) in [
         (more.as_str(), "deadline"),
-        (&ORDER_2.replace("\"png\"", "\"jxl\""), "jxl"),
+        (&ORDER_2.replace("\"png\"", "\"heic\""), "heic"),
         (&ORDER_2.replace("\"best\"", "\"finest\""), "finest"),
         (&ORDER_2.replace("ftp://u:p@", "gopher://"), "ftp"),
         (&ORDER_1.replace("http://ann", "nothing://ann"), "scheme"),

@@ -1,6 +1,7 @@
-//! Version 5 of what is stored: the order of a job on a store, or whose results have headers, planned or not. Frozen once released: a
-//! change is a later version.
+//! Version 5 of what is stored: the order of a job on a store, whose results have headers, or of a format that came with it, planned
+//! or not. Frozen once released: a change is a later version.
 
+use imgserve_base::format::Format;
 use imgserve_transfer::{Destination, HttpUrl, SourceUrl};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -39,7 +40,10 @@ impl Order {
     /// Whether there is something in an order that earlier versions have no place for.
     pub(super) fn is_needed(order: &order::Order) -> bool {
         let new = |recipe: &Recipe| {
-            matches!(recipe.destination, Destination::Store(_)) || !recipe.headers.is_empty()
+            let formats = [recipe.task.format, recipe.prepared.source_format];
+            matches!(recipe.destination, Destination::Store(_))
+                || !recipe.headers.is_empty()
+                || formats.iter().any(|format| matches!(format, Some(Format::Avif | Format::Jxl)))
         };
         matches!(order.source, SourceUrl::Store(_)) || order.recipes.iter().any(new)
     }
