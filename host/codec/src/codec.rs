@@ -90,8 +90,6 @@ pub enum Loops {
 pub struct EncodeOptions {
     /// 1 (smallest) to 100 (best), for formats that are lossy; others have no such choice. Out of range is clamped.
     pub quality: u8,
-    /// Whether each pixel is kept exactly, by a format that has both ways: WebP and JPEG XL. Quality says nothing then.
-    pub lossless: bool,
     /// Whether time is spent on a smaller file: a progressive JPEG, which is also seen roughly at first and finer as it
     /// arrives, and libwebp's effort 4 instead of 2.
     pub thorough: bool,
@@ -104,6 +102,6 @@ pub struct EncodeOptions {
 impl Default for EncodeOptions {
     /// Quality 80, quickly, played once, over white.
     fn default() -> Self {
-        Self { quality: 80, lossless: false, thorough: false, loops: Loops::Times(1), background: WHITE }
+        Self { quality: 80, thorough: false, loops: Loops::Times(1), background: WHITE }
     }
 }

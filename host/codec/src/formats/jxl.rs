@@ -1,5 +1,5 @@
-//! JPEG XL (ISO/IEC 18181), bare or in its container: read by jxl, the decoder in Rust of libjxl's authors, and written by jixel. What a picture that is no
-//! animation draws in several layers is one picture.
+//! JPEG XL (ISO/IEC 18181), bare or in its container: read by jxl, the decoder in Rust of libjxl's authors, and written by jixel. What
+//! a picture that is no animation draws in several layers is one picture.
 
 mod frames;
 mod layout;

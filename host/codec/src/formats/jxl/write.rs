@@ -1,5 +1,5 @@
-//! Writing a JPEG XL, of one picture: by jixel, in Rust, with a loss (VarDCT, XYB) or without (modular); of 8 bits a sample, or of 16
-//! where the picture has them.
+//! Writing a JPEG XL, of one picture: by jixel, in Rust, with a loss (VarDCT, XYB); of 8 bits a sample, or of 16 where the
+//! picture has them.
 
 use imgserve_base::format::Format;
 use imgserve_sdk::{ImageRef, PixelFormat};
@@ -16,7 +16,6 @@ const DISTANCE: [(u8, f32); 6] = [(1, 8.0), (40, 2.66), (60, 1.78), (80, 1.19), 
 pub(super) fn encode(options: &EncodeOptions, image: ImageRef<'_>) -> Result<Vec<u8>, CodecError> {
     let config = EncodeConfig::default()
         .with_distance(setting(&DISTANCE, options.quality))
-        .with_lossless(options.lossless)
         // Alpha's edges show.
         .with_alpha_distance(0.0)
         .with_speed(if options.thorough { Speed::Medium } else { Speed::Fast })
