@@ -94,8 +94,8 @@ impl Operation for Rasterize {
         let mut plan = Plan::new(size.width, size.height, PixelFormat::Rgba8);
         let layers = PixelFormat::Rgba8.bytes(size.width, size.height).saturating_mul(LAYERS);
         let (mut tree, mut work) = (DRAWING_BYTES, parse::unseen(&source.head));
-        if let Some(drawing) = drawing {
-            work = render::work(&drawing, &wanted)?.bytes;
+        if let Some(mut drawing) = drawing {
+            work = render::work(&mut drawing, &wanted)?.bytes;
             tree = tree.max(drawing.census.elements.saturating_mul(ELEMENT_BYTES));
             parse::keep(&source.head, drawing);
         }

@@ -11,6 +11,7 @@ use resvg::usvg::{self, Options, Tree};
 use crate::css;
 use crate::frame::Frame;
 use crate::limits::{self, Census};
+use crate::render::Counted;
 use crate::resources::{self, Notes};
 use crate::{invalid, options, unsupported};
 
@@ -34,6 +35,8 @@ pub(crate) struct Drawing {
     /// What of it is shown.
     pub(crate) frame: Frame,
     pub(crate) census: Census,
+    /// What it was counted for, and found to be within its limits.
+    pub(crate) counted: Option<Counted>,
     /// Why a picture in it is not in the colours that it means.
     pub(crate) unconverted: Option<String>,
 }
@@ -94,7 +97,7 @@ fn parsed(bytes: &[u8]) -> Result<Drawing, Error> {
         let options = Options { image_href_resolver: resources::resolver(notes.clone()), ..options() };
         let tree = Tree::from_xmltree(document, &options).map_err(|error| unsupported(&error))?;
         let frame = Frame::of(&tree, &text::shape(document.root_element()));
-        Ok(Drawing { tree, frame, census, unconverted: notes.take() })
+        Ok(Drawing { tree, frame, census, counted: None, unconverted: notes.take() })
     })
 }
 

@@ -30,6 +30,14 @@ pub(crate) struct Wanted<'a> {
     pub(crate) time: Duration,
 }
 
+/// What the fast renderer's work is counted for: where the drawing lies, on which canvas, and how long it may take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Counted {
+    transform: Transform,
+    canvas: (u32, u32),
+    time: Duration,
+}
+
 /// The result's size, for a drawing of this size, which matters where [`Args::needs_size`] says so.
 ///
 /// # Errors
@@ -76,11 +84,11 @@ pub(crate) fn render(
     }
 }
 
-/// What drawing `drawing` would take.
+/// What drawing `drawing` would take; what is drawn in the same way afterwards is not counted again.
 ///
 /// # Errors
 /// `limit-exceeded` when that is too much.
-pub(crate) fn work(drawing: &Drawing, wanted: &Wanted<'_>) -> Result<Work, Error> {
+pub(crate) fn work(drawing: &mut Drawing, wanted: &Wanted<'_>) -> Result<Work, Error> {
     let (canvas, transform) = placed(&drawing.frame, wanted.args, wanted.size);
     let (tree, canvas) = (&drawing.tree, (canvas.width, canvas.height));
     let count = |renderer| limits::count(tree, transform, canvas, renderer, wanted.time);
@@ -91,6 +99,7 @@ pub(crate) fn work(drawing: &Drawing, wanted: &Wanted<'_>) -> Result<Work, Error
         },
         Renderer::Vello => {
             let work = count(Renderer::Vello)?;
+            drawing.counted = Some(Counted { transform, canvas, time: wanted.time });
             // What vello_cpu gives up is drawn by resvg, unless that would take too much.
             let bytes = count(Renderer::Resvg).map_or(work.bytes, |work| work.bytes);
             Ok(Work { bytes, ..work })
@@ -157,7 +166,9 @@ fn draw(drawing: &Drawing, wanted: &Wanted<'_>, go_on: &dyn Fn() -> bool) -> Res
     let mut image = Image::zeroed(size.width, size.height, PixelFormat::Rgba8)?;
     let drawn = match renderer(tree, transform, canvas) {
         Renderer::Vello => {
-            limits::count(tree, transform, canvas, Renderer::Vello, wanted.time)?;
+            if drawing.counted != Some(Counted { transform, canvas, time: wanted.time }) {
+                limits::count(tree, transform, canvas, Renderer::Vello, wanted.time)?;
+            }
             vello::render(tree, transform, image.data_mut(), canvas, go_on)
         }
         Renderer::Resvg => Err(vello::Unsuited::Pattern),

@@ -46,6 +46,18 @@ impl Area {
         (left < right && top < bottom).then_some(Self { left, top, right, bottom })
     }
 
+    /// With each side moved into `other`, where it may have no breadth.
+    pub(super) fn held_in(self, other: Self) -> Self {
+        let across = |x: f32| x.max(other.left).min(other.right);
+        let down = |y: f32| y.max(other.top).min(other.bottom);
+        Self {
+            left: across(self.left),
+            top: down(self.top),
+            right: across(self.right),
+            bottom: down(self.bottom),
+        }
+    }
+
     pub(super) fn width(self) -> f32 {
         self.right - self.left
     }

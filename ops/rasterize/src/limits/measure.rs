@@ -12,7 +12,9 @@ use std::time::Duration;
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::Tree;
 
-use super::{Renderer, count};
+use super::Renderer;
+use super::outline::Outline;
+use super::work::counted;
 use crate::vello;
 
 /// A million pixels.
@@ -271,7 +273,8 @@ fn counts_are_above_what_is_measured_and_not_far() {
         let tree = Tree::from_str(&svg, &crate::options()).unwrap();
         for renderer in [Renderer::Resvg, Renderer::Vello].into_iter().take(1 + usize::from(vello)) {
             let Some(seconds) = drawn(&tree, renderer) else { continue };
-            let work = count(&tree, Transform::identity(), (SIDE, SIDE), renderer, Duration::MAX).unwrap();
+            let by = (renderer, Outline::of as _);
+            let work = counted(&tree, Transform::identity(), (SIDE, SIDE), by, Duration::MAX).unwrap();
             let ratio = work.nanoseconds / 1e9 / seconds;
             let line = format!(
                 "{name:34} {:6} {:9.2} {:9.2} {ratio:6.2}",

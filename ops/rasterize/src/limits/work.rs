@@ -12,7 +12,7 @@ use resvg::usvg::{
 
 use super::area::Area;
 use super::costs::{Costs, RESVG, VELLO};
-use super::outline::Outline;
+use super::outline::{self, Outline};
 use super::{effects, within};
 use crate::vello;
 
@@ -48,7 +48,7 @@ impl Renderer {
 pub(crate) struct Work {
     /// Bytes that are held at a time beside the result, at most.
     pub(crate) bytes: u64,
-    /// How long, as counted.
+    /// How long at most, as counted.
     pub(crate) nanoseconds: f64,
 }
 
@@ -161,25 +161,43 @@ impl Sums {
 
 /// Counts what drawing `tree` on a canvas of this size would take, of what may take `limit` in all.
 ///
+/// Most drawings are far from any limit, which the boxes around their outlines tell already; of others every point is looked at.
+///
 /// # Errors
 /// `limit-exceeded`, with what there is too much of.
 pub(crate) fn count(
     tree: &Tree,
     transform: Transform,
-    (width, height): (u32, u32),
+    canvas: (u32, u32),
     renderer: Renderer,
     limit: Duration,
 ) -> Result<Work, Error> {
-    let mut walk =
-        Walk { sums: Sums::new(limit), renderer, costs: renderer.costs(), rows: f64::from(height) };
+    counted(tree, transform, canvas, (renderer, Outline::at_most), limit)
+        .or_else(|_| counted(tree, transform, canvas, (renderer, Outline::of), limit))
+}
+
+/// [`count`], with every point looked at or none.
+pub(super) fn counted(
+    tree: &Tree,
+    transform: Transform,
+    (width, height): (u32, u32),
+    (renderer, outline): (Renderer, Reckoned),
+    limit: Duration,
+) -> Result<Work, Error> {
+    let rows = f64::from(height);
+    let mut walk = Walk { sums: Sums::new(limit), renderer, outline, costs: renderer.costs(), rows };
     let canvas = Area::canvas(width as f32, height as f32);
     walk.children(tree.root(), Place { transform, canvas, reach: canvas.reach(), layers: 0 })?;
     Ok(Work { bytes: walk.sums.most, nanoseconds: walk.sums.all })
 }
 
+/// How an outline is reckoned.
+type Reckoned = fn(&resvg::tiny_skia::Path, Transform, Area) -> Outline;
+
 struct Walk {
     sums: Sums,
     renderer: Renderer,
+    outline: Reckoned,
     costs: &'static Costs,
     /// Of the whole canvas.
     rows: f64,
@@ -312,13 +330,13 @@ impl Walk {
         if !path.is_visible() {
             return Ok(());
         }
-        let outline = Outline::of(path.data(), place.transform, place.canvas);
+        let outline = (self.outline)(path.data(), place.transform, place.canvas);
         if let Some(fill) = path.fill() {
             self.sums.add(Count::Outlines, outline.filled(self.costs))?;
             self.paint((fill.paint(), fill.opacity()), path.bounding_box(), place)?;
         }
         if let Some(stroke) = path.stroke() {
-            let dashes = outline.dashes(stroke);
+            let dashes = outline::dashes(stroke, path.data());
             self.sums.dashes += dashes;
             within("dashes", self.sums.dashes as u64, MAX_DASHES)?;
             self.sums.add(Count::Outlines, outline.stroked(dashes, self.costs))?;
