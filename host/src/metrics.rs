@@ -52,9 +52,24 @@ named! {
         Computed = "computed",
         /// By what was being computed for another client.
         Coalesced = "coalesced",
+        /// By a result that was kept.
+        Cached = "cached",
         /// The client has it already.
         NotModified = "not_modified",
         Failed = "failed",
+    }
+}
+named! {
+    /// What the cache had for a direct call.
+    pub(crate) enum Cached {
+        /// The result; and nobody had to be asked.
+        Hit = "hit",
+        /// The result; the source's server says that the source has not changed.
+        Revalidated = "revalidated",
+        /// The result; the source had to be fetched to know that.
+        Fetched = "fetched",
+        /// Nothing.
+        Miss = "miss",
     }
 }
 named! {
@@ -83,6 +98,7 @@ pub(crate) struct Metrics {
     retries: Counter,
     webhooks: Family<Label, Counter>,
     renders: Family<Label, Counter>,
+    cached: Family<Label, Counter>,
     config_successful: Gauge,
     config_time: Gauge<f64, AtomicU64>,
 }
@@ -101,6 +117,7 @@ impl Metrics {
             retries: Counter::default(),
             webhooks: Family::default(),
             renders: Family::default(),
+            cached: Family::default(),
             config_successful: Gauge::default(),
             config_time: Gauge::default(),
         };
@@ -127,6 +144,8 @@ impl Metrics {
         to.register("job_retries", "Attempts at jobs that ended with another one due", self.retries.clone());
         to.register("webhooks", "Webhooks ended, by outcome", self.webhooks.clone());
         to.register("renders", "Direct operations by URL, by outcome", self.renders.clone());
+        let text = "Direct calls by what the cache had for them";
+        to.register("cache_requests", text, self.cached.clone());
         let text = "1 when the last reload took the configuration in, 0 when it was refused";
         to.register("config_last_reload_successful", text, self.config_successful.clone());
         let (name, text) =
@@ -147,6 +166,9 @@ impl Metrics {
         }
         for outcome in Render::ALL {
             drop(self.renders.get_or_create(&[("outcome", outcome.as_str())]));
+        }
+        for outcome in Cached::ALL {
+            drop(self.cached.get_or_create(&[("outcome", outcome.as_str())]));
         }
     }
 
@@ -217,6 +239,11 @@ impl Metrics {
     /// A direct operation by URL was answered.
     pub(crate) fn rendered(&self, outcome: Render) {
         self.renders.get_or_create(&[("outcome", outcome.as_str())]).inc();
+    }
+
+    /// The cache was asked for what a direct call is answered with.
+    pub(crate) fn cached(&self, outcome: Cached) {
+        self.cached.get_or_create(&[("outcome", outcome.as_str())]).inc();
     }
 
     /// A configuration was taken in, or refused.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::units::MIB;
+use imgserve_cache::{Cache, CacheError};
 use imgserve_config::{Config, ConfigError, NetworkRule, Paths, RuleHost, Server};
 use imgserve_journal::{Database, Journal, JournalError, Opening};
 use imgserve_transfer::{Allowed, AllowedHost, Transfer, TransferConfig};
@@ -92,13 +93,14 @@ pub(crate) async fn serve(
         let listener = listening.await?;
         let bound = listener.local_addr();
         let bound = bound.map_err(|error| Fault::of(FaultKind::OperationFailed, &error))?;
-        let (config, transfer, journal) = blocking(move || {
+        let (config, transfer, (journal, cache)) = blocking(move || {
             let transfer = transfer(&config)?;
             let journal = open_journal(&config, patience, &*waits)?;
-            Ok((config, transfer, journal))
+            let cache = open_cache(&config, patience)?;
+            Ok((config, transfer, (journal, cache)))
         })
         .await?;
-        let service = Service::start(&config, program, transfer, journal).await?;
+        let service = Service::start(&config, program, transfer, journal, cache).await?;
         Ok::<_, Fault>((listener, bound, config, service))
     };
     let reload = Arc::new(Notify::new());
@@ -287,6 +289,9 @@ pub(crate) async fn check(config: &Config, program: PathBuf) -> Result<usize, Fa
         transfer(&config)?;
         let journal = imgserve_journal::check(&opening(&config));
         journal.map_err(|error| Fault::of(FaultKind::JournalUnavailable, &error))?;
+        if config.cache.is_on() {
+            imgserve_cache::check(&config.cache.dir).map_err(|error| cache_fault(&error))?;
+        }
         Ok(config)
     })
     .await?;
@@ -335,6 +340,30 @@ fn open_journal(config: &Config, patience: Instant, tell: &dyn Fn(Event)) -> Res
         }
         std::thread::sleep(LOOK);
     }
+}
+
+/// Opens the cache, if there is to be one; that of another server which is ending is waited for.
+fn open_cache(config: &Config, patience: Instant) -> Result<Option<Arc<Cache>>, Fault> {
+    let cache = &config.cache;
+    if !cache.is_on() {
+        return Ok(None);
+    }
+    let settings = imgserve_cache::Settings {
+        dir: cache.dir.clone(),
+        max_bytes: cache.max_mb * MIB,
+        max_age: Duration::from_secs(cache.max_age_h * 3600),
+        memory_bytes: cache.memory_mb * MIB,
+    };
+    loop {
+        match Cache::open(settings.clone()) {
+            Err(CacheError::InUse { .. }) if Instant::now() < patience => std::thread::sleep(LOOK),
+            opened => return opened.map(Some).map_err(|error| cache_fault(&error)),
+        }
+    }
+}
+
+fn cache_fault(error: &CacheError) -> Fault {
+    Fault::of(FaultKind::OperationFailed, error)
 }
 
 /// Work that reads files, on a thread where that disturbs nobody.

@@ -14,25 +14,25 @@ use crate::harness::{Server, look, plugin, section, until};
 
 /// What came back.
 #[derive(Debug)]
-struct Reply {
-    status: u16,
-    headers: HeaderMap,
-    body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
-    async fn to(request: RequestBuilder) -> Self {
+    pub(crate) async fn to(request: RequestBuilder) -> Self {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Self { status, headers, body: response.bytes().await.unwrap().to_vec() }
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
     }
 
     /// Width, height and format of an image that came with the right media type.
-    fn image(&self) -> (u32, u32, ImageFormat) {
+    pub(crate) fn image(&self) -> (u32, u32, ImageFormat) {
         assert_eq!(self.status, 200, "{}", String::from_utf8_lossy(&self.body));
         let (width, height, format) = look(&self.body);
         assert_eq!(self.header("content-type"), format.to_mime_type());
@@ -55,11 +55,11 @@ impl Reply {
     }
 }
 
-fn operation(server: &Server, path: &str) -> RequestBuilder {
+pub(crate) fn operation(server: &Server, path: &str) -> RequestBuilder {
     Client::new().post(format!("{}/v1/operations/{path}", server.origin))
 }
 
-fn rendering(server: &Server, path: &str, source: &str) -> RequestBuilder {
+pub(crate) fn rendering(server: &Server, path: &str, source: &str) -> RequestBuilder {
     let (name, query) = path.split_once('?').unwrap_or((path, ""));
     let source: String = url::form_urlencoded::byte_serialize(source.as_bytes()).collect();
     Client::new().get(format!("{}/v1/operations/{name}/render?{query}&src={source}", server.origin))

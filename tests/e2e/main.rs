@@ -9,6 +9,7 @@
 mod access;
 mod architecture;
 mod bombs;
+mod cache;
 mod cli;
 mod codes;
 mod colors;

@@ -11,7 +11,7 @@
 //! - [`units`]: bytes of a KiB and a MiB
 //! - [`database`]: addresses of databases, and how they are shown
 //! - [`secret`]: which values are secrets, and how they are shown
-//! - [`depth`]: how deep JSON may be nested; [`digest`]: what tells sources apart
+//! - [`depth`]: how deep JSON may be nested; [`digest`]: what tells sources apart; [`version`]: the same without reading them
 
 #![forbid(unsafe_code)]
 
@@ -28,3 +28,4 @@ pub mod lease;
 mod named;
 pub mod secret;
 pub mod units;
+pub mod version;

@@ -3,6 +3,7 @@
 //!
 //! # Layout
 //! - `access`: keys and secrets
+//! - `cache`: results of direct calls that are kept
 //! - `codec`: time or quality, and what becomes of damaged sources
 //! - `derived`: what is left open and found on the machine
 //! - `error`: why a configuration is refused
@@ -25,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod cache;
 mod codec;
 mod derived;
 mod error;
@@ -53,6 +55,7 @@ use error::value_error;
 use imgserve_sdk::plain::plain;
 
 pub use access::is_key_name;
+pub use cache::Cache;
 pub use codec::{Codec, Damaged, Profile};
 pub use error::ConfigError;
 pub use host::parse as parse_host;
@@ -89,6 +92,8 @@ pub struct Config {
     pub limits: Limits,
     /// Reading and writing images.
     pub codec: Codec,
+    /// Results of direct calls that are kept.
+    pub cache: Cache,
     /// Fetching and storing.
     pub transfer: Transfer,
     /// What may be reached.
@@ -341,6 +346,8 @@ impl Config {
             ("limits.max_result_mb", self.limits.max_result_mb),
             ("plugins.breaker_pause_s", self.plugins.breaker_pause_s),
             ("log.max_size_mb", self.log.max_size_mb),
+            ("cache.max_mb", self.cache.max_mb),
+            ("cache.max_age_h", self.cache.max_age_h),
         ];
         if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(value_error(key, "must be at least 1"));
@@ -357,6 +364,8 @@ impl Config {
             ("limits.source_memory_mb", self.limits.source_memory_mb),
             ("transfer.max_redirects", self.transfer.max_redirects as u64),
             ("log.max_files", self.log.max_files as u64),
+            ("cache.memory_mb", self.cache.memory_mb),
+            ("cache.fresh_s", self.cache.fresh_s),
         ];
         if let Some((key, _)) = positive.into_iter().chain(perhaps_none).find(|(_, value)| *value > LARGEST) {
             return Err(value_error(key, "is absurdly large"));
@@ -368,6 +377,7 @@ impl Config {
             return Err(value_error("plugins.cache_dir", "must be an absolute path: a daemon works in /"));
         }
         self.jobs.check()?;
+        self.cache.check()?;
         if let Some(format) = self.codec.auto.iter().find(|format| !format.can_encode()) {
             return Err(value_error("codec.auto", &format!("{format} is only read")));
         }
@@ -510,6 +520,10 @@ mod tests {
             ("[codec]\nprofil = 'best'", "unknown key `codec.profil`: did you mean `codec.profile`?"),
             ("[codec]\nprofile = 'better'", "codec.profile: \"better\" is none of fast, best"),
             ("[codec]\nauto = ['tiff']", "codec.auto: tiff is only read"),
+            ("[cache]\ndir = 'results'", "cache.dir: must be an absolute path"),
+            ("[cache]\nmax_mb = 0", "cache.max_mb: must be at least 1"),
+            ("[cache]\nmax_age = 7", "unknown key `cache.max_age`: did you mean `cache.max_age_h`?"),
+            ("[cache]\nfresh_s = 99999999999999", "cache.fresh_s: is absurdly large"),
             ("[codec]\ndamaged = 'ignore'", "codec.damaged: \"ignore\" is none of refuse, repair"),
             (
                 "[operations.resize]\nprofile = 'better'",

@@ -1,4 +1,4 @@
-//! What a reload does not take in: the listener and its connections, the journal, and what bounds all jobs of a process
+//! What a reload does not take in: the listener and its connections, the journal, the cache, and what bounds all jobs of a process
 //! together, whichever configuration each of them began with.
 
 use toml::{Table, Value};
@@ -9,6 +9,7 @@ use super::Config;
 fn is_taken_in_by_a_start_alone(section: &str, key: &str) -> bool {
     match section {
         "server" | "cors" => true,
+        "cache" => key != "fresh_s",
         "jobs" => {
             key.starts_with("journal")
                 || ["node_file", "node_name", "listen", "lease_s", "migrate"].contains(&key)
@@ -70,6 +71,7 @@ mod tests {
             let keys = defaults[section].as_table().unwrap().keys();
             keys.filter(|key| is_taken_in_by_a_start_alone(section, key)).count()
         };
-        assert_eq!(["jobs", "limits", "workers", "transfer", "access", "log"].map(keys), [8, 3, 1, 3, 0, 0]);
+        let sections = ["jobs", "limits", "workers", "cache", "transfer", "access", "log"];
+        assert_eq!(sections.map(keys), [8, 3, 1, 4, 3, 0, 0]);
     }
 }

@@ -6,10 +6,11 @@
 //! - `config`: the configuration in force; `check`: whether a start would succeed; `migrate`, `journal`: the journal's tables, and all of it in another place; `demo`: the whole thing shown at work
 //! - `plugin`: operations of one's own
 //! - `key`, `sign`: keys for clients, URLs and webhooks, and what is signed with them
-//! - `jobs`, `nodes`, `top`: a running server's jobs, and those who share them, by `client` over HTTP and as `story` tells them
+//! - `jobs`, `nodes`, `top`, `cache`: a running server's jobs, those who share them, and results that it keeps, by `client` over HTTP and as `story` tells them
 //! - `failure`: why a command failed; `exposure`, `pid_file`, `own_file`, `log`, `launch`, `ui`: what the commands share
 //! - `report`: what a running server tells the commands, which `tell` writes; `process`: another process, and its end
 
+mod cache;
 mod check;
 mod client;
 mod config;
@@ -112,6 +113,9 @@ enum Command {
     Nodes(nodes::Arguments),
     /// Watch a running server: queue, workers, jobs with their progress
     Top(top::Arguments),
+    /// List, measure and forget the results that a running server keeps
+    #[command(subcommand)]
+    Cache(cache::Command),
     /// List what requests may name: operations with their kinds, versions and limits
     Operations(operations::Arguments),
     /// Make keys: for a client of the API, for signed URLs, for webhooks
@@ -154,6 +158,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Jobs(command) => jobs::run(&command),
         Command::Nodes(arguments) => nodes::run(&arguments),
         Command::Top(arguments) => top::run(&arguments),
+        Command::Cache(command) => cache::run(&command),
         Command::Version => {
             ui::say(&format!("imgserve {}", env!("CARGO_PKG_VERSION")));
             Ok(ExitCode::SUCCESS)

@@ -26,10 +26,12 @@ use super::path::Name;
 use super::peer::Peer;
 use super::problem::Problem;
 use crate::access::{Caller, RESERVED};
-use crate::job::{Answer, Call, Product, Render, Room, Sent, Service, flow};
+use crate::job::{Answer, Call, Kept, Product, Render, Room, Sent, Service, Sourced, Was, flow};
 
 /// How long the parts took (W3C, Server Timing).
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+/// What the cache has done (RFC 9211).
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// The most of a name that is told again, in bytes, and of ignored names.
 const MAX_NAME: usize = 100;
 const MAX_IGNORED: usize = 16;
@@ -86,8 +88,9 @@ pub(super) async fn render(
         call.texts = texts;
         let source = Vec::into_iter(sources).next_back().map(|(_, url)| url).unwrap_or_default();
         let conditional = headers.contains_key(header::IF_NONE_MATCH);
+        let anew = negotiate::wants_anew(&headers);
         let Caller { client, stores, .. } = caller.clone();
-        let render = Render { call, source, client, stores, conditional };
+        let render = Render { call, source, client, stores, conditional, anew };
         let answer = service.render(render, |tag| negotiate::has(&headers, tag)).await?;
         Ok::<_, Problem>(rendered(answer, seconds, caller.has_key()))
     };
@@ -302,14 +305,44 @@ fn product(product: Product) -> Response {
         headers.append(WARNING, header_value(warning));
     }
     let timings = &product.timings;
+    // What was found took no work.
+    let worked = |time| Some(time).filter(|_| product.kept != Some(Kept::Found));
     let parts = [
         ("fetch", timings.fetch),
-        ("plan", Some(timings.plan)),
-        ("queue", Some(timings.queue)),
-        ("work", Some(timings.work)),
+        ("plan", worked(timings.plan)),
+        ("queue", worked(timings.queue)),
+        ("work", worked(timings.work)),
     ];
-    headers.insert(SERVER_TIMING, server_timing(&parts));
+    if parts.iter().any(|(_, time)| time.is_some()) {
+        headers.insert(SERVER_TIMING, server_timing(&parts));
+    }
+    tell_of_cache(headers, None, product.kept, false);
     response
+}
+
+/// Tells what the cache had for an answer, if there is one; of what it had, for how many seconds nobody has asked whether it is
+/// still so.
+fn tell_of_cache(headers: &mut HeaderMap, sourced: Option<Sourced>, kept: Option<Kept>, joined: bool) {
+    if sourced.is_none() && kept.is_none() {
+        return;
+    }
+    let was = sourced.map_or(Was::Known, |sourced| sourced.was);
+    let is_made = matches!(kept, Some(Kept::Made | Kept::MadeOnly));
+    let how = match (was, is_made) {
+        (Was::Known, false) => "hit",
+        (Was::Unchanged, false) => "fwd=stale; fwd-status=304",
+        (Was::Again, false) => "fwd=stale; fwd-status=200; detail=result-kept",
+        (Was::First, false) => "fwd=uri-miss; fwd-status=200; detail=result-kept",
+        (Was::First, true) => "fwd=uri-miss",
+        (_, true) => "fwd=miss",
+    };
+    let stored = if kept == Some(Kept::Made) { "; stored" } else { "" };
+    let collapsed = if joined { "; collapsed" } else { "" };
+    let status = HeaderValue::from_str(&format!("imgserve; {how}{stored}{collapsed}"));
+    headers.insert(CACHE_STATUS, status.expect("words are a valid header value"));
+    if !is_made {
+        headers.insert(header::AGE, HeaderValue::from(sourced.map_or(0, |sourced| sourced.age_s)));
+    }
 }
 
 /// Durations in milliseconds.
@@ -326,11 +359,13 @@ fn server_timing(parts: &[(&str, Option<Duration>)]) -> HeaderValue {
 
 /// The result or that the client has it, and how long it may be kept.
 fn rendered(answer: Answer, seconds: u64, private: bool) -> Response {
+    let kept = answer.product.as_ref().and_then(|product| product.kept);
     let mut response = match answer.product {
         Some(result) => product(result),
         None => StatusCode::NOT_MODIFIED.into_response(),
     };
     let headers = response.headers_mut();
+    tell_of_cache(headers, answer.sourced, kept, answer.joined);
     let entity_tag = HeaderValue::from_str(&format!("\"{}\"", answer.entity_tag));
     headers.insert(header::ETAG, entity_tag.expect("hexadecimal digits are a valid header value"));
     // A shared cache would give to others what only this client's key lets it have (RFC 9111, section 3.5).
@@ -346,6 +381,36 @@ fn rendered(answer: Answer, seconds: u64, private: bool) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_cache_had_is_told_as_in_rfc_9211() {
+        let told = |was: Option<Was>, kept: Option<Kept>, joined: bool| {
+            let mut headers = HeaderMap::new();
+            let sourced = was.map(|was| Sourced { was, age_s: 7 });
+            tell_of_cache(&mut headers, sourced, kept, joined);
+            let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+            (text(CACHE_STATUS).unwrap_or_default(), text(header::AGE).unwrap_or_default())
+        };
+        for (was, kept, joined, status, age) in [
+            (None, None, false, "", ""),
+            (None, Some(Kept::Found), false, "imgserve; hit", "0"),
+            (None, Some(Kept::Made), false, "imgserve; fwd=miss; stored", ""),
+            (Some(Was::Known), Some(Kept::Found), false, "imgserve; hit", "7"),
+            (Some(Was::Known), None, false, "imgserve; hit", "7"),
+            (Some(Was::Unchanged), Some(Kept::Found), false, "imgserve; fwd=stale; fwd-status=304", "7"),
+            (
+                Some(Was::Again),
+                Some(Kept::Found),
+                false,
+                "imgserve; fwd=stale; fwd-status=200; detail=result-kept",
+                "7",
+            ),
+            (Some(Was::First), Some(Kept::Made), true, "imgserve; fwd=uri-miss; stored; collapsed", ""),
+            (Some(Was::Again), Some(Kept::MadeOnly), false, "imgserve; fwd=miss", ""),
+        ] {
+            assert_eq!(told(was, kept, joined), (status.to_owned(), age.to_owned()), "{was:?} {kept:?}");
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_is_to_blame_for_its_own_time_alone() {

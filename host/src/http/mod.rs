@@ -7,6 +7,7 @@
 //! - `room`, `line`: places for connections and who has one, what a connection is doing; `overload`: who has none
 //! - `routes`: every route with what it needs; `auth`: the guard of each; `query`: which parameters each takes
 //! - `compat`: `POST /` as in 0.2
+//! - `cache`: what is kept of results
 //! - `v1`: jobs and operations; `jobs`, `events`, `long`: posting and following jobs, and who may wait for them; `direct`:
 //!   operations called directly
 //! - `answer`: the one function that maps a fault to HTTP's status and 0.2's code; `problem`: RFC 9457 problem documents;
@@ -20,6 +21,7 @@ mod app;
 mod arriving;
 mod auth;
 mod body;
+mod cache;
 mod compat;
 mod cors;
 mod direct;

@@ -19,6 +19,17 @@ fn is_weight_of_nothing(parameter: &str) -> bool {
     name.trim().eq_ignore_ascii_case("q") && value.trim().parse() == Ok(0.0_f32)
 }
 
+/// Whether a client wants it found out whether what is known is still so (RFC 9111, sections 5.2.1 and 5.4): what a browser says
+/// where its user reloads a page.
+pub(super) fn wants_anew(headers: &HeaderMap) -> bool {
+    let texts = |name| headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
+    let mut directives = texts(header::CACHE_CONTROL).flat_map(|line| line.split(',')).map(str::trim);
+    directives.any(|directive| {
+        directive.eq_ignore_ascii_case("no-cache") || directive.eq_ignore_ascii_case("max-age=0")
+    }) || (!headers.contains_key(header::CACHE_CONTROL)
+        && texts(header::PRAGMA).any(|line| line.trim().eq_ignore_ascii_case("no-cache")))
+}
+
 /// Whether a client has the result with this entity tag (RFC 9110, 13.1.2: compared weakly, `*` is any).
 pub(super) fn has(headers: &HeaderMap, entity_tag: &str) -> bool {
     let lines = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|line| line.to_str().ok());
@@ -46,6 +57,14 @@ mod tests {
         assert!(takes(&["text/html", "Image/WebP ; q=0.1"]));
         assert!(!takes(&["*/*"]) && !takes(&["image/*"]) && !takes(&[]));
         assert!(!takes(&["image/webp;q=0"]) && !takes(&["image/webp; Q = 0.000"]));
+    }
+
+    #[test]
+    fn who_reloads_wants_it_anew() {
+        let wants = |lines: &[&'static str]| wants_anew(&with(header::CACHE_CONTROL, lines));
+        assert!(wants(&["no-cache"]) && wants(&["no-transform, Max-Age=0"]) && wants(&["x", "No-Cache"]));
+        assert!(!wants(&[]) && !wants(&["max-age=60"]) && !wants(&["no-store"]));
+        assert!(wants_anew(&with(header::PRAGMA, &["no-cache"])));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use imgserve_config::Scope;
 
 use super::auth::{Guard, Need, guard};
 use super::query::Query;
-use super::{compat, direct, events, jobs, metrics, pages, problem, v1};
+use super::{cache, compat, direct, events, jobs, metrics, pages, problem, v1};
 use crate::job::Service;
 
 /// Below which all that is not 0.2's is.
@@ -60,6 +60,8 @@ pub(super) fn table() -> Vec<Row<Arc<Service>>> {
         row(M::DELETE, "/v1/jobs/{id}", JOBS, Q::NONE, jobs::cancel),
         row(M::GET, "/v1/jobs/{id}/events", JOBS, Q::NONE, events::events),
         row(M::POST, "/v1/jobs/{id}/retry", JOBS, Q::NONE, jobs::retry),
+        row(M::GET, "/v1/cache", ADMIN, Q::Of(&cache::LIST), cache::list),
+        row(M::DELETE, "/v1/cache", ADMIN, Q::Of(&cache::PURGE), cache::purge),
         row(M::GET, "/v1/nodes", ADMIN, Q::NONE, v1::nodes),
         row(M::GET, "/v1/operations", Need::Key, Q::NONE, v1::operations),
         row(M::GET, "/v1/operations/{name}", Need::Key, Q::NONE, v1::operation),
@@ -340,7 +342,7 @@ mod tests {
     }
 
     /// What every row needs, said once more: a change of the table has to be meant.
-    const NEEDS: [(&str, &str, Need); 17] = [
+    const NEEDS: [(&str, &str, Need); 19] = [
         ("GET", "/", Need::Nothing),
         ("GET", "/healthz", Need::Nothing),
         ("GET", "/readyz", Need::Nothing),
@@ -351,6 +353,8 @@ mod tests {
         ("DELETE", "/v1/jobs/{id}", Need::Scope(Scope::Jobs)),
         ("GET", "/v1/jobs/{id}/events", Need::Scope(Scope::Jobs)),
         ("POST", "/v1/jobs/{id}/retry", Need::Scope(Scope::Jobs)),
+        ("GET", "/v1/cache", Need::Scope(Scope::Admin)),
+        ("DELETE", "/v1/cache", Need::Scope(Scope::Admin)),
         ("GET", "/v1/nodes", Need::Scope(Scope::Admin)),
         ("GET", "/v1/operations", Need::Key),
         ("GET", "/v1/operations/{name}", Need::Key),

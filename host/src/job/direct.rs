@@ -4,10 +4,12 @@
 //! # Layout
 //! - this file: from a checked call and its source to the result
 //! - `call`: what a client asks for, checked; what the source's bytes make of it
+//! - `kept`: the cache, as they use it
 //! - `product`: what it gives
 //! - `render`: sources that are named by URL; `renders`: identical renders at the same time are computed once
 
 mod call;
+mod kept;
 mod product;
 mod render;
 mod renders;
@@ -19,7 +21,6 @@ use bytes::Bytes;
 use imgserve_base::fair::{self, Flow};
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{Phase, Priority};
-use imgserve_base::units::MIB;
 use imgserve_journal::rank;
 use imgserve_worker::{DirectOutcome, Payload, Task, TaskOutput};
 
@@ -29,15 +30,16 @@ use super::intake::{Held, REPLY_PATIENCE};
 use super::room::Room;
 use super::service::Service;
 use super::shares::Share;
-use crate::metrics::DirectCall;
+use crate::metrics::{Cached, DirectCall};
 
 pub(crate) use self::call::Call;
+pub(crate) use self::kept::{Kept, Purge, Sourced, Was};
 pub(crate) use self::product::Product;
 pub(crate) use self::render::{Answer, Render};
 pub(super) use self::renders::Renders;
 
 /// A larger result keeps its call's place until the client has taken it, so that slow clients cannot pile them up.
-const LARGE_RESULT: usize = MIB as usize;
+const LARGE_RESULT: usize = imgserve_cache::MOST_IN_MEMORY;
 
 /// An image that a client sends along.
 #[derive(Debug)]
@@ -73,15 +75,23 @@ impl Service {
     pub(crate) async fn operate(&self, call: &Call, sent: Sent) -> Result<Product, Fault> {
         let answered = self.operate_once(call, sent).await;
         self.called(&call.operation, answered.is_ok());
+        if let Some(kept) = answered.as_ref().ok().and_then(|product| product.kept) {
+            self.tally().metrics().cached(cached(None, Some(kept)));
+        }
         answered.inspect_err(|fault| self.tally().refused(fault))
     }
 
     async fn operate_once(&self, call: &Call, sent: Sent) -> Result<Product, Fault> {
         let _counted = self.lifecycle().call()?;
         let checked = Checked::new(call, self.flow(&call.flow), self.generation())?;
-        checked.admit()?;
         let held = &sent.held;
-        let task = checked.task(&held.bytes, sent.name.as_deref(), held.media_type.as_deref())?;
+        let task = || checked.task(&held.bytes, sent.name.as_deref(), held.media_type.as_deref());
+        if let Some(cache) = self.cache() {
+            let task = task()?;
+            return Box::pin(self.found_or_made(cache, (&checked, task), sent.held)).await;
+        }
+        checked.admit()?;
+        let task = task()?;
         self.perform(&checked, task, sent.held, Timings::default()).await
     }
 
@@ -147,9 +157,19 @@ impl Service {
         self.tally().metrics().took(Phase::Work, timings.work);
         let warnings = warnings(result.damage.as_deref(), result.unconverted.as_deref());
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        let (media_type, bytes) = (checked.media_type(task), kept(result.bytes, slot));
+        let (media_type, bytes) = (checked.media_type(task), held_back(result.bytes, slot));
         let unknown_arguments = checked.unknown_arguments.clone();
-        Product { bytes, media_type, unknown_arguments, warnings, timings }
+        Product { bytes, media_type, unknown_arguments, warnings, timings, kept: None }
+    }
+}
+
+/// What the cache had for an answer.
+fn cached(sourced: Option<Sourced>, kept: Option<Kept>) -> Cached {
+    match (sourced.map(|sourced| sourced.was), kept) {
+        (_, Some(Kept::Made | Kept::MadeOnly)) => Cached::Miss,
+        (None | Some(Was::Known), _) => Cached::Hit,
+        (Some(Was::Unchanged), _) => Cached::Revalidated,
+        (Some(Was::Again | Was::First), _) => Cached::Fetched,
     }
 }
 
@@ -252,7 +272,7 @@ impl Begun {
 }
 
 /// A large result keeps the call's place for as long as it is held.
-fn kept(bytes: Bytes, slot: Share) -> Bytes {
+fn held_back(bytes: Bytes, slot: Share) -> Bytes {
     struct Kept {
         bytes: Bytes,
         _slot: Share,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use imgserve_base::fault::Fault;
 use imgserve_base::format::Format;
-use imgserve_config::{Config, OperationSettings};
+use imgserve_config::{Config, Damaged, OperationSettings};
 use imgserve_worker::{Budget, Pool, PoolConfig, Stats};
 
 use crate::registry::Registry;
@@ -18,6 +18,8 @@ pub(crate) struct Generation {
     pub(crate) pool: Pool,
     /// What `format=auto` chooses among, in this order.
     pub(crate) auto: Vec<Format>,
+    /// What becomes of damaged sources.
+    pub(crate) damaged: Damaged,
 }
 
 impl Generation {
@@ -45,6 +47,7 @@ impl Generation {
         };
         let pool = Pool::start(pool_config, budget, stats).await?;
         let registry = Registry::build(config, pool.loaded())?;
-        Ok(Arc::new(Self { registry, pool, auto: config.codec.auto.clone() }))
+        let (auto, damaged) = (config.codec.auto.clone(), config.codec.damaged);
+        Ok(Arc::new(Self { registry, pool, auto, damaged }))
     }
 }

@@ -1,6 +1,8 @@
 //! A source on its way in. It is fetched once, by a task of its own, so that planning works on the first bytes while
 //! the rest arrives. The bytes of all sources share a memory limit, which is given in turns; when that is short the rest is
-//! not kept, and the source is fetched again when its turn comes.
+//! not kept, and the source is fetched again when its turn comes. How it is to be fetched, `wish` says.
+
+mod wish;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,14 +12,16 @@ use bytes::Bytes;
 use imgserve_base::fair::Turn;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::units::MIB;
+use imgserve_base::version::Version;
 use imgserve_config::Config;
 use imgserve_transfer::{
-    Asks, Blame, Fetch, Place, PlaceKind, PlaceLimits, Places, Server, SourceUrl, Transfer, TransferError,
-    TransferErrorKind,
+    Asked, Asks, Blame, Fetch, Freshness, Place, PlaceKind, PlaceLimits, Places, Server, SourceUrl, Transfer,
+    TransferError, TransferErrorKind,
 };
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+
+pub(super) use self::wish::Wish;
 
 use super::gathered::Gathered;
 use super::shares::{Need, Share, Shares};
@@ -194,8 +198,10 @@ pub(crate) struct Held {
     pub(super) bytes: Bytes,
     /// What the other end says that they are; not to be relied on.
     pub(super) media_type: Option<String>,
-    /// The entity tag that the other end has for them.
-    pub(super) tag: Option<String>,
+    /// By what they are told from others at their place.
+    pub(super) version: Box<Version>,
+    /// For how long they are what they are.
+    pub(super) freshness: Freshness,
     _share: Share,
 }
 
@@ -203,7 +209,8 @@ impl Held {
     /// These bytes with their share, of which is given back what they do not need.
     pub(super) fn new(bytes: Bytes, media_type: Option<String>, mut share: Share) -> Self {
         share.shrink(needed(bytes.len() as u64));
-        Self { bytes, media_type, tag: None, _share: share }
+        let (version, freshness) = (Box::default(), Freshness::default());
+        Self { bytes, media_type, version, freshness, _share: share }
     }
 }
 
@@ -340,40 +347,6 @@ pub(super) fn understood(url: &str) -> Result<SourceUrl, Fault> {
     SourceUrl::parse(url).map_err(|error| unavailable(&error))
 }
 
-/// How a source is to be fetched.
-#[derive(Clone, Debug)]
-pub(super) struct Wish {
-    /// Whose turn it is to be.
-    turn: Turn,
-    /// How many bytes it had when it was last asked for.
-    expected: Option<u64>,
-    /// Whether it was asked for, and did not fit: memory for it is taken before it is again.
-    was_asked: bool,
-    /// When it waits for its turn no longer.
-    until: Instant,
-}
-
-impl Wish {
-    /// A source of which nothing is known yet, and how long it may wait for its turn.
-    pub(super) fn new(turn: Turn, patience: Duration) -> Self {
-        Self { turn, expected: None, was_asked: false, until: Instant::now() + patience }
-    }
-
-    /// How many bytes it had when it was last asked for, if that is known.
-    pub(super) fn expecting(self, expected: Option<u64>) -> Self {
-        Self { expected, ..self }
-    }
-
-    /// It was asked for, and did not fit.
-    pub(super) fn again(self) -> Self {
-        Self { was_asked: true, ..self }
-    }
-
-    fn left(&self) -> Duration {
-        self.until.saturating_duration_since(Instant::now())
-    }
-}
-
 /// Fetches the whole of `source`, when there are a place and memory for it; `short` is told while memory is waited for.
 ///
 /// # Errors
@@ -393,6 +366,31 @@ pub(super) async fn fetch_within(
     }
 }
 
+/// The same, unless it is still what it was when it had this version.
+///
+/// # Errors
+/// As [`fetch_within`].
+pub(super) async fn fetch_unless(
+    transfer: &Transfer,
+    (source, known): (&SourceUrl, Version),
+    gate: &Gate,
+    mut wish: Wish,
+    mut short: impl FnMut(),
+) -> Result<Result<Held, Freshness>, Fault> {
+    let place = gate.place(transfer, (source, &wish.turn), wish.left()).await?;
+    let asked = transfer.on_behalf_of(&wish.turn.flow).fetch_unless(source, known).await;
+    let held = match asked.map_err(|error| unavailable(&error))? {
+        Asked::Same(freshness) => return Ok(Err(freshness)),
+        Asked::Changed(fetch) => {
+            begun(transfer, source, *fetch, (gate, place), &mut wish, &mut short).await?
+        }
+    };
+    match held {
+        Some(held) => Ok(Ok(held)),
+        None => fetch_within(transfer, source, gate, wish, short).await.map(Ok),
+    }
+}
+
 /// Fetches the whole of `source`, for which it has a place: at once while memory lasts, else when it is its turn. None when
 /// the place is gone, and another one is to be waited for before it is fetched again.
 ///
@@ -407,20 +405,34 @@ pub(super) async fn fetch(
 ) -> Result<Option<Held>, Fault> {
     // Whose size is known is not asked for before there is memory for it.
     if wish.expected.is_none() && !wish.was_asked {
-        wish.was_asked = true;
         let fetch = begin(transfer, source, &wish.turn).await?;
-        wish.expected = fetch.size_hint;
-        // Of what will not fit nothing is fetched.
-        let fits = fetch
-            .size_hint
-            .is_none_or(|bytes| gate.memory.try_take(&wish.turn, gate.whole(Some(bytes))).is_some());
-        if fits {
-            // Nobody looks at it before it is whole.
-            let share = gate.share(&wish.turn);
-            let downloaded = download(fetch, (gate.clone(), share), unseen(), place).await;
-            return downloaded.map(Downloaded::whole).map_err(|error| unavailable(&error));
-        }
+        return Box::pin(begun(transfer, source, fetch, (gate, place), wish, short)).await;
     }
+    fetch_whole(transfer, source, (gate, place), wish, short).await
+}
+
+/// The same of one that has been asked for.
+async fn begun(
+    transfer: &Transfer,
+    source: &SourceUrl,
+    fetch: Fetch,
+    (gate, place): (&Gate, Place),
+    wish: &mut Wish,
+    short: impl FnMut(),
+) -> Result<Option<Held>, Fault> {
+    wish.was_asked = true;
+    wish.expected = fetch.size_hint;
+    // Of what will not fit nothing is fetched.
+    let fits = fetch
+        .size_hint
+        .is_none_or(|bytes| gate.memory.try_take(&wish.turn, gate.whole(Some(bytes))).is_some());
+    if fits {
+        // Nobody looks at it before it is whole.
+        let share = gate.share(&wish.turn);
+        let downloaded = download(fetch, (gate.clone(), share), unseen(), place).await;
+        return downloaded.map(Downloaded::whole).map_err(|error| unavailable(&error));
+    }
+    drop(fetch);
     fetch_whole(transfer, source, (gate, place), wish, short).await
 }
 
@@ -525,7 +537,8 @@ async fn download(
     }
     let bytes = gathered.whole();
     let _ = progress.send(Arrived { head: bytes.clone(), end: End::Complete });
-    Ok(Downloaded::Whole(Held { tag: fetch.tag, ..Held::new(bytes, fetch.media_type, share) }))
+    let held = Held::new(bytes, fetch.media_type, share);
+    Ok(Downloaded::Whole(Held { version: fetch.version, freshness: fetch.freshness, ..held }))
 }
 
 fn unavailable(error: &TransferError) -> Fault {

@@ -174,7 +174,7 @@ impl Attempt {
         };
         self.record.took(Phase::Fetch, self.began.elapsed());
         if matches!(order.source, SourceUrl::Store(_)) {
-            self.record.source_tag.clone_from(&held.tag);
+            self.record.source_tag.clone_from(&held.version.tag);
         }
         service.tally().metrics().moved(Direction::Fetched, held.bytes.len() as u64);
         service.live().enter(self.record.id, &running, Stage::Queued);

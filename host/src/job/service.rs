@@ -7,6 +7,7 @@ use arc_swap::ArcSwapOption;
 use imgserve_base::clock::steady_ms;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
 use imgserve_base::job::{Client, JobId};
+use imgserve_cache::Cache;
 use imgserve_config::Config;
 use imgserve_journal::{Journal, JournalError};
 use imgserve_transfer::Transfer;
@@ -46,6 +47,7 @@ pub(crate) struct Service {
     warm: Warm,
     live: Live,
     renders: Arc<Renders>,
+    cache: Option<Arc<Cache>>,
     locks: Locks,
     tally: Tally,
     lifecycle: Lifecycle,
@@ -90,7 +92,12 @@ pub(crate) struct Overview {
 
 impl Service {
     /// With nothing under way yet.
-    pub(super) fn new(config: &Config, current: Current, journal: Arc<dyn Journal>) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        current: Current,
+        journal: Arc<dyn Journal>,
+        cache: Option<Arc<Cache>>,
+    ) -> Self {
         let tally = Tally::new();
         tally.metrics().operations(current.generation().registry.names());
         let turns = Turns::new(current.settings().gate.places().clone());
@@ -105,6 +112,7 @@ impl Service {
             warm: Warm::default(),
             live: Live::default(),
             renders: Arc::default(),
+            cache,
             locks: Locks::default(),
             tally,
             lifecycle: Lifecycle::new(),
@@ -196,6 +204,11 @@ impl Service {
         &self.renders
     }
 
+    /// Results that are kept, if they are.
+    pub(crate) fn cache(&self) -> Option<&Arc<Cache>> {
+        self.cache.as_ref()
+    }
+
     pub(super) fn locks(&self) -> &Locks {
         &self.locks
     }
@@ -252,6 +265,7 @@ impl Service {
             transfers_too_slow: self.settings().transfer.too_slow(),
             journal: self.journal.health(),
             undelivered_webhooks: counts.notices,
+            cache: self.cache.as_ref().map(|cache| cache.figures()),
             node: self.journal.shared().map(|shared| (shared.name().to_owned(), shared.others() + 1)),
         })
     }
@@ -312,6 +326,10 @@ impl Service {
     /// many accepted jobs are left to the next start.
     pub(crate) async fn stop(&self, limit: Duration) -> usize {
         self.lifecycle.stop(limit).await;
+        if let Some(cache) = self.cache.clone() {
+            let written = tokio::task::spawn_blocking(move || cache.settle());
+            let _ = tokio::time::timeout(limit, written).await;
+        }
         self.queue.len()
     }
 }

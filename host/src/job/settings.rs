@@ -7,6 +7,7 @@ use imgserve_base::units::MIB;
 use imgserve_config::{Config, Webhooks};
 use imgserve_transfer::Transfer;
 use imgserve_worker::Prepared;
+use sha2::{Digest as _, Sha256};
 
 use super::intake::Gate;
 use super::retry::Policy;
@@ -25,6 +26,10 @@ pub(super) struct Settings {
     pub(super) shared_files: bool,
     pub(super) retry: Policy,
     pub(super) webhooks: WebhookSettings,
+    /// Seconds for which a source over the network is not asked for again where its server says nothing of that.
+    pub(super) fresh_s: u64,
+    /// What stands for the rules by which sources are reached.
+    pub(super) reach: [u8; 32],
 }
 
 /// `[webhooks]`.
@@ -53,6 +58,8 @@ impl Settings {
                 max_pause: Duration::from_secs(config.jobs.max_retry_pause_s),
             },
             webhooks: WebhookSettings::new(&config.webhooks),
+            fresh_s: config.cache.fresh_s,
+            reach: Sha256::digest(format!("{:?} {:?}", config.access.allow_networks, config.stores)).into(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imgserve_base::fault::Fault;
+use imgserve_cache::Cache;
 use imgserve_config::Config;
 use imgserve_journal::{Journal, JournalError};
 use imgserve_transfer::Transfer;
@@ -28,9 +29,10 @@ impl Service {
         program: PathBuf,
         transfer: Transfer,
         journal: Arc<dyn Journal>,
+        cache: Option<Arc<Cache>>,
     ) -> Result<Arc<Self>, Fault> {
         let current = Current::start(config, program, transfer).await?;
-        let service = Arc::new(Self::new(config, current, journal));
+        let service = Arc::new(Self::new(config, current, journal, cache));
         service.take_up(Duration::from_secs(config.jobs.max_retry_pause_s)).await?;
         tokio::spawn(dispatch::dispatch(Arc::clone(&service)));
         tokio::spawn(dispatch::keep_house(Arc::clone(&service)));

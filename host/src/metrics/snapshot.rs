@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use imgserve_cache::Figures;
 use imgserve_journal::{COMMIT_BOUNDS, Health};
 use imgserve_transfer::{PlaceKind, PlacesNow};
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
@@ -41,6 +42,8 @@ pub(crate) struct Snapshot {
     pub journal: Health,
     /// Webhooks that are neither delivered nor given up.
     pub undelivered_webhooks: u64,
+    /// How the cache is doing, if there is one.
+    pub cache: Option<Figures>,
     /// What this node is called, and how many there are, where they share a journal.
     pub node: Option<(String, usize)>,
 }
@@ -70,6 +73,9 @@ impl Snapshot {
         to.register("webhooks_undelivered", text, ConstGauge::new(self.undelivered_webhooks));
         self.register_transfers(to);
         self.register_journal(to);
+        if let Some(cache) = &self.cache {
+            register_cache(to, cache);
+        }
         if let Some((name, nodes)) = &self.node {
             to.register("node", "What this node is called", Info::new([("node", name.clone())]));
             to.register("nodes", "Nodes that share the journal and are there", ConstGauge::new(*nodes));
@@ -106,6 +112,22 @@ impl Snapshot {
         let text = "Time that the journal's commits took";
         to.register_with_unit("journal_commit", text, Unit::Seconds, Commits(self.journal.clone()));
     }
+}
+
+fn register_cache(to: &mut Registry, cache: &Figures) {
+    to.register("cache_entries", "Entries of the cache", ConstGauge::new(cache.entries));
+    let text = "What the cache's files take of the disk";
+    to.register_with_unit("cache_disk", text, Unit::Bytes, ConstGauge::new(cache.bytes));
+    let text = "What the cache has in memory";
+    to.register_with_unit("cache_memory", text, Unit::Bytes, ConstGauge::new(cache.memory_bytes));
+    let text = "Entries of the cache that were removed to make room";
+    to.register("cache_evictions", text, ConstCounter::new(cache.evicted));
+    let text = "Entries of the cache that were damaged";
+    to.register("cache_damaged", text, ConstCounter::new(cache.damaged));
+    let text = "Entries of the cache that were not written";
+    to.register("cache_unwritten", text, ConstCounter::new(cache.unwritten));
+    let unwritable = ConstGauge::new(u32::from(cache.unwritable));
+    to.register("cache_unwritable", "1 when the cache cannot be written to at present", unwritable);
 }
 
 /// The journal's own histogram.

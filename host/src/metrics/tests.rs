@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use imgserve_cache::Figures;
 use imgserve_journal::Health;
 use imgserve_transfer::{PlaceKind, PlacesNow};
 
@@ -115,6 +116,16 @@ fn what_is_looked_up_is_told() {
             buckets: vec![1, 2, 0, 0, 0, 0, 0, 2, 1],
         },
         undelivered_webhooks: 8,
+        cache: Some(Figures {
+            entries: 16,
+            bytes: 17,
+            max_bytes: 0,
+            memory_bytes: 18,
+            evicted: 19,
+            damaged: 20,
+            unwritten: 21,
+            unwritable: true,
+        }),
         node: Some(("a".to_owned(), 3)),
         transfers: vec![(PlaceKind::Source, PlacesNow { network: 12, local: 1, waiting: 13, refused: 14 })],
         transfers_too_slow: 15,
@@ -146,6 +157,13 @@ fn what_is_looked_up_is_told() {
         ("imgserve_transfers_waiting{kind=\"source\"}", 13.0),
         ("imgserve_transfers_refused_total{kind=\"source\"}", 14.0),
         ("imgserve_transfers_too_slow_total", 15.0),
+        ("imgserve_cache_entries", 16.0),
+        ("imgserve_cache_disk_bytes", 17.0),
+        ("imgserve_cache_memory_bytes", 18.0),
+        ("imgserve_cache_evictions_total", 19.0),
+        ("imgserve_cache_damaged_total", 20.0),
+        ("imgserve_cache_unwritten_total", 21.0),
+        ("imgserve_cache_unwritable", 1.0),
     ] {
         assert_eq!(samples.get(name), Some(&wanted), "{name} in {samples:#?}");
     }

@@ -9,15 +9,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::clock::Clock;
 use super::config::KEY_FILE_ROOTS;
 use super::error::{TransferError, TransferErrorKind};
+use super::freshness::lies_still;
 use super::length::check_folders;
 use super::mark::{PartMark, temporary_name};
 use super::policy::{Beneath, check_path};
@@ -40,16 +42,19 @@ pub(super) struct FileReader {
     /// Read as the file was opened.
     first: Bytes,
     pub(super) size: u64,
+    /// As it was before it was read.
+    pub(super) stamp: Option<String>,
 }
 
 impl FileReader {
-    /// Opens a regular file and reads its first piece.
+    /// Opens a regular file and reads its first piece; none where it has the stamp `unless`.
     pub(super) async fn open(
         clock: &Clock,
         url: FileUrl,
         roots: Arc<[PathBuf]>,
-    ) -> Result<Self, TransferError> {
-        blocking(clock, move || open_to_read(&permitted(&url, &roots)?)).await
+        unless: Option<String>,
+    ) -> Result<Option<Self>, TransferError> {
+        blocking(clock, move || open_to_read(&permitted(&url, &roots)?, unless)).await
     }
 
     /// The next piece.
@@ -101,16 +106,50 @@ impl CachedFile {
     /// Opens a file if that takes no waiting. None also when there is something wrong with it: what, [`FileReader::open`]
     /// finds out.
     pub(super) fn open(url: &FileUrl, roots: &[PathBuf]) -> Option<Self> {
-        let Beneath { root, relative } = check_path(url, roots)?;
-        let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::openat2(CWD, root, directory, Mode::empty(), ResolveFlags::CACHED).ok()?;
-        let how = RESOLVE | ResolveFlags::CACHED;
-        let file = rustix::fs::openat2(&root, &relative, READ | OFlags::CLOEXEC, Mode::empty(), how).ok()?;
-        let size = regular_size(&file).ok().filter(|&size| size > 0)?;
+        let file = open_cached(url, roots)?;
+        let size = regular(&file).ok().map(|stat| size(&stat)).filter(|&size| size > 0)?;
         let mut head = vec![0; size.min(HEAD) as usize];
         (is_cached(&file, &mut head, 0) && is_cached(&file, &mut [0], size - 1)).then_some(())?;
         Some(Self { file: Arc::new(file), size, head })
     }
+}
+
+/// Opens a file to be read, if that takes no waiting.
+fn open_cached(url: &FileUrl, roots: &[PathBuf]) -> Option<OwnedFd> {
+    let Beneath { root, relative } = check_path(url, roots)?;
+    let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::openat2(CWD, root, directory, Mode::empty(), ResolveFlags::CACHED).ok()?;
+    let how = RESOLVE | ResolveFlags::CACHED;
+    rustix::fs::openat2(&root, &relative, READ | OFlags::CLOEXEC, Mode::empty(), how).ok()
+}
+
+/// The stamp of a file that may be read, if it is had without waiting.
+pub(super) fn cached_stamp(url: &FileUrl, roots: &[PathBuf]) -> Option<String> {
+    regular(&open_cached(url, roots)?).ok().map(|stat| stamp(&stat))
+}
+
+/// What is another one when the file is another one, or has other bytes: also where its times were set back, as the time of the last
+/// change of these cannot be.
+fn stamp(stat: &Stat) -> String {
+    format!(
+        "{} {} {} {}.{:09} {}.{:09}",
+        stat.st_dev,
+        stat.st_ino,
+        stat.st_size,
+        stat.st_mtime,
+        stat.st_mtime_nsec,
+        stat.st_ctime,
+        stat.st_ctime_nsec
+    )
+}
+
+/// The stamp of a file that is about to be read, if a change from now on shows in it.
+fn reliable_stamp(stat: &Stat) -> Option<String> {
+    let time =
+        |seconds: i64| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?));
+    // Another fraction of a second shows, whichever it is.
+    let changed = time(stat.st_mtime)?.max(time(stat.st_ctime)?) + Duration::from_secs(1);
+    lies_still(changed, SystemTime::now()).then(|| stamp(stat))
 }
 
 /// Reads what is in the cache; false when some of it is not there.
@@ -159,20 +198,28 @@ fn permitted<'a>(url: &FileUrl, roots: &'a [PathBuf]) -> Result<Beneath<'a>, Tra
     })
 }
 
-fn open_to_read(beneath: &Beneath<'_>) -> Result<FileReader, TransferError> {
+fn open_to_read(beneath: &Beneath<'_>, unless: Option<String>) -> Result<Option<FileReader>, TransferError> {
     let root = open_root(beneath.root)?;
     let file = open_beneath(&root, &beneath.relative, READ)?;
-    let size = regular_size(&file)?;
+    let stat = regular(&file)?;
+    if unless.is_some_and(|known| known == stamp(&stat)) {
+        return Ok(None);
+    }
+    let (size, stamp) = (size(&stat), reliable_stamp(&stat));
     let (file, first) = read(file.into(), size)?;
-    Ok(FileReader { file, first, size })
+    Ok(Some(FileReader { file, first, size, stamp }))
 }
 
-fn regular_size(file: &OwnedFd) -> Result<u64, TransferError> {
+fn regular(file: &OwnedFd) -> Result<Stat, TransferError> {
     let stat = rustix::fs::fstat(file).map_err(|errno| local(errno, "cannot examine the file"))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(not_regular());
     }
-    Ok(u64::try_from(stat.st_size).unwrap_or_default())
+    Ok(stat)
+}
+
+fn size(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or_default()
 }
 
 /// Roots are the administrator's and may themselves be symlinks.

@@ -4,11 +4,12 @@
 use std::os::unix::fs::symlink;
 
 use imgserve_base::lease::Lease;
+use imgserve_base::version::Version;
 
 use super::*;
 use crate::tests::source;
 use crate::tests::{config, fetch, mark, stored};
-use crate::{Destination, PartMark, SourceUrl, Transfer};
+use crate::{Asked, Destination, PartMark, SourceUrl, Transfer};
 
 struct Rooted {
     directory: tempfile::TempDir,
@@ -202,4 +203,30 @@ async fn what_a_killed_store_left_is_removed() {
     names.sort();
     assert_eq!(names, [".x.another.imgserve-part", "x"]);
     assert_eq!(std::fs::read(rooted.path("x")).unwrap(), b"whole");
+}
+
+#[tokio::test]
+async fn a_file_that_lies_still_is_told_from_a_later_one_without_being_read() {
+    let rooted = Rooted::new();
+    rooted.store("new.png", "just written").await.unwrap();
+    let fetched = rooted.transfer.fetch(&source(rooted.url("new.png"))).await.unwrap();
+    assert!(!fetched.version.is_known(), "it may change once more within a tick: {:?}", fetched.version);
+    // A file that was there before this test was built.
+    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let (folder, name) = (old.parent().unwrap(), old.file_name().unwrap().to_str().unwrap());
+    let roots = vec![folder.to_owned()];
+    let config = super::super::TransferConfig { file_roots: roots, max_source_bytes: u64::MAX, ..config() };
+    let transfer = Transfer::new(config).unwrap();
+    let url = source(format!("file://{}", folder.join(name).display()));
+    let version = *transfer.fetch(&url).await.unwrap().version;
+    assert!(version.stamp.is_some() && version.tag.is_none(), "{version:?}");
+    assert!(matches!(transfer.fetch_unless(&url, version.clone()).await.unwrap(), Asked::Same(_)));
+    // Where the kernel does not tell what is in its cache, it is asked by opening the file.
+    let at_hand = transfer.cached_stamp(&url);
+    assert!(at_hand.is_none() || at_hand == version.stamp, "{at_hand:?} {version:?}");
+    let other = Version { stamp: Some(format!("{}0", version.stamp.unwrap())), ..Version::default() };
+    assert!(matches!(transfer.fetch_unless(&url, other).await.unwrap(), Asked::Changed(_)));
+    // What may not be read has no stamp either.
+    assert_eq!(rooted.transfer.cached_stamp(&url), None);
+    assert!(rooted.transfer.fetch_unless(&url, Version::default()).await.is_err());
 }

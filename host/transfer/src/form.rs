@@ -92,5 +92,5 @@ fn submission(found_at: &Url, form: UploadForm) -> Result<Call, TransferError> {
 }
 
 fn post(url: Url, headers: HeaderMap, entries: Vec<Entry>) -> Result<Call, TransferError> {
-    Ok(Call { method: Method::POST, url, headers, upload: Some(Upload::form(entries)?) })
+    Ok(Call { method: Method::POST, headers, upload: Some(Upload::form(entries)?), ..Call::get(url) })
 }

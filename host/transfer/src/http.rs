@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use cookie_store::{CookieStore, RawCookie};
+use imgserve_base::version::Version;
 use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_TYPE, COOKIE, ETAG, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE,
+    ACCEPT_ENCODING, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    LOCATION, RETRY_AFTER, SET_COOKIE,
 };
 use reqwest::{Method, Response, StatusCode};
 use rustls::ClientConfig;
@@ -19,6 +21,7 @@ use super::clock::Clock;
 use super::coding::ACCEPTED;
 use super::config::{MAX_FORM_PAGE, TransferConfig};
 use super::error::{TransferError, TransferErrorKind, find_cause};
+use super::freshness::place;
 use super::resolve::{ResolveError, Resolver};
 
 /// What speaks HTTP.
@@ -39,11 +42,22 @@ impl Http {
         Ok(Self { clients, resolver, config })
     }
 
-    /// Starts a fetch: the response to a GET, its body still to be read, and perhaps to be decompressed.
-    pub(super) async fn get(&self, clock: Clock, url: Url) -> Result<Response, TransferError> {
-        let mut call = Call::get(url);
+    /// Starts a fetch: the response to a GET, its body still to be read, and perhaps to be decompressed. One of status 304 says that
+    /// what is there is still `unless`.
+    pub(super) async fn get(
+        &self,
+        clock: Clock,
+        url: Url,
+        unless: Option<Version>,
+    ) -> Result<Response, TransferError> {
+        let mut call = Call { unless, ..Call::get(url) };
         call.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
-        success(Session::new(self, clock).send(call).await?)
+        let may_be_same = call.unless.is_some();
+        let response = Session::new(self, clock).send(call).await?;
+        match response.status() {
+            StatusCode::NOT_MODIFIED if may_be_same => Ok(response),
+            _ => success(response),
+        }
     }
 
     /// Stores by PUT, with further headers.
@@ -59,7 +73,7 @@ impl Http {
         for (name, value) in further {
             headers.insert(header_name(name)?, header_value(value)?);
         }
-        let call = Call { method: Method::PUT, url, headers, upload: Some(upload) };
+        let call = Call { method: Method::PUT, headers, upload: Some(upload), ..Call::get(url) };
         let response = success(session.send(call).await?)?;
         session.drain(response).await;
         Ok(())
@@ -94,11 +108,27 @@ pub(super) struct Call {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) upload: Option<Upload>,
+    /// What need not be sent again.
+    pub(super) unless: Option<Version>,
 }
 
 impl Call {
     pub(super) fn get(url: Url) -> Self {
-        Self { method: Method::GET, url, headers: HeaderMap::new(), upload: None }
+        Self { method: Method::GET, url, headers: HeaderMap::new(), upload: None, unless: None }
+    }
+
+    /// The condition on which it is to be answered in full: of whom the tag is, and of nobody else, it is asked.
+    fn condition(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let Some(version) = &self.unless else { return headers };
+        if version.at.as_ref() != Some(&place(&self.url)) {
+            return headers;
+        }
+        for (name, value) in [(IF_NONE_MATCH, &version.tag), (IF_MODIFIED_SINCE, &version.modified)] {
+            let value = value.as_ref().and_then(|value| HeaderValue::from_str(value).ok());
+            headers.extend(value.map(|value| (name, value)));
+        }
+        headers
     }
 
     /// Becomes the next hop's request (RFC 9110, section 15.4): 303 always asks for GET, and 301 and 302 turn a POST
@@ -188,6 +218,9 @@ impl<'a> Session<'a> {
         self.http.resolver.check_literal(&host, port)?;
         let client = self.http.clients.of(&call.url)?;
         let mut request = client.request(call.method.clone(), call.url.clone()).headers(call.headers.clone());
+        if call.unless.is_some() {
+            request = request.headers(call.condition());
+        }
         if let Some(cookies) = self.cookies(&call.url) {
             request = request.header(COOKIE, cookies);
         }
@@ -250,11 +283,6 @@ pub(super) async fn next_chunk(
         let message = "the connection broke before the end of the response";
         TransferError::new(TransferErrorKind::Connect, message).with_source(error.without_url())
     })
-}
-
-/// The entity tag of what a response has.
-pub(super) fn entity_tag(response: &Response) -> Option<String> {
-    response.headers().get(ETAG)?.to_str().ok().map(str::to_owned)
 }
 
 /// The media type that a response says its body is of.

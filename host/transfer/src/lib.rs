@@ -9,6 +9,7 @@
 //! | `url`, `tags` | what URLs and the tags in them mean |
 //! | `policy`, `resolve`, `lookups` | which addresses and paths are permitted; names to permitted addresses; for whom names are looked up |
 //! | `clock`, `tls`, `config`, `error` | timeouts, the one TLS configuration, settings, failures |
+//! | `freshness` | by what a source is told from a later one, and for how long there is none |
 //! | `clients`, `http`, `coding`, `body`, `form`, `html` | idle connections, GET and PUT, encoded responses, request bodies, form uploads, reading a page's form |
 //! | `ftp`, `ftp_store`, `file` | the other two protocols |
 //! | `stores` | buckets of S3, Google Cloud Storage and Azure, and directories called by a name |
@@ -26,6 +27,7 @@ mod config;
 mod error;
 mod file;
 mod form;
+mod freshness;
 mod ftp;
 mod ftp_store;
 #[cfg(any(test, fuzzing))]
@@ -55,10 +57,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use imgserve_base::fair::Flow;
+use imgserve_base::version::Version;
+use reqwest::StatusCode;
 
 pub use self::config::{IDLE_SERVERS, TransferConfig};
 pub use self::error::{Blame, TransferError, TransferErrorKind};
 pub use self::file::CachedFile;
+pub use self::freshness::Freshness;
 pub use self::mark::PartMark;
 pub use self::peer::Server;
 pub use self::places::{Asks, Place, PlaceKind, PlaceLimits, Places, PlacesNow};
@@ -169,13 +174,37 @@ impl Transfer {
     ///
     /// Whatever is known before the first byte, naming the URL without its password.
     pub async fn fetch(&self, source: &SourceUrl) -> Result<Fetch, TransferError> {
+        match Box::pin(self.ask(source, None)).await? {
+            Asked::Changed(fetch) => Ok(*fetch),
+            Asked::Same(_) => {
+                let text = "it is said to be the same, and was not asked whether it is";
+                Err(TransferError::new(TransferErrorKind::Protocol, text).at(source.as_str()))
+            }
+        }
+    }
+
+    /// The same, unless the source is still what it was when it had this version.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::fetch`].
+    pub async fn fetch_unless(&self, source: &SourceUrl, known: Version) -> Result<Asked, TransferError> {
+        self.ask(source, Some(known)).await
+    }
+
+    async fn ask(&self, source: &SourceUrl, unless: Option<Version>) -> Result<Asked, TransferError> {
         let clock = Clock::start(&self.config);
         // What all protocols remember on their way is kilobytes, which whoever awaits this would hand on and on.
-        let opening = Box::pin(self.open(clock.clone(), source.clone()));
+        let opening = Box::pin(self.open(clock.clone(), source.clone(), unless));
         let opened = on_behalf_of(&self.whose, opening).await;
-        let Opened { body, tag } = opened.map_err(|error| failed(error, source.as_str(), &self.slow))?;
+        let (body, version, freshness) =
+            match opened.map_err(|error| failed(error, source.as_str(), &self.slow))? {
+                Opened::Body(body, version, freshness) => (body, version, freshness),
+                Opened::Same(freshness) => return Ok(Asked::Same(freshness)),
+            };
         let fetch = Fetch {
-            tag,
+            version: Box::new(version),
+            freshness,
             size_hint: body.size(),
             media_type: body.media_type(),
             url: source.as_str().to_owned(),
@@ -190,7 +219,19 @@ impl Transfer {
             Some(size) => fetch.clock.expects(size),
             None => {}
         }
-        Ok(fetch)
+        Ok(Asked::Changed(Box::new(fetch)))
+    }
+
+    /// The stamp by which a permitted file is told from another one, if it is had without waiting; see [`Version::stamp`].
+    pub fn cached_stamp(&self, source: &SourceUrl) -> Option<String> {
+        match source {
+            SourceUrl::File(url) => file::cached_stamp(url, &self.roots),
+            SourceUrl::Store(url) => match self.stores.reach(url).ok()? {
+                Reached::File(url, root) => file::cached_stamp(&url, &[root]),
+                Reached::Object(..) => None,
+            },
+            SourceUrl::Http(_) | SourceUrl::Ftp(_) => None,
+        }
     }
 
     /// A source that is a permitted file, if it can be had without waiting; none means that it is to be fetched, and is no
@@ -210,36 +251,52 @@ impl Transfer {
         CachedFile::open(url, roots).filter(|file| file.size <= self.config.max_source_bytes)
     }
 
-    async fn open(&self, clock: Clock, source: SourceUrl) -> Result<Opened, TransferError> {
+    async fn open(
+        &self,
+        clock: Clock,
+        source: SourceUrl,
+        unless: Option<Version>,
+    ) -> Result<Opened, TransferError> {
         match source {
             SourceUrl::Http(url) => {
-                let response = self.http.get(clock, url).await?;
-                let tag = http::entity_tag(&response);
-                Ok(Opened { body: Body::Http(Box::new(Download::of(response)?)), tag })
+                let response = self.http.get(clock, url, unless).await?;
+                match response.status() {
+                    StatusCode::NOT_MODIFIED => Ok(Opened::Same(Freshness::of(response.headers()))),
+                    _ => Ok(Opened::response(Box::new(Download::of(response)?))),
+                }
             }
             SourceUrl::Ftp(url) => {
                 let session = self.ftp.open(clock, &url).await?;
-                Ok(Body::Ftp(Box::new(session.retrieve(&url).await?)).into())
+                let body = Body::Ftp(Box::new(session.retrieve(&url).await?));
+                Ok(Opened::Body(body, Version::default(), Freshness::default()))
             }
-            SourceUrl::File(url) => self.open_file(&clock, url, self.roots.clone()).await,
+            SourceUrl::File(url) => Self::open_file(&clock, (url, self.roots.clone()), unless).await,
             SourceUrl::Store(url) => match self.stores.reach(&url)? {
-                Reached::File(url, root) => self.open_file(&clock, url, [root].into()).await,
+                Reached::File(url, root) => Self::open_file(&clock, (url, [root].into()), unless).await,
                 Reached::Object(store, objects, path) => {
-                    let Found { download, tag } =
-                        store.fetch(objects, (&path, url.version()), &clock).await?;
-                    Ok(Opened { body: Body::Http(Box::new(download)), tag })
+                    let found = store.fetch(objects, (&path, url.version()), unless, &clock).await?;
+                    Ok(match found {
+                        Found::Object(download) => Opened::response(download),
+                        Found::Same(freshness) => Opened::Same(freshness),
+                    })
                 }
             },
         }
     }
 
     async fn open_file(
-        &self,
         clock: &Clock,
-        url: FileUrl,
-        roots: Arc<[PathBuf]>,
+        (url, roots): (FileUrl, Arc<[PathBuf]>),
+        unless: Option<Version>,
     ) -> Result<Opened, TransferError> {
-        Ok(Body::File(FileReader::open(clock, url, roots).await?).into())
+        let opened = FileReader::open(clock, url, roots, unless.and_then(|unless| unless.stamp)).await?;
+        Ok(match opened {
+            Some(reader) => {
+                let version = Version { stamp: reader.stamp.clone(), ..Version::default() };
+                Opened::Body(Body::File(reader), version, Freshness::default())
+            }
+            None => Opened::Same(Freshness::default()),
+        })
     }
 
     /// Stores `upload` at `destination`, over what may be there; doing so again changes nothing. `mark` is for destinations that
@@ -330,16 +387,28 @@ pub struct Stored<'s> {
     pub form_field: Option<&'s str>,
 }
 
-/// A source whose first bytes can be asked for.
-struct Opened {
-    body: Body,
-    /// Its entity tag, if the other end has one.
-    tag: Option<String>,
+/// What became of a source that was asked whether it is still the same.
+#[derive(Debug)]
+pub enum Asked {
+    /// It is.
+    Same(Freshness),
+    /// It is not, or does not say: here it is.
+    Changed(Box<Fetch>),
 }
 
-impl From<Body> for Opened {
-    fn from(body: Body) -> Self {
-        Self { body, tag: None }
+/// A source that is there.
+enum Opened {
+    /// Its first bytes can be asked for.
+    Body(Body, Version, Freshness),
+    /// It is the one that is known.
+    Same(Freshness),
+}
+
+impl Opened {
+    fn response(download: Box<Download>) -> Self {
+        let (headers, url) = (download.response.headers(), download.response.url());
+        let (version, freshness) = (freshness::version(headers, url), Freshness::of(headers));
+        Self::Body(Body::Http(download), version, freshness)
     }
 }
 
@@ -357,8 +426,10 @@ pub struct Fetch {
     pub size_hint: Option<u64>,
     /// The source's media type, if the other end told it; not to be relied on.
     pub media_type: Option<String>,
-    /// The source's entity tag, if the other end has one: another one is of other bytes.
-    pub tag: Option<String>,
+    /// By what it is told from other bytes at its place.
+    pub version: Box<Version>,
+    /// For how long it is what it is.
+    pub freshness: Freshness,
     url: String,
     received: u64,
     limit: u64,

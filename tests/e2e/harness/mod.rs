@@ -93,6 +93,20 @@ impl Server {
         Self::try_start_program(binary(), "--ignore-signal=HUP", directory, &with_access(extra)).unwrap()
     }
 
+    /// Starts one as [`Self::start`] does, with this in its environment: `NAME=VALUE`.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn start_where(setting: &'static str, extra: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self::try_start_program(binary(), setting, directory, &with_access(extra)).unwrap()
+    }
+
+    /// Starts it again, after it has ended, with nothing special in its environment.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn restart_undisturbed(&mut self) {
+        self.hangup = HANGUP;
+        self.restart();
+    }
+
     /// Starts one as [`Self::start`] does, or gives what it said when it refused to start.
     pub(crate) fn try_start(extra: &str) -> Result<Self, String> {
         Self::try_start_in(tempfile::tempdir().unwrap(), &with_access(extra))

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Multipart, Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{Html, IntoResponse};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::Html;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use tokio::net::TcpListener;
@@ -28,6 +28,10 @@ const FORM: &str = r#"<!doctype html><title>Upload</title>
 struct Shelf {
     files: Mutex<HashMap<String, Vec<Bytes>>>,
     fetches: Mutex<HashMap<String, usize>>,
+    /// What is said of files besides, in headers.
+    said: Mutex<HashMap<String, HeaderMap>>,
+    /// How often somebody was told that a file has not changed.
+    unchanged: Mutex<HashMap<String, usize>>,
     heads: Mutex<HashMap<String, Vec<HeaderMap>>>,
     /// Whether GETs of files have to wait.
     holding: watch::Sender<bool>,
@@ -76,6 +80,22 @@ impl Web {
         lock(&self.files.fetches).get(name).copied().unwrap_or_default()
     }
 
+    /// How often somebody who asked for a file was told that it has not changed.
+    pub fn unchanged(&self, name: &str) -> usize {
+        lock(&self.files.unchanged).get(name).copied().unwrap_or_default()
+    }
+
+    /// Says this of a file from now on, in headers. Who asks for it by its `ETag` or `Last-Modified` is told that it has not changed.
+    ///
+    /// # Panics
+    /// For what cannot be a header.
+    pub fn say(&self, name: &str, lines: &[(&'static str, &str)]) {
+        let lines = lines
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().expect("a header")));
+        lock(&self.files.said).insert(name.to_owned(), lines.collect());
+    }
+
     /// Lets those who ask for files wait, or wait no longer.
     pub fn hold(&self, holding: bool) {
         self.files.holding.send_replace(holding);
@@ -121,12 +141,27 @@ fn routes(files: Files) -> Router {
         .with_state(files)
 }
 
-async fn give(State(files): State<Files>, Path(name): Path<String>) -> impl IntoResponse {
+async fn give(
+    State(files): State<Files>,
+    Path(name): Path<String>,
+    asked: HeaderMap,
+) -> Result<(HeaderMap, Bytes), (StatusCode, HeaderMap)> {
     *lock(&files.fetches).entry(name.clone()).or_default() += 1;
     // The sender is held by the server itself.
     let _ = files.holding.subscribe().wait_for(|holding| !holding).await;
+    let said = lock(&files.said).get(&name).cloned().unwrap_or_default();
+    let is_known = |condition: HeaderName, validator: HeaderName| {
+        asked.get(&condition).is_some_and(|known| said.get(&validator) == Some(known))
+    };
+    if is_known(header::IF_NONE_MATCH, header::ETAG)
+        || (!asked.contains_key(header::IF_NONE_MATCH)
+            && is_known(header::IF_MODIFIED_SINCE, header::LAST_MODIFIED))
+    {
+        *lock(&files.unchanged).entry(name).or_default() += 1;
+        return Err((StatusCode::NOT_MODIFIED, said));
+    }
     let found = lock(&files.files).get(&name).and_then(|all| all.last().cloned());
-    found.ok_or(StatusCode::NOT_FOUND)
+    found.map(|bytes| (said, bytes)).ok_or((StatusCode::NOT_FOUND, HeaderMap::new()))
 }
 
 async fn keep(

@@ -48,6 +48,7 @@ pub(super) struct Checked {
     pub(super) unknown_arguments: Vec<String>,
     /// Whether the result's format depends on what the client takes.
     pub(super) negotiated: bool,
+    operation: String,
     steps: Vec<Step>,
     quality: u8,
     /// The format asked for, or chosen because the client takes it.
@@ -150,6 +151,7 @@ impl Checked {
             flow,
             unknown_arguments,
             negotiated,
+            operation: call.operation.clone(),
             steps,
             quality,
             format,
@@ -157,6 +159,11 @@ impl Checked {
             files,
             plugins,
         })
+    }
+
+    /// The operation that the client has named.
+    pub(super) fn operation(&self) -> &str {
+        &self.operation
     }
 
     /// Refuses the call while an operation's plugin fails too often; it does not count as the one that tries it again.
@@ -184,16 +191,24 @@ impl Checked {
         name: Option<&str>,
         media_type: Option<&str>,
     ) -> Result<Task, Fault> {
-        let extension = self.extension(bytes, name, media_type)?;
+        let extension = self.extension(Format::from_content(bytes), name, media_type)?;
         let format = self.format.or_else(|| own_format(&self.output, &extension));
         // By what is done alone: the same image gives the same result, wherever it comes from.
         let seed = request::seed("", &self.steps);
         Ok(Task { steps: self.steps.clone(), extension, format, quality: self.quality, seed })
     }
 
-    /// The extension that stands for the source's format. Content decides; for formats that only a plugin reads the name
+    /// The extension that stands for the source's format. Its `content` decides; for formats that only a plugin reads the name
     /// does, or else the media type.
-    fn extension(&self, bytes: &[u8], name: Option<&str>, media_type: Option<&str>) -> Result<String, Fault> {
+    ///
+    /// # Errors
+    /// [`FaultKind::UnreadableSource`].
+    pub(super) fn extension(
+        &self,
+        content: Option<Format>,
+        name: Option<&str>,
+        media_type: Option<&str>,
+    ) -> Result<String, Fault> {
         let named = name.and_then(extension).map(str::to_ascii_lowercase);
         let typed = media_type.map(extension_of_media_type);
         let files = self.files.as_deref().unwrap_or_default();
@@ -203,7 +218,7 @@ impl Checked {
         if let Some(extension) = by_name().filter(foreign) {
             return Ok(extension.clone());
         }
-        if let Some(format) = Format::from_content(bytes) {
+        if let Some(format) = content {
             return Ok(format.extensions()[0].to_owned());
         }
         // Whoever reads it says what is wrong with it.
@@ -239,18 +254,19 @@ impl Checked {
         let steps: Vec<Value> =
             self.steps.iter().map(|step| json!([step.operation, sorted(&step.args), step.profile])).collect();
         let format = self.format.map(Format::name);
-        let all = json!([env!("CARGO_PKG_VERSION"), steps, self.plugins, format, self.quality]);
+        let damaged = self.generation.damaged;
+        let all = json!([env!("CARGO_PKG_VERSION"), steps, self.plugins, format, self.quality, damaged]);
         Sha256::digest(all.to_string()).into()
     }
 }
 
-/// A name that tells the result of a task from all others: the same for the same result.
-pub(super) fn entity_tag(fingerprint: &[u8; 32], task: &Task, source_digest: u128) -> String {
+/// A name that tells a result from all others: the same for the same result.
+pub(super) fn entity_tag(fingerprint: &[u8; 32], extension: &str, source_digest: u128) -> String {
     let mut digest = Sha256::new();
     digest.update(fingerprint);
     digest.update(source_digest.to_le_bytes());
     // Found by the source's name, where that decides.
-    digest.update(&task.extension);
+    digest.update(extension);
     let digest: [u8; 32] = digest.finalize().into();
     digest[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -288,20 +304,13 @@ mod tests {
 
     #[test]
     fn an_entity_tag_tells_results_apart() {
-        let task = |extension: &str| Task {
-            steps: Vec::new(),
-            extension: extension.to_owned(),
-            format: None,
-            quality: 80,
-            seed: 0,
-        };
         let (source, other) = (digest(b"source"), digest(b"sourcf"));
-        let tag = entity_tag(&[0; 32], &task("jpg"), source);
-        assert_eq!(tag, entity_tag(&[0; 32], &task("jpg"), digest(b"source")));
+        let tag = entity_tag(&[0; 32], "jpg", source);
+        assert_eq!(tag, entity_tag(&[0; 32], "jpg", digest(b"source")));
         for other in [
-            entity_tag(&[1; 32], &task("jpg"), source),
-            entity_tag(&[0; 32], &task("png"), source),
-            entity_tag(&[0; 32], &task("jpg"), other),
+            entity_tag(&[1; 32], "jpg", source),
+            entity_tag(&[0; 32], "png", source),
+            entity_tag(&[0; 32], "jpg", other),
         ] {
             assert_ne!(tag, other);
         }

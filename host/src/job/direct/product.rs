@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::kept::Kept;
+
 /// What a direct call gives.
 #[derive(Clone, Debug)]
 pub(crate) struct Product {
@@ -17,6 +19,8 @@ pub(crate) struct Product {
     pub(crate) warnings: Vec<String>,
     /// How long its parts took.
     pub(crate) timings: Timings,
+    /// What the cache had to do with it; none where there is no cache.
+    pub(crate) kept: Option<Kept>,
 }
 
 /// How long the parts of a direct call took.

@@ -16,9 +16,10 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, watch};
 
 use super::call::{Call, Checked, entity_tag};
+use super::kept::{Kept, Sourced, Waiters, Wanted};
 use super::product::{Product, Timings};
 use super::renders::{Key, Stage, broken_off};
-use super::{asked, waiting};
+use super::{asked, cached, waiting};
 use crate::access::StoreRights;
 use crate::job::intake::{self, REPLY_PATIENCE, Wish};
 use crate::job::request;
@@ -42,6 +43,8 @@ pub(crate) struct Render {
     pub(crate) stores: StoreRights,
     /// Whether the client may have the result already: then its entity tag is wanted before anything is computed.
     pub(crate) conditional: bool,
+    /// Whether the client wants the source's server to be asked, whatever is known of the source.
+    pub(crate) anew: bool,
 }
 
 /// What a render gives.
@@ -53,6 +56,10 @@ pub(crate) struct Answer {
     pub(crate) negotiated: bool,
     /// None when the client has it.
     pub(crate) product: Option<Product>,
+    /// How the source was found out; none where there is no cache.
+    pub(crate) sourced: Option<Sourced>,
+    /// Whether somebody else had asked for it already, and it was being computed.
+    pub(crate) joined: bool,
 }
 
 impl Service {
@@ -66,25 +73,29 @@ impl Service {
         render: Render,
         has: impl Fn(&str) -> bool,
     ) -> Result<Answer, Fault> {
-        let mut joined = true;
         let operation = render.call.operation.clone();
-        let answered = self.render_once(render, has, &mut joined).await;
+        let answered = self.render_once(render, has).await;
         self.called(&operation, answered.is_ok());
         self.tally().metrics().rendered(match &answered {
             Err(_) => metrics::Render::Failed,
             Ok(Answer { product: None, .. }) => metrics::Render::NotModified,
-            Ok(_) if joined => metrics::Render::Coalesced,
+            Ok(Answer { product: Some(Product { kept: Some(Kept::Found), .. }), .. }) => {
+                metrics::Render::Cached
+            }
+            Ok(Answer { joined: true, .. }) => metrics::Render::Coalesced,
             Ok(_) => metrics::Render::Computed,
         });
+        if let Ok(Answer { sourced: Some(sourced), product, .. }) = &answered {
+            let kept = product.as_ref().and_then(|product| product.kept);
+            self.tally().metrics().cached(cached(Some(*sourced), kept));
+        }
         answered.inspect_err(|fault| self.tally().refused(fault))
     }
 
-    /// The same; `joined` becomes false when nobody else has asked for it already.
     async fn render_once(
         self: &Arc<Self>,
         render: Render,
         has: impl Fn(&str) -> bool,
-        joined: &mut bool,
     ) -> Result<Answer, Fault> {
         let _counted = self.lifecycle().call()?;
         if render.source.is_empty() {
@@ -96,9 +107,17 @@ impl Service {
         wants.check_source(&render.source)?;
         let checked = Checked::new(&render.call, self.flow(&render.call.flow), self.generation())?;
         let (negotiated, fingerprint) = (checked.negotiated, checked.fingerprint());
-        let key = key(&render.source, &checked, &fingerprint);
+        if let Some(cache) = self.cache() {
+            let wanted = Wanted::of(&render, &checked, &fingerprint);
+            if let Some(((entity_tag, sourced), product)) = self.at_hand(cache, wanted, &has) {
+                let sourced = Some(sourced);
+                return Ok(Answer { entity_tag, negotiated, product, sourced, joined: false });
+            }
+        }
+        let key = key(&render, &checked, &fingerprint);
+        let mut joined = true;
         let under_way = self.renders().join(key, |stage, wanted| {
-            *joined = false;
+            joined = false;
             let service = Arc::clone(self);
             let computing = async move {
                 let outcome = service.compute(render, checked, fingerprint, &stage, &wanted).await;
@@ -106,9 +125,12 @@ impl Service {
             };
             tokio::spawn(computing).abort_handle()
         });
-        let entity_tag = under_way.entity_tag().await?;
-        let product = if has(&entity_tag) { None } else { Some(under_way.product().await?) };
-        Ok(Answer { entity_tag, negotiated, product })
+        let (entity_tag, sourced) = under_way.entity_tag().await?;
+        if has(&entity_tag) {
+            return Ok(Answer { entity_tag, negotiated, product: None, sourced, joined });
+        }
+        let (product, entity_tag, sourced) = under_way.product().await?;
+        Ok(Answer { entity_tag, negotiated, product: Some(product), sourced, joined })
     }
 
     async fn compute(
@@ -119,12 +141,17 @@ impl Service {
         stage: &watch::Sender<Stage>,
         wanted: &Notify,
     ) -> Result<Product, Fault> {
+        if let Some(cache) = self.cache() {
+            let waiters = Waiters { stage, wanted };
+            let wanted = Wanted::of(&render, &checked, &fingerprint);
+            return Box::pin(self.render_kept(cache, wanted, waiters)).await;
+        }
         let began = Instant::now();
         checked.check_suspended()?;
         let settings = self.settings();
         let Settings { transfer, gate, .. } = &*settings;
         let known = |digest, task: &Task| {
-            let entity_tag = entity_tag(&fingerprint, task, digest);
+            let entity_tag = entity_tag(&fingerprint, &task.extension, digest);
             stage.send_modify(|stage| stage.entity_tag = Some(entity_tag));
         };
         // A file stays open until it is its turn: no more of them than calls may have their turn at once.
@@ -168,12 +195,18 @@ async fn digested(source: &Bytes) -> Result<u128, Fault> {
     tokio::task::spawn_blocking(move || digest(&source)).await.map_err(|_| broken_off())
 }
 
-fn key(source: &str, checked: &Checked, fingerprint: &[u8; 32]) -> Key {
+impl<'w> Wanted<'w> {
+    fn of(render: &'w Render, checked: &'w Checked, fingerprint: &'w [u8; 32]) -> Self {
+        Self { url: &render.source, checked, fingerprint, anew: render.anew }
+    }
+}
+
+fn key(render: &Render, checked: &Checked, fingerprint: &[u8; 32]) -> Key {
     let mut digest = Sha256::new();
     digest.update(fingerprint);
     // Of a reload's renders none is shared with those from before it: other rules hold for them.
     digest.update((Arc::as_ptr(&checked.generation) as usize).to_le_bytes());
-    digest.update([u8::from(checked.negotiated)]);
-    digest.update(source);
+    digest.update([u8::from(checked.negotiated), u8::from(render.anew)]);
+    digest.update(&render.source);
     digest.finalize().into()
 }

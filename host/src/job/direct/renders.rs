@@ -7,6 +7,7 @@ use imgserve_base::fault::{Fault, FaultKind, Retry};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
+use super::kept::Sourced;
 use super::product::Product;
 
 /// Everything that decides a render's result before its source is here.
@@ -32,6 +33,8 @@ pub(super) struct UnderWay {
 pub(super) struct Stage {
     /// Known as soon as the source is here; at the end, where only the worker reads it.
     pub(super) entity_tag: Option<String>,
+    /// How its source was found out, where there is a cache.
+    pub(super) sourced: Option<Sourced>,
     /// Known at the end.
     pub(super) outcome: Option<Result<Product, Fault>>,
 }
@@ -71,20 +74,22 @@ impl Renders {
 }
 
 impl UnderWay {
-    /// The result's entity tag, as soon as it is known.
-    pub(super) async fn entity_tag(&self) -> Result<String, Fault> {
+    /// The result's entity tag, as soon as it is known, and how its source was found out.
+    pub(super) async fn entity_tag(&self) -> Result<(String, Option<Sourced>), Fault> {
         let stage = self.reached(|stage| stage.entity_tag.is_some()).await?;
         match (stage.entity_tag, stage.outcome) {
             (_, Some(Err(fault))) => Err(fault),
-            (Some(entity_tag), _) => Ok(entity_tag),
+            (Some(entity_tag), _) => Ok((entity_tag, stage.sourced)),
             (None, _) => Err(broken_off()),
         }
     }
 
-    /// The result.
-    pub(super) async fn product(&self) -> Result<Product, Fault> {
+    /// The result, with its entity tag: the source may have changed since that was told.
+    pub(super) async fn product(&self) -> Result<(Product, String, Option<Sourced>), Fault> {
         self.wanted.notify_one();
-        self.reached(|_| false).await?.outcome.unwrap_or_else(|| Err(broken_off()))
+        let stage = self.reached(|_| false).await?;
+        let product = stage.outcome.unwrap_or_else(|| Err(broken_off()))?;
+        Ok((product, stage.entity_tag.ok_or_else(broken_off)?, stage.sourced))
     }
 
     /// The stage once it is far enough, or at the end.

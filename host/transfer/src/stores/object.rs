@@ -2,6 +2,7 @@
 //! it was begun, so that one that comes late never stands over a result.
 
 use bytes::Bytes;
+use imgserve_base::version::Version;
 use object_store::path::Path;
 use object_store::{
     Attribute, Attributes, Error, GetOptions, MultipartUpload, ObjectStore, ObjectStoreExt as _, PutMode,
@@ -11,7 +12,7 @@ use object_store::{
 use super::super::clock::Clock;
 use super::super::coding::Download;
 use super::super::error::{TransferError, TransferErrorKind};
-use super::super::http::entity_tag;
+use super::super::freshness::Freshness;
 use super::super::mark::PartMark;
 use super::Store;
 use super::answer::{Answer, failure};
@@ -24,11 +25,12 @@ const LOOKS: usize = 3;
 /// What stands before the name of what a result says of itself.
 const OWN_HEADER: &str = "x-meta-";
 
-/// An object that is there, its body still to be read.
-pub(crate) struct Found {
-    pub(crate) download: Download,
-    /// Its entity tag.
-    pub(crate) tag: Option<String>,
+/// An object that is there.
+pub(crate) enum Found {
+    /// Its body is still to be read.
+    Object(Box<Download>),
+    /// It is the one that is known.
+    Same(Freshness),
 }
 
 /// What is stored.
@@ -67,19 +69,21 @@ impl Told<'_> {
 }
 
 impl Store {
-    /// Starts to fetch an object.
+    /// Starts to fetch an object, unless it is the one of this entity tag.
     pub(crate) async fn fetch(
         &self,
         objects: &dyn ObjectStore,
         (path, version): (&Path, Option<String>),
+        unless: Option<Version>,
         clock: &Clock,
     ) -> Result<Found, TransferError> {
-        let options = GetOptions { version, ..GetOptions::default() };
+        let tag = unless.and_then(|unless| unless.tag);
+        let options = GetOptions { version, if_none_match: tag, ..GetOptions::default() };
         let (got, mut heard) = asking(clock, true, objects.get_opts(path, options)).await;
         match (heard.response.take(), got) {
-            (Some(response), _) => {
-                let tag = entity_tag(&response);
-                Ok(Found { download: Download::of(response)?, tag })
+            (Some(response), _) => Ok(Found::Object(Box::new(Download::of(response)?))),
+            (None, Err(Error::NotModified { .. })) => {
+                Ok(Found::Same(heard.unchanged.as_ref().map(Freshness::of).unwrap_or_default()))
             }
             (None, Err(error)) => Err(failure(self, heard, error)),
             (None, Ok(_)) => Err(TransferError::new(TransferErrorKind::Protocol, "no answer has the object")),

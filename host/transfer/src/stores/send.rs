@@ -12,7 +12,8 @@ use object_store::client::{
     ClientConfigKey, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody,
     HttpResponse, HttpService,
 };
-use reqwest::{Method, Response};
+use reqwest::header::HeaderMap;
+use reqwest::{Method, Response, StatusCode};
 use tokio::sync::watch;
 use url::{Origin, Url};
 
@@ -48,6 +49,8 @@ pub(super) struct Heard {
     pub(super) answer: Option<Answer>,
     /// Whether the last request was a success, whatever its answer lacks.
     pub(super) succeeded: bool,
+    /// What an answer says beside that the object is the one that is known.
+    pub(super) unchanged: Option<HeaderMap>,
     /// Why the last request had no answer, and whether it was the store that was asked.
     pub(super) failed: Option<(TransferError, bool)>,
 }
@@ -158,7 +161,10 @@ impl Sender {
                 let mut heard = exchange.heard();
                 match head.with_body(&body) {
                     Some(answer) => heard.answer = Some(answer),
-                    None => heard.succeeded = is_store,
+                    None => {
+                        heard.succeeded = is_store;
+                        heard.unchanged = (status == StatusCode::NOT_MODIFIED).then(|| headers.clone());
+                    }
                 }
                 body
             }

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::{config, fetch, impatient, mark, raw, serve, stored, transfer};
-use crate::{Destination, IDLE_SERVERS, Transfer, TransferConfig, TransferError, TransferErrorKind};
+use crate::{Asked, Destination, IDLE_SERVERS, Transfer, TransferConfig, TransferError, TransferErrorKind};
 
 #[tokio::test]
 async fn a_source_is_fetched_with_its_size_and_our_user_agent() {
@@ -350,4 +350,51 @@ async fn a_server_that_stops_reading_is_left() {
     });
     assert_eq!(stored.unwrap_err().kind(), TransferErrorKind::Timeout);
     drop(accepted);
+}
+
+#[tokio::test]
+async fn whose_tag_it_is_is_asked_by_it_and_nobody_else() {
+    let (asked, mut asks) = mpsc::unbounded_channel();
+    let (told, other) = (asked.clone(), asked);
+    let tagged = move |headers: HeaderMap| {
+        let condition = headers.get(header::IF_NONE_MATCH).map(|value| value.to_str().unwrap().to_owned());
+        told.send(condition.clone()).unwrap();
+        async move {
+            match condition {
+                Some(_) => (StatusCode::NOT_MODIFIED, [(header::CACHE_CONTROL, "max-age=9")]).into_response(),
+                None => ([(header::ETAG, "\"x\"")], "bytes").into_response(),
+            }
+        }
+    };
+    let tagged = format!("http://{}/b", serve(Router::new().route("/b", get(tagged))).await);
+    let target = tagged.clone();
+    let leads_there = move |headers: HeaderMap| {
+        other.send(headers.get(header::IF_NONE_MATCH).map(|_| "leaked".to_owned())).unwrap();
+        let target = target.clone();
+        async move { Redirect::temporary(&target) }
+    };
+    let first = serve(Router::new().route("/a", get(leads_there))).await;
+    let (transfer, url) = (transfer(), super::source(format!("http://{first}/a")));
+    let version = *transfer.fetch(&url).await.unwrap().version;
+    assert_eq!(version.tag.as_deref(), Some("\"x\""));
+    match transfer.fetch_unless(&url, version.clone()).await.unwrap() {
+        Asked::Same(freshness) => assert_eq!(freshness.lasts, Some(Duration::from_secs(9))),
+        changed => panic!("{changed:?}"),
+    }
+    let mut all = Vec::new();
+    while let Ok(condition) = asks.try_recv() {
+        all.push(condition);
+    }
+    assert_eq!(all, [None, None, None, Some("\"x\"".to_owned())]);
+    // It leads elsewhere by now, where another has a tag of that name.
+    let elsewhere =
+        serve(Router::new().route("/a", get(|| async { ([(header::ETAG, "\"x\"")], "others") }))).await;
+    match transfer.fetch_unless(&super::source(format!("http://{elsewhere}/a")), version).await.unwrap() {
+        Asked::Changed(fetch) => assert_eq!(super::read(*fetch).await.unwrap(), b"others"),
+        same @ Asked::Same(_) => panic!("{same:?}"),
+    }
+    // Who was not asked has not answered.
+    let (address, _served) = raw("HTTP/1.1 304 Not Modified\r\n\r\n").await;
+    let error = fetch(&transfer, &format!("http://{address}/x")).await.unwrap_err();
+    assert_eq!(error.kind(), TransferErrorKind::Status(304));
 }
