@@ -145,7 +145,7 @@ impl Service {
         self.tally().metrics().took(Phase::Plan, timings.plan);
         self.tally().metrics().took(Phase::Queue, timings.queue);
         self.tally().metrics().took(Phase::Work, timings.work);
-        let warnings = warnings(result.damage.as_deref(), result.unconverted.as_deref());
+        let warnings = warnings(result.damage.as_deref(), result.unconverted.as_deref(), &result.left_out);
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let (media_type, bytes) = (checked.media_type(task), kept(result.bytes, slot));
         let unknown_arguments = checked.unknown_arguments.clone();
@@ -153,12 +153,13 @@ impl Service {
     }
 }
 
-/// What a client is told of a result that does not show all of its source, or not in its colours.
-pub(super) fn warnings(damage: Option<&str>, unconverted: Option<&str>) -> Vec<String> {
+/// What a client is told of a result that does not show all of its source, or not in its colours, or does not keep what it was to keep.
+pub(super) fn warnings(damage: Option<&str>, unconverted: Option<&str>, left_out: &[String]) -> Vec<String> {
     let damage = damage.map(|text| format!("the source is damaged and shown as far as it goes: {text}"));
     let colors =
         unconverted.map(|text| format!("the source's colours are shown as if they were sRGB: {text}"));
-    damage.into_iter().chain(colors).collect()
+    let left_out = left_out.iter().map(|text| format!("not kept: {text}"));
+    damage.into_iter().chain(colors).chain(left_out).collect()
 }
 
 /// Has a worker plan the task, and do it if that takes little memory, as nearly all do: the source goes to it once.
