@@ -95,7 +95,6 @@ def sources():
     yield "alpha.ico", saved(clear, "ICO", sizes=[(WIDTH, HEIGHT)])
     yield "deep.png", png16(picture())
     yield "deep.tiff", tiff16(picture())
-    yield "deep.jxl", jxl(picture(), lossless=True)
     yield "deep.avif", imagecodecs.avif_encode(picture() >> 4, level=95, bitspersample=12, pixelformat="444")
     yield "moving.gif", saved(moving[0], "GIF", **frames)
     yield "moving.webp", saved(moving[0], "WEBP", lossless=True, **frames)
