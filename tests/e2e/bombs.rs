@@ -102,7 +102,6 @@ async fn jobs_are_refused_at_acceptance_with_206_and_nobody_waits_for_them() {
             ("rasterize", _) => ("svg", "png"),
             (_, b"RIFF") => ("webp", "webp"),
             (_, b"GIF8") => ("gif", "gif"),
-            (_, [0xFF, 0x0A, ..]) => ("jxl", "jxl"),
             _ => ("avif", "avif"),
         };
         let body = json!({
