@@ -30,7 +30,7 @@ pub(crate) use breaker::BreakerState;
 pub(crate) use chain::Chain;
 pub(crate) use described::check_description;
 pub(crate) use entry::Entry;
-pub(crate) use host_arguments::{integer, quality, text, writable};
+pub(crate) use host_arguments::{LATER_ARGUMENTS, integer, kept, quality, text, writable};
 pub(crate) use meant::Reading;
 pub(crate) use table::Registry;
 pub(crate) use told::Told;

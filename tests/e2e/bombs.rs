@@ -3,6 +3,7 @@
 
 mod animations;
 mod drawings;
+mod pictures;
 
 use std::time::{Duration, Instant};
 
@@ -54,7 +55,7 @@ async fn call(server: &Server, operation: &str, size: u32, bytes: &[u8]) -> (u16
 #[tokio::test]
 async fn each_is_answered_in_time_and_in_bounded_memory_with_what_was_counted() {
     let server = Server::start("[workers]\ncount = 2");
-    let all = animations::all().into_iter().chain(drawings::all());
+    let all = animations::all().into_iter().chain(pictures::all()).chain(drawings::all());
     println!("{:<48} {:>7} {:>6}  answer", "bomb", "s", "MiB");
     let mut wrong = Vec::new();
     for Bomb { name, operation, bytes, refused } in all {
@@ -89,14 +90,19 @@ async fn jobs_are_refused_at_acceptance_with_206_and_nobody_waits_for_them() {
         alone.push(small(format!("alone{index}.jpg")).await);
     }
     alone.sort();
-    let bombs: Vec<Bomb> =
-        animations::all().into_iter().chain(drawings::small()).filter(Bomb::is_planned).collect();
+    let bombs: Vec<Bomb> = animations::all()
+        .into_iter()
+        .chain(pictures::all())
+        .chain(drawings::small())
+        .filter(Bomb::is_planned)
+        .collect();
     let mut posts = tokio::task::JoinSet::new();
     for (index, Bomb { name, operation, bytes, refused }) in bombs.iter().enumerate() {
-        let (from, to) = match (*operation, bytes.starts_with(b"RIFF")) {
+        let (from, to) = match (*operation, bytes.get(..4).unwrap_or_default()) {
             ("rasterize", _) => ("svg", "png"),
-            (_, true) => ("webp", "webp"),
-            (_, false) => ("gif", "gif"),
+            (_, b"RIFF") => ("webp", "webp"),
+            (_, b"GIF8") => ("gif", "gif"),
+            _ => ("avif", "avif"),
         };
         let body = json!({
             "operationType": operation,

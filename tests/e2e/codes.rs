@@ -94,14 +94,14 @@ async fn checks_before_anything_is_fetched() {
             json!({ "srcURL": "http://h/a.svg", "operationType": "rasterize", "dstURL": "http://h/a.svg" }),
             113,
         ),
-        // Read here, and never written then: 0.2 did not take it.
+        // Read here, and written where that is asked for: 0.2 did not take it.
         (json!({ "srcURL": "http://h/a.tiff", "dstURL": "http://h/b.png" }), 108),
         (json!({ "srcURL": "http://h/a.TIF", "dstURL": "http://h/b.{$ext}" }), 108),
         (json!({ "srcURL": "http://h/a.webp", "dstURL": "http://h/b.png" }), 108),
         (json!({ "srcURL": "http://h/a.bmp", "dstURL": "http://h/a.bmp" }), 108),
         (json!({ "srcURL": "gopher://h/a.ico", "dstURL": "mailto:a.ico" }), 108),
         (
-            json!({ "srcURL": "http://h/a.bmp", "dstURL": "http://h/a.bmp", "args": args(json!({ "fit": "cover" })) }),
+            json!({ "srcURL": "http://h/a.bmp", "dstURL": "http://h/a.png", "args": args(json!({ "fit": "cover" })) }),
             113,
         ),
         (json!({ "args": { "width": 20, "nothing": 1 } }), 106),

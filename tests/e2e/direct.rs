@@ -97,9 +97,10 @@ async fn a_posted_image_comes_back_done() {
     // As JSON, with a plain parameter over it, of another type.
     let args = "args=%7B%22width%22%3A60%2C%22height%22%3A1%7D&height=30&enlarge=true";
     assert_eq!(post(args, &jpeg).await.image(), (60, 30, ImageFormat::Jpeg));
-    // Its content says what it is; a bitmap is read and not written.
+    // Its content says what it is; a bitmap is written only where one is asked for.
     let bitmap = samples::encoded(120, 80, ImageFormat::Bmp);
     assert_eq!(post("width=60&height=40", &bitmap).await.image(), (60, 40, ImageFormat::Png));
+    assert_eq!(post("width=60&height=40&format=bmp", &bitmap).await.image(), (60, 40, ImageFormat::Bmp));
     let animation = post("width=40&height=30", &samples::animation(80, 60, 5)).await;
     assert_eq!(animation.image(), (40, 30, ImageFormat::Gif));
     let reply = post("width=60&height=40&widht=7", &jpeg).await;
@@ -163,7 +164,7 @@ async fn what_cannot_be_done_is_a_problem() {
         ("resize?width=2.5&height=10", png.clone(), (400, "wrong-type", 107)),
         ("resize?args=7", png.clone(), (400, "args-not-object", 103)),
         ("resize?width=0&height=10", png.clone(), (400, "invalid-argument", 114)),
-        (&format!("resize?{size}&format=bmp"), png.clone(), (400, "invalid-argument", 114)),
+        (&format!("resize?{size}&format=tga"), png.clone(), (400, "invalid-argument", 114)),
         (&format!("resize?{size}&quality=101"), png.clone(), (400, "invalid-argument", 114)),
         ("resize?width=200&height=100&enlarge=refuse", png.clone(), (422, "source-too-small", 203)),
         (&format!("resize?{size}"), b"no image at all".to_vec(), (422, "unreadable-source", 202)),

@@ -134,6 +134,9 @@ async fn the_destinations_extension_chooses_the_format_of_a_job() {
         (&source, "thumb", ImageFormat::Jpeg),
         (&deep, "deep.gif", ImageFormat::Gif),
         (&deep, "deep", ImageFormat::Png),
+        (&deep, "deep.tif", ImageFormat::Tiff),
+        (&source, "thumb.bmp", ImageFormat::Bmp),
+        (&source, "thumb.ico", ImageFormat::Ico),
     ] {
         let story = job(&server, from, &server.file_url(name), json!({ "width": 30 })).await;
         assert_eq!(look(&server.read(name)), (30, 20, format), "{name}: {story}");
@@ -148,7 +151,7 @@ async fn the_destinations_extension_chooses_the_format_of_a_job() {
     assert_eq!(status, 202, "{told}");
     server.ended(told["id"].as_str().unwrap()).await;
     assert_eq!(look(&server.read("d.webp")), (40, 20, ImageFormat::WebP));
-    for (name, output) in [("a.bmp", json!({})), ("a.txt", json!({})), ("a.png", json!({ "format": "webp" }))]
+    for (name, output) in [("a.svg", json!({})), ("a.txt", json!({})), ("a.png", json!({ "format": "webp" }))]
     {
         let body = json!({ "operationType": "resize", "srcURL": source, "dstURL": server.file_url(name), "output": output });
         let (status, _, problem) = server.post_job(&body, &[]).await;

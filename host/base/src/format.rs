@@ -13,7 +13,7 @@ use std::fmt;
 
 use mark::Told;
 pub use table::Format;
-use table::Written;
+use table::{Pace, Written};
 
 /// What the first bytes of a file tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +112,16 @@ impl Format {
         matches!(self.row().written, Some(Written { lossy: true, .. }))
     }
 
+    /// Whether a source of it gives a result of it, where nobody asks for another one.
+    pub const fn follows_source(self) -> bool {
+        matches!(self.row().written, Some(Written { follows: true, .. }))
+    }
+
+    /// Whether each pixel's exact value can be asked for, as far as its bits (and a GIF's colours) say it.
+    pub const fn can_be_lossless(self) -> bool {
+        self.pace(true).is_some()
+    }
+
     /// How many bits of each channel are written, 8 or 16; 0 of a format that is only read.
     pub const fn bits(self) -> u8 {
         match &self.row().written {
@@ -131,19 +141,28 @@ impl Format {
 
 impl Format {
     /// Bytes a pixel that writing takes at its peak, beside a copy of the picture or two.
-    pub const fn encoder_bytes(self) -> u64 {
-        match &self.row().written {
-            Some(written) => written.pace.bytes,
+    pub const fn encoder_bytes(self, lossless: bool) -> u64 {
+        match self.pace(lossless) {
+            Some(pace) => pace.bytes,
             None => 0,
         }
     }
 
     /// Whether a picture of so many pixels, or of whoever knows how many, is written within about half a second.
-    pub const fn is_written_soon(self, pixels: Option<u64>) -> bool {
-        match (&self.row().written, pixels) {
-            (Some(written), Some(pixels)) => pixels <= written.pace.soon,
-            (Some(written), None) => written.pace.soon == u64::MAX,
+    pub const fn is_written_soon(self, pixels: Option<u64>, lossless: bool) -> bool {
+        match (self.pace(lossless), pixels) {
+            (Some(pace), Some(pixels)) => pixels <= pace.soon,
+            (Some(pace), None) => pace.soon == u64::MAX,
             (None, _) => false,
+        }
+    }
+
+    /// What writing takes; none of a format that is not written so.
+    const fn pace(self, lossless: bool) -> Option<&'static Pace> {
+        match &self.row().written {
+            Some(Written { lossy: true, exact, .. }) if lossless => exact.as_ref(),
+            Some(written) => Some(&written.pace),
+            None => None,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - [`fault`]: why a request is refused or a job fails
-//! - [`mod@format`]: the file formats' names
+//! - [`mod@format`]: the file formats' names; [`kept`]: what a result's file keeps of its picture
 //! - [`job`]: a job's states, which may follow which, and its story
 //! - [`clock`]: the clock that nobody sets; [`lease`]: until when, by it, something may be done
 //! - [`fair`]: turns between clients
@@ -24,6 +24,7 @@ pub mod fair;
 pub mod fault;
 pub mod format;
 pub mod job;
+pub mod kept;
 pub mod lease;
 mod named;
 pub mod secret;

@@ -3,7 +3,7 @@
 use crate::error::CodecError;
 use crate::header::Header;
 
-/// What a source may cost, by the configuration's `[limits]`, and whether it may be damaged.
+/// What a source may cost, by the configuration's `[limits]`, whether it may be damaged, and in which colours it is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Most pixels (width × height) of a source: of each of its frames, and of all that are decoded together:
@@ -13,6 +13,8 @@ pub struct Bounds {
     pub max_frames: u32,
     /// Whether one that is cut off or damaged is read as far as it goes, where a decoder can do that: `[codec] damaged`.
     pub repair: bool,
+    /// Whether pixels are given in the colours of the file's own profile, where that is one to keep, and not in sRGB.
+    pub keep_colors: bool,
 }
 
 impl Bounds {

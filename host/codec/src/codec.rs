@@ -5,6 +5,7 @@ use imgserve_base::format::Format;
 use imgserve_base::units::MIB;
 use imgserve_sdk::{DecodeHint, Image, ImageRef};
 
+use crate::beside::Holder;
 use crate::bounds::Bounds;
 use crate::convert::WHITE;
 use crate::error::CodecError;
@@ -24,6 +25,8 @@ pub(crate) struct Codec {
     pub(crate) part: Option<fn(&Header, &DecodeHint) -> Part>,
     /// None for a format that is only read.
     pub(crate) encode: Option<Encode>,
+    /// How it holds what stands beside the pixels; none where nothing of that is read or written here.
+    pub(crate) beside: Option<Holder>,
 }
 
 /// Learns from the first bytes (all of them, where the flag says so) what the source is; none when they do not suffice. Never
@@ -39,7 +42,7 @@ pub(crate) type Encode = fn(&EncodeOptions, (u32, u32)) -> Result<Box<dyn Sink>,
 
 /// The frames of one source, decoded as they are asked for.
 pub(crate) trait Frames {
-    /// The next frame as it lies in the file, in sRGB; none after the last.
+    /// The next frame as it lies in the file, in sRGB unless [`Bounds::keep_colors`] is asked for; none after the last.
     fn next_frame(&mut self) -> Result<Option<DecodedFrame>, CodecError>;
 
     /// How often the animation is played; known from the start.
@@ -90,9 +93,14 @@ pub enum Loops {
 pub struct EncodeOptions {
     /// 1 (smallest) to 100 (best), for formats that are lossy; others have no such choice. Out of range is clamped.
     pub quality: u8,
+    /// Whether each pixel is kept exactly, by a format that can be written so ([`Format::can_be_lossless`]). Quality says nothing
+    /// then.
+    pub lossless: bool,
     /// Whether time is spent on a smaller file: a progressive JPEG, which is also seen roughly at first and finer as it
     /// arrives, and libwebp's effort 4 instead of 2.
     pub thorough: bool,
+    /// Whether the file has all channels of the picture even where they say nothing: a profile that is put beside them is for these.
+    pub as_given: bool,
     /// How often an animation is played.
     pub loops: Loops,
     /// What alpha is flattened over where the format has none (JPEG).
@@ -102,6 +110,13 @@ pub struct EncodeOptions {
 impl Default for EncodeOptions {
     /// Quality 80, quickly, played once, over white.
     fn default() -> Self {
-        Self { quality: 80, thorough: false, loops: Loops::Times(1), background: WHITE }
+        Self {
+            quality: 80,
+            lossless: false,
+            thorough: false,
+            as_given: false,
+            loops: Loops::Times(1),
+            background: WHITE,
+        }
     }
 }

@@ -38,6 +38,8 @@ use grid::{Grid, parts};
 use icc::{Model, Profile, Space};
 use pipeline::ToSrgb;
 
+use crate::convert::is_gray;
+
 /// Larger than any profile in use (printers' tables take 2 to 3 MB).
 const MAX_PROFILE_BYTES: usize = 16 * MIB as usize;
 /// A profile that is kept for the next picture, which often has the same.
@@ -46,10 +48,24 @@ const MAX_KEPT_BYTES: usize = 4 * MIB as usize;
 /// Pixels in sRGB, and why they are not, where a file's colours could not be converted.
 pub(crate) type Converted<T> = (T, Option<String>);
 
-/// The picture with its colours in sRGB, by a profile if it has one.
-pub(crate) fn to_srgb(mut image: Image, icc: Option<&[u8]>) -> Converted<Image> {
+/// The picture with its colours in sRGB, by a profile if it has one; and why they are not.
+pub fn to_srgb(mut image: Image, icc: Option<&[u8]>) -> Converted<Image> {
     let applied = icc.map_or(Ok(()), |icc| conversion(icc)?.apply(&mut image));
     (image, applied.err().map(unused))
+}
+
+/// Whether a profile is one to keep, for a picture of this pixel format: one of RGB that is not sRGB's, or of gray for what is gray.
+pub(crate) fn is_to_keep(icc: &[u8], format: PixelFormat) -> bool {
+    conversion(icc).is_ok_and(|conversion| match (conversion.space, format) {
+        (Space::Gray, format) => format == PixelFormat::Gray8,
+        (Space::Rgb, PixelFormat::Gray8) | (Space::Cmyk, _) => false,
+        (Space::Rgb, _) => !is_srgb(icc),
+    })
+}
+
+/// Whether a profile that is to be kept is for pixels of this format, and may stand beside them.
+pub fn fits(icc: &[u8], format: PixelFormat) -> bool {
+    Profile::parse(icc).is_ok_and(|profile| (profile.space == Space::Gray) == (format == PixelFormat::Gray8))
 }
 
 /// Whether a profile says of RGB in 8 bits no more than that it is in sRGB, as that of most photographs does.
@@ -144,7 +160,7 @@ impl Conversion {
 
     fn apply(&self, image: &mut Image) -> Result<(), String> {
         match (self.space, image.format()) {
-            (Space::Gray, format) if format != PixelFormat::Gray8 && !is_gray(image) => {
+            (Space::Gray, format) if format != PixelFormat::Gray8 && !is_gray(image.as_ref()) => {
                 Err("it is for gray, and the picture has colours".to_owned())
             }
             (Space::Gray, _) | (Space::Rgb, PixelFormat::Gray8) => {
@@ -215,16 +231,5 @@ impl Conversion {
 
     fn not_for_inks(&self) -> String {
         format!("it is for {}, and the picture has CMYK", self.space.name())
-    }
-}
-
-/// Whether each pixel of an image of three channels has all three alike.
-fn is_gray(image: &Image) -> bool {
-    let width = image.format().bytes_per_pixel();
-    let mut pixels = image.data().chunks_exact(width);
-    match image.format() {
-        PixelFormat::Gray8 => true,
-        PixelFormat::Rgb8 | PixelFormat::Rgba8 => pixels.all(|p| p[0] == p[1] && p[1] == p[2]),
-        PixelFormat::Rgba16 => pixels.all(|p| p[..2] == p[2..4] && p[2..4] == p[4..6]),
     }
 }

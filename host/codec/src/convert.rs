@@ -23,6 +23,26 @@ fn holds(to: PixelFormat, from: PixelFormat) -> bool {
     }
 }
 
+/// Whether no pixel is transparent.
+pub(crate) fn is_opaque(image: ImageRef<'_>) -> bool {
+    let data = image.data();
+    match image.format() {
+        PixelFormat::Gray8 | PixelFormat::Rgb8 => true,
+        PixelFormat::Rgba8 => data.as_chunks::<4>().0.iter().all(|pixel| pixel[3] == 255),
+        PixelFormat::Rgba16 => data.as_chunks::<8>().0.iter().all(|pixel| pixel[6..] == [255; 2]),
+    }
+}
+
+/// Whether each pixel has its channels alike.
+pub(crate) fn is_gray(image: ImageRef<'_>) -> bool {
+    let mut pixels = image.data().chunks_exact(image.format().bytes_per_pixel());
+    match image.format() {
+        PixelFormat::Gray8 => true,
+        PixelFormat::Rgb8 | PixelFormat::Rgba8 => pixels.all(|p| p[0] == p[1] && p[1] == p[2]),
+        PixelFormat::Rgba16 => pixels.all(|p| p[..2] == p[2..4] && p[2..4] == p[4..6]),
+    }
+}
+
 /// The same picture in another pixel format; alpha is flattened over white where `to` has none.
 ///
 /// Gray is the luma of ITU-R BT.709, 0.2126 R + 0.7152 G + 0.0722 B, of the encoded (not linear) values, since

@@ -5,8 +5,10 @@ use std::fmt;
 use imgserve_jpeg::Region;
 use imgserve_sdk::{DecodeHint, Image, PixelFormat, Window};
 
+use crate::beside::Beside;
 use crate::bounds::Bounds;
 use crate::codec::{DecodedFrame, Frames, Loops};
+use crate::color;
 use crate::convert::convert;
 use crate::error::CodecError;
 use crate::formats;
@@ -19,6 +21,7 @@ pub struct Decoder<'a> {
     header: Header,
     bounds: Bounds,
     part: Part,
+    profile: Option<Vec<u8>>,
     delivered: u32,
 }
 
@@ -49,8 +52,10 @@ impl<'a> Decoder<'a> {
         let Some(decode) = formats::codec(header.format).decode else {
             return Err(CodecError::unsupported(header.format, "only an operation can draw it"));
         };
-        let frames = decode(bytes, header, hint, bounds)?;
-        Ok(Self { frames, header: header.clone(), bounds: *bounds, part: part(header, hint), delivered: 0 })
+        let profile = if bounds.keep_colors { kept_profile(bytes, header) } else { None };
+        let bounds = Bounds { keep_colors: profile.is_some(), ..*bounds };
+        let frames = decode(bytes, header, hint, &bounds)?;
+        Ok(Self { frames, header: header.clone(), bounds, part: part(header, hint), profile, delivered: 0 })
     }
 
     /// The next frame, or `None` after the last.
@@ -74,6 +79,11 @@ impl<'a> Decoder<'a> {
     /// Why the colours of the frames that were delivered could not be converted, and are shown as if they were sRGB's.
     pub fn unconverted(&self) -> Option<&str> {
         self.frames.unconverted()
+    }
+
+    /// The profile in whose colours the frames are; none where they are in sRGB.
+    pub fn profile(&self) -> Option<&[u8]> {
+        self.profile.as_deref()
     }
 
     /// Where each delivered frame stands in the upright source.
@@ -102,6 +112,12 @@ impl<'a> Decoder<'a> {
             convert(image.as_ref(), self.header.pixels)
         })
     }
+}
+
+/// The profile of a source whose pixels can be given in its colours: one that is not longer than is kept, and is of RGB other than
+/// sRGB, or of gray for a gray picture.
+pub fn kept_profile(bytes: &[u8], header: &Header) -> Option<Vec<u8>> {
+    Beside::read(header.format, bytes).profile.filter(|profile| color::is_to_keep(profile, header.pixels))
 }
 
 /// What will be decoded for `hint`.

@@ -3,13 +3,15 @@
 use std::fmt;
 
 use imgserve_base::format::Format;
-use imgserve_sdk::ImageRef;
+use imgserve_sdk::{ImageRef, PixelFormat};
 
 use crate::codec::{EncodeOptions, Sink};
+use crate::color;
 use crate::error::CodecError;
 use crate::formats;
 
-/// Writes one file. No metadata is written: pixels are upright and sRGB, which is what readers assume.
+/// Writes one file. Nothing is said beside its pixels, which are upright and sRGB, as readers assume; what is to be said is put in by
+/// [`Beside::written_into`](crate::Beside::written_into).
 pub struct Encoder {
     format: Format,
     width: u32,
@@ -24,16 +26,25 @@ impl fmt::Debug for Encoder {
     }
 }
 
+/// Whether a file of this format holds such a colour profile, as it is written here: one for gray only where gray is written.
+pub fn holds_profile(format: Format, profile: &[u8]) -> bool {
+    let gray = color::fits(profile, PixelFormat::Gray8);
+    formats::codec(format).beside.is_some_and(|holder| holder.profile && (holder.gray || !gray))
+}
+
 impl Encoder {
     /// An encoder of frames of `width` × `height` pixels.
     ///
     /// # Errors
-    /// [`CodecError::Encode`] when the format is not written here or a side is 0 or longer than
+    /// [`CodecError::Encode`] when the format is not written here, or not without loss, or a side is 0 or longer than
     /// [`Format::max_side`].
     pub fn new(format: Format, options: &EncodeOptions, width: u32, height: u32) -> Result<Self, CodecError> {
         let Some(encode) = formats::codec(format).encode else {
             return Err(CodecError::encode(format, "this format is only read"));
         };
+        if options.lossless && !format.can_be_lossless() {
+            return Err(CodecError::encode(format, "this format is written with a loss"));
+        }
         let max = format.max_side();
         if width == 0 || height == 0 || width.max(height) > max {
             let text = format!("{width}x{height} is not between 1x1 and {max}x{max} pixels");

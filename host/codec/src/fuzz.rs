@@ -2,12 +2,13 @@
 //! for hours, the tests here in short, with the seeds stored there.
 
 use imgserve_base::format::Format;
+use imgserve_base::kept::Metadata;
 use imgserve_sdk::{DecodeHint, Rect};
 
-use crate::{Bounds, Decoder, Header, Probe, decoded_bytes, estimate};
+use crate::{Beside, Bounds, Decoder, Header, Probe, decoded_bytes, estimate};
 
 /// Small, so that many files are tried in a second.
-const BOUNDS: Bounds = Bounds { max_pixels: 1 << 16, max_frames: 20, repair: false };
+const BOUNDS: Bounds = Bounds { max_pixels: 1 << 16, max_frames: 20, repair: false, keep_colors: false };
 
 /// The more there is of a source, the more is known of it, and never something else.
 pub fn probe(bytes: &[u8]) {
@@ -48,6 +49,17 @@ pub fn decode(format: Format, bytes: &[u8]) {
         for hint in [DecodeHint::default(), DecodeHint { min_scale: Some(0.125), region: Some(region) }] {
             frames(bytes, &header, &hint, &bounds);
         }
+        frames(bytes, &header, &DecodeHint::default(), &Bounds { keep_colors: true, ..bounds });
+    }
+    beside(format, bytes);
+}
+
+/// What stands beside the pixels of any file, kept in a file of the same format.
+fn beside(format: Format, bytes: &[u8]) {
+    let said = Beside::read(format, bytes);
+    for metadata in Metadata::ALL {
+        let (kept, _) = said.kept(metadata, format, (1, 1));
+        assert!(metadata != Metadata::Strip || kept.is_empty());
     }
 }
 

@@ -13,12 +13,14 @@
 //! - `error`, `bounds`: refusals, and what a source may cost
 //! - `canvas`, `color`, `part`, `orientation`, `convert`: from a file's pixels to the contract's
 //! - `damage`: what is shown where there is nothing to show
+//! - `beside`: what files say beside their pixels
 //! - `palette`: the colours of a picture, if they are few; `quality`: what looks alike in every format
 //! - `header`: what is known of a source; `codec`: what a format's file gives; `still`: the same for one picture a file
 //! - `formats`: the table of the formats, and below it one file for each
 //! - `probe`, `decode`, `encode`: the three functions of the crate, by the table; `restate`: two of them in a row
 //! - `fuzz`: what they promise of any bytes, for a fuzzer and for tests
 
+mod beside;
 mod bounds;
 mod canvas;
 mod codec;
@@ -44,11 +46,14 @@ mod still;
 #[cfg(test)]
 mod tests;
 
+pub use beside::Beside;
 pub use bounds::Bounds;
 pub use codec::{DecodedFrame, EncodeOptions, Loops};
+pub use color::{fits, to_srgb};
 pub use convert::{WHITE, convert, pick_format};
-pub use decode::{Decoder, decoded_bytes, decoded_scale, estimate};
+pub use decode::{Decoder, decoded_bytes, decoded_scale, estimate, kept_profile};
 pub use encode::Encoder;
+pub use encode::holds_profile;
 pub use error::CodecError;
 pub use formats::planes;
 pub use header::{Header, SoFar};

@@ -9,7 +9,8 @@ use crate::{
     Bounds, CodecError, DecodedFrame, Decoder, EncodeOptions, Encoder, Header, Loops, Probe, convert, probe,
 };
 
-pub(crate) const BOUNDS: Bounds = Bounds { max_pixels: 1 << 20, max_frames: 20, repair: false };
+pub(crate) const BOUNDS: Bounds =
+    Bounds { max_pixels: 1 << 20, max_frames: 20, repair: false, keep_colors: false };
 
 /// Red grows to the right, green downwards, blue is even: smooth, and different at each corner.
 pub(crate) fn gradient(width: u32, height: u32, format: PixelFormat) -> Image {
@@ -84,7 +85,9 @@ pub(crate) fn all() -> Vec<Sample> {
 }
 
 fn written(format: Format) -> Vec<Sample> {
-    let [gray, rgb, mut holey, wide] = PixelFormat::ALL.map(|pixels| gradient(37, 23, pixels));
+    // An icon of this size holds no smaller pictures behind this one.
+    let (width, height) = if format == Format::Ico { (16, 10) } else { (37, 23) };
+    let [gray, rgb, mut holey, wide] = PixelFormat::ALL.map(|pixels| gradient(width, height, pixels));
     holey.data_mut().chunks_exact_mut(8).for_each(|pixels| pixels[3] = 90);
     let stills = [("gray ", gray), ("", rgb), ("alpha ", holey), ("wide ", wide)];
     let still = |(kind, picture): (&str, Image)| {
@@ -107,10 +110,10 @@ fn foreign() -> Vec<Sample> {
     let files = [
         ("jpeg with exif", Format::Jpeg, with_exif(&jpeg, 1)),
         ("progressive jpeg", Format::Jpeg, progressive_jpeg(&rgb)),
-        ("bmp", Format::Bmp, encode_bitmap(image::ImageFormat::Bmp, &rgb)),
-        ("tiff", Format::Tiff, encode_bitmap(image::ImageFormat::Tiff, &rgb)),
-        ("wide tiff", Format::Tiff, encode_bitmap(image::ImageFormat::Tiff, &wide)),
-        ("ico", Format::Ico, encode_bitmap(image::ImageFormat::Ico, &rgba)),
+        ("another's bmp", Format::Bmp, encode_bitmap(image::ImageFormat::Bmp, &rgb)),
+        ("another's tiff", Format::Tiff, encode_bitmap(image::ImageFormat::Tiff, &rgb)),
+        ("another's wide tiff", Format::Tiff, encode_bitmap(image::ImageFormat::Tiff, &wide)),
+        ("another's ico", Format::Ico, encode_bitmap(image::ImageFormat::Ico, &rgba)),
         ("svg", Format::Svg, svg.to_vec()),
     ];
     let files = files.map(|(name, format, file)| (name.to_owned(), format, file));

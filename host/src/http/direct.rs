@@ -26,7 +26,7 @@ use super::path::Name;
 use super::peer::Peer;
 use super::problem::Problem;
 use crate::access::{Caller, RESERVED};
-use crate::job::{Answer, Call, Kept, Product, Render, Room, Sent, Service, Sourced, Was, flow};
+use crate::job::{Answer, CacheUse, Call, Product, Render, Room, Sent, Service, Sourced, Was, flow};
 
 /// How long the parts took (W3C, Server Timing).
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -306,7 +306,7 @@ fn product(product: Product) -> Response {
     }
     let timings = &product.timings;
     // What was found took no work.
-    let worked = |time| Some(time).filter(|_| product.kept != Some(Kept::Found));
+    let worked = |time| Some(time).filter(|_| product.cache_use != Some(CacheUse::Found));
     let parts = [
         ("fetch", timings.fetch),
         ("plan", worked(timings.plan)),
@@ -316,18 +316,23 @@ fn product(product: Product) -> Response {
     if parts.iter().any(|(_, time)| time.is_some()) {
         headers.insert(SERVER_TIMING, server_timing(&parts));
     }
-    tell_of_cache(headers, None, product.kept, false);
+    tell_of_cache(headers, None, product.cache_use, false);
     response
 }
 
 /// Tells what the cache had for an answer, if there is one; of what it had, for how many seconds nobody has asked whether it is
 /// still so.
-fn tell_of_cache(headers: &mut HeaderMap, sourced: Option<Sourced>, kept: Option<Kept>, joined: bool) {
-    if sourced.is_none() && kept.is_none() {
+fn tell_of_cache(
+    headers: &mut HeaderMap,
+    sourced: Option<Sourced>,
+    cache_use: Option<CacheUse>,
+    joined: bool,
+) {
+    if sourced.is_none() && cache_use.is_none() {
         return;
     }
     let was = sourced.map_or(Was::Known, |sourced| sourced.was);
-    let is_made = matches!(kept, Some(Kept::Made | Kept::MadeOnly));
+    let is_made = matches!(cache_use, Some(CacheUse::Made | CacheUse::MadeOnly));
     let how = match (was, is_made) {
         (Was::Known, false) => "hit",
         (Was::Unchanged, false) => "fwd=stale; fwd-status=304",
@@ -336,7 +341,7 @@ fn tell_of_cache(headers: &mut HeaderMap, sourced: Option<Sourced>, kept: Option
         (Was::First, true) => "fwd=uri-miss",
         (_, true) => "fwd=miss",
     };
-    let stored = if kept == Some(Kept::Made) { "; stored" } else { "" };
+    let stored = if cache_use == Some(CacheUse::Made) { "; stored" } else { "" };
     let collapsed = if joined { "; collapsed" } else { "" };
     let status = HeaderValue::from_str(&format!("imgserve; {how}{stored}{collapsed}"));
     headers.insert(CACHE_STATUS, status.expect("words are a valid header value"));
@@ -359,13 +364,13 @@ fn server_timing(parts: &[(&str, Option<Duration>)]) -> HeaderValue {
 
 /// The result or that the client has it, and how long it may be kept.
 fn rendered(answer: Answer, seconds: u64, private: bool) -> Response {
-    let kept = answer.product.as_ref().and_then(|product| product.kept);
+    let cache_use = answer.product.as_ref().and_then(|product| product.cache_use);
     let mut response = match answer.product {
         Some(result) => product(result),
         None => StatusCode::NOT_MODIFIED.into_response(),
     };
     let headers = response.headers_mut();
-    tell_of_cache(headers, answer.sourced, kept, answer.joined);
+    tell_of_cache(headers, answer.sourced, cache_use, answer.joined);
     let entity_tag = HeaderValue::from_str(&format!("\"{}\"", answer.entity_tag));
     headers.insert(header::ETAG, entity_tag.expect("hexadecimal digits are a valid header value"));
     // A shared cache would give to others what only this client's key lets it have (RFC 9111, section 3.5).
@@ -384,7 +389,7 @@ mod tests {
 
     #[test]
     fn what_the_cache_had_is_told_as_in_rfc_9211() {
-        let told = |was: Option<Was>, kept: Option<Kept>, joined: bool| {
+        let told = |was: Option<Was>, kept: Option<CacheUse>, joined: bool| {
             let mut headers = HeaderMap::new();
             let sourced = was.map(|was| Sourced { was, age_s: 7 });
             tell_of_cache(&mut headers, sourced, kept, joined);
@@ -393,20 +398,20 @@ mod tests {
         };
         for (was, kept, joined, status, age) in [
             (None, None, false, "", ""),
-            (None, Some(Kept::Found), false, "imgserve; hit", "0"),
-            (None, Some(Kept::Made), false, "imgserve; fwd=miss; stored", ""),
-            (Some(Was::Known), Some(Kept::Found), false, "imgserve; hit", "7"),
+            (None, Some(CacheUse::Found), false, "imgserve; hit", "0"),
+            (None, Some(CacheUse::Made), false, "imgserve; fwd=miss; stored", ""),
+            (Some(Was::Known), Some(CacheUse::Found), false, "imgserve; hit", "7"),
             (Some(Was::Known), None, false, "imgserve; hit", "7"),
-            (Some(Was::Unchanged), Some(Kept::Found), false, "imgserve; fwd=stale; fwd-status=304", "7"),
+            (Some(Was::Unchanged), Some(CacheUse::Found), false, "imgserve; fwd=stale; fwd-status=304", "7"),
             (
                 Some(Was::Again),
-                Some(Kept::Found),
+                Some(CacheUse::Found),
                 false,
                 "imgserve; fwd=stale; fwd-status=200; detail=result-kept",
                 "7",
             ),
-            (Some(Was::First), Some(Kept::Made), true, "imgserve; fwd=uri-miss; stored; collapsed", ""),
-            (Some(Was::Again), Some(Kept::MadeOnly), false, "imgserve; fwd=miss", ""),
+            (Some(Was::First), Some(CacheUse::Made), true, "imgserve; fwd=uri-miss; stored; collapsed", ""),
+            (Some(Was::Again), Some(CacheUse::MadeOnly), false, "imgserve; fwd=miss", ""),
         ] {
             assert_eq!(told(was, kept, joined), (status.to_owned(), age.to_owned()), "{was:?} {kept:?}");
         }

@@ -2,6 +2,7 @@
 //! told. Without the secrets that an order holds.
 
 use imgserve_base::job::{Output, Record};
+use imgserve_base::kept::Kept;
 use imgserve_base::secret::{redact, shown};
 use imgserve_worker::{Step, Task};
 use serde_json::{Map, Value, json};
@@ -34,6 +35,8 @@ pub(super) struct AskedOutput {
 pub(super) struct AskedPlan {
     /// Encoding quality; none for a result that its operation encodes.
     pub(super) quality: Option<u8>,
+    /// What the result's file keeps.
+    pub(super) kept: Kept,
     /// What it was planned to take in memory, in bytes.
     pub(super) memory_bytes: u64,
 }
@@ -66,7 +69,8 @@ fn planned(recipe: &Recipe, output: &Output, registry: &Registry) -> AskedOutput
     let pipeline =
         task.steps.len() > 1 || operation.is_some_and(|operation| operation.settings.is_pipeline());
     let plan = AskedPlan {
-        quality: task.format.map(|_| task.quality),
+        quality: task.format.filter(|_| !task.kept.lossless).map(|_| task.quality),
+        kept: task.kept,
         memory_bytes: prepared.own_bytes.saturating_add(prepared.guest_bytes),
     };
     AskedOutput { args: args(task, pipeline), plan: Some(plan) }

@@ -4,12 +4,12 @@
 //! # Layout
 //! - this file: from a checked call and its source to the result
 //! - `call`: what a client asks for, checked; what the source's bytes make of it
-//! - `kept`: the cache, as they use it
+//! - `cache`: the cache, as they use it
 //! - `product`: what it gives
 //! - `render`: sources that are named by URL; `renders`: identical renders at the same time are computed once
 
+mod cache;
 mod call;
-mod kept;
 mod product;
 mod render;
 mod renders;
@@ -32,8 +32,8 @@ use super::service::Service;
 use super::shares::Share;
 use crate::metrics::{Cached, DirectCall};
 
+pub(crate) use self::cache::{CacheUse, Purge, Sourced, Was};
 pub(crate) use self::call::Call;
-pub(crate) use self::kept::{Kept, Purge, Sourced, Was};
 pub(crate) use self::product::Product;
 pub(crate) use self::render::{Answer, Render};
 pub(super) use self::renders::Renders;
@@ -75,8 +75,8 @@ impl Service {
     pub(crate) async fn operate(&self, call: &Call, sent: Sent) -> Result<Product, Fault> {
         let answered = self.operate_once(call, sent).await;
         self.called(&call.operation, answered.is_ok());
-        if let Some(kept) = answered.as_ref().ok().and_then(|product| product.kept) {
-            self.tally().metrics().cached(cached(None, Some(kept)));
+        if let Some(cache_use) = answered.as_ref().ok().and_then(|product| product.cache_use) {
+            self.tally().metrics().cached(cached(None, Some(cache_use)));
         }
         answered.inspect_err(|fault| self.tally().refused(fault))
     }
@@ -155,30 +155,31 @@ impl Service {
         self.tally().metrics().took(Phase::Plan, timings.plan);
         self.tally().metrics().took(Phase::Queue, timings.queue);
         self.tally().metrics().took(Phase::Work, timings.work);
-        let warnings = warnings(result.damage.as_deref(), result.unconverted.as_deref());
+        let warnings = warnings(result.damage.as_deref(), result.unconverted.as_deref(), &result.left_out);
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let (media_type, bytes) = (checked.media_type(task), held_back(result.bytes, slot));
         let unknown_arguments = checked.unknown_arguments.clone();
-        Product { bytes, media_type, unknown_arguments, warnings, timings, kept: None }
+        Product { bytes, media_type, unknown_arguments, warnings, timings, cache_use: None }
     }
 }
 
 /// What the cache had for an answer.
-fn cached(sourced: Option<Sourced>, kept: Option<Kept>) -> Cached {
-    match (sourced.map(|sourced| sourced.was), kept) {
-        (_, Some(Kept::Made | Kept::MadeOnly)) => Cached::Miss,
+fn cached(sourced: Option<Sourced>, cache_use: Option<CacheUse>) -> Cached {
+    match (sourced.map(|sourced| sourced.was), cache_use) {
+        (_, Some(CacheUse::Made | CacheUse::MadeOnly)) => Cached::Miss,
         (None | Some(Was::Known), _) => Cached::Hit,
         (Some(Was::Unchanged), _) => Cached::Revalidated,
         (Some(Was::Again | Was::First), _) => Cached::Fetched,
     }
 }
 
-/// What a client is told of a result that does not show all of its source, or not in its colours.
-pub(super) fn warnings(damage: Option<&str>, unconverted: Option<&str>) -> Vec<String> {
+/// What a client is told of a result that does not show all of its source, or not in its colours, or does not keep what it was to keep.
+pub(super) fn warnings(damage: Option<&str>, unconverted: Option<&str>, left_out: &[String]) -> Vec<String> {
     let damage = damage.map(|text| format!("the source is damaged and shown as far as it goes: {text}"));
     let colors =
         unconverted.map(|text| format!("the source's colours are shown as if they were sRGB: {text}"));
-    damage.into_iter().chain(colors).collect()
+    let left_out = left_out.iter().map(|text| format!("not kept: {text}"));
+    damage.into_iter().chain(colors).chain(left_out).collect()
 }
 
 /// Has a worker plan the task, and do it if that takes little memory, as nearly all do: the source goes to it once.

@@ -10,7 +10,7 @@ use imgserve_sdk::OutputKind;
 use super::request::Request;
 use crate::registry::{Entry, Reading, Registry, writable};
 
-/// What is written where the source's own format is read only.
+/// What is written where the source's own format is none for results that nobody asks to be of it.
 const FALLBACK: Format = Format::Png;
 /// What a result is of which no more is known than that it is an image.
 const SOME_IMAGE: &str = "image/*";
@@ -172,7 +172,7 @@ fn mismatch(text: String) -> Fault {
 pub(super) fn own_format(output: &OutputKind, source_extension: &str) -> Option<Format> {
     match output {
         OutputKind::Source => {
-            let source = Format::from_extension(source_extension).filter(|format| format.can_encode());
+            let source = Format::from_extension(source_extension).filter(|format| format.follows_source());
             Some(source.unwrap_or(FALLBACK))
         }
         OutputKind::Image { format } => Format::from_name(format),
@@ -244,11 +244,14 @@ mod tests {
             ("", Some("gif"), Format::Gif),
             ("png", None, Format::Png),
             ("bmp", None, Format::Png),
+            ("bmp", Some("bmp"), Format::Bmp),
+            ("tif", Some("tiff"), Format::Tiff),
+            ("png", Some("ico"), Format::Ico),
         ] {
             assert_eq!(choose(source, destination), Ok(Some(format)), "{source} to {destination:?}");
         }
         assert_eq!(choose("", None), Ok(None), "the source's content is to tell");
-        for unwritten in ["bmp", "txt", "heic"] {
+        for unwritten in ["svg", "txt", "heic"] {
             assert!(
                 choose("png", Some(unwritten)).unwrap_err().contains("which is not written"),
                 "{unwritten}"
@@ -262,7 +265,7 @@ mod tests {
         let choose =
             |source, destination| choose(&kind, (source, Some(destination)), None, Reading::ToTheLetter);
         assert_eq!(choose("jpeg", "jpeg"), Ok(Some(Format::Jpeg)));
-        for (source, destination) in [("jpeg", "jpg"), ("jpg", "webp"), ("bmp", "bmp")] {
+        for (source, destination) in [("jpeg", "jpg"), ("jpg", "webp"), ("svg", "svg")] {
             assert!(choose(source, destination).is_err(), "{source} to {destination}");
         }
         let new = Choice {

@@ -64,7 +64,7 @@ mod wanted;
 mod warm;
 
 pub(crate) use accept::{Api, Submission};
-pub(crate) use direct::{Answer, Call, Kept, Product, Purge, Render, Sent, Sourced, Was};
+pub(crate) use direct::{Answer, CacheUse, Call, Product, Purge, Render, Sent, Sourced, Was};
 pub(crate) use flow::flow;
 pub(crate) use gathered::{Gathered, NoMemory};
 pub(crate) use imgserve_base::job::{JobId, JobState};

@@ -2,6 +2,7 @@
 //! nothing is fetched here.
 
 use imgserve_base::fault::{Fault, FaultKind, one_line};
+use imgserve_base::kept::Kept;
 use imgserve_transfer::{
     SCHEMES, Tags, basename, destination_extension, extension, scheme_of, split_form, substitute_tags,
 };
@@ -137,6 +138,7 @@ pub(super) fn check_values(asked: &Asked<'_>, registry: &Registry) -> Result<Req
     let field = form_field(destination, args).map_err(within)?;
     let requested = encoding.format_name.map(|name| chain.format(name)).transpose().map_err(within)?;
     let quality = encoding.quality().map_err(within)?;
+    let kept = encoding.kept;
     let result = formats::Choice {
         kind: chain.output(),
         source: &source_extension,
@@ -146,11 +148,12 @@ pub(super) fn check_values(asked: &Asked<'_>, registry: &Registry) -> Result<Req
         old: old.is_some(),
     };
     let Chosen { format, media_type, of_source } = result.choose().map_err(within)?;
+    kept.check(format).map_err(within)?;
     registry.check_suspended(&chain.steps)?;
     let seed = seed(source, &chain.steps);
     Ok(Request {
         operation: operation.name.clone(),
-        task: Task { steps: chain.steps, extension: source_extension, format, quality, seed },
+        task: Task { steps: chain.steps, extension: source_extension, format, quality, kept, seed },
         of_source,
         source: source.to_owned(),
         destination: destination.to_owned(),
@@ -181,12 +184,14 @@ pub(super) fn chain<'r>(
 pub(super) struct Encoding<'a> {
     pub(super) format_name: Option<&'a str>,
     pub(super) quality: Option<i64>,
+    pub(super) kept: Kept,
 }
 
 impl<'a> Encoding<'a> {
     pub(super) fn of(host_args: &'a Map<String, Value>) -> Result<Self, Fault> {
         let quality = registry::integer(host_args, "quality")?;
-        Ok(Self { format_name: registry::text(host_args, "format")?, quality })
+        let (format_name, kept) = (registry::text(host_args, "format")?, registry::kept(host_args)?);
+        Ok(Self { format_name, quality, kept })
     }
 
     /// The quality asked for, or the one that everybody gets.

@@ -377,7 +377,7 @@ impl Attempt {
         index: usize,
         outcome: Result<TaskOutput, Fault>,
     ) -> Result<(), Fault> {
-        let TaskOutput { width, height, bytes, damage, unconverted, .. } = outcome?;
+        let TaskOutput { width, height, bytes, damage, unconverted, left_out, .. } = outcome?;
         let Prepared { width: planned_width, height: planned_height, .. } = order.recipes[index].prepared;
         if (width, height) != (planned_width, planned_height) {
             let text = format!(
@@ -391,7 +391,7 @@ impl Attempt {
         self.put(order, index, Kind::Result, bytes).await?;
         imgserve_base::crash::point("job-after-store");
         self.stored_bytes += length;
-        let warnings = warnings(damage.as_deref(), unconverted.as_deref());
+        let warnings = warnings(damage.as_deref(), unconverted.as_deref(), &left_out);
         warnings.iter().for_each(|warning| tracing::warn!(job = %self.record.id, "{warning}"));
         let output = &mut self.record.outputs[index];
         (output.state, output.bytes, output.error) = (OutputState::Stored, Some(length), None);

@@ -2,6 +2,7 @@
 
 use imgserve_base::clock::wall_ms;
 use imgserve_base::job::{JobState, OnNode, Output, Record};
+use imgserve_base::kept::{Colors, Metadata};
 use imgserve_journal::Undelivered;
 use serde_json::{Map, Value, json};
 
@@ -112,6 +113,15 @@ fn output(output: &Output, asked: Option<&AskedOutput>) -> Value {
         told["planned_memory_bytes"] = json!(plan.memory_bytes);
         if let Some(quality) = plan.quality {
             told["quality"] = json!(quality);
+        }
+        if plan.kept.lossless {
+            told["lossless"] = json!(true);
+        }
+        if plan.kept.metadata != Metadata::default() {
+            told["metadata"] = json!(plan.kept.metadata);
+        }
+        if plan.kept.colors != Colors::default() {
+            told["colors"] = json!(plan.kept.colors);
         }
     }
     if !output.warnings.is_empty() {

@@ -51,16 +51,16 @@ impl<'r> OfOld<'r> {
         }
     }
 
-    /// Whether 0.2 took this source's extension. One of a format that is written now is taken for a destination of the same.
+    /// Whether 0.2 took this source's extension. One of a format whose results follow it now is taken for a destination of the same.
     ///
     /// # Errors
     /// [`FaultKind::SourceExtension`].
     pub(super) fn check_source(&self, source: &str, destination: Option<&str>) -> Result<(), Fault> {
-        let written = Format::from_extension(source).is_some_and(Format::can_encode);
+        let follows = Format::from_extension(source).is_some_and(Format::follows_source);
         if self.operation.name != RESIZE
             || SOURCES.contains(&source)
             || self.operation.settings.args.contains_key("format")
-            || (written && destination == Some(source))
+            || (follows && destination == Some(source))
         {
             return Ok(());
         }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::headers;
 use super::request::{self, Asked, Request, type_name};
-use crate::registry::{Reading, Registry};
+use crate::registry::{LATER_ARGUMENTS, Reading, Registry};
 
 /// Most outputs of one job.
 const MAX_OUTPUTS: usize = 16;
@@ -159,7 +159,7 @@ fn given(object: &Map<String, Value>) -> Map<String, Value> {
     object.iter().filter(given).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// `output {format, quality}` says the same as the arguments of these names; its headers are read elsewhere.
+/// `output {format, quality, lossless, metadata, colors}` says the same as the arguments of these names; its headers are read elsewhere.
 fn with_output(
     mut args: Map<String, Value>,
     output: Option<&Value>,
@@ -170,7 +170,7 @@ fn with_output(
         .as_object()
         .ok_or_else(|| wrong(format!("{} is {}, not an object", member(at, "output"), type_name(output))))?;
     let (output, own) = (member(at, "output"), member(at, "args"));
-    only(object, &["format", "quality", "headers"], &output)?;
+    only(object, &[&["format", "quality", "headers"][..], &LATER_ARGUMENTS].concat(), &output)?;
     let said = object.iter().filter(|(key, value)| !value.is_null() && *key != "headers");
     for (key, value) in said {
         if args.insert(key.clone(), value.clone()).is_some_and(|before| before != *value) {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use imgserve_base::fault::{Fault, FaultKind};
 use serde_json::{Map, Value};
 
-use super::host_arguments::HOST_ARGUMENTS;
+use super::host_arguments::{HOST_ARGUMENTS, LATER_ARGUMENTS};
 use super::textual::{Allowed, parts};
 
 /// Where a schema lists them.
@@ -42,7 +42,12 @@ impl Aliases {
     /// Those that an arguments' schema lists. A name that is an argument's own, or the host's, is none.
     pub(super) fn of(schema: &Value) -> Self {
         let properties = schema["properties"].as_object();
-        let names = properties.into_iter().flat_map(Map::keys).map(String::as_str).chain(HOST_ARGUMENTS);
+        let names = properties
+            .into_iter()
+            .flat_map(Map::keys)
+            .map(String::as_str)
+            .chain(HOST_ARGUMENTS)
+            .chain(LATER_ARGUMENTS);
         let own = names.clone().map(str::to_owned).collect();
         let mut aliases = Self { own, ..Self::default() };
         for (name, property) in properties.into_iter().flatten() {

@@ -11,7 +11,7 @@ use imgserve_worker::Step;
 use serde_json::{Map, Value, json};
 
 use super::entry::Entry;
-use super::host_arguments::{HOST_ARGUMENTS, writable};
+use super::host_arguments::writable;
 use super::meant::{Reading, meant_of_host};
 use super::table::Registry;
 
@@ -51,12 +51,12 @@ impl Registry {
         given: Given,
         reading: Reading,
     ) -> Result<Chain<'r>, Fault> {
-        let (mut host_args, args) = split(given.args);
+        let (mut host_args, args) = operation.split(given.args);
         meant_of_host(&mut host_args, reading);
         let (steps, unknown, operations, host) = (vec![], vec![], vec![], Map::new());
         let mut chain = Chain { steps, unknown, operations, host_args: host, reading };
         self.add(&mut chain, operation, operation.profile, Given { args, ..given }, "")?;
-        let last = chain.operations.last().map(|last| split(last.settings.args.clone()).0);
+        let last = chain.operations.last().map(|last| last.split(last.settings.args.clone()).0);
         chain.host_args = last.unwrap_or_default();
         chain.host_args.extend(host_args);
         chain.check_order()?;
@@ -125,14 +125,14 @@ impl Registry {
         let given = step["args"].as_object().cloned().unwrap_or_default();
         let written = operation.aliases.written(&given);
         let given = operation.meant(given, chain.reading);
-        if let Some(key) = given.keys().find(|key| HOST_ARGUMENTS.contains(&key.as_str())) {
+        if let Some(key) = given.keys().find(|key| operation.is_hosts(key)) {
             return Err(invalid(format!(
                 "argument `{at}args.{key}` belongs into the args of the whole pipeline"
             )));
         }
         // A pipeline's profile is its steps', unless their own sections say otherwise.
         let profile = operation.settings.profile.unwrap_or(profile);
-        let mut args = split(operation.default_args(chain.reading)).1;
+        let mut args = operation.split(operation.default_args(chain.reading)).1;
         args.extend(given);
         self.add(chain, operation, profile, Given { args, written }, &format!("{at}args."))
     }
@@ -185,11 +185,6 @@ impl<'r> Chain<'r> {
         }
         Ok(())
     }
-}
-
-/// The host's own arguments, and the operation's.
-fn split(args: Map<String, Value>) -> (Map<String, Value>, Map<String, Value>) {
-    args.into_iter().partition(|(key, _)| HOST_ARGUMENTS.contains(&key.as_str()))
 }
 
 fn invalid(text: String) -> Fault {

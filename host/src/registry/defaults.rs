@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::chain::Given;
 use super::entry::Entry;
-use super::host_arguments::{HOST_ARGUMENTS, integer, quality, text, writable};
+use super::host_arguments::{integer, kept, quality, text, writable};
 use super::meant::Reading;
 use super::table::Registry;
 
@@ -25,9 +25,8 @@ impl Registry {
             Fault::new(FaultKind::OperationFailed, format!("operation `{name}`: default {text}"))
         };
         let defaults = operation.default_args(Reading::AsMeant);
-        check_hosts_own(&defaults).map_err(|fault| refuse(fault.text))?;
-        let own = defaults.iter().filter(|(key, _)| !HOST_ARGUMENTS.contains(&key.as_str()));
-        let own: Map<String, Value> = own.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let (hosts, own) = operation.split(defaults.clone());
+        check_hosts_own(&hosts).map_err(|fault| refuse(fault.text))?;
         operation.check_values(&Value::Object(own)).map_err(refuse)?;
         let chain =
             match self.chain(operation, Given { args: defaults, ..Given::default() }, Reading::ToTheLetter) {
@@ -42,7 +41,9 @@ impl Registry {
             return Err(refuse(format!("argument `{unknown}` is none that its operation has")));
         }
         if let Some(format) = text(&chain.host_args, "format").map_err(|fault| refuse(fault.text))? {
-            chain.format(format).map_err(|fault| refuse(fault.text))?;
+            let format = chain.format(format).map_err(|fault| refuse(fault.text))?;
+            let kept = kept(&chain.host_args).and_then(|kept| kept.check(Some(format)));
+            kept.map_err(|fault| refuse(fault.text))?;
         }
         for step in &chain.steps {
             let Some(operation) = self.get(&step.operation) else { continue };
@@ -61,6 +62,7 @@ fn check_hosts_own(args: &Map<String, Value>) -> Result<(), Fault> {
     for name in ["field_name", "field_file"] {
         text(args, name)?;
     }
+    kept(args)?;
     match text(args, "format")? {
         Some(format) if !writable().contains(&format) => {
             let text = format!("argument `format`: {format:?} is none of {}", writable().join(", "));
@@ -135,6 +137,7 @@ mod tests {
             json!({}),
             json!({ "width": 200 }),
             json!({ "fit": "contain", "quality": 80, "format": "webp" }),
+            json!({ "lossless": true, "format": "webp" }),
             json!({ "width": 200, "height": 100, "field_name": "picture" }),
             json!({ "width": 200, "background": "rgb(255 136 0)", "enlarge": "never" }),
             json!({ "w": 200, "withoutEnlargement": true, "kernel": "linear", "flip": "h", "position": "Top Left" }),
@@ -166,6 +169,16 @@ mod tests {
             (json!({ "quality": 1000 }), "default argument `quality`: 1000 is not in 1 to 100"),
             (json!({ "quality": "best" }), "default argument `quality`: "),
             (json!({ "format": "heic" }), "default argument `format`: \"heic\" is none of"),
+            (json!({ "lossless": 1 }), "default argument `lossless`: 1 is not true or false"),
+            (
+                json!({ "lossless": true, "format": "avif" }),
+                "default argument `lossless`: avif is written with",
+            ),
+            (
+                json!({ "metadata": "some" }),
+                "default argument `metadata`: \"some\" is none of strip, copyright, all",
+            ),
+            (json!({ "colors": 7 }), "default argument `colors`: 7 is not a string"),
             (json!({ "field_name": 7 }), "default argument `field_name`: 7 is not a string"),
             (json!({ "w": "x" }), "default argument `width`: "),
             (json!({ "width": 7, "w": 8 }), "default argument `w`: it is another name of `width`"),

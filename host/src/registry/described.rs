@@ -278,7 +278,7 @@ mod tests {
         {
             assert!(encoded(media_type, extension).is_err(), "{media_type:?} {extension:?}");
         }
-        let output = OutputKind::Image { format: "bmp".to_owned() };
+        let output = OutputKind::Image { format: "svg".to_owned() };
         assert!(check(&Description { output, ..resize.clone() }).unwrap_err().contains("none of jpeg"));
         assert!(check(&Description { name: "a\nb".to_owned(), ..resize.clone() }).is_err());
         for summary in ["two\nlines".to_owned(), "x".repeat(1001)] {

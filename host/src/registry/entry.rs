@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use super::aliases::Aliases;
 use super::breaker::Breaker;
 use super::described;
-use super::host_arguments::HOST_ARGUMENTS;
+use super::host_arguments::{HOST_ARGUMENTS, LATER_ARGUMENTS};
 use super::meant::Reading;
 use super::textual::{Allowed, parts};
 
@@ -69,9 +69,7 @@ impl Entry {
         let defaults = operation.aliases.renamed(mem::take(&mut operation.settings.args));
         let once = operation.aliases.check_once(defaults.keys());
         once.map_err(|fault| refuse(format!("default {}", fault.text)))?;
-        if let Some(key) =
-            defaults.keys().find(|key| !operation.knows(key) && !HOST_ARGUMENTS.contains(&key.as_str()))
-        {
+        if let Some(key) = defaults.keys().find(|key| !operation.knows(key) && !operation.is_hosts(key)) {
             return Err(refuse(format!(
                 "default argument `{key}` is none of {}",
                 operation.argument_names().join(", ")
@@ -111,11 +109,20 @@ impl Entry {
         self.description.arguments["properties"].get(argument).is_some()
     }
 
+    /// Whether an argument of this name is the host's own.
+    pub(super) fn is_hosts(&self, argument: &str) -> bool {
+        let later = || LATER_ARGUMENTS.contains(&argument) && !self.knows(argument);
+        HOST_ARGUMENTS.contains(&argument) || later()
+    }
+
+    /// The host's own arguments, and the operation's.
+    pub(super) fn split(&self, args: Map<String, Value>) -> (Map<String, Value>, Map<String, Value>) {
+        args.into_iter().partition(|(key, _)| self.is_hosts(key))
+    }
+
     /// Whether this argument means something, by whatever name, to it or to the host.
     pub(crate) fn understands(&self, argument: &str) -> bool {
-        self.knows(argument)
-            || self.aliases.own_name(argument).is_some()
-            || HOST_ARGUMENTS.contains(&argument)
+        self.knows(argument) || self.aliases.own_name(argument).is_some() || self.is_hosts(argument)
     }
 
     fn argument_names(&self) -> Vec<&str> {
@@ -285,6 +292,22 @@ mod tests {
             ..config::OperationSettings::of_file(kind, "".into())
         };
         Entry::new("test", settings, description, None, Breaker::new(0, Duration::ZERO)).unwrap()
+    }
+
+    #[test]
+    fn an_argument_of_a_name_that_the_host_took_later_is_the_operations_own() {
+        let arguments = json!({ "properties": { "colors": { "type": "integer" } } });
+        let description = Description { arguments, ..imgserve_resize::Resize::describe() };
+        let entry = operation(PluginKind::Wasm, &json!({}), description);
+        let args = json!({ "colors": 7, "metadata": "all", "quality": 9 });
+        let (hosts, own) = entry.split(args.as_object().unwrap().clone());
+        assert_eq!(
+            (json!(hosts), json!(own)),
+            (json!({ "metadata": "all", "quality": 9 }), json!({ "colors": 7 }))
+        );
+        let texts = ["colors", "lossless"]
+            .map(|name| (name.to_owned(), if name == "colors" { "7" } else { "true" }.to_owned()));
+        assert_eq!(json!(entry.read_texts(&texts)), json!({ "colors": 7, "lossless": true }));
     }
 
     #[test]

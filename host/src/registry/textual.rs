@@ -4,6 +4,7 @@
 use serde_json::{Map, Number, Value, json};
 
 use super::entry::Entry;
+use super::host_arguments::LOSSLESS;
 
 /// Deepest chain of references and alternatives that is followed; a usable schema's is no deeper.
 pub(super) const MAX_DEPTH: usize = 64;
@@ -17,9 +18,11 @@ impl Entry {
 
     fn read_text(&self, name: &str, text: &str) -> Value {
         let name = self.aliases.own_name(name).unwrap_or(name);
-        // The one argument of the host's own that is no string.
-        if name == "quality" {
-            return value(&json!(null), &json!({ "type": "integer" }), text);
+        // The arguments of the host's own that are no strings.
+        match name {
+            "quality" => return value(&json!(null), &json!({ "type": "integer" }), text),
+            LOSSLESS if !self.knows(name) => return value(&json!(null), &json!({ "type": "boolean" }), text),
+            _ => {}
         }
         let root = &self.description.arguments;
         match root["properties"].get(name) {

@@ -6,7 +6,7 @@ use imgserve_sdk::abi::{Product, RunInput};
 use imgserve_sdk::{Image, ImageRef, InputKind, Window};
 
 use super::fault::no_steps;
-use super::sink::{Sink, SinkError};
+use super::sink::{Sink, SinkError, Written};
 use super::stage::Stage;
 use crate::plugin::{Results, Usage};
 
@@ -32,6 +32,8 @@ pub(super) struct Done {
     pub(super) damage: Option<String>,
     /// Why the source's colours could not be converted to sRGB.
     pub(super) unconverted: Option<String>,
+    /// What of the source it does not keep though it was asked for.
+    pub(super) left_out: Vec<String>,
     /// The encoded result.
     pub(super) bytes: Vec<u8>,
 }
@@ -90,10 +92,10 @@ impl<'a> Chain<'a> {
     /// Calls the operations that waited for all frames, and gives the result.
     pub(super) fn finish(mut self) -> Result<Done, Fault> {
         self.together()?;
-        let bytes = self.sink.finish()?;
         let usage = self.stages.iter().fold(Usage::default(), |usage, stage| usage.and(stage.usage.get()));
         let plan = &self.stages.last().ok_or_else(no_steps)?.plan;
         let (width, height) = (plan.width, plan.height);
+        let Written { bytes, left_out } = self.sink.finish((width, height))?;
         let warned = self.stages.iter().find_map(|stage| stage.warned.take());
         Ok(Done {
             width,
@@ -101,6 +103,7 @@ impl<'a> Chain<'a> {
             usage,
             damage: self.damage,
             unconverted: self.unconverted.or(warned),
+            left_out,
             bytes,
         })
     }

@@ -8,11 +8,12 @@
 //!   `wire` (the socket to it)
 //! - worker's side: `serve` (its loop), `task` (planning), `extent` (how many pixels that comes to), `run` (one source for several tasks), `chain` (one task's
 //!   operations), `stage` (one of them), `host` (what that can ask for), `sink`, `placeholder`, `fault` (what else goes
-//!   wrong), `reading` (what goes wrong over a source), `sandbox` (how it limits itself)
+//!   wrong), `beside` (what of a source stands beside a result's pixels), `reading` (what goes wrong over a source), `sandbox` (how it limits itself)
 //! - `compile`: plugin files made ready to load, in a process of its own; both sides
 //! - [`plugin`]: the code behind an operation, and the three loaders; loaded in workers alone
 
 mod assignment;
+mod beside;
 mod budget;
 mod chain;
 mod child;

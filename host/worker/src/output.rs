@@ -19,6 +19,8 @@ pub struct TaskOutput {
     pub damage: Option<String>,
     /// Why the source's colours could not be converted to sRGB, and are shown as if they were.
     pub unconverted: Option<String>,
+    /// What of the source it does not keep though it was asked for.
+    pub left_out: Vec<String>,
     /// The encoded result.
     pub bytes: Bytes,
     /// The source's digest, of a direct call on a file.
@@ -42,9 +44,9 @@ pub(super) fn outcomes(
         let text = format!("the worker announced {announced} bytes and sent {}", bytes.len());
         return Err(Fault::new(FaultKind::OperationFailed, text));
     }
-    let mut outcome = |Made { width, height, usage, damage, unconverted, bytes: length }| {
+    let mut outcome = |Made { width, height, usage, damage, unconverted, left_out, bytes: length }| {
         let bytes = bytes.split_to(length as usize);
-        TaskOutput { width, height, usage, damage, unconverted, bytes, digest, plan_us, work_us }
+        TaskOutput { width, height, usage, damage, unconverted, left_out, bytes, digest, plan_us, work_us }
     };
     Ok(results.into_iter().map(|result| result.map(&mut outcome)).collect())
 }
@@ -54,7 +56,8 @@ mod tests {
     use super::*;
 
     fn made(bytes: u64) -> Result<Made, Fault> {
-        Ok(Made { width: 1, height: 1, bytes, usage: Usage::default(), damage: None, unconverted: None })
+        let usage = Usage::default();
+        Ok(Made { width: 1, height: 1, bytes, usage, damage: None, unconverted: None, left_out: Vec::new() })
     }
 
     #[test]

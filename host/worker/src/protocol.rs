@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use imgserve_base::fault::Fault;
+use imgserve_base::kept::Kept;
 use imgserve_config::{Codec, OperationSettings, Profile};
 use imgserve_sdk::Description;
 use serde::{Deserialize, Serialize};
@@ -100,6 +101,9 @@ pub struct Task {
     pub format: Option<imgserve_base::format::Format>,
     /// Encoding quality, 1 to 100.
     pub quality: u8,
+    /// What the result's file keeps.
+    #[serde(default)]
+    pub kept: Kept,
     /// Where the operations' random numbers begin.
     pub seed: u64,
 }
@@ -209,6 +213,8 @@ pub(crate) struct Made {
     pub damage: Option<String>,
     /// Why the source's colours could not be converted to sRGB.
     pub unconverted: Option<String>,
+    /// What of the source it does not keep though it was asked for.
+    pub left_out: Vec<String>,
 }
 
 /// An operation whose plugin is loaded.

@@ -1,11 +1,14 @@
 //! A run: one probe and one decode of a source for any number of tasks, each with its own operations and its own result. A
 //! task that fails drops out, and the others go on.
 
+use std::rc::Rc;
+
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::units::MIB;
 use imgserve_codec::{self as codec, DecodedFrame, Decoder};
 use imgserve_sdk::{DecodeHint, Plan};
 
+use super::beside::Beside;
 use super::chain::{Chain, Done, Held};
 use super::fault::{caught, codec_fault, ends_early};
 use super::host::{Link, Share};
@@ -52,19 +55,22 @@ impl Worker {
         let mut room = Room { link: &self.link, max_result_mb: self.limits.max_result_mb, taken: 0 };
         let mut decoded = 0;
         if let Some(header) = header.filter(|_| lanes.iter().any(Lane::takes_pixels)) {
+            let beside = Rc::new(Beside::read(tasks, &header, &source)?);
+            for chain in lanes.iter_mut().filter_map(Lane::chain) {
+                chain.sink.beside = Rc::clone(&beside);
+            }
             let made = match &mut lanes[..] {
                 [lane] => lane.by_planes(&header, &source, &mut room),
                 _ => false,
             };
             decoded += u32::from(made);
-            let all = if made {
-                Ok(())
-            } else {
-                self.decode(&header, &source, &mut lanes, &mut room, &mut decoded)
-            };
-            for lane in lanes.iter_mut().filter(|lane| lane.takes_pixels()) {
-                lane.step(|_| all.clone());
-                lane.finish(&mut room);
+            // Those that want sRGB, and those that want the colours of the source's profile.
+            for keep in [false, true] {
+                let all = self.decode(&header, &source, (&mut lanes, keep), &mut room, &mut decoded);
+                for lane in lanes.iter_mut().filter(|lane| lane.takes_pixels_of(keep)) {
+                    lane.step(|_| all.clone());
+                    lane.finish(&mut room);
+                }
             }
         }
         hand_over(&mut lanes, source, &mut room);
@@ -102,22 +108,28 @@ impl Worker {
         (lanes.collect(), found)
     }
 
-    /// Decodes the source and hands each frame to the tasks that want it; no further than one of them does.
+    /// Decodes the source and hands each frame to the tasks that want it in such colours; no further than one of them does.
     fn decode(
         &self,
         header: &codec::Header,
         source: &[u8],
-        lanes: &mut [Lane<'_>],
+        (lanes, keep_colors): (&mut [Lane<'_>], bool),
         room: &mut Room<'_>,
         decoded: &mut u32,
     ) -> Result<(), Fault> {
-        let mut takers: Vec<&mut Lane<'_>> = lanes.iter_mut().filter(|lane| lane.takes_pixels()).collect();
+        let takers = lanes.iter_mut().filter(|lane| lane.takes_pixels_of(keep_colors));
+        let mut takers: Vec<&mut Lane<'_>> = takers.collect();
+        if takers.is_empty() {
+            return Ok(());
+        }
         let hint = joint_hint(takers.iter().filter_map(|lane| lane.first_plan()));
-        let new = || Decoder::new(source, header, &hint, &self.codec_bounds()).map_err(codec_fault);
+        let bounds = codec::Bounds { keep_colors, ..self.codec_bounds() };
+        let new = || Decoder::new(source, header, &hint, &bounds).map_err(codec_fault);
         let mut decoder = reading(source, new)?;
         for chain in takers.iter_mut().filter_map(|lane| lane.chain()) {
             chain.sink.loops = decoder.loops();
             chain.window = decoder.window();
+            chain.sink.profile = decoder.profile().map(Rc::from);
         }
         while !takers.is_empty()
             && let Some(frame) = reading(source, || decoder.next_frame().map_err(codec_fault))?
@@ -156,6 +168,12 @@ impl<'a> Lane<'a> {
     /// Whether it waits for pixels.
     fn takes_pixels(&self) -> bool {
         matches!(&self.state, State::Open(chain) if chain.takes_pixels())
+    }
+
+    /// The same, of pixels in sRGB or in the colours of the source's profile.
+    fn takes_pixels_of(&self, keep_colors: bool) -> bool {
+        let keeps = |chain: &Chain<'_>| chain.takes_pixels() && chain.sink.keeps_colors() == keep_colors;
+        matches!(&self.state, State::Open(chain) if keeps(chain))
     }
 
     fn first_plan(&self) -> Option<&Plan> {
@@ -313,6 +331,7 @@ mod tests {
                 usage: Default::default(),
                 damage: None,
                 unconverted: None,
+                left_out: Vec::new(),
                 bytes: vec![0; bytes],
             };
             room.take(done).map(|_| ()).map_err(|fault| fault.text)

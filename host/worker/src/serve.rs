@@ -194,8 +194,8 @@ fn done(
     digest: Option<u128>,
 ) -> (Reply, Vec<Vec<u8>>) {
     let mut parts = Vec::with_capacity(results.len());
-    let mut announce = |Done { width, height, usage, damage, unconverted, bytes }| {
-        let made = Made { width, height, bytes: bytes.len() as u64, usage, damage, unconverted };
+    let mut announce = |Done { width, height, usage, damage, unconverted, left_out, bytes }| {
+        let made = Made { width, height, bytes: bytes.len() as u64, usage, damage, unconverted, left_out };
         parts.push(bytes);
         made
     };

@@ -1,12 +1,15 @@
 //! Where a task's results go: into the destination's format, or out as they are.
 
+use std::rc::Rc;
+
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::format::Format;
-use imgserve_codec::{EncodeOptions, Encoder, Loops};
+use imgserve_codec::{self as codec, EncodeOptions, Encoder, Loops};
 use imgserve_config::{Limits, Profile};
-use imgserve_sdk::ImageRef;
 use imgserve_sdk::abi::Product;
+use imgserve_sdk::{Image, ImageRef};
 
+use super::beside::Beside;
 use super::fault::codec_fault;
 use super::protocol::Task;
 use super::task::animates;
@@ -20,12 +23,43 @@ pub(super) struct Sink<'a> {
     pixels_left: u64,
     encoder: Option<Encoder>,
     encoded: Option<Vec<u8>>,
+    /// What the source says beside its pixels.
+    pub(super) beside: Rc<Beside>,
+    /// The source's profile, where what comes is in its colours.
+    pub(super) profile: Option<Rc<[u8]>>,
+    /// The same, where no result can keep it.
+    unfit: Option<Rc<[u8]>>,
+    /// What is not kept though it was asked for.
+    left_out: Vec<String>,
+}
+
+/// A result that is written.
+pub(super) struct Written {
+    pub(super) bytes: Vec<u8>,
+    /// What of the source it does not keep though it was asked for.
+    pub(super) left_out: Vec<String>,
 }
 
 impl<'a> Sink<'a> {
     pub(super) fn new(task: &'a Task, limits: &Limits) -> Self {
         let Limits { max_source_frames: frames_left, max_output_pixels: pixels_left, .. } = *limits;
-        Self { task, loops: Loops::Times(1), frames_left, pixels_left, encoder: None, encoded: None }
+        Self {
+            task,
+            loops: Loops::Times(1),
+            frames_left,
+            pixels_left,
+            encoder: None,
+            encoded: None,
+            beside: Rc::default(),
+            profile: None,
+            unfit: None,
+            left_out: Vec::new(),
+        }
+    }
+
+    /// Whether the source's pixels are wanted in the colours of its own profile.
+    pub(super) fn keeps_colors(&self) -> bool {
+        self.beside.profile(self.task).is_some()
     }
 
     /// Whether more than one frame is of use.
@@ -66,16 +100,34 @@ impl<'a> Sink<'a> {
             let text = "the result has more pixels in all its frames than [limits] max_output_pixels";
             Fault::new(FaultKind::LimitExceeded, text)
         })?;
+        let in_srgb = self.in_srgb(image);
+        let image = in_srgb.as_ref().map_or(image, Image::as_ref);
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
             None => {
-                let options = EncodeOptions { loops: self.loops, ..self.options() };
+                let as_given = self.profile.is_some();
+                let options = EncodeOptions { loops: self.loops, as_given, ..self.options() };
                 let new =
                     Encoder::new(format, &options, image.width(), image.height()).map_err(codec_fault)?;
                 self.encoder.insert(new)
             }
         };
         encoder.push(image, delay_ms).map_err(codec_fault)
+    }
+
+    /// The image in sRGB, where an operation has made of the source's pixels what its profile is not for; then no result keeps that.
+    fn in_srgb(&mut self, image: ImageRef<'_>) -> Option<Image> {
+        if self.encoder.is_none()
+            && self.profile.as_ref().is_some_and(|profile| !codec::fits(profile, image.format()))
+        {
+            self.unfit = self.profile.take();
+        }
+        let profile = self.unfit.as_ref()?;
+        let (image, why) = codec::to_srgb(image.to_image(), Some(profile));
+        if self.encoder.is_none() {
+            self.left_out.extend(why.map(|why| format!("its colours are shown as if they were sRGB: {why}")));
+        }
+        Some(image)
     }
 
     /// The format that a result is encoded in, and how; none where the operation encodes it.
@@ -85,7 +137,8 @@ impl<'a> Sink<'a> {
 
     fn options(&self) -> EncodeOptions {
         let thorough = self.task.steps.last().is_some_and(|step| step.profile == Profile::Best);
-        EncodeOptions { quality: self.task.quality, thorough, ..EncodeOptions::default() }
+        let (quality, lossless) = (self.task.quality, self.task.kept.lossless);
+        EncodeOptions { quality, lossless, thorough, ..EncodeOptions::default() }
     }
 
     /// Takes a result that is encoded already.
@@ -97,12 +150,18 @@ impl<'a> Sink<'a> {
     ///
     /// # Errors
     /// The codec's fault, or that there was nothing to encode.
-    pub(super) fn finish(self) -> Result<Vec<u8>, Fault> {
-        match (self.encoder, self.encoded) {
-            (Some(encoder), _) => encoder.finish().map_err(codec_fault),
-            (None, Some(bytes)) => Ok(bytes),
-            (None, None) => Err(Fault::new(FaultKind::UnreadableSource, "the source has no picture")),
-        }
+    pub(super) fn finish(self, size: (u32, u32)) -> Result<Written, Fault> {
+        let bytes = match (self.encoder, self.encoded) {
+            (Some(encoder), _) => encoder.finish().map_err(codec_fault)?,
+            (None, Some(bytes)) => bytes,
+            (None, None) => {
+                return Err(Fault::new(FaultKind::UnreadableSource, "the source has no picture"));
+            }
+        };
+        let Some(format) = self.task.format else { return Ok(Written { bytes, left_out: Vec::new() }) };
+        let task = (self.task, format);
+        let (bytes, more) = self.beside.put_into(bytes, task, size, self.profile.as_deref())?;
+        Ok(Written { bytes, left_out: [self.left_out, more].concat() })
     }
 }
 

@@ -91,7 +91,7 @@ impl Worker {
         let Some(header) = self.header(task, source)? else { return Ok(None) };
         let stages = self.stages(task, &header, Share::WHOLE, animates)?;
         let Some(made_pixels) = self.made_pixels(animates, &header, &stages)? else { return Ok(None) };
-        let (own_bytes, guest_bytes) = self.peak(&header, &stages, task.format)?;
+        let (own_bytes, guest_bytes) = self.peak(&header, &stages, task)?;
         let Some(Stage { plan, .. }) = stages.last() else { return Err(no_steps()) };
         let (width, height) = (plan.width, plan.height);
         let pixels = pixels(&header, &stages);
@@ -110,11 +110,16 @@ impl Worker {
     ) -> Result<Option<Prepared>, Fault> {
         let any_format = Task { format: None, ..task.clone() };
         let prepared = self.planned(&any_format, &Source::new(source, true), animates(task))?;
-        let prepared = prepared.ok_or_else(ends_early)?;
+        let mut prepared = prepared.ok_or_else(ends_early)?;
+        let (width, height) = (prepared.width, prepared.height);
+        let held = task.format.is_none_or(|format| width.max(height) <= format.max_side());
+        if held {
+            let writing = writing_bytes(task, (width, height), PixelFormat::Rgba8);
+            prepared.own_bytes = prepared.own_bytes.max(writing);
+            self.check_peak(prepared.own_bytes)?;
+        }
         let needed = [prepared.own_bytes, prepared.guest_bytes, source.len() as u64];
         let needed = needed.into_iter().fold(0, u64::saturating_add);
-        let side = prepared.width.max(prepared.height);
-        let held = task.format.is_none_or(|format| side <= format.max_side());
         if needed > within || most_pixels.is_some_and(|most| prepared.pixels > most) || !held {
             return Ok(Some(prepared));
         }
@@ -205,17 +210,13 @@ impl Worker {
             let text = format!("a side of a {format} is at most {} pixels", format.max_side());
             return Err(Fault::new(FaultKind::InvalidArgument, text));
         }
+        task.kept.check(task.format)?;
         Ok(stages)
     }
 
     /// Estimated peak of the run: of its hungriest operation, with what it is given, what it gives, and a copy for the
     /// encoder or the next one. Gives the worker's own part, and what sandboxes take beside it.
-    fn peak(
-        &self,
-        header: &Header,
-        stages: &[Stage<'_>],
-        format: Option<Format>,
-    ) -> Result<(u64, u64), Fault> {
+    fn peak(&self, header: &Header, stages: &[Stage<'_>], task: &Task) -> Result<(u64, u64), Fault> {
         let (mut own, mut guests) = (0_u64, 0_u64);
         let mut given = None;
         for stage in stages {
@@ -246,18 +247,21 @@ impl Worker {
             own = own.max(total);
             given = Some(plan.pixels.bytes(plan.width, plan.height));
         }
-        if let (Some(format), Some(Stage { plan, .. })) = (format, stages.last()) {
-            let picture = plan.pixels.bytes(plan.width, plan.height).saturating_mul(2);
-            let pixels = u64::from(plan.width) * u64::from(plan.height);
-            own = own.max(pixels.saturating_mul(format.encoder_bytes()).saturating_add(picture));
+        if let Some(Stage { plan, .. }) = stages.last() {
+            own = own.max(writing_bytes(task, (plan.width, plan.height), plan.pixels));
         }
-        if own > self.memory_limit {
-            let (need, have) = (own / MIB, self.memory_limit / MIB);
-            let text =
-                format!("the work would take about {need} MiB, more than [workers] memory_limit_mb = {have}");
-            return Err(Fault::new(FaultKind::LimitExceeded, text));
-        }
+        self.check_peak(own)?;
         Ok((own, guests))
+    }
+
+    fn check_peak(&self, own: u64) -> Result<(), Fault> {
+        if own <= self.memory_limit {
+            return Ok(());
+        }
+        let (need, have) = (own / MIB, self.memory_limit / MIB);
+        let text =
+            format!("the work would take about {need} MiB, more than [workers] memory_limit_mb = {have}");
+        Err(Fault::new(FaultKind::LimitExceeded, text))
     }
 
     pub(super) fn codec_bounds(&self) -> codec::Bounds {
@@ -265,6 +269,7 @@ impl Worker {
             max_pixels: self.limits.max_source_pixels,
             max_frames: self.limits.max_source_frames,
             repair: self.codec.damaged == Damaged::Repair,
+            keep_colors: false,
         }
     }
 
@@ -304,6 +309,13 @@ impl Worker {
         let head = if taken.is_some() { bytes[..bytes.len().min(most)].to_vec() } else { Vec::new() };
         Ok(Some(Header { source: header.source(head), codec: Some(header) }))
     }
+}
+
+/// What writing a task's result takes at its peak: the encoder's own, and the picture twice. Nothing where its operation writes it.
+fn writing_bytes(task: &Task, (width, height): (u32, u32), pixels: PixelFormat) -> u64 {
+    let Some(format) = task.format else { return 0 };
+    let own = (u64::from(width) * u64::from(height)).saturating_mul(format.encoder_bytes(task.kept.lossless));
+    own.saturating_add(pixels.bytes(width, height).saturating_mul(2))
 }
 
 /// Whether more than one frame of a task's result is of use.

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use image::ImageFormat;
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::format::Format;
+use imgserve_base::kept::Kept;
 use imgserve_base::units::MIB;
 use imgserve_config::{self as config, Codec, Config, PluginKind, Profile};
 use imgserve_peers::samples;
@@ -147,6 +148,7 @@ fn task(operation: &str, args: Value, format: Format) -> Task {
         extension: "jpg".to_owned(),
         format: Some(format),
         quality: 80,
+        kept: Kept::default(),
         seed: 0,
     }
 }

@@ -99,7 +99,8 @@ fn raster(data: Arc<Vec<u8>>, usage: &Usage) -> Option<ImageKind> {
 #[cfg(feature = "codec")]
 fn plain(data: Arc<Vec<u8>>, pixels: usize, usage: &Usage) -> Option<Arc<Vec<u8>>> {
     use imgserve_codec::{Bounds, CodecError, Restated, restated};
-    let bounds = Bounds { max_pixels: MAX_PIXELS as u64, max_frames: u32::MAX, repair: true };
+    let bounds =
+        Bounds { max_pixels: MAX_PIXELS as u64, max_frames: u32::MAX, repair: true, keep_colors: false };
     let all = usage.converted.load(Ordering::Relaxed).saturating_add(pixels);
     // It is looked at all the same: most need not be converted.
     let bytes = if all <= MAX_CONVERTED { MAX_CONVERSION } else { 0 };

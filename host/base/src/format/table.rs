@@ -33,6 +33,10 @@ pub(super) struct Written {
     pub(super) bits: u8,
     /// Not each pixel's exact value: there is a choice of quality.
     pub(super) lossy: bool,
+    /// What it takes to write each pixel's exact value all the same, where that can be chosen.
+    pub(super) exact: Option<Pace>,
+    /// A source of it gives a result of it, where nobody asks for another one: what browsers show.
+    pub(super) follows: bool,
     /// What the encoder does with a picture.
     pub(super) pace: Pace,
 }
@@ -79,7 +83,7 @@ formats! {
         decoded: true,
         // The format could hold 65535; libjpeg and all browsers read no more than this.
         written: Some(Written {
-            max_side: 65_500, animation: false, alpha: false, bits: 8, lossy: true,
+            max_side: 65_500, animation: false, alpha: false, bits: 8, lossy: true, exact: None, follows: true,
             pace: QUICK,
         }),
     }
@@ -92,7 +96,7 @@ formats! {
         decoded: true,
         // The format's own 2³¹−1 is of no use.
         written: Some(Written {
-            max_side: 65_535, animation: false, alpha: true, bits: 16, lossy: false,
+            max_side: 65_535, animation: false, alpha: true, bits: 16, lossy: false, exact: None, follows: true,
             pace: QUICK,
         }),
     }
@@ -104,7 +108,7 @@ formats! {
         mark: Mark::Magic(6, |bytes| matches!(bytes, [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..])),
         decoded: true,
         written: Some(Written {
-            max_side: 65_535, animation: true, alpha: true, bits: 8, lossy: false,
+            max_side: 65_535, animation: true, alpha: true, bits: 8, lossy: false, exact: None, follows: true,
             pace: QUICK,
         }),
     }
@@ -118,7 +122,7 @@ formats! {
         }),
         decoded: true,
         written: Some(Written {
-            max_side: 16_383, animation: true, alpha: true, bits: 8, lossy: true,
+            max_side: 16_383, animation: true, alpha: true, bits: 8, lossy: true, exact: Some(Pace { bytes: 48, soon: 500_000 }), follows: true,
             pace: QUICK,
         }),
     }
@@ -131,7 +135,7 @@ formats! {
         decoded: true,
         // The longest side of the advanced profile.
         written: Some(Written {
-            max_side: 16_384, animation: false, alpha: true, bits: 8, lossy: true,
+            max_side: 16_384, animation: false, alpha: true, bits: 8, lossy: true, exact: None, follows: true,
             pace: Pace { bytes: 40, soon: 500_000 },
         }),
     }
@@ -146,12 +150,12 @@ formats! {
         }),
         decoded: true,
         written: Some(Written {
-            max_side: 65_535, animation: false, alpha: true, bits: 16, lossy: true,
+            max_side: 65_535, animation: false, alpha: true, bits: 16, lossy: true, exact: Some(Pace { bytes: 64, soon: 500_000 }), follows: true,
             pace: Pace { bytes: 32, soon: 2_000_000 },
         }),
     }
 
-    /// Windows bitmap: read.
+    /// Windows bitmap: read and written.
     Bmp = "bmp" {
         media_types: &["image/bmp", "image/x-bmp", "image/x-ms-bmp"],
         extensions: &["bmp"],
@@ -161,10 +165,14 @@ formats! {
             known && matches!(bytes, [b'B', b'M', _, _, _, _, _, _, _, _, _, _, _, _, _, 0, 0, 0, ..])
         }),
         decoded: true,
-        written: None,
+        // The format's own 2³¹−1 is of no use.
+        written: Some(Written {
+            max_side: 65_535, animation: false, alpha: true, bits: 8, lossy: false, exact: None, follows: false,
+            pace: QUICK,
+        }),
     }
 
-    /// TIFF: read, its first picture.
+    /// TIFF: read, its first picture, and written, one picture.
     Tiff = "tiff" {
         media_types: &["image/tiff"],
         extensions: &["tif", "tiff"],
@@ -173,17 +181,24 @@ formats! {
             matches!(bytes, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..])
         }),
         decoded: true,
-        written: None,
+        written: Some(Written {
+            max_side: 65_535, animation: false, alpha: true, bits: 16, lossy: false, exact: None, follows: false,
+            pace: QUICK,
+        }),
     }
 
-    /// Windows icon: read, its largest picture.
+    /// Windows icon: read, its largest picture, and written, one picture in several sizes.
     Ico = "ico" {
         media_types: &["image/vnd.microsoft.icon", "image/x-icon"],
         extensions: &["ico"],
         // Type 1 (icon), and a first entry whose reserved byte is 0, or 255 as .NET writes it.
         mark: Mark::Magic(10, |bytes| matches!(bytes, [0, 0, 1, 0, 1..=255, 0, _, _, _, 0 | 255, ..])),
         decoded: true,
-        written: None,
+        // What the byte of a side can say.
+        written: Some(Written {
+            max_side: 256, animation: false, alpha: true, bits: 8, lossy: false, exact: None, follows: false,
+            pace: QUICK,
+        }),
     }
 
     /// SVG: its size is read; drawing it is an operation's work.

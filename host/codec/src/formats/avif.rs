@@ -4,9 +4,10 @@
 //! - `boxes`: boxes and their fields; `meta`: pictures as items, and their properties; `track`: an animation's samples
 //! - `file`: what is to be shown, of either kind
 //! - `av1`: one picture by the decoder; `samples`: its samples in a canvas; `frames`: from these to pictures in sRGB
-//! - `write`: one picture to a file
+//! - `write`: one picture to a file; `beside`: what is said beside it
 
 mod av1;
+mod beside;
 mod boxes;
 mod file;
 mod frames;
@@ -26,6 +27,7 @@ use crate::codec::Codec;
 use crate::error::CodecError;
 use crate::header::{Cost, Header, SoFar};
 use crate::still;
+pub(super) use boxes::{Parts, boxed};
 use file::File;
 
 pub(super) const CODEC: Codec = Codec {
@@ -37,6 +39,7 @@ pub(super) const CODEC: Codec = Codec {
         let options = *options;
         Ok(still::sink(move |image| write::encode(&options, image)))
     }),
+    beside: Some(beside::HOLDER),
 };
 
 /// What the decoder takes of each pixel at its peak, by bytes of a sample: the picture, what it is filtered to, and of each block

@@ -1,4 +1,6 @@
-//! BMP: a file header and a bitmap. Read only, and rarely.
+//! BMP: a file header and a bitmap. `write` makes one.
+
+mod write;
 
 use imgserve_base::format::Format;
 use imgserve_sdk::PixelFormat;
@@ -21,7 +23,8 @@ pub(super) const CODEC: Codec = Codec {
         Ok(still::frames(move || decode(bytes, &header, repair)))
     }),
     part: None,
-    encode: None,
+    encode: Some(|_, _| Ok(still::sink(write::encode))),
+    beside: None,
 };
 
 fn probe(bytes: &[u8], bounds: &Bounds) -> Result<Option<Header>, CodecError> {

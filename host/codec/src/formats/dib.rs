@@ -1,10 +1,11 @@
 //! Windows' and OS/2's device-independent bitmaps, which stand in BMP files and in icons: the header that all kinds of them begin
-//! with. `pixels` reads what follows, `colors` says what they mean.
+//! with. `pixels` reads what follows, `colors` says what they mean, `write` is for those that are written.
 
 mod colors;
 mod pixels;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use imgserve_base::format::Format;
 use imgserve_base::units::MIB;
@@ -14,6 +15,7 @@ use crate::error::CodecError;
 use crate::header::{Cost, Header};
 use crate::orientation::Orientation;
 pub(super) use pixels::Pixels;
+pub(super) use write::{Info, append_rows, rows_bytes};
 
 /// Bytes of the header that Windows 3 has; what is longer has the same at its beginning.
 const INFO: usize = 40;

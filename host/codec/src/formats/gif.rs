@@ -22,6 +22,7 @@ pub(super) const CODEC: Codec = Codec {
     decode: Some(|bytes, header, _, bounds| Ok(Box::new(read::Frames::new(bytes, header, bounds)?))),
     part: None,
     encode: Some(|options, (width, height)| Ok(Box::new(write::Sink::new(options.loops, width, height)?))),
+    beside: None,
 };
 
 /// A picture's bytes: canvas, what a frame hides for a while, the delivered copy, and the frame's colour numbers.

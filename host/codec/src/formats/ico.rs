@@ -1,5 +1,8 @@
 //! ICO: of several pictures the largest, and of those the one with most colours. Each is a bitmap with a mask behind it, or a PNG of
-//! any kind. Read only, and rarely.
+//! any kind. `write` makes one out of a picture, `shrink` its smaller sizes.
+
+mod shrink;
+mod write;
 
 use imgserve_base::format::{Format, Sniff, sniff};
 use imgserve_sdk::{DecodeHint, PixelFormat};
@@ -12,8 +15,14 @@ use crate::error::CodecError;
 use crate::header::Header;
 use crate::still::{self, Still};
 
-pub(super) const CODEC: Codec =
-    Codec { format: Format::Ico, probe, decode: Some(decode), part: None, encode: None };
+pub(super) const CODEC: Codec = Codec {
+    format: Format::Ico,
+    probe,
+    decode: Some(decode),
+    part: None,
+    encode: Some(|_, _| Ok(still::sink(write::encode))),
+    beside: None,
+};
 
 /// Of a pixel of 32 bits, those that are alpha, whatever its header says.
 const ALPHA: u32 = 0xFF00_0000;

@@ -1,6 +1,7 @@
 //! JPEG (ITU-T T.81) by `imgserve_jpeg`, at the scale and of the part that suffice; the few kinds of files that it leaves to
-//! others by jpeg-decoder. `encode` writes; `planes` makes one JPEG of another without pixels.
+//! others by jpeg-decoder. `encode` writes; `planes` makes one JPEG of another without pixels; `beside` is what stands beside these.
 
+mod beside;
 mod encode;
 mod markers;
 pub mod planes;
@@ -13,6 +14,7 @@ use imgserve_jpeg::{ColorModel, Damage, DecodeError, DecodeOptions, Reduction, R
 use imgserve_sdk::{DecodeHint, Image, PixelFormat};
 use jpeg_decoder::ColorTransform;
 
+use crate::bounds::Bounds;
 use crate::codec::{Codec, KEPT_BYTES};
 use crate::color;
 use crate::error::CodecError;
@@ -27,15 +29,16 @@ pub(super) const CODEC: Codec = Codec {
     format: Format::Jpeg,
     probe: |bytes, _, _| probe(bytes),
     decode: Some(|bytes, header, hint, bounds| {
-        let (header, repair) = (header.clone(), bounds.repair);
+        let (header, bounds) = (header.clone(), *bounds);
         let wanted = (hint.min_scale, header.coded_region(hint.region));
-        Ok(still::frames(move || decode(bytes, &header, wanted, repair)))
+        Ok(still::frames(move || decode(bytes, &header, wanted, &bounds)))
     }),
     part: Some(part),
     encode: Some(|options, _| {
         let options = *options;
         Ok(still::sink(move |image| encode(image, &options)))
     }),
+    beside: Some(beside::HOLDER),
 };
 
 /// Pictures with a shorter side are decoded in full: the choice of `jpeg-decoder` between its scales is not ours to
@@ -144,7 +147,7 @@ fn decode(
     bytes: &[u8],
     header: &Header,
     (min_scale, region): (Option<f64>, Option<Region>),
-    repair: bool,
+    bounds: &Bounds,
 ) -> Result<Still, CodecError> {
     let markers = Markers::walk(bytes, Until::Scan).map_err(malformed)?;
     let frame = markers.frame.as_ref().ok_or_else(|| malformed("no frame header"))?;
@@ -168,13 +171,15 @@ fn decode(
         Err(DecodeError::Unsupported(_)) => fall_back(bytes, &markers, frame, &options)?,
         decoded => decoded.map_err(malformed)?,
     };
-    if let Some(damage) = damage.filter(|_| !repair) {
+    if let Some(damage) = damage.filter(|_| !bounds.repair) {
         return Err(malformed(damage));
     }
     let whole = |data| Image::new(width, height, pixels(frame), data).map_err(malformed);
     let (image, unconverted) = if frame.components.len() == 4 {
         let (data, unconverted) = color::cmyk_to_rgb(&data, icc.as_deref());
         (whole(data)?, unconverted)
+    } else if bounds.keep_colors {
+        (whole(data)?, None)
     } else {
         color::to_srgb(whole(data)?, icc.as_deref())
     };
@@ -437,7 +442,7 @@ mod tests {
         for jpeg in [encode_at(&picture, 90), progressive_jpeg(&picture)] {
             let header = header(&jpeg).unwrap();
             for end in (jpeg.len() / 3..jpeg.len() - 2).step_by(7) {
-                let result = super::decode(&jpeg[..end], &header, (None, None), false);
+                let result = super::decode(&jpeg[..end], &header, (None, None), &BOUNDS);
                 assert!(matches!(result, Err(CodecError::Malformed { .. })), "{end} of {}", jpeg.len());
             }
         }

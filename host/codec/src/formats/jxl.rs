@@ -1,6 +1,7 @@
 //! JPEG XL (ISO/IEC 18181), bare or in its container: read by jxl, the decoder in Rust of libjxl's authors, and written by jixel. What
 //! a picture that is no animation draws in several layers is one picture.
 
+mod beside;
 mod frames;
 mod layout;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub(super) const CODEC: Codec = Codec {
         let options = *options;
         Ok(still::sink(move |image| write::encode(&options, image)))
     }),
+    beside: Some(beside::HOLDER),
 };
 
 /// What the decoder takes of each pixel at its peak: coefficients or samples of four channels, and what other frames refer to.

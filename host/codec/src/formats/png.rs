@@ -1,5 +1,6 @@
 //! PNG (W3C PNG, third edition) by the `png` crate. An APNG is read as its still picture.
 
+mod beside;
 mod color;
 mod encode;
 mod rows;
@@ -9,23 +10,29 @@ use imgserve_base::units::MIB;
 use imgserve_sdk::{Image, PixelFormat};
 use png::{BitDepth, ColorType};
 
+use crate::bounds::Bounds;
 use crate::codec::Codec;
 use crate::error::CodecError;
 use crate::header::{Cost, Header};
 use crate::orientation::Orientation;
 use crate::still::{self, Still};
 use encode::encode;
+pub(super) use encode::encode_as_given;
 use rows::Rows;
 
 pub(super) const CODEC: Codec = Codec {
     format: Format::Png,
     probe: |bytes, _, _| probe(bytes),
     decode: Some(|bytes, _, _, bounds| {
-        let repair = bounds.repair;
-        Ok(still::frames(move || decode(bytes, repair)))
+        let bounds = *bounds;
+        Ok(still::frames(move || decode(bytes, &bounds)))
     }),
     part: None,
-    encode: Some(|_, _| Ok(still::sink(encode))),
+    encode: Some(|options, _| {
+        let as_given = options.as_given;
+        Ok(still::sink(move |image| if as_given { encode_as_given(image) } else { encode(image) }))
+    }),
+    beside: Some(beside::HOLDER),
 };
 
 fn probe(bytes: &[u8]) -> Result<Option<Header>, CodecError> {
@@ -129,10 +136,13 @@ fn chunk(bytes: &[u8], at: usize) -> Option<(&[u8; 4], &[u8], usize)> {
 }
 
 /// The picture as it lies in the file, in sRGB.
-fn decode(bytes: &[u8], repair: bool) -> Result<Still, CodecError> {
-    let Rows { info, kind: (color, depth), data, damage } = rows::read(bytes, repair)?;
+fn decode(bytes: &[u8], bounds: &Bounds) -> Result<Still, CodecError> {
+    let Rows { info, kind: (color, depth), data, damage } = rows::read(bytes, bounds.repair)?;
     let (format, data) = to_contract(color, depth, data)?;
     let image = Image::new(info.width, info.height, format, data).map_err(malformed)?;
+    if bounds.keep_colors {
+        return Ok(Still { image, damage, unconverted: None });
+    }
     let converted = color::to_srgb(image, &info, &|name| stands_before(bytes, &[name]));
     Ok(Still { damage, ..converted.into() })
 }
@@ -179,7 +189,11 @@ fn malformed(text: impl std::fmt::Display) -> CodecError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::{decode_one, exif, gradient, header};
+    use crate::samples::{BOUNDS, decode_one, exif, gradient, header};
+
+    fn decode(bytes: &[u8], repair: bool) -> Result<Still, CodecError> {
+        super::decode(bytes, &Bounds { repair, ..BOUNDS })
+    }
 
     /// A file of these raw samples, written as they are.
     fn raw(

@@ -15,6 +15,7 @@ pub(super) const CODEC: Codec = Codec {
     decode: None,
     part: None,
     encode: None,
+    beside: None,
 };
 
 fn probe(bytes: &[u8], complete: bool) -> Result<Option<Header>, CodecError> {

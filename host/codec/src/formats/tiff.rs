@@ -1,8 +1,9 @@
-//! TIFF (TIFF 6.0 with its supplements, and BigTIFF): of several pictures the first. Read only.
+//! TIFF (TIFF 6.0 with its supplements, and BigTIFF): of several pictures the first.
 //!
 //! - `directory`: tags and their values; `layout`: what they say of the picture, and what is refused
 //! - `pack`, `fax`, `jpeg`, `webp`: what strips and tiles are compressed with
 //! - `samples`: from their bytes to the picture's samples; `colors`: from these to pixels
+//! - `write`: one picture to a file
 
 mod colors;
 mod directory;
@@ -14,10 +15,12 @@ mod samples;
 #[cfg(test)]
 mod tests;
 mod webp;
+mod write;
 
 use imgserve_base::format::Format;
 use imgserve_base::units::MIB;
 
+use crate::beside::{Beside, Holder};
 use crate::bounds::Bounds;
 use crate::codec::Codec;
 use crate::damage;
@@ -26,7 +29,7 @@ use crate::header::{Cost, Header};
 use crate::orientation::Orientation;
 use crate::still::{self, Still};
 use directory::{Directory, Trouble};
-use layout::Layout;
+use layout::{Layout, tag};
 
 pub(super) const CODEC: Codec = Codec {
     format: Format::Tiff,
@@ -36,7 +39,33 @@ pub(super) const CODEC: Codec = Codec {
         Ok(still::frames(move || decode(bytes, &header, &bounds)))
     }),
     part: None,
-    encode: None,
+    encode: Some(|options, _| {
+        let as_given = options.as_given;
+        Ok(still::sink(move |image| write::encode(image, as_given)))
+    }),
+    beside: Some(HOLDER),
+};
+
+/// Its tags are its own metadata, of which none is carried over; the profile is.
+const HOLDER: Holder = Holder {
+    read: |bytes| {
+        let mut beside = Beside::default();
+        let Ok(directory) = Directory::read(bytes, true) else { return beside };
+        // Gray, RGB, palettes and YCbCr; that of inks is for inks.
+        let colors = directory.number(tag::PHOTOMETRIC);
+        if let (Ok(Some(0..=3 | 6)), Ok(Some(profile))) = (colors, directory.raw(tag::PROFILE)) {
+            beside.put_profile(profile);
+        }
+        beside
+    },
+    write: |file, beside| match &beside.profile {
+        Some(profile) => write::with_profile(file, profile),
+        None => Ok(file),
+    },
+    metadata: false,
+    iptc: false,
+    profile: true,
+    gray: true,
 };
 
 fn probe(bytes: &[u8], complete: bool, bounds: &Bounds) -> Result<Option<Header>, CodecError> {
@@ -78,10 +107,10 @@ fn read(bytes: &[u8], header: &Header, bounds: &Bounds) -> Result<Still, Trouble
     }
     let ((mut image, unconverted), missing, damage) = if layout.is_wide() {
         let samples = samples::read::<u16>(&directory, &layout)?;
-        (colors::wide(&directory, &layout, samples.data)?, samples.missing, samples.damage)
+        (colors::wide(&directory, &layout, samples.data, bounds)?, samples.missing, samples.damage)
     } else {
         let samples = samples::read::<u8>(&directory, &layout)?;
-        (colors::narrow(&directory, &layout, samples.data)?, samples.missing, samples.damage)
+        (colors::narrow(&directory, &layout, samples.data, bounds)?, samples.missing, samples.damage)
     };
     if let Some(damage) = damage.as_ref().filter(|_| !bounds.repair) {
         return Err(Trouble::malformed(damage));

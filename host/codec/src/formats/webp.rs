@@ -1,7 +1,8 @@
 //! WebP (RFC 9649): its chunks are walked here, pictures are read by image-webp, in safe Rust (`frames`), and
 //! written by libwebp, the only encoder that does lossy well (`sink`, `libwebp`), which also reads what is there of damaged ones
-//! where they are to be shown.
+//! where they are to be shown. `beside` is what stands beside the pictures.
 
+mod beside;
 mod chunk;
 mod frames;
 mod libwebp;
@@ -25,6 +26,7 @@ pub(super) const CODEC: Codec = Codec {
     decode: Some(|bytes, header, _, bounds| Ok(Box::new(frames::Frames::new(bytes, header, bounds)?))),
     part: None,
     encode: Some(|options, size| Ok(Box::new(sink::Sink::new(options, size)?))),
+    beside: Some(beside::HOLDER),
 };
 
 /// What image-webp takes of each pixel at its peak: planes, alpha, and RGBA.

@@ -10,7 +10,7 @@ use imgserve_sdk::{DecodeHint, Image, PixelFormat};
 
 use super::shelf::Version;
 
-const BOUNDS: Bounds = Bounds { max_pixels: 50_000_000, max_frames: 1000, repair: false };
+const BOUNDS: Bounds = Bounds { max_pixels: 50_000_000, max_frames: 1000, repair: false, keep_colors: false };
 
 /// A file at a destination.
 #[derive(Clone, Debug)]

@@ -142,7 +142,7 @@ fn compare(dir: &Path, golden: &Path, case: &Case, got: &[u8]) -> Result<&'stati
 
 /// The first picture of a file as rgba8; none when it is no image that the host reads.
 fn pixels(bytes: &[u8]) -> Option<Image> {
-    let bounds = codec::Bounds { max_pixels: 1 << 28, max_frames: 10_000, repair: false };
+    let bounds = codec::Bounds { max_pixels: 1 << 28, max_frames: 10_000, repair: false, keep_colors: false };
     let Probe::Header(header) = codec::probe(bytes, true, &bounds).ok()? else { return None };
     let frame =
         Decoder::new(bytes, &header, &imgserve_sdk::DecodeHint::default(), &bounds).ok()?.next_frame();

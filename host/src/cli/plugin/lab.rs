@@ -10,6 +10,7 @@ use clap::Args;
 use imgserve_base::fair::{Flow, Turn};
 use imgserve_base::fault::{Fault, one_line};
 use imgserve_base::format::Format;
+use imgserve_base::kept::Kept;
 use imgserve_config::{Config, OperationSettings, PluginKind, Profile};
 use imgserve_sdk::{Description, OutputKind};
 use imgserve_worker::{Budget, Pool, PoolConfig, Prepared, Stats, Step, Task, TaskOutput};
@@ -116,6 +117,7 @@ impl Lab {
             extension: trial.extension.clone(),
             format: trial.format,
             quality: 90,
+            kept: Kept::default(),
             seed: 0,
         };
         self.runtime.block_on(async {

@@ -7,6 +7,7 @@ use imgserve_base::depth::{MAX_DEPTH, depth};
 use imgserve_base::fair::Flow;
 use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::format::Format;
+use imgserve_base::kept::Kept;
 use imgserve_sdk::{InputKind, OutputKind};
 use imgserve_transfer::extension;
 use imgserve_worker::{Prepared, Step, Task};
@@ -51,6 +52,7 @@ pub(super) struct Checked {
     operation: String,
     steps: Vec<Step>,
     quality: u8,
+    kept: Kept,
     /// The format asked for, or chosen because the client takes it.
     format: Option<Format>,
     /// What comes out where no format is asked for.
@@ -129,12 +131,14 @@ impl Checked {
             Some(AUTO) => {
                 let image = !matches!(chain.output(), OutputKind::Encoded { .. });
                 let pixels = asked_pixels(&chain.steps);
-                let fits = |format: &&Format| call.takes.contains(format) && format.is_written_soon(pixels);
+                let soon = |format: Format| format.is_written_soon(pixels, encoding.kept.lossless);
+                let fits = |format: &&Format| call.takes.contains(format) && soon(**format);
                 generation.auto.iter().find(fits).copied().filter(|_| image)
             }
             name => name.map(|name| chain.format(name)).transpose()?,
         };
-        let quality = encoding.quality()?;
+        let (quality, kept) = (encoding.quality()?, encoding.kept);
+        kept.check(format)?;
         let files = match &chain.first().description.input {
             InputKind::Pixels { .. } => None,
             InputKind::Encoded { .. } => {
@@ -154,6 +158,7 @@ impl Checked {
             operation: call.operation.clone(),
             steps,
             quality,
+            kept,
             format,
             output,
             files,
@@ -195,7 +200,8 @@ impl Checked {
         let format = self.format.or_else(|| own_format(&self.output, &extension));
         // By what is done alone: the same image gives the same result, wherever it comes from.
         let seed = request::seed("", &self.steps);
-        Ok(Task { steps: self.steps.clone(), extension, format, quality: self.quality, seed })
+        let (quality, kept) = (self.quality, self.kept);
+        Ok(Task { steps: self.steps.clone(), extension, format, quality, kept, seed })
     }
 
     /// The extension that stands for the source's format. Its `content` decides; for formats that only a plugin reads the name
@@ -255,7 +261,8 @@ impl Checked {
             self.steps.iter().map(|step| json!([step.operation, sorted(&step.args), step.profile])).collect();
         let format = self.format.map(Format::name);
         let damaged = self.generation.damaged;
-        let all = json!([env!("CARGO_PKG_VERSION"), steps, self.plugins, format, self.quality, damaged]);
+        let asked = json!([format, self.quality, self.kept]);
+        let all = json!([env!("CARGO_PKG_VERSION"), steps, self.plugins, asked, damaged]);
         Sha256::digest(all.to_string()).into()
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::kept::Kept;
+use super::cache::CacheUse;
 
 /// What a direct call gives.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct Product {
     /// How long its parts took.
     pub(crate) timings: Timings,
     /// What the cache had to do with it; none where there is no cache.
-    pub(crate) kept: Option<Kept>,
+    pub(crate) cache_use: Option<CacheUse>,
 }
 
 /// How long the parts of a direct call took.

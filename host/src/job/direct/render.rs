@@ -15,8 +15,8 @@ use imgserve_worker::{Payload, Task};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, watch};
 
+use super::cache::{CacheUse, Sourced, Waiters, Wanted};
 use super::call::{Call, Checked, entity_tag};
-use super::kept::{Kept, Sourced, Waiters, Wanted};
 use super::product::{Product, Timings};
 use super::renders::{Key, Stage, broken_off};
 use super::{asked, cached, waiting};
@@ -79,15 +79,15 @@ impl Service {
         self.tally().metrics().rendered(match &answered {
             Err(_) => metrics::Render::Failed,
             Ok(Answer { product: None, .. }) => metrics::Render::NotModified,
-            Ok(Answer { product: Some(Product { kept: Some(Kept::Found), .. }), .. }) => {
+            Ok(Answer { product: Some(Product { cache_use: Some(CacheUse::Found), .. }), .. }) => {
                 metrics::Render::Cached
             }
             Ok(Answer { joined: true, .. }) => metrics::Render::Coalesced,
             Ok(_) => metrics::Render::Computed,
         });
         if let Ok(Answer { sourced: Some(sourced), product, .. }) = &answered {
-            let kept = product.as_ref().and_then(|product| product.kept);
-            self.tally().metrics().cached(cached(Some(*sourced), kept));
+            let cache_use = product.as_ref().and_then(|product| product.cache_use);
+            self.tally().metrics().cached(cached(Some(*sourced), cache_use));
         }
         answered.inspect_err(|fault| self.tally().refused(fault))
     }

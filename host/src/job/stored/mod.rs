@@ -5,13 +5,15 @@
 //! - this file: which version a text is of, and what becomes of one that cannot be read
 //! - `version`: the last one, and why a text cannot be read; `v1`: as imgserve 0.3 wrote them before they had a version; `v2`: as they are
 //!   written now; `v3`: the order of a job of which acceptance has left something to do; `v4`: that of one with arguments that
-//!   nobody knows; `v5`: that of one on a store, whose results have headers, or of AVIF or JPEG XL
+//!   nobody knows; `v5`: that of one on a store, whose results have headers, or of AVIF or JPEG XL; `v6`: that of one whose results
+//!   keep more than usual, or are a TIFF, a BMP or an ICO
 
 mod v1;
 mod v2;
 mod v3;
 mod v4;
 mod v5;
+mod v6;
 mod version;
 
 use serde::Deserialize;
@@ -27,6 +29,9 @@ pub(crate) fn reader() -> String {
 
 /// An order as it is kept.
 pub(super) fn order_text(order: &Order) -> String {
+    if v6::Order::is_needed(order) {
+        return json(&v6::Order::from(order));
+    }
     if v5::Order::is_needed(order) {
         return json(&v5::Order::from(order));
     }
@@ -50,6 +55,7 @@ pub(super) fn read_order(text: &str, outputs: usize) -> Result<Order, Unreadable
         3 => parse::<v3::Order>(text)?.try_into()?,
         4 => parse::<v4::Order>(text)?.try_into()?,
         5 => parse::<v5::Order>(text)?.try_into()?,
+        6 => parse::<v6::Order>(text)?.try_into()?,
         found => return Err(Unreadable::Later { found }),
     };
     // It has its outputs when it is planned.

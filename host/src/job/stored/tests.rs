@@ -1,9 +1,10 @@
 //! What is stored, as each version was released: frozen, and read for ever.
 
 use imgserve_base::format::Format;
+use imgserve_base::kept::{Colors, Kept, Metadata};
 use imgserve_config::Profile;
 
-use serde_json::Map;
+use serde_json::{Map, json};
 
 use super::super::order::Left;
 use super::*;
@@ -84,6 +85,50 @@ fn an_order_of_a_later_format_is_of_a_later_version() {
     }
 }
 
+/// Version 6: a result that keeps each pixel beside one that does not. Never changed.
+const ORDER_6: &str = r#"{"version":6,"source":"http://pictures.example/a.png","outputs":[{"steps":[{"operation":"resize","args":{"height":20,"width":32},"profile":"fast"}],"extension":"png","format":"webp","quality":80,"seed":1,"width":32,"height":20,"own_bytes":5000,"guest_bytes":7,"source_format":"png","destination":{"ftp":"ftp://u:p@ftp.example/h.webp"},"media_type":"image/webp"},{"steps":[{"operation":"resize","args":{"height":20,"width":32},"profile":"fast"}],"extension":"png","format":"tiff","quality":80,"seed":1,"width":32,"height":20,"own_bytes":5000,"guest_bytes":7,"source_format":"png","destination":{"ftp":"ftp://u:p@ftp.example/h.tiff"},"media_type":"image/tiff"}],"kept":[{"lossless":true,"metadata":"copyright"},{"metadata":"all","colors":"source"}],"unknown_arguments":["w"]}"#;
+
+#[test]
+fn an_order_keeps_what_its_results_keep() {
+    let order = read_order(ORDER_6, 2).unwrap();
+    assert_eq!(order_text(&order), ORDER_6, "a change is a later version");
+    let [one, other] = [0, 1].map(|index: usize| order.recipes[index].task.kept);
+    let (metadata, colors) = (Metadata::Copyright, Colors::Srgb);
+    assert_eq!(one, Kept { lossless: true, metadata, colors });
+    assert_eq!(other, Kept { lossless: false, metadata: Metadata::All, colors: Colors::Source });
+    let odd = ORDER_6.replace("copyright", "some");
+    assert!(read_order(&odd, 2).unwrap_err().to_string().contains("`some`"));
+    let fewer = ORDER_6.replace("\"kept\":[{\"lossless\":true,\"metadata\":\"copyright\"},", "\"kept\":[");
+    assert!(read_order(&fewer, 2).unwrap_err().to_string().contains("what 1 outputs keep, of 2"));
+    let more = ORDER_6.replace("{\"lossless\":true,", "{\"layers\":true,");
+    assert!(read_order(&more, 2).unwrap_err().to_string().contains("layers"));
+    for format in [Format::Tiff, Format::Bmp, Format::Ico] {
+        let mut order = read_order(ORDER_2, 2).unwrap();
+        order.recipes[0].task.format = Some(format);
+        assert!(order_text(&order).starts_with("{\"version\":6,"), "{format}");
+        assert_eq!(read_order(&order_text(&order), 2).unwrap(), order);
+    }
+}
+
+#[test]
+fn an_order_that_is_not_planned_is_of_a_version_whose_programs_would_do_what_it_asks_for() {
+    let order = read_order(ORDER_3, 1).unwrap();
+    for (request, version) in [
+        (json!({ "args": { "width": 3 }, "dstURL": "file:///o/a.png" }), 3),
+        (json!({ "args": { "lossless": true } }), 6),
+        (json!({ "outputs": [{ "args": { "metadata": "all" } }] }), 6),
+        (json!({ "outputs": [{ "output": { "format": "tiff" } }] }), 6),
+        (json!({ "outputs": [{}, { "dstURL": "file:///o/{$basename}.ico" }] }), 6),
+        (json!({ "output": { "format": "webp" } }), 3),
+    ] {
+        let left = Some(Left { request: request.as_object().unwrap().clone() });
+        let order = Order { left, ..order.clone() };
+        let text = order_text(&order);
+        assert!(text.starts_with(&format!("{{\"version\":{version},")), "{text}");
+        assert_eq!(read_order(&text, 1).unwrap(), order);
+    }
+}
+
 const RECEIPT_1: &str = r#"{"id":"0190b6a0-c000-7000-8000-00000000002a","destinations":["file:///a.png"],"unknown_arguments":["w"]}"#;
 const RECEIPT_2: &str = r#"{"version":2,"id":"0190b6a0-c000-7000-8000-00000000002a","destinations":["file:///a.png"],"unknown_arguments":["w"]}"#;
 
@@ -112,8 +157,8 @@ fn both_versions_of_a_receipt_are_read() {
 
 #[test]
 fn what_cannot_be_read_says_why() {
-    let later = ORDER_2.replace("\"version\":2", "\"version\":6");
-    assert_eq!(read_order(&later, 2), Err(Unreadable::Later { found: 6 }));
+    let later = ORDER_2.replace("\"version\":2", "\"version\":7");
+    assert_eq!(read_order(&later, 2), Err(Unreadable::Later { found: 7 }));
     assert_eq!(read_receipt(&RECEIPT_2.replace(":2,", ":9,")), Err(Unreadable::Later { found: 9 }));
     // What this version does not know it must not leave out silently.
     let more = ORDER_2.replace("\"extension\":", "\"deadline\":1,\"extension\":");

@@ -1,6 +1,7 @@
 //! Version 1 of what is stored: as imgserve 0.3 wrote it when orders were what server and workers told each other. Frozen:
 //! it is only read.
 
+use imgserve_base::kept::Kept;
 use imgserve_transfer::{Destination, HttpUrl, SourceUrl, Tags};
 use imgserve_worker::{Prepared, Task};
 use serde::Deserialize;
@@ -73,6 +74,7 @@ impl Output {
             extension,
             format: format.as_deref().map(v2::format).transpose()?,
             quality,
+            kept: Kept::default(),
             seed,
         };
         // What it costs stands in the journal beside the order.

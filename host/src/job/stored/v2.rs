@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use imgserve_base::format::Format;
 use imgserve_base::job::JobId;
+use imgserve_base::kept::Kept;
 use imgserve_config::Profile;
 use imgserve_transfer::{Destination, HttpUrl, SourceUrl};
 use imgserve_worker::{self as worker, Prepared, Task};
@@ -91,9 +92,9 @@ impl From<&order::Order> for Order {
 
 impl From<&Recipe> for Output {
     fn from(recipe: &Recipe) -> Self {
-        // Headers are a later version's.
+        // Headers are a later version's, and so is what is kept.
         let Recipe { task, prepared, destination, field, media_type, headers: _ } = recipe;
-        let Task { steps, extension, format, quality, seed } = task;
+        let Task { steps, extension, format, quality, kept: _, seed } = task;
         let Prepared { width, height, own_bytes, guest_bytes, pixels: _, source_format, made_pixels: _ } =
             prepared;
         let name = |format: &Option<Format>| format.map(|format| format.name().to_owned());
@@ -148,6 +149,7 @@ impl TryFrom<Output> for Recipe {
             extension: output.extension,
             format: output.format.as_deref().map(format).transpose()?,
             quality: output.quality,
+            kept: Kept::default(),
             seed: output.seed,
         };
         let source_format = output.source_format.as_deref().map(format).transpose()?;

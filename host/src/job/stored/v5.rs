@@ -12,28 +12,28 @@ use super::v2::Output;
 use super::version::Unreadable;
 
 /// Its number.
-const VERSION: u32 = 5;
+pub(super) const VERSION: u32 = 5;
 
 /// How a job is done, and what is said of its results.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Order {
-    version: u32,
-    source: SourceUrl,
+    pub(super) version: u32,
+    pub(super) source: SourceUrl,
     /// None before it is planned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    outputs: Vec<Output>,
+    pub(super) outputs: Vec<Output>,
     /// Of each output; none where none has any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    headers: Vec<Headers>,
+    pub(super) headers: Vec<Headers>,
     /// The members of the request, of a job of which acceptance has left something to do.
     #[serde(skip_serializing_if = "Option::is_none")]
-    request: Option<Map<String, Value>>,
+    pub(super) request: Option<Map<String, Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    notify: Option<HttpUrl>,
+    pub(super) notify: Option<HttpUrl>,
     /// As the client was told them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    unknown_arguments: Vec<String>,
+    pub(super) unknown_arguments: Vec<String>,
 }
 
 impl Order {

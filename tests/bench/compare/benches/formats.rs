@@ -23,7 +23,7 @@ use imgserve_sdk::{DecodeHint, Image, ImageRef, PixelFormat};
 const SIZE: (u32, u32) = (640, 480);
 /// Longest side that a photograph is halved down to, so that the middle shows something.
 const LONGEST: u32 = 1400;
-const BOUNDS: Bounds = Bounds { max_pixels: 1 << 28, max_frames: 1, repair: false };
+const BOUNDS: Bounds = Bounds { max_pixels: 1 << 28, max_frames: 1, repair: false, keep_colors: false };
 
 #[derive(Debug, Parser)]
 #[command(about = "Looks, bytes and time of the formats that have a quality")]

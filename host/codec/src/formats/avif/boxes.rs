@@ -5,19 +5,19 @@ use crate::error::CodecError;
 
 /// A box's content.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Part<'a> {
-    pub(super) kind: [u8; 4],
+pub(in super::super) struct Part<'a> {
+    pub(in super::super) kind: [u8; 4],
     /// As much as there is of it.
-    pub(super) data: &'a [u8],
+    pub(in super::super) data: &'a [u8],
     /// Whether that is all, or all that there is to the end.
-    pub(super) whole: bool,
+    pub(in super::super) whole: bool,
     /// Whether it ends where the bytes do.
     pub(super) open: bool,
 }
 
 /// The boxes that lie one behind the other in some bytes, as far as they are any.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Parts<'a>(pub(super) &'a [u8]);
+pub(in super::super) struct Parts<'a>(pub(in super::super) &'a [u8]);
 
 impl<'a> Iterator for Parts<'a> {
     type Item = Part<'a>;
@@ -43,7 +43,7 @@ impl<'a> Iterator for Parts<'a> {
 
 impl<'a> Parts<'a> {
     /// The content of the first whole box of this kind.
-    pub(super) fn find(mut self, kind: &[u8; 4]) -> Option<&'a [u8]> {
+    pub(in super::super) fn find(mut self, kind: &[u8; 4]) -> Option<&'a [u8]> {
         Iterator::find(&mut self, |part| part.whole && part.kind == *kind).map(|part| part.data)
     }
 
@@ -51,6 +51,17 @@ impl<'a> Parts<'a> {
     pub(super) fn find_in(self, path: &[&[u8; 4]]) -> Option<&'a [u8]> {
         path.iter().try_fold(self, |parts, kind| parts.find(kind).map(Parts)).map(|parts| parts.0)
     }
+}
+
+/// A box of these contents.
+pub(in super::super) fn boxed(kind: &[u8; 4], contents: &[&[u8]]) -> Vec<u8> {
+    let length: usize = contents.iter().map(|content| content.len()).sum();
+    let mut all = Vec::with_capacity(8 + length);
+    // Longer ones are not written here: a result has a limit.
+    all.extend(u32::try_from(8 + length).unwrap_or(0).to_be_bytes());
+    all.extend(kind);
+    contents.iter().for_each(|content| all.extend(*content));
+    all
 }
 
 /// Numbers, the highest byte first, one behind the other; none where the bytes end.

@@ -139,6 +139,9 @@ impl<'a> Frames<'a> {
     /// By the profile, else by primaries and transfer, of which those of television (BT.601, BT.709 and BT.2020 for SDR) are shown
     /// as sRGB's, as all who show them do.
     fn to_srgb(&self, image: Image) -> color::Converted<Image> {
+        if self.bounds.keep_colors {
+            return (image, None);
+        }
         if let Some(profile) = self.file.colors.profile {
             return color::to_srgb(image, Some(profile));
         }

@@ -149,6 +149,18 @@ impl<'a> Meta<'a> {
         Ok(())
     }
 
+    /// All items in their order.
+    pub(super) fn items(&self) -> Vec<u32> {
+        let mut items: Vec<u32> = self.kinds.keys().copied().collect();
+        items.sort_unstable();
+        items
+    }
+
+    /// The numbers of an item's properties, from 1 on; the highest bit says that one is essential.
+    pub(super) fn numbers(&self, item: u32) -> &[u16] {
+        self.of_items.get(&item).map_or(&[], Vec::as_slice)
+    }
+
     /// What kind of item it is.
     pub(super) fn kind(&self, item: u32) -> Option<[u8; 4]> {
         self.kinds.get(&item).copied()

@@ -1,13 +1,17 @@
-//! Walks a JPEG's marker segments (ITU-T T.81, annex B) as far as its first scan: the frame header, EXIF, the colour profile's
-//! pieces and Adobe's colour transform.
+//! Walks a JPEG's marker segments (ITU-T T.81, annex B) as far as its first scan: the frame header, EXIF, XMP, Photoshop's resources,
+//! the colour profile's pieces and Adobe's colour transform.
 
 use std::ops::Range;
+
+use super::beside::{PHOTOSHOP, XMP};
 
 /// What the segments say.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Markers {
     pub(super) frame: Option<Frame>,
     exif: Option<Range<usize>>,
+    xmp: Option<Range<usize>>,
+    resources: Option<Range<usize>>,
     /// The pieces of the ICC profile: number (from 1) and place.
     icc: Vec<(u8, Range<usize>)>,
     /// How many there are to be.
@@ -78,6 +82,8 @@ impl Markers {
             }
             0xE0 if data.starts_with(b"JFIF\0") => self.jfif = true,
             0xE1 if data.starts_with(b"Exif\0") && self.exif.is_none() => self.exif = Some(body),
+            0xE1 if data.starts_with(XMP) && self.xmp.is_none() => self.xmp = Some(body),
+            0xED if data.starts_with(PHOTOSHOP) && self.resources.is_none() => self.resources = Some(body),
             0xE2 if data.starts_with(b"ICC_PROFILE\0") && data.len() > 14 => {
                 self.icc.push((data[12], body.start + 14..body.end));
                 self.icc_pieces = data[13];
@@ -91,6 +97,16 @@ impl Markers {
     /// The EXIF block, from `Exif\0\0` on.
     pub(super) fn exif<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
         bytes.get(self.exif.clone()?)
+    }
+
+    /// The segment of XMP, from what marks it on.
+    pub(super) fn xmp<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        bytes.get(self.xmp.clone()?)
+    }
+
+    /// The segment of Photoshop's resources, from what marks it on.
+    pub(super) fn resources<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        bytes.get(self.resources.clone()?)
     }
 
     /// The colour profile put together (ICC.1, annex B.4), if there is one.

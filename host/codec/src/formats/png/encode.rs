@@ -34,8 +34,17 @@ pub(super) fn encode(image: ImageRef<'_>) -> Result<Vec<u8>, CodecError> {
         Some(palette) => few_colors(image, palette),
         None => many_colors(image),
     };
+    write(samples, (image.width(), image.height()))
+}
+
+/// The file of a picture whose channels are all kept, whatever is in them.
+pub(in super::super) fn encode_as_given(image: ImageRef<'_>) -> Result<Vec<u8>, CodecError> {
+    write(as_given(image), (image.width(), image.height()))
+}
+
+fn write(samples: Samples<'_>, (width, height): (u32, u32)) -> Result<Vec<u8>, CodecError> {
     let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, image.width(), image.height());
+    let mut encoder = png::Encoder::new(&mut file, width, height);
     encoder.set_color(samples.color);
     encoder.set_depth(samples.depth);
     if let Some((colors, alpha)) = samples.palette {
@@ -120,24 +129,30 @@ fn depth(bits: u8) -> BitDepth {
 }
 
 fn many_colors(image: ImageRef<'_>) -> Samples<'_> {
+    let given = as_given(image);
+    if image.format() != PixelFormat::Rgba8 {
+        return given;
+    }
+    let (pixels, _) = image.data().as_chunks::<4>();
+    if pixels.iter().all(|pixel| pixel[3] == 255) {
+        let opaque = each(pixels.iter().map(|&[r, g, b, _]| [r, g, b]), pixels.len());
+        return Samples { color: ColorType::Rgb, data: opaque.into(), ..given };
+    }
+    if pixels.iter().all(|&[r, g, b, _]| r == g && g == b) {
+        let gray = each(pixels.iter().map(|&[gray, .., alpha]| [gray, alpha]), pixels.len());
+        return Samples { color: ColorType::GrayscaleAlpha, data: gray.into(), ..given };
+    }
+    given
+}
+
+fn as_given(image: ImageRef<'_>) -> Samples<'_> {
     let filtered = !is_drawing(image);
     let samples = |color, data| Samples { color, depth: BitDepth::Eight, palette: None, data, filtered };
     let data = image.data();
     match image.format() {
         PixelFormat::Gray8 => samples(ColorType::Grayscale, data.into()),
         PixelFormat::Rgb8 => samples(ColorType::Rgb, data.into()),
-        PixelFormat::Rgba8 => {
-            let (pixels, _) = data.as_chunks::<4>();
-            if pixels.iter().all(|pixel| pixel[3] == 255) {
-                let opaque = each(pixels.iter().map(|&[r, g, b, _]| [r, g, b]), pixels.len());
-                return samples(ColorType::Rgb, opaque.into());
-            }
-            if pixels.iter().all(|&[r, g, b, _]| r == g && g == b) {
-                let gray = each(pixels.iter().map(|&[gray, .., alpha]| [gray, alpha]), pixels.len());
-                return samples(ColorType::GrayscaleAlpha, gray.into());
-            }
-            samples(ColorType::Rgba, data.into())
-        }
+        PixelFormat::Rgba8 => samples(ColorType::Rgba, data.into()),
         PixelFormat::Rgba16 => {
             let mut data = data.to_vec();
             data.as_chunks_mut::<2>().0.iter_mut().for_each(|word| word.reverse());

@@ -4,6 +4,7 @@ use imgserve_sdk::{Image, PixelFormat};
 
 use super::directory::{Directory, Trouble};
 use super::layout::{Alpha, Colors, Layout, tag};
+use crate::bounds::Bounds;
 use crate::color::{self, Converted};
 use crate::convert::each;
 
@@ -12,12 +13,13 @@ pub(super) fn narrow(
     directory: &Directory<'_>,
     layout: &Layout,
     mut data: Vec<u8>,
+    bounds: &Bounds,
 ) -> Result<Converted<Image>, Trouble> {
     let channels = layout.shown();
     if layout.alpha == Alpha::Multiplied {
         data.chunks_exact_mut(channels).for_each(|pixel| divide(pixel, 255, u8::try_from));
     }
-    let icc = directory.raw(tag::PROFILE)?;
+    let icc = directory.raw(tag::PROFILE)?.filter(|_| !bounds.keep_colors);
     let mut inks_as_they_are = None;
     let colors: Vec<u8> = match layout.colors {
         Colors::BlackIsZero | Colors::Rgb => return managed(layout, gray_or_rgb(data, layout), icc),
@@ -67,6 +69,7 @@ pub(super) fn wide(
     directory: &Directory<'_>,
     layout: &Layout,
     mut data: Vec<u16>,
+    bounds: &Bounds,
 ) -> Result<Converted<Image>, Trouble> {
     let channels = layout.shown();
     if layout.alpha == Alpha::Multiplied {
@@ -93,7 +96,8 @@ pub(super) fn wide(
     });
     let words = each(pixels, data.len() / channels);
     let managed_already = matches!(layout.colors, Colors::Lab { .. });
-    managed(layout, words, directory.raw(tag::PROFILE)?.filter(|_| !managed_already))
+    let icc = directory.raw(tag::PROFILE)?.filter(|_| !managed_already && !bounds.keep_colors);
+    managed(layout, words, icc)
 }
 
 fn managed(layout: &Layout, data: Vec<u8>, icc: Option<&[u8]>) -> Result<Converted<Image>, Trouble> {

@@ -52,9 +52,10 @@ impl<'a> Frames<'a> {
     pub(super) fn new(bytes: &'a [u8], header: &Header, bounds: &Bounds) -> Result<Self, CodecError> {
         let animated =
             bytes.get(12..16) == Some(b"VP8X") && bytes.get(20).is_some_and(|flags| flags & 2 != 0);
+        let (width, height) = header.coded_size();
         let course = match find(bytes, b"ANIM") {
             Some(&[_, _, _, _, low, high, ..]) if animated => Course::Animation {
-                canvas: Canvas::new(header.width, header.height),
+                canvas: Canvas::new(width, height),
                 clear: None,
                 at: 12,
                 shown: 0,
@@ -95,7 +96,8 @@ impl codec::Frames for Frames<'_> {
             }
             Err(error) => return Err(error),
         };
-        let (image, unconverted) = color::to_srgb(image, self.icc);
+        let icc = self.icc.filter(|_| !self.bounds.keep_colors);
+        let (image, unconverted) = color::to_srgb(image, icc);
         self.unconverted = unconverted;
         Ok(Some(DecodedFrame { image, delay_ms }))
     }

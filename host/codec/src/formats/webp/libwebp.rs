@@ -16,24 +16,33 @@ use crate::quality::setting;
 
 /// libwebp's qualities that look like a JPEG's of ours.
 const QUALITY: [(u8, f32); 6] = [(1, 1.0), (40, 49.0), (60, 70.0), (80, 86.5), (90, 96.0), (100, 100.0)];
+/// How hard libwebp tries to make a file without loss small, from 0 to 100: its own default.
+const LOSSLESS_EFFORT: f32 = 75.0;
 
 /// How to encode.
 pub(super) struct Config(sys::WebPConfig);
 
 impl Config {
-    /// Lossy at a quality of 1 to 100; with libwebp's default effort of 4, or with 2, which takes half the time.
+    /// Lossy at a quality of 1 to 100, or without loss; with libwebp's default effort of 4, or with 2, which takes half the time.
     pub(super) fn new(options: &EncodeOptions) -> Result<Self, CodecError> {
         let preset = sys::WebPPreset::WEBP_PRESET_DEFAULT;
-        let mut config = sys::WebPConfig::new_with_preset(preset, setting(&QUALITY, options.quality))
+        // Without loss it is one more kind of effort.
+        let quality = if options.lossless { LOSSLESS_EFFORT } else { setting(&QUALITY, options.quality) };
+        let mut config = sys::WebPConfig::new_with_preset(preset, quality)
             .map_err(|()| failed("the library is of another version than its bindings"))?;
         config.method = if options.thorough { 4 } else { 2 };
+        config.lossless = c_int::from(options.lossless);
+        // What is clear keeps its colour.
+        config.exact = c_int::from(options.lossless);
         Ok(Self(config))
     }
 }
 
 /// A still of `image`, which is `Rgb8` or `Rgba8`.
 pub(super) fn encode(config: &Config, image: ImageRef<'_>) -> Result<Vec<u8>, CodecError> {
-    let mut picture = Picture::new(image, Samples::Planes)?;
+    // Planes have lost something already.
+    let samples = if config.0.lossless == 0 { Samples::Planes } else { Samples::Argb };
+    let mut picture = Picture::new(image, samples)?;
     let mut output = Output::new();
     picture.0.writer = Some(sys::WebPMemoryWrite);
     picture.0.custom_ptr = ptr::from_mut(&mut output.0).cast();

@@ -35,7 +35,7 @@ const EARLIER: usize = 8;
 
 /// What an answer has to do with the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kept {
+pub(crate) enum CacheUse {
     /// The result was there.
     Found,
     /// It was made, and is kept.
@@ -130,7 +130,7 @@ impl Product {
             unknown_arguments: checked.unknown_arguments.clone(),
             warnings: result.warnings.clone(),
             timings: Timings::default(),
-            kept: Some(Kept::Found),
+            cache_use: Some(CacheUse::Found),
         }
     }
 }
@@ -270,7 +270,7 @@ impl Service {
         let product = self.perform(checked, task, held, timings).await?;
         Ok(match may_be_kept {
             true => keep(cache, key, (checked, url), product),
-            false => Product { kept: Some(Kept::MadeOnly), ..product },
+            false => Product { cache_use: Some(CacheUse::MadeOnly), ..product },
         })
     }
 
@@ -427,8 +427,8 @@ fn keep(cache: &Cache, key: Key, (checked, url): (&Checked, &str), product: Prod
         warnings: product.warnings.clone(),
         bytes: product.bytes.clone(),
     };
-    let kept = if cache.keep(key, What::Result(result)) { Kept::Made } else { Kept::MadeOnly };
-    Product { kept: Some(kept), ..product }
+    let kept = cache.keep(key, What::Result(result));
+    Product { cache_use: Some(if kept { CacheUse::Made } else { CacheUse::MadeOnly }), ..product }
 }
 
 #[cfg(test)]
