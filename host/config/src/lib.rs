@@ -519,7 +519,7 @@ mod tests {
             ("[log]\nlevel = 'loud'", "log.level: must be"),
             ("[codec]\nprofil = 'best'", "unknown key `codec.profil`: did you mean `codec.profile`?"),
             ("[codec]\nprofile = 'better'", "codec.profile: \"better\" is none of fast, best"),
-            ("[codec]\nauto = ['tiff']", "codec.auto: tiff is only read"),
+            ("[codec]\nauto = ['svg']", "codec.auto: svg is only read"),
             ("[cache]\ndir = 'results'", "cache.dir: must be an absolute path"),
             ("[cache]\nmax_mb = 0", "cache.max_mb: must be at least 1"),
             ("[cache]\nmax_age = 7", "unknown key `cache.max_age`: did you mean `cache.max_age_h`?"),

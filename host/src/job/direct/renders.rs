@@ -7,7 +7,7 @@ use imgserve_base::fault::{Fault, FaultKind, Retry};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
-use super::kept::Sourced;
+use super::cache::Sourced;
 use super::product::Product;
 
 /// Everything that decides a render's result before its source is here.

@@ -50,6 +50,12 @@ impl Av1 {
         Ok(Self { decoder })
     }
 
+    /// The same one for other pictures, which refer to none of those before.
+    pub(super) fn afresh(mut self) -> Self {
+        self.decoder.flush();
+        self
+    }
+
     /// The picture that `data` codes.
     ///
     /// # Errors

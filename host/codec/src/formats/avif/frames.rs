@@ -169,10 +169,16 @@ fn each(
     layer: &Layer,
     mut take: impl FnMut(Result<Picture, String>, (u32, u32)) -> Result<(), CodecError>,
 ) -> Result<(), CodecError> {
+    // One for all: a decoder's buffers take longer to make than a small picture to decode.
+    let mut ready = None;
     for index in 0..layer.items.len() {
         let (bytes, whole) = layer.bytes(meta, index)?;
-        let picture = Av1::new(layer.tile, layer.operating_point)
-            .and_then(|mut decoder| decoded(&mut decoder, &bytes, whole, layer.tile));
+        let decoder = ready.take().map_or_else(|| Av1::new(layer.tile, layer.operating_point), Ok);
+        let picture = decoder.and_then(|mut decoder| {
+            let picture = decoded(&mut decoder, &bytes, whole, layer.tile)?;
+            ready = Some(decoder.afresh());
+            Ok(picture)
+        });
         let (column, row) = (index as u32 % layer.columns, index as u32 / layer.columns);
         take(picture, (column * layer.tile.0, row * layer.tile.1))?;
     }
