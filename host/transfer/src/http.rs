@@ -52,10 +52,11 @@ impl Http {
     ) -> Result<Response, TransferError> {
         let mut call = Call { unless, ..Call::get(url) };
         call.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
-        let may_be_same = call.unless.is_some();
+        let asked = call.unless.as_ref().and_then(|version| version.at.clone());
         let response = Session::new(self, clock).send(call).await?;
         match response.status() {
-            StatusCode::NOT_MODIFIED if may_be_same => Ok(response),
+            // Who was led to without a condition has no such answer to give.
+            StatusCode::NOT_MODIFIED if asked == Some(place(response.url())) => Ok(response),
             _ => success(response),
         }
     }

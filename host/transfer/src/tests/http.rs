@@ -389,6 +389,7 @@ async fn whose_tag_it_is_is_asked_by_it_and_nobody_else() {
     // It leads elsewhere by now, where another has a tag of that name.
     let elsewhere =
         serve(Router::new().route("/a", get(|| async { ([(header::ETAG, "\"x\"")], "others") }))).await;
+    let known = version.clone();
     match transfer.fetch_unless(&super::source(format!("http://{elsewhere}/a")), version).await.unwrap() {
         Asked::Changed(fetch) => assert_eq!(super::read(*fetch).await.unwrap(), b"others"),
         same @ Asked::Same(_) => panic!("{same:?}"),
@@ -396,5 +397,12 @@ async fn whose_tag_it_is_is_asked_by_it_and_nobody_else() {
     // Who was not asked has not answered.
     let (address, _served) = raw("HTTP/1.1 304 Not Modified\r\n\r\n").await;
     let error = fetch(&transfer, &format!("http://{address}/x")).await.unwrap_err();
+    assert_eq!(error.kind(), TransferErrorKind::Status(304));
+    // Nor who is led to from where one could have been asked.
+    let (address, _served) = raw("HTTP/1.1 304 Not Modified\r\n\r\n").await;
+    let leads = Router::new()
+        .route("/a", get(move || async move { Redirect::temporary(&format!("http://{address}/x")) }));
+    let leads = super::source(format!("http://{}/a", serve(leads).await));
+    let error = transfer.fetch_unless(&leads, known).await.unwrap_err();
     assert_eq!(error.kind(), TransferErrorKind::Status(304));
 }
