@@ -2,7 +2,7 @@
 //! 8-bit channel.
 
 use imgserve_sdk::serde_json::{Value, json};
-use imgserve_sdk::{Image, PixelFormat, Window};
+use imgserve_sdk::{Image, ImageRef, PixelFormat, Window};
 
 use crate::common::{header, image, pixel, plan, resize, resize_window};
 
@@ -32,6 +32,20 @@ fn a_flat_colour_stays_exactly_flat() {
             }
         }
     }
+}
+
+#[test]
+fn sixteen_bit_pixels_at_an_odd_address_are_resampled_too() {
+    let bytes: Vec<u8> = (0..128_usize).map(|at| (at * 83 % 251) as u8).collect();
+    let mut moved = [0; 1 + 128];
+    // Wherever the two begin, one of them is odd.
+    let results = [0, 1].map(|start| {
+        moved[start..][..128].copy_from_slice(&bytes);
+        let image = ImageRef::new(4, 4, PixelFormat::Rgba16, &moved[start..][..128]).unwrap();
+        let header = header(4, 4, PixelFormat::Rgba16);
+        resize_window(&json!({ "width": 2, "height": 2 }), &header, image, Window::FULL)
+    });
+    assert_eq!(results[0].data(), results[1].data());
 }
 
 #[test]
