@@ -188,6 +188,7 @@ impl Pool {
         complete: bool,
         draw: bool,
     ) -> Result<Option<(Prepared, Bytes)>, Fault> {
+        self.check_format(task.format)?;
         let time_ms = self.shared.config.workers.prepare_timeout_ms;
         match self.short(flow, Request::Prepare { task, complete, draw, time_ms }, head).await? {
             (Reply::NeedMore, _) => Ok(None),
@@ -201,6 +202,7 @@ impl Pool {
     /// # Errors
     /// The fault of a worker that died or hung over it.
     pub async fn draw(&self, flow: &Flow, placeholder: Placeholder) -> Result<Bytes, Fault> {
+        self.check_format(Some(placeholder.format))?;
         match self.short(flow, Request::Draw(placeholder), Bytes::new()).await? {
             (Reply::Drawn, bytes) => Ok(bytes),
             (reply, _) => Err(unexpected(reply)),
@@ -221,6 +223,7 @@ impl Pool {
         turn: &Turn,
         progress: Arc<dyn Fn(f32) + Send + Sync>,
     ) -> Result<Vec<Result<TaskOutput, Fault>>, Fault> {
+        tasks.iter().try_for_each(|task| self.check_format(task.format))?;
         let count = tasks.len();
         // Each has the time that it would have alone.
         let time_ms = self.shared.config.workers.run_timeout_ms.saturating_mul(count as u64);
@@ -247,6 +250,7 @@ impl Pool {
         (flow, rank): (&Flow, i64),
         progress: Arc<dyn Fn(f32) + Send + Sync>,
     ) -> Result<DirectOutcome, Fault> {
+        self.check_format(task.format)?;
         let time_ms = self.shared.config.workers.run_timeout_ms;
         let (limit_mb, length) = (self.shared.config.workers.memory_limit_mb, source.length());
         if length > limit_mb * MIB {
@@ -271,6 +275,17 @@ impl Pool {
                 outcome.map(DirectOutcome::Done)
             }
             (reply, _) => Err(unexpected(reply)),
+        }
+    }
+
+    /// Refuses a result in a format whose codec these workers have not: a job may have been accepted by others, which had it.
+    fn check_format(&self, format: Option<Format>) -> Result<(), Fault> {
+        match format {
+            Some(format @ Format::Plugged(_)) if !self.formats.contains(&format) => {
+                let text = format!("no codec of [codecs] writes {format} any more");
+                Err(Fault::new(FaultKind::OperationFailed, text))
+            }
+            _ => Ok(()),
         }
     }
 
