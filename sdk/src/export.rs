@@ -1,4 +1,5 @@
-//! `export_operation!`: from a type that implements [`Operation`](crate::Operation) to something a host can load.
+//! `export_operation!`, `export_codec!`: from a type that implements [`Operation`](crate::Operation) or
+//! [`Codec`](crate::codec::Codec) to something a host can load.
 
 /// Makes the crate a plugin: a WebAssembly component when it is built for wasm32, a shared library with the C ABI
 /// table otherwise. Once in a crate of type `cdylib`, with the operation's type:
@@ -51,5 +52,21 @@ macro_rules! export_operation {
                 &TABLE
             }
         };
+    };
+}
+
+/// Makes the crate a codec, when it is built for wasm32; natively it is a library for its own tests alone. Once in a crate of
+/// type `cdylib`, with the type that implements [`Codec`](crate::codec::Codec). An example is in [`codec`](crate::codec).
+#[macro_export]
+macro_rules! export_codec {
+    ($codec:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Component = $crate::guest::codec::Component<$codec>;
+    $crate::guest::codec::export!(Component with_types_in $crate::guest::codec::bindings);
+        };
+
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn() -> $crate::codec::Description = <$codec as $crate::codec::Codec>::describe;
     };
 }

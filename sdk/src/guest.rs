@@ -1,6 +1,8 @@
 //! The plugin's side of the WIT: from an [`Operation`] to a component's exports. Only in wasm32 builds; used through
-//! [`export_operation!`](crate::export_operation).
+//! [`export_operation!`](crate::export_operation). `codec` does the same for a codec.
 #![doc(hidden)]
+
+pub mod codec;
 
 use std::cell::OnceCell;
 use std::marker::PhantomData;
@@ -30,19 +32,19 @@ pub struct Component<O>(PhantomData<O>);
 
 impl<O: Operation> Guest for Component<O> {
     fn describe() -> wit::Description {
-        report_panics();
+        report_panics(|text| host::log(host::Level::Error, text));
         describe(O::describe())
     }
 
     fn plan(args: String, source: wit::SourceHeader, head: Vec<u8>) -> Result<wit::Plan, wit::Error> {
-        report_panics();
+        report_panics(|text| host::log(host::Level::Error, text));
         let planned = arguments::parse(args.as_bytes())
             .and_then(|args| O::plan(&args, &header(source, head), &WitHost::default()));
         planned.map(plan).map_err(error)
     }
 
     fn run(args: String, source: wit::SourceHeader, input: wit::Input) -> Result<wit::Output, wit::Error> {
-        report_panics();
+        report_panics(|text| host::log(host::Level::Error, text));
         let header = header(source, Vec::new());
         run::<O>(&args, &header, input).map(output).map_err(error)
     }
@@ -70,14 +72,14 @@ fn run<O: Operation>(args: &str, header: &SourceHeader, input: wit::Input) -> Re
     }
 }
 
-/// A panic becomes a trap, which has no text; its message goes to the host before.
-fn report_panics() {
+/// A panic becomes a trap, which has no text; its message goes to the host before, by its `log`.
+fn report_panics(log: fn(&str)) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        std::panic::set_hook(Box::new(|info| {
+        std::panic::set_hook(Box::new(move |info| {
             let text = info.payload_as_str().unwrap_or("unknown panic");
             let place = info.location().map(|place| format!(" at {}:{}", place.file(), place.line()));
-            host::log(host::Level::Error, &format!("panicked{}: {text}", place.unwrap_or_default()));
+            log(&format!("panicked{}: {text}", place.unwrap_or_default()));
         }));
     });
 }

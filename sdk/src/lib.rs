@@ -59,15 +59,17 @@
 //! - `operation`: the [`Operation`] trait, its input and output
 //! - `description`, `plan`, `image`, `error`: the values that pass between host and operation
 //! - `color`: [`Color`], for arguments
-//! - `export`, [`export_operation!`]: makes the crate a plugin
+//! - [`codec`]: the other kind of plugin, which reads and writes files of a format
+//! - `export`, [`export_operation!`], [`export_codec!`]: makes the crate a plugin
 //! - `guest`: a component's exports, against `wit/`; in wasm32 builds only
 //! - [`abi`]: the C ABI table, for builtin operations and shared libraries alike; in native builds only
-//! - [`testing`]: an operation run without a server
+//! - [`testing`]: an operation or a codec run without a server
 #![deny(missing_docs)]
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod abi;
 mod arguments;
+pub mod codec;
 mod color;
 mod description;
 mod error;

@@ -1,12 +1,13 @@
-//! An operation run without a server, for its tests: planned, run and held to its plan, as a host does it.
+//! An operation or a codec run without a server, for its tests: held to what it has said before, as a host does it.
 
 use std::cell::{Cell, RefCell};
 
 use serde_json::Value;
 
+use crate::codec::{self, Codec, Decoded, Header};
 use crate::{
-    Error, Flow, Frames, Host, Image, Input, InputKind, Level, Operation, Output, PixelFormat, Pixels, Plan,
-    Source, SourceHeader, Window, arguments,
+    Error, Flow, Frame, Frames, Host, Image, Input, InputKind, Level, Operation, Output, PixelFormat, Pixels,
+    Plan, Source, SourceHeader, Window, arguments,
 };
 
 /// A host that remembers what it was told.
@@ -131,4 +132,69 @@ pub fn run_input<O: Operation>(
         }
     }
     Ok(output)
+}
+
+/// What codec `C` finds in a file by its magic, by all of its bytes.
+///
+/// # Errors
+/// The codec's; also `unsupported` when it has no format whose files begin so, and `malformed` when it wants more bytes than
+/// there are.
+pub fn probe<C: Codec>(file: &[u8]) -> Result<Header, codec::Error> {
+    let format = format_of::<C>(file)?;
+    let header = C::probe(&format, file, true)?;
+    header.ok_or_else(|| codec::Error::malformed("it ends before its header does"))
+}
+
+/// Decodes a file by codec `C`, and holds the pixels against the header, and that against what is told by each beginning of the
+/// file.
+///
+/// # Errors
+/// As for [`probe`], and the codec's.
+///
+/// # Panics
+/// When the codec contradicts itself, which a host takes for a broken contract.
+pub fn decode<C: Codec>(file: &[u8]) -> Result<Decoded, codec::Error> {
+    let (format, header) = (format_of::<C>(file)?, probe::<C>(file)?);
+    for eighth in 0..8 {
+        match C::probe(&format, &file[..file.len() * eighth / 8], false) {
+            Ok(early) => {
+                assert!(early.is_none() || early == Some(header), "told by {eighth} eighths: {early:?}")
+            }
+            Err(error) => panic!("{eighth} eighths are refused ({error}), and all are {header:?}"),
+        }
+    }
+    let decoded = C::decode(&format, file)?;
+    assert_eq!(decoded.frames.len(), header.frames as usize, "frames");
+    for Frame { image, .. } in &decoded.frames {
+        let given = (image.width(), image.height(), image.format());
+        assert_eq!(given, (header.width, header.height, header.pixels), "a frame and the header");
+    }
+    Ok(decoded)
+}
+
+/// Writes a picture by codec `C`, and reads it again.
+///
+/// # Errors
+/// The codec's; also `unsupported` when it has no format of this name that it writes.
+pub fn encode<C: Codec>(
+    format: &str,
+    image: &Image,
+    quality: u8,
+) -> Result<(Vec<u8>, Decoded), codec::Error> {
+    let described = C::describe().formats.into_iter().find(|known| known.name == format);
+    if described.and_then(|format| format.written).is_none() {
+        return Err(codec::Error::unsupported(format!("{format} is not written")));
+    }
+    let file = C::encode(format, image, quality)?;
+    let decoded = decode::<C>(&file)?;
+    Ok((file, decoded))
+}
+
+/// The name of the format whose files begin like this one.
+fn format_of<C: Codec>(file: &[u8]) -> Result<String, codec::Error> {
+    let begins = |magic: &codec::Magic| {
+        file.get(magic.offset as usize..).is_some_and(|rest| rest.starts_with(&magic.bytes))
+    };
+    let found = C::describe().formats.into_iter().find(|format| format.magic.iter().any(begins));
+    found.map(|format| format.name).ok_or_else(|| codec::Error::unsupported("no format's magic"))
 }

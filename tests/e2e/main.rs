@@ -11,6 +11,7 @@ mod architecture;
 mod bombs;
 mod cache;
 mod cli;
+mod codecs;
 mod codes;
 mod colors;
 mod config;

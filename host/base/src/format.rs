@@ -5,15 +5,20 @@
 //! - this file: what is asked of a format
 //! - `table`: what is known of each, one row a format
 //! - `mark`: how their files are recognised by their first bytes
+//! - `plugged`: those that come by plugin
 
 mod mark;
+mod plugged;
 mod table;
 
 use std::fmt;
 
 use mark::Told;
+pub use plugged::{Declared, DeclaredWritten, Plugged, declared, put_in_force};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use table::Format;
-use table::{Pace, Written};
+use table::{NAMES, Pace, Written};
 
 /// What the first bytes of a file tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +31,21 @@ pub enum Sniff {
     Unknown,
 }
 
-/// Which format `bytes`, the first ones of a file, are of.
+/// Which format `bytes`, the first ones of a file, are of. Plugged ones are asked where it can be none that is built in.
 pub fn sniff(bytes: &[u8]) -> Sniff {
+    match sniff_builtin(bytes) {
+        Sniff::Unknown => told_by(plugged::in_force(), bytes),
+        told => told,
+    }
+}
+
+fn sniff_builtin(bytes: &[u8]) -> Sniff {
+    told_by(Format::ALL, bytes)
+}
+
+fn told_by(formats: impl IntoIterator<Item = Format>, bytes: &[u8]) -> Sniff {
     let mut told = Sniff::Unknown;
-    for format in Format::ALL {
+    for format in formats {
         match format.row().mark.told(bytes) {
             Told::Yes => return Sniff::Is(format),
             Told::Open => told = Sniff::Open,
@@ -40,15 +56,26 @@ pub fn sniff(bytes: &[u8]) -> Sniff {
 }
 
 impl Format {
+    /// All formats that are found, the built-in ones first.
+    fn all() -> impl Iterator<Item = Self> {
+        // Few are plugged, and none where nobody has configured one.
+        Self::ALL.into_iter().chain(plugged::in_force())
+    }
+
     /// The format whose files carry this file name extension (no dot, any case).
     pub fn from_extension(extension: &str) -> Option<Self> {
         let is_it = |format: &Self| format.extensions().iter().any(|e| e.eq_ignore_ascii_case(extension));
-        Self::ALL.into_iter().find(is_it)
+        Self::all().find(is_it)
     }
 
     /// The format of this name (any case); a file name extension is taken for a name too.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|f| f.name().eq_ignore_ascii_case(name)).or(Self::from_extension(name))
+        Self::all().find(|f| f.name().eq_ignore_ascii_case(name)).or(Self::from_extension(name))
+    }
+
+    /// Whether this is its name or one of its extensions.
+    fn goes_by(self, word: &str) -> bool {
+        self.name() == word || self.extensions().contains(&word)
     }
 
     /// The format of a media type, in any case and with parameters.
@@ -56,7 +83,7 @@ impl Format {
         let essence = media_type.split(';').next().unwrap_or_default().trim();
         let is_it =
             |format: &Self| format.row().media_types.iter().any(|known| known.eq_ignore_ascii_case(essence));
-        Self::ALL.into_iter().find(is_it)
+        Self::all().find(is_it)
     }
 
     /// The format that a file's first bytes are of.
@@ -67,9 +94,14 @@ impl Format {
         }
     }
 
+    /// The formats whose pixels are read.
+    pub fn readable() -> impl Iterator<Item = Self> {
+        Self::all().filter(|format| format.can_decode())
+    }
+
     /// The formats that are written.
     pub fn written() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(|format| format.can_encode())
+        Self::all().filter(|format| format.can_encode())
     }
 
     /// The name used in JSON, in arguments and in texts.
@@ -170,6 +202,21 @@ impl Format {
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+impl Serialize for Format {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// By its name alone; of a plugged one, whether it is in force or was.
+impl<'de> Deserialize<'de> for Format {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let builtin = Self::ALL.into_iter().find(|format| format.name() == name);
+        builtin.or_else(|| plugged::known(&name)).ok_or_else(|| D::Error::unknown_variant(&name, &NAMES))
     }
 }
 

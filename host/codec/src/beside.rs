@@ -66,7 +66,7 @@ pub struct Beside {
 impl Beside {
     /// What a file of this format says.
     pub fn read(format: Format, bytes: &[u8]) -> Self {
-        formats::codec(format).beside.map_or_else(Self::default, |holder| (holder.read)(bytes))
+        formats::beside(format).map_or_else(Self::default, |holder| (holder.read)(bytes))
     }
 
     /// Whether there is a colour profile that is longer than is kept.
@@ -111,7 +111,7 @@ impl Beside {
             return (Self::default(), Vec::new());
         }
         let long: Vec<&str> = self.too_long.iter().copied().filter(|name| *name != PROFILE).collect();
-        let Some(holder) = formats::codec(format).beside.filter(|holder| holder.metadata) else {
+        let Some(holder) = formats::beside(format).filter(|holder| holder.metadata) else {
             let said =
                 [&self.exif, &self.xmp, &self.iptc].into_iter().any(Option::is_some) || !long.is_empty();
             let left_out = said.then(|| format!("a result in {format} holds no metadata"));
@@ -164,7 +164,7 @@ impl Beside {
     /// # Errors
     /// [`CodecError::Encode`] when it is not as our encoder writes it.
     pub fn written_into(&self, format: Format, file: Vec<u8>) -> Result<Vec<u8>, CodecError> {
-        match formats::codec(format).beside {
+        match formats::beside(format) {
             Some(holder) if !self.is_empty() => (holder.write)(file, self),
             _ => Ok(file),
         }

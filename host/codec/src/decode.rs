@@ -49,13 +49,11 @@ impl<'a> Decoder<'a> {
         bounds: &Bounds,
     ) -> Result<Self, CodecError> {
         bounds.check_size(header.width, header.height)?;
-        let Some(decode) = formats::codec(header.format).decode else {
-            return Err(CodecError::unsupported(header.format, "only an operation can draw it"));
-        };
         let profile = if bounds.keep_colors { kept_profile(bytes, header) } else { None };
         let bounds = Bounds { keep_colors: profile.is_some(), ..*bounds };
-        let frames = decode(bytes, header, hint, &bounds)?;
-        Ok(Self { frames, header: header.clone(), bounds, part: part(header, hint), profile, delivered: 0 })
+        let frames = formats::decode(bytes, header, hint, &bounds)?;
+        let part = formats::part(header, hint);
+        Ok(Self { frames, header: header.clone(), bounds, part, profile, delivered: 0 })
     }
 
     /// The next frame, or `None` after the last.
@@ -120,25 +118,19 @@ pub fn kept_profile(bytes: &[u8], header: &Header) -> Option<Vec<u8>> {
     Beside::read(header.format, bytes).profile.filter(|profile| color::is_to_keep(profile, header.pixels))
 }
 
-/// What will be decoded for `hint`.
-fn part(header: &Header, hint: &DecodeHint) -> Part {
-    let whole = || Part::whole(header.coded_size());
-    formats::codec(header.format).part.map_or_else(whole, |part| part(header, hint))
-}
-
 /// What a decoder makes of one of the source's pixels, across and down.
 pub fn decoded_scale(header: &Header, hint: &DecodeHint) -> f64 {
-    part(header, hint).scale
+    formats::part(header, hint).scale
 }
 
 /// Bytes of the pixels that a decoder gives for one frame, converted to `format`.
 pub fn decoded_bytes(header: &Header, hint: &DecodeHint, format: PixelFormat) -> u64 {
-    let pixels = part(header, hint).pixels;
+    let pixels = formats::part(header, hint).pixels;
     format.bytes(pixels.width, pixels.height)
 }
 
 /// The memory in bytes that decoding takes at its peak, one delivered frame included, the source's own bytes not.
 pub fn estimate(header: &Header, hint: &DecodeHint) -> u64 {
-    let scale = part(header, hint).scale;
+    let scale = formats::part(header, hint).scale;
     header.cost.fixed.saturating_add((header.cost.scaled as f64 * scale * scale).ceil() as u64)
 }

@@ -29,7 +29,7 @@ impl fmt::Debug for Encoder {
 /// Whether a file of this format holds such a colour profile, as it is written here: one for gray only where gray is written.
 pub fn holds_profile(format: Format, profile: &[u8]) -> bool {
     let gray = color::fits(profile, PixelFormat::Gray8);
-    formats::codec(format).beside.is_some_and(|holder| holder.profile && (holder.gray || !gray))
+    formats::beside(format).is_some_and(|holder| holder.profile && (holder.gray || !gray))
 }
 
 impl Encoder {
@@ -39,9 +39,9 @@ impl Encoder {
     /// [`CodecError::Encode`] when the format is not written here, or not without loss, or a side is 0 or longer than
     /// [`Format::max_side`].
     pub fn new(format: Format, options: &EncodeOptions, width: u32, height: u32) -> Result<Self, CodecError> {
-        let Some(encode) = formats::codec(format).encode else {
+        if !format.can_encode() {
             return Err(CodecError::encode(format, "this format is only read"));
-        };
+        }
         if options.lossless && !format.can_be_lossless() {
             return Err(CodecError::encode(format, "this format is written with a loss"));
         }
@@ -51,7 +51,7 @@ impl Encoder {
             return Err(CodecError::encode(format, text));
         }
         let options = EncodeOptions { quality: options.quality.clamp(1, 100), ..*options };
-        let sink = encode(&options, (width, height))?;
+        let sink = formats::encode(format, &options, (width, height))?;
         Ok(Self { format, width, height, sink })
     }
 

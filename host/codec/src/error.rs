@@ -1,5 +1,6 @@
 //! Why bytes could not be read or pixels not be written.
 
+use imgserve_base::fault::Fault;
 use imgserve_base::format::Format;
 
 /// Why a codec refused. The texts are for a person; match on the variant.
@@ -47,6 +48,9 @@ pub enum CodecError {
         /// Why not.
         text: String,
     },
+    /// The format's codec is a plugin, and did what it may not.
+    #[error(transparent)]
+    Plugin(Fault),
 }
 
 impl CodecError {

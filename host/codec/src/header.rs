@@ -24,6 +24,8 @@ pub struct Header {
     /// The pixel format that [`Decoder`](crate::Decoder) gives.
     pub pixels: PixelFormat,
     pub(crate) cost: Cost,
+    /// Bytes that decoding takes in the sandbox of a plugin, the source's there included; 0 where none decodes it.
+    pub guest_bytes: u64,
 }
 
 /// Bytes that decoding takes at its peak beside the source's own, the delivered frame included.
@@ -68,7 +70,7 @@ impl Header {
         let (width, height) = orientation.turn_size(coded.0, coded.1);
         let cost = Cost { fixed: pixels.bytes(width, height), scaled: 0 };
         let so_far = SoFar::still((width, height));
-        Self { format, width, height, orientation, frames: Some(1), so_far, pixels, cost }
+        Self { format, width, height, orientation, frames: Some(1), so_far, pixels, cost, guest_bytes: 0 }
     }
 
     /// Width and height as the picture lies in the file.

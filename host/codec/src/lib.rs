@@ -3,6 +3,7 @@
 //! - [`probe()`] tells what a source is from its first bytes, without decoding a pixel: a [`Header`].
 //! - [`Decoder`] gives its frames one by one: upright, sRGB, in the header's pixel format.
 //! - [`Encoder`] writes frames.
+//! - [`plug`]: has files of further formats read by a plugin's codec.
 //! - [`convert()`], [`pick_format`]: between the pixel formats of the operation contract.
 //!
 //! All of it is meant for a worker process: bytes are hostile, and what a library gets wrong in spite of the checks
@@ -16,7 +17,7 @@
 //! - `beside`: what files say beside their pixels
 //! - `palette`: the colours of a picture, if they are few; `quality`: what looks alike in every format
 //! - `header`: what is known of a source; `codec`: what a format's file gives; `still`: the same for one picture a file
-//! - `formats`: the table of the formats, and below it one file for each
+//! - `formats`: the table of the formats, and below it one file for each, and one for those whose codec is a plugin
 //! - `probe`, `decode`, `encode`: the three functions of the crate, by the table; `restate`: two of them in a row
 //! - `fuzz`: what they promise of any bytes, for a fuzzer and for tests
 
@@ -55,7 +56,7 @@ pub use decode::{Decoder, decoded_bytes, decoded_scale, estimate, kept_profile};
 pub use encode::Encoder;
 pub use encode::holds_profile;
 pub use error::CodecError;
-pub use formats::planes;
+pub use formats::{Plugged, PluggedError, formats_of, planes, plug};
 pub use header::{Header, SoFar};
 pub use orientation::Orientation;
 pub use probe::{Probe, probe};

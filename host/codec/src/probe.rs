@@ -27,7 +27,7 @@ pub fn probe(bytes: &[u8], complete: bool, bounds: &Bounds) -> Result<Probe, Cod
         Sniff::Open if !complete => return Ok(Probe::NeedMore),
         Sniff::Open | Sniff::Unknown => return Err(CodecError::Unrecognized),
     };
-    let header = (formats::codec(format).probe)(bytes, complete, bounds)?;
+    let header = formats::probe(format, bytes, complete, bounds)?;
     let Some(header) = header else {
         let early = || CodecError::malformed(format, "the file ends before its header does");
         return if complete { Err(early()) } else { Ok(Probe::NeedMore) };

@@ -4,7 +4,7 @@
 //! # Layout
 //! - `access`: keys and secrets
 //! - `cache`: results of direct calls that are kept
-//! - `codec`: time or quality, and what becomes of damaged sources
+//! - `codec`: time or quality, and what becomes of damaged sources; `codecs`: the section of one that is a plugin
 //! - `derived`: what is left open and found on the machine
 //! - `error`: why a configuration is refused
 //! - `host`: addresses to listen on, as people write them
@@ -28,6 +28,7 @@
 mod access;
 mod cache;
 mod codec;
+mod codecs;
 mod derived;
 mod error;
 mod host;
@@ -57,11 +58,12 @@ use imgserve_sdk::plain::plain;
 pub use access::is_key_name;
 pub use cache::Cache;
 pub use codec::{Codec, Damaged, Profile};
+pub use codecs::CodecSettings;
 pub use error::ConfigError;
 pub use host::parse as parse_host;
 pub use merge::DEFAULTS;
 pub use network::{NetworkRule, RuleError, RuleHost};
-pub use operation::{OperationSettings, PIPELINE, PluginKind};
+pub use operation::{OperationSettings, PIPELINE, PluginFile, PluginKind};
 pub use origin::EVERY;
 pub use paths::Paths;
 pub use render::render;
@@ -100,6 +102,8 @@ pub struct Config {
     pub access: Access,
     /// Buckets and directories that URLs may name.
     pub stores: BTreeMap<String, StoreSettings>,
+    /// Codecs that are plugins.
+    pub codecs: BTreeMap<String, CodecSettings>,
     /// Third-party plugins.
     pub plugins: Plugins,
     /// The log file.
@@ -297,6 +301,7 @@ impl Config {
         // The path of a plugin or of credentials is meant from where the file that names it is.
         if let Some(directory) = std::path::absolute(path).ok().as_deref().and_then(Path::parent) {
             config.operations.values_mut().for_each(|operation| operation.resolve(directory));
+            config.codecs.values_mut().for_each(|codec| codec.resolve(directory));
             config.stores.values_mut().for_each(|store| store.resolve(directory));
         }
         Ok(config)
@@ -407,6 +412,9 @@ impl Config {
         }
         for (name, operation) in &self.operations {
             operation.check(name, &self.workers)?;
+        }
+        for (name, codec) in &self.codecs {
+            codec.check(name, &self.workers)?;
         }
         if self.workers.memory_limit_mb < 64 {
             return Err(value_error("workers.memory_limit_mb", "must be at least 64"));

@@ -4,7 +4,7 @@
 use toml::{Table, Value};
 
 use super::error::{ConfigError, value_error};
-use super::{operation_name, plain, stores};
+use super::{codecs, operation_name, plain, stores};
 
 /// The defaults, with a comment on every key.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
@@ -40,7 +40,12 @@ pub(super) fn over_defaults(text: &str) -> Result<Table, ConfigError> {
         let Some(Value::Table(target)) = merged.get_mut(&section) else { continue };
         match section.as_str() {
             "operations" => merge_operations(target, values)?,
-            "stores" => merge_stores(target, values)?,
+            "stores" => merge_named(target, values, ("stores", &stores::KEYS))?,
+            "codecs" => {
+                let names = values.keys();
+                names.into_iter().try_for_each(|name| operation_name::check(name, ("codecs", "a codec")))?;
+                merge_named(target, values, ("codecs", &codecs::KEYS))?;
+            }
             _ => merge_section(&section, target, values)?,
         }
     }
@@ -71,7 +76,7 @@ fn merge_section(section: &str, target: &mut Table, values: Table) -> Result<(),
 fn merge_operations(target: &mut Table, operations: Table) -> Result<(), ConfigError> {
     for (name, values) in operations {
         // Before its name is part of a key's.
-        operation_name::check(&name)?;
+        operation_name::check(&name, ("operations", "an operation"))?;
         let path = format!("operations.{name}");
         let Value::Table(values) = values else {
             return Err(value_error(&path, "is a section: write it as [operations.NAME]"));
@@ -90,14 +95,15 @@ fn merge_operations(target: &mut Table, operations: Table) -> Result<(), ConfigE
     Ok(())
 }
 
-fn merge_stores(target: &mut Table, stores: Table) -> Result<(), ConfigError> {
-    for (name, values) in stores {
-        let path = format!("stores.{}", name.escape_debug());
+/// Sections of their own, of which the defaults have none.
+fn merge_named(target: &mut Table, sections: Table, (of, keys): (&str, &[&str])) -> Result<(), ConfigError> {
+    for (name, values) in sections {
+        let path = format!("{of}.{}", name.escape_debug());
         let Value::Table(section) = &values else {
-            return Err(value_error(&path, "is a section: write it as [stores.NAME]"));
+            return Err(value_error(&path, &format!("is a section: write it as [{of}.NAME]")));
         };
-        if let Some(key) = section.keys().find(|key| !stores::KEYS.contains(&key.as_str())) {
-            return Err(unknown(key, &path, &stores::KEYS));
+        if let Some(key) = section.keys().find(|key| !keys.contains(&key.as_str())) {
+            return Err(unknown(key, &path, keys));
         }
         target.insert(name, values);
     }

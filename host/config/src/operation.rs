@@ -16,10 +16,10 @@ pub const PIPELINE: &str = "pipeline";
 /// MiB of the largest memory of 32-bit WebAssembly.
 const MAX_MEMORY_MB: u64 = 4096;
 /// MiB that a wasm plugin may take when its section does not say.
-const DEFAULT_MEMORY_MB: u64 = 512;
+pub(super) const DEFAULT_MEMORY_MB: u64 = 512;
 /// Milliseconds that a call may take when its section does not say: of a third-party plugin, and of the builtin ones in
 /// [`BOUNDED`].
-const DEFAULT_TIME_MS: u64 = 5000;
+pub(super) const DEFAULT_TIME_MS: u64 = 5000;
 /// Builtin plugins whose time depends on more than pixels: a drawing says itself what is to be done.
 const BOUNDED: [&str; 1] = ["rasterize"];
 
@@ -104,7 +104,46 @@ impl PluginKind {
     }
 }
 
+/// What an operation or a codec is made of: a file, and which one it has to be.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct PluginFile {
+    /// `wasm` or `native`.
+    pub kind: PluginKind,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its SHA-256, in hexadecimal, where that is said.
+    pub sha256: Option<String>,
+}
+
+/// What is said of a digest that is none.
+pub(super) const NO_DIGEST: &str = "must be 64 hexadecimal digits";
+
+/// Whether this is a SHA-256 in hexadecimal.
+pub(super) fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// What is wrong with the MiB that a sandbox may take.
+pub(super) fn memory_error(limit_mb: u64) -> Option<String> {
+    let possible = (1..=MAX_MEMORY_MB).contains(&limit_mb);
+    let text = || format!("must be from 1 to {MAX_MEMORY_MB}, which is all that 32-bit WebAssembly can have");
+    (!possible).then(text)
+}
+
+/// What is wrong with the milliseconds that one call may take.
+pub(super) fn time_error(limit_ms: Option<u64>, workers: &Workers) -> Option<String> {
+    let longest = workers.run_timeout_ms;
+    let text = || format!("must be at most workers.run_timeout_ms = {longest}, which ends the whole worker");
+    limit_ms.is_some_and(|limit| limit > longest).then(text)
+}
+
 impl OperationSettings {
+    /// Its file; none for a builtin plugin.
+    pub fn file(&self) -> Option<PluginFile> {
+        let path = self.path.clone()?;
+        Some(PluginFile { kind: self.kind, path, sha256: self.sha256.clone() })
+    }
+
     /// An operation whose plugin is the file at `path`, with nothing else said of it.
     pub fn of_file(kind: PluginKind, path: PathBuf) -> Self {
         Self {
@@ -162,9 +201,7 @@ impl OperationSettings {
             return wrong("path", "is for kind = \"wasm\" or \"native\"; a builtin plugin has no file");
         }
         match &self.sha256 {
-            Some(digest) if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-                return wrong("sha256", "must be 64 hexadecimal digits");
-            }
+            Some(digest) if !is_digest(digest) => return wrong("sha256", NO_DIGEST),
             None if self.kind == PluginKind::Native => {
                 let text = "is missing: a native plugin runs without a sandbox, so say which very file is trusted \
                             (`imgserve plugin build --native` prints it, and so does sha256sum)";
@@ -175,16 +212,11 @@ impl OperationSettings {
         if self.memory_limit_mb.is_some() && self.kind != PluginKind::Wasm {
             return wrong("memory_limit_mb", "is for kind = \"wasm\"; others share workers.memory_limit_mb");
         }
-        if self.kind == PluginKind::Wasm && !(1..=MAX_MEMORY_MB).contains(&self.memory_limit_mb()) {
-            let text =
-                format!("must be from 1 to {MAX_MEMORY_MB}, which is all that 32-bit WebAssembly can have");
+        let sandboxed = self.kind == PluginKind::Wasm;
+        if let Some(text) = memory_error(self.memory_limit_mb()).filter(|_| sandboxed) {
             return wrong("memory_limit_mb", &text);
         }
-        if self.time_limit_ms.is_some_and(|limit| limit > workers.run_timeout_ms) {
-            let text = format!(
-                "must be at most workers.run_timeout_ms = {}, which ends the whole worker",
-                workers.run_timeout_ms
-            );
+        if let Some(text) = time_error(self.time_limit_ms, workers) {
             return wrong("time_limit_ms", &text);
         }
         for (key, value) in

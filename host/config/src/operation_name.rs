@@ -1,15 +1,15 @@
-//! What an operation may be called: its name stands in paths of URLs, in metrics, logs and stories.
+//! What operations and codecs may be called: an operation's name stands in paths of URLs, in metrics, logs and stories.
 
 use super::error::{ConfigError, value_error};
 
 /// Longest name.
 const LONGEST: usize = 64;
 
-/// Whether an operation can be called so.
+/// Whether `what` of `section` can be called so.
 ///
 /// # Errors
 /// [`ConfigError::Value`] that says what a name is.
-pub(super) fn check(name: &str) -> Result<(), ConfigError> {
+pub(super) fn check(name: &str, (section, what): (&str, &str)) -> Result<(), ConfigError> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     // A path cannot end in `.` or `..`: who normalizes it takes them away (RFC 3986, 5.2.4).
     let begins = name.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric());
@@ -18,15 +18,19 @@ pub(super) fn check(name: &str) -> Result<(), ConfigError> {
     }
     let shown: String = name.chars().take(LONGEST).collect();
     let text = format!(
-        "{shown:?} is no name of an operation: 1 to {LONGEST} letters, digits, - _ and ., the first one a letter or a digit, \
+        "{shown:?} is no name of {what}: 1 to {LONGEST} letters, digits, - _ and ., the first one a letter or a digit, \
          such as \"thumbnail\""
     );
-    Err(value_error("operations", &text))
+    Err(value_error(section, &text))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::check;
+    use crate::error::ConfigError;
+
+    fn check(name: &str) -> Result<(), ConfigError> {
+        super::check(name, ("operations", "an operation"))
+    }
 
     #[test]
     fn a_name_can_stand_in_a_path() {

@@ -7,6 +7,7 @@ use clap::Args;
 use imgserve_base::fault::one_line;
 use imgserve_config::{Config, OperationSettings, PluginKind};
 use imgserve_sdk::{Description, InputKind, OutputKind};
+use imgserve_worker::LoadedCodec;
 
 use super::failure::Failure;
 use super::options::Place;
@@ -16,7 +17,7 @@ use crate::registry::{Registry, Told};
 
 const HELP: &str = "\
 Loads every plugin that the configuration names, as a start would, and lists the operations that requests may name: kind,
-version, what they take and give, and the limits of one call. With a name: that operation's arguments, with what they take, mean
+version, what they take and give, and the limits of one call; then the codecs that are plugins, if there are any. With a name: that operation's arguments, with what they take, mean
 and are where nobody says it.
 
 Exit codes: 0 listed, 1 a plugin cannot be loaded (the message says which and why) or there is no such operation, 64 the
@@ -75,7 +76,30 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     rows.sort();
     rows.insert(0, ["OPERATION", "KIND", "VERSION", "TAKES", "GIVES", "LIMITS"].map(str::to_owned));
     ui::table(&rows).iter().for_each(|line| ui::say(line));
+    codecs(&config, pool.codecs());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Lists the codecs that are plugins.
+fn codecs(config: &Config, loaded: &[LoadedCodec]) {
+    let rows = loaded.iter().filter_map(|LoadedCodec { name, description, .. }| {
+        let settings = config.codecs.get(name)?;
+        let names = |written: bool| {
+            let formats = description.formats.iter().filter(|format| !written || format.written.is_some());
+            let names: Vec<&str> = formats.map(|format| format.name.as_str()).collect();
+            if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+        };
+        let limits = format!("{} MiB, {} ms", settings.memory_limit_mb(), settings.time_limit().as_millis());
+        let version = format!("{} {}", description.name, description.version);
+        Some([name.clone(), version, names(false), names(true), limits])
+    });
+    let mut rows: Vec<_> = rows.collect();
+    if rows.is_empty() {
+        return;
+    }
+    rows.insert(0, ["CODEC", "VERSION", "READS", "WRITES", "LIMITS"].map(str::to_owned));
+    ui::say("");
+    ui::table(&rows).iter().for_each(|line| ui::say(line));
 }
 
 /// Tells an operation's arguments.

@@ -310,13 +310,17 @@ fn fault_meaning(kind: FaultKind) -> &'static str {
         }
         K::OperationFailed => "The operation failed, or the server in its stead. The server's log says more.",
         K::PluginTrapped => {
-            "The operation's plugin ended in the midst of its work. That is for its author to mend."
+            "The plugin of the operation, or of a codec, ended in the midst of its work. That is for its author to mend."
         }
         K::PluginOutOfMemory => {
-            "The operation's plugin wanted more memory than it may have (`memory_limit_mb`)."
+            "The plugin of the operation, or of a codec, wanted more memory than it may have (`memory_limit_mb`)."
         }
-        K::PluginTimedOut => "The operation's plugin was not done in time (`time_limit_ms`).",
-        K::PluginContract => "The operation's plugin did what no plugin may. That is for its author to mend.",
+        K::PluginTimedOut => {
+            "The plugin of the operation, or of a codec, was not done in time (`time_limit_ms`)."
+        }
+        K::PluginContract => {
+            "The plugin of the operation, or of a codec, did what no plugin may. That is for its author to mend."
+        }
         K::OperationSuspended => {
             "The operation's plugin has failed too often of late (`[plugins] breaker_failures`). `Retry-After` says when \
              it is tried again."

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use imgserve_base::fault::Fault;
-use imgserve_base::format::Format;
+use imgserve_base::format::{Format, put_in_force};
 use imgserve_config::{Config, Damaged, OperationSettings};
 use imgserve_worker::{Budget, Pool, PoolConfig, Stats};
 
@@ -20,10 +20,13 @@ pub(crate) struct Generation {
     pub(crate) auto: Vec<Format>,
     /// What becomes of damaged sources.
     pub(crate) damaged: Damaged,
+    /// SHA-256 of each codec that is a plugin: what is made of a source may depend on it.
+    pub(crate) codecs: Vec<String>,
 }
 
 impl Generation {
-    /// Starts workers, `program` being imgserve itself, and builds the registry from what they have loaded.
+    /// Starts workers, `program` being imgserve itself, and builds the registry from what they have loaded. The formats of their
+    /// codecs are in force from then on.
     ///
     /// # Errors
     /// The fault that names the operation which cannot be loaded.
@@ -39,6 +42,7 @@ impl Generation {
         let pool_config = PoolConfig {
             program: program.to_owned(),
             operations: enabled.map(|(name, operation)| (name.clone(), operation.clone())).collect(),
+            codecs: config.codecs.iter().map(|(name, codec)| (name.clone(), codec.clone())).collect(),
             cache_dir: config.cache_dir(),
             plugins: config.plugins.clone(),
             workers: config.workers.clone(),
@@ -46,8 +50,13 @@ impl Generation {
             codec: config.codec.clone(),
         };
         let pool = Pool::start(pool_config, budget, stats).await?;
-        let registry = Registry::build(config, pool.loaded())?;
+        // What is said in the configuration may name them; from now on requests do, too.
+        let before = put_in_force(pool.formats().to_vec());
+        let registry = Registry::build(config, pool.loaded()).inspect_err(|_| {
+            put_in_force(before);
+        })?;
         let (auto, damaged) = (config.codec.auto.clone(), config.codec.damaged);
-        Ok(Arc::new(Self { registry, pool, auto, damaged }))
+        let codecs = pool.codecs().iter().map(|codec| codec.artifact.sha256.clone()).collect();
+        Ok(Arc::new(Self { registry, pool, auto, damaged, codecs }))
     }
 }

@@ -134,8 +134,7 @@ impl Entry {
     pub(crate) fn source_extensions(&self) -> Vec<&str> {
         match &self.description.input {
             InputKind::Pixels { .. } => {
-                let readable = Format::ALL.iter().filter(|format| format.can_decode());
-                readable.flat_map(|format| format.extensions()).copied().collect()
+                Format::readable().flat_map(|format| format.extensions()).copied().collect()
             }
             InputKind::Encoded { formats } => formats
                 .iter()

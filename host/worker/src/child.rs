@@ -14,7 +14,7 @@ use tokio::process::Command;
 use super::death::Death;
 use super::payload::Payload;
 use super::process::Process;
-use super::protocol::{Loaded, RESULTS_TOGETHER, Reply, Request, Setup};
+use super::protocol::{Loaded, LoadedCodec, RESULTS_TOGETHER, Reply, Request, Setup};
 use super::wire::{Blame, Wire};
 
 /// How long a new worker may take to load its plugins.
@@ -49,6 +49,8 @@ pub(super) struct Child {
     wire: Wire,
     /// What it has loaded.
     pub(super) loaded: Vec<Loaded>,
+    /// The codecs among it.
+    pub(super) codecs: Vec<LoadedCodec>,
     /// What the kernel cannot enforce of its sandbox.
     pub(super) unenforced: Vec<String>,
 }
@@ -71,13 +73,16 @@ impl Child {
             .stderr(Stdio::piped());
         let process = Process::start(command).map_err(SpawnError::Process)?;
         let wire = Wire::new(stream, RESULTS_TOGETHER * (setup.limits.max_result_mb * MIB));
-        let mut child = Self { process, wire, loaded: Vec::new(), unenforced: Vec::new() };
+        let mut child =
+            Self { process, wire, loaded: Vec::new(), codecs: Vec::new(), unenforced: Vec::new() };
         let mut blame = Blame::default();
         let hear = |event| blame.hear(&event);
         let (request, nothing) = (Request::Setup(setup.clone()), Payload::NONE);
         let asked = child.wire.ask(&request, &nothing, std::future::pending(), hear);
         match tokio::time::timeout(SETUP_TIMEOUT, asked).await {
-            Ok(Ok((Reply::Ready { loaded, unenforced }, _))) => Ok(Self { loaded, unenforced, ..child }),
+            Ok(Ok((Reply::Ready { loaded, codecs, unenforced }, _))) => {
+                Ok(Self { loaded, codecs, unenforced, ..child })
+            }
             Ok(Ok((Reply::Unready(fault), _))) => Err(SpawnError::Unready(fault)),
             Ok(Ok(_)) => Err(SpawnError::Died("it spoke another protocol".to_owned())),
             Ok(Err(_)) => {

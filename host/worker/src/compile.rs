@@ -10,18 +10,20 @@ use std::time::{Duration, Instant};
 
 use imgserve_base::fault::{Fault, FaultKind, chain};
 use imgserve_base::units::MIB;
-use imgserve_config::{OperationSettings, PluginKind, Plugins};
+use imgserve_config::{PluginFile, Plugins};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 
-use super::protocol::Registered;
+use super::pool::PoolConfig;
+use super::protocol::{Registered, RegisteredCodec};
 use crate::plugin::{self, Artifact};
 
 /// What is to be made ready.
 #[derive(Debug, Serialize, Deserialize)]
 struct Order {
-    operations: Vec<(String, OperationSettings)>,
+    /// What each is the plugin of, as texts call it, and its file.
+    files: Vec<(String, PluginFile)>,
     cache_dir: PathBuf,
     /// RLIMIT_DATA in bytes.
     memory_limit: u64,
@@ -31,47 +33,59 @@ struct Order {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Word {
-    /// It begins with the plugin of this operation.
+    /// It begins with the plugin of this.
     Begins(String),
     /// Which will take a while.
     Compiling,
     /// It is ready.
-    Ready(Option<Artifact>),
+    Ready(Artifact),
     /// It cannot be had; a text.
     Failed(String),
 }
 
-/// Has the plugin files of all operations made ready.
+/// Has the plugin files of all operations and codecs made ready.
 ///
 /// # Errors
-/// The fault that names the operation whose plugin cannot be had.
-pub(super) async fn compile(
-    program: &Path,
-    operations: &[(String, OperationSettings)],
-    cache_dir: &Path,
-    plugins: &Plugins,
-) -> Result<Vec<Registered>, Fault> {
-    let registered = |(name, settings): &(String, OperationSettings), artifact| Registered {
-        name: name.clone(),
-        settings: settings.clone(),
-        artifact,
-    };
-    let (of_files, builtin): (Vec<_>, Vec<_>) =
-        operations.iter().cloned().partition(|(_, settings)| settings.kind != PluginKind::Builtin);
-    let mut ready: Vec<_> = builtin.iter().map(|operation| registered(operation, None)).collect();
-    if of_files.is_empty() {
-        return Ok(ready);
-    }
+/// The fault that names the operation or codec whose plugin cannot be had.
+pub(super) async fn compile(config: &PoolConfig) -> Result<(Vec<Registered>, Vec<RegisteredCodec>), Fault> {
+    let PoolConfig { program, operations, codecs, cache_dir, plugins, .. } = config;
+    let of_operations = operations.iter().filter_map(|(name, settings)| {
+        let file = settings.file()?;
+        Some((format!("operation `{name}`"), file))
+    });
+    let of_codecs = codecs.iter().map(|(name, settings)| (format!("codec `{name}`"), settings.file()));
     let order = Order {
-        operations: of_files,
-        cache_dir: cache_dir.to_owned(),
+        files: of_operations.chain(of_codecs).collect(),
+        cache_dir: cache_dir.clone(),
         memory_limit: plugins.compile_memory_mb * MIB,
     };
-    let mut process = Process::start(program, &order, plugins).await?;
-    for operation in &order.operations {
-        ready.push(registered(operation, process.next(&operation.0).await?));
+    let mut artifacts = made_ready(program, &order, plugins).await?.into_iter();
+    let mut next = || artifacts.next().expect("there is one for each file");
+    let operations = operations.iter().map(|(name, settings)| Registered {
+        name: name.clone(),
+        settings: settings.clone(),
+        artifact: settings.path.is_some().then(&mut next),
+    });
+    let operations = operations.collect();
+    let codecs = codecs.iter().map(|(name, settings)| RegisteredCodec {
+        name: name.clone(),
+        settings: settings.clone(),
+        artifact: next(),
+    });
+    Ok((operations, codecs.collect()))
+}
+
+/// What becomes of each file of an order.
+async fn made_ready(program: &Path, order: &Order, plugins: &Plugins) -> Result<Vec<Artifact>, Fault> {
+    if order.files.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(ready)
+    let mut process = Process::start(program, order, plugins).await?;
+    let mut artifacts = Vec::with_capacity(order.files.len());
+    for (label, _) in &order.files {
+        artifacts.push(process.next(label).await?);
+    }
+    Ok(artifacts)
 }
 
 fn fault(text: impl Into<String>) -> Fault {
@@ -107,34 +121,33 @@ impl Process {
         Ok(Self { child, words, timeout: Duration::from_secs(plugins.compile_timeout_s) })
     }
 
-    /// What became of the plugin behind the operation of this name.
-    async fn next(&mut self, name: &str) -> Result<Option<Artifact>, Fault> {
+    /// What became of the plugin of what is called so.
+    async fn next(&mut self, label: &str) -> Result<Artifact, Fault> {
         let began = Instant::now();
         let until = tokio::time::Instant::now() + self.timeout;
         loop {
             let Ok(word) = tokio::time::timeout_at(until, self.words.next_line()).await else {
                 let limit = self.timeout.as_secs();
-                let text =
-                    format!("operation `{name}`: not compiled after {limit} s ([plugins] compile_timeout_s)");
+                let text = format!("{label}: not compiled after {limit} s ([plugins] compile_timeout_s)");
                 return Err(fault(text));
             };
             let word = word.ok().flatten().and_then(|line| serde_json::from_str(&line).ok());
             match word {
                 Some(Word::Begins(_)) => {}
-                Some(Word::Compiling) => tracing::info!(operation = name, "compiling its plugin"),
+                Some(Word::Compiling) => tracing::info!("{label}: compiling its plugin"),
                 Some(Word::Ready(artifact)) => {
                     let ms = began.elapsed().as_millis() as u64;
-                    tracing::debug!(operation = name, ms, "plugin ready");
+                    tracing::debug!(ms, "{label}: plugin ready");
                     return Ok(artifact);
                 }
-                Some(Word::Failed(text)) => return Err(fault(format!("operation `{name}`: {text}"))),
+                Some(Word::Failed(text)) => return Err(fault(format!("{label}: {text}"))),
                 None => {
                     let end = match self.child.wait().await {
                         Ok(status) => status.to_string(),
                         Err(error) => error.to_string(),
                     };
                     let text = format!(
-                        "operation `{name}`: the compiler died of its plugin ({end}; [plugins] compile_memory_mb)"
+                        "{label}: the compiler died of its plugin ({end}; [plugins] compile_memory_mb)"
                     );
                     return Err(fault(text));
                 }
@@ -162,11 +175,11 @@ fn serve_order() -> io::Result<()> {
     let limit = Some(order.memory_limit);
     setrlimit(Resource::Data, Rlimit { current: limit, maximum: limit })?;
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
-    for (name, settings) in &order.operations {
-        say(&Word::Begins(name.clone()))?;
+    for (label, file) in &order.files {
+        say(&Word::Begins(label.clone()))?;
         // A broken pipe shows with the next word.
         let compiling = || drop(say(&Word::Compiling));
-        match plugin::prepare(settings, &order.cache_dir, compiling) {
+        match plugin::prepare(file, &order.cache_dir, compiling) {
             Ok(artifact) => say(&Word::Ready(artifact))?,
             Err(error) => say(&Word::Failed(chain(&error)))?,
         }

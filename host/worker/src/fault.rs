@@ -7,6 +7,7 @@ use imgserve_codec::CodecError;
 
 pub(super) fn codec_fault(error: CodecError) -> Fault {
     let kind = match &error {
+        CodecError::Plugin(fault) => return fault.clone(),
         CodecError::InvalidSvg(_) => FaultKind::InvalidSvg,
         CodecError::Limit { .. } => FaultKind::LimitExceeded,
         CodecError::Encode { .. } => FaultKind::OperationFailed,

@@ -7,7 +7,8 @@
 //!   `assignment` (one request of a worker), `output` (its results), `child` (one worker), `process` (its process), `death` (how that ended),
 //!   `wire` (the socket to it)
 //! - worker's side: `serve` (its loop), `task` (planning), `extent` (how many pixels that comes to), `run` (one source for several tasks), `chain` (one task's
-//!   operations), `stage` (one of them), `host` (what that can ask for), `sink`, `placeholder`, `fault` (what else goes
+//!   operations), `stage` (one of them), `host` (what that can ask for), `sink`, `placeholder`, `codecs` (those
+//!   that are plugins), `fault` (what else goes
 //!   wrong), `beside` (what of a source stands beside a result's pixels), `reading` (what goes wrong over a source), `sandbox` (how it limits itself)
 //! - `compile`: plugin files made ready to load, in a process of its own; both sides
 //! - [`plugin`]: the code behind an operation, and the three loaders; loaded in workers alone
@@ -17,6 +18,7 @@ mod beside;
 mod budget;
 mod chain;
 mod child;
+mod codecs;
 mod compile;
 mod death;
 mod extent;
@@ -52,5 +54,5 @@ pub use extent::check_made;
 pub use output::TaskOutput;
 pub use payload::Payload;
 pub use pool::{DirectOutcome, Pool, PoolConfig, Stats};
-pub use protocol::{LINEAR, Loaded, Placeholder, Prepared, Step, Task};
+pub use protocol::{LINEAR, Loaded, LoadedCodec, Placeholder, Prepared, Step, Task};
 pub use serve::serve;

@@ -10,18 +10,22 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use imgserve_base::fair::{FLOOR, Flow, Turn};
 use imgserve_base::fault::{Fault, FaultKind, Retry, chain};
+use imgserve_base::format::Format;
 use imgserve_base::units::MIB;
-use imgserve_config::{Codec, Limits, OperationSettings, PluginKind, Plugins, Workers};
+use imgserve_config::{Codec, CodecSettings, Limits, OperationSettings, PluginKind, Plugins, Workers};
 use imgserve_sdk::InputKind;
 use tokio::sync::oneshot;
 
 use super::assignment::{Assignment, End, death_fault, late_fault, perform};
 use super::budget::Budget;
 use super::child::{Child, SpawnError};
+use super::codecs::formats_of;
 use super::compile;
 use super::output::{TaskOutput, outcomes};
 use super::payload::Payload;
-use super::protocol::{Loaded, Placeholder, Prepared, Registered, Reply, Request, Setup, Task};
+use super::protocol::{
+    Loaded, LoadedCodec, Placeholder, Prepared, Registered, RegisteredCodec, Reply, Request, Setup, Task,
+};
 use super::queue::{Place, Queue, Role, Wanted};
 use super::sandbox;
 use super::wire::Blame;
@@ -52,6 +56,8 @@ pub struct PoolConfig {
     pub program: PathBuf,
     /// Operation name → plugin; pipelines are none of the workers' business.
     pub operations: Vec<(String, OperationSettings)>,
+    /// Codecs that are plugins, by their sections' names.
+    pub codecs: Vec<(String, CodecSettings)>,
     /// Where compiled plugins lie.
     pub cache_dir: PathBuf,
     /// `[plugins]`.
@@ -90,6 +96,9 @@ pub enum DirectOutcome {
 pub struct Pool {
     shared: Arc<Shared>,
     loaded: Vec<Loaded>,
+    codecs: Vec<LoadedCodec>,
+    /// The formats of these codecs.
+    formats: Vec<Format>,
     /// Operations whose time can be told by the pixels: built-in ones that take pixels.
     predictable: HashSet<String>,
 }
@@ -98,6 +107,7 @@ pub struct Pool {
 struct Shared {
     config: PoolConfig,
     operations: Vec<Registered>,
+    codecs: Vec<RegisteredCodec>,
     queue: Queue<Assignment>,
     /// What a task may take of the memory budget without planning first, in bytes: if all workers that take such tasks do
     /// so at once, it is just enough.
@@ -113,8 +123,7 @@ impl Pool {
     /// # Errors
     /// The fault for which it could not.
     pub async fn start(config: PoolConfig, budget: Arc<Budget>, stats: Arc<Stats>) -> Result<Self, Fault> {
-        let operations =
-            compile::compile(&config.program, &config.operations, &config.cache_dir, &config.plugins).await?;
+        let (operations, codecs) = compile::compile(&config).await?;
         let cores = sandbox::cores();
         let count = match config.workers.count {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -123,7 +132,8 @@ impl Pool {
         let unplanned = (budget.general() / count as u64).min(config.workers.memory_limit_mb * MIB);
         let unplanned_small = budget.reserve().min(SMALL_BYTES).min(unplanned);
         let queue = Queue::new(budget);
-        let shared = Arc::new(Shared { config, operations, queue, unplanned, unplanned_small, stats });
+        let shared =
+            Arc::new(Shared { config, operations, codecs, queue, unplanned, unplanned_small, stats });
         let slots = (0..count).map(|slot| Slot {
             role: Role::General,
             core: shared.config.workers.pin.then(|| cores.get(slot % cores.len().max(1)).copied()).flatten(),
@@ -132,7 +142,9 @@ impl Pool {
         let mut slots = slots.chain([Slot { role: Role::Express, core: None }]);
         let first_slot = slots.next().expect("there is at least the express worker");
         let first = shared.spawn(first_slot, false).await.map_err(|error| spawn_fault(&error))?;
-        let loaded = first.loaded.clone();
+        let (loaded, codecs) = (first.loaded.clone(), first.codecs.clone());
+        // Known here before a worker speaks of them.
+        let formats = formats_known(&codecs)?;
         if !first.unenforced.is_empty() {
             tracing::warn!(
                 "workers run without: {}: this system cannot enforce it",
@@ -145,7 +157,17 @@ impl Pool {
         }
         tokio::spawn(keep_files(Arc::downgrade(&shared)));
         let predictable = predictable(&shared.config.operations, &loaded);
-        Ok(Self { shared, loaded, predictable })
+        Ok(Self { shared, loaded, codecs, formats, predictable })
+    }
+
+    /// The codecs that are plugins.
+    pub fn codecs(&self) -> &[LoadedCodec] {
+        &self.codecs
+    }
+
+    /// The formats that these read.
+    pub fn formats(&self) -> &[Format] {
+        &self.formats
     }
 
     /// The operations whose plugins are loaded.
@@ -166,6 +188,7 @@ impl Pool {
         complete: bool,
         draw: bool,
     ) -> Result<Option<(Prepared, Bytes)>, Fault> {
+        self.check_format(task.format)?;
         let time_ms = self.shared.config.workers.prepare_timeout_ms;
         match self.short(flow, Request::Prepare { task, complete, draw, time_ms }, head).await? {
             (Reply::NeedMore, _) => Ok(None),
@@ -179,6 +202,7 @@ impl Pool {
     /// # Errors
     /// The fault of a worker that died or hung over it.
     pub async fn draw(&self, flow: &Flow, placeholder: Placeholder) -> Result<Bytes, Fault> {
+        self.check_format(Some(placeholder.format))?;
         match self.short(flow, Request::Draw(placeholder), Bytes::new()).await? {
             (Reply::Drawn, bytes) => Ok(bytes),
             (reply, _) => Err(unexpected(reply)),
@@ -199,6 +223,7 @@ impl Pool {
         turn: &Turn,
         progress: Arc<dyn Fn(f32) + Send + Sync>,
     ) -> Result<Vec<Result<TaskOutput, Fault>>, Fault> {
+        tasks.iter().try_for_each(|task| self.check_format(task.format))?;
         let count = tasks.len();
         // Each has the time that it would have alone.
         let time_ms = self.shared.config.workers.run_timeout_ms.saturating_mul(count as u64);
@@ -225,6 +250,7 @@ impl Pool {
         (flow, rank): (&Flow, i64),
         progress: Arc<dyn Fn(f32) + Send + Sync>,
     ) -> Result<DirectOutcome, Fault> {
+        self.check_format(task.format)?;
         let time_ms = self.shared.config.workers.run_timeout_ms;
         let (limit_mb, length) = (self.shared.config.workers.memory_limit_mb, source.length());
         if length > limit_mb * MIB {
@@ -249,6 +275,17 @@ impl Pool {
                 outcome.map(DirectOutcome::Done)
             }
             (reply, _) => Err(unexpected(reply)),
+        }
+    }
+
+    /// Refuses a result in a format whose codec these workers have not: a job may have been accepted by others, which had it.
+    fn check_format(&self, format: Option<Format>) -> Result<(), Fault> {
+        match format {
+            Some(format @ Format::Plugged(_)) if !self.formats.contains(&format) => {
+                let text = format!("no codec of [codecs] writes {format} any more");
+                Err(Fault::new(FaultKind::OperationFailed, text))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -341,6 +378,7 @@ impl Shared {
     async fn spawn(&self, slot: Slot, lenient: bool) -> Result<Child, SpawnError> {
         let setup = Setup {
             operations: self.operations.clone(),
+            codecs: self.codecs.clone(),
             core: slot.core,
             memory_limit: self.config.workers.memory_limit_mb * MIB,
             limits: self.config.limits.clone(),
@@ -357,7 +395,8 @@ async fn keep_files(shared: Weak<Shared>) {
         tokio::time::sleep(KEEP_FILES).await;
         let Some(shared) = shared.upgrade() else { return };
         let artifacts = shared.operations.iter().filter_map(|operation| operation.artifact.clone());
-        let artifacts: Vec<_> = artifacts.collect();
+        let codecs = shared.codecs.iter().map(|codec| codec.artifact.clone());
+        let artifacts: Vec<_> = artifacts.chain(codecs).collect();
         // A file that is gone shows when a worker wants it.
         let _ = tokio::task::spawn_blocking(move || artifacts.iter().for_each(Artifact::mark_used)).await;
     }
@@ -454,6 +493,18 @@ fn predictable(operations: &[(String, OperationSettings)], loaded: &[Loaded]) ->
     let takes_pixels = |loaded: &&Loaded| matches!(loaded.description.input, InputKind::Pixels { .. });
     let names = loaded.iter().filter(takes_pixels).map(|loaded| loaded.name.clone());
     names.filter(|name| builtin(name)).collect()
+}
+
+/// The formats that codecs read, from now on known in this process.
+fn formats_known(codecs: &[LoadedCodec]) -> Result<Vec<Format>, Fault> {
+    let mut known = Vec::new();
+    for LoadedCodec { name, description, .. } in codecs {
+        // A worker has found them usable; they are its words all the same.
+        let formats = formats_of(description)
+            .map_err(|text| Fault::new(FaultKind::OperationFailed, format!("codec `{name}`: {text}")))?;
+        known.extend(formats);
+    }
+    Ok(known)
 }
 
 fn spawn_fault(error: &SpawnError) -> Fault {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use imgserve_base::fault::Fault;
 use imgserve_base::kept::Kept;
-use imgserve_config::{Codec, OperationSettings, Profile};
-use imgserve_sdk::Description;
+use imgserve_config::{Codec, CodecSettings, OperationSettings, Profile};
+use imgserve_sdk::{Description, codec};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -67,6 +67,8 @@ pub(crate) enum Request {
 pub(crate) struct Setup {
     /// What to load.
     pub operations: Vec<Registered>,
+    /// Codecs that are plugins.
+    pub codecs: Vec<RegisteredCodec>,
     /// The core to be pinned to.
     pub core: Option<usize>,
     /// RLIMIT_DATA in bytes.
@@ -88,6 +90,17 @@ pub(crate) struct Registered {
     pub settings: OperationSettings,
     /// None for a builtin plugin.
     pub artifact: Option<Artifact>,
+}
+
+/// The same of a codec.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RegisteredCodec {
+    /// The name of its section.
+    pub name: String,
+    /// Its section of the configuration.
+    pub settings: CodecSettings,
+    /// Its file.
+    pub artifact: Artifact,
 }
 
 /// What is to be done with one source.
@@ -150,6 +163,8 @@ pub(crate) enum Reply {
     Ready {
         /// The operations.
         loaded: Vec<Loaded>,
+        /// The codecs that are plugins.
+        codecs: Vec<LoadedCodec>,
         /// What the kernel cannot enforce of the worker's sandbox.
         unenforced: Vec<String>,
     },
@@ -226,6 +241,17 @@ pub struct Loaded {
     pub description: Description,
     /// Its plugin's file; none for a builtin one.
     pub artifact: Option<Artifact>,
+}
+
+/// A codec that is a plugin, loaded.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LoadedCodec {
+    /// The name of its section.
+    pub name: String,
+    /// What it says of itself.
+    pub description: codec::Description,
+    /// Its file.
+    pub artifact: Artifact,
 }
 
 /// How important a plugin's log line is; as [`imgserve_sdk::Level`].

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use imgserve_base::depth::{MAX_DEPTH, depth};
 use imgserve_base::fault::{Fault, FaultKind, chain};
+use imgserve_base::format::put_in_force;
 use imgserve_base::units::{KIB, MIB};
 use imgserve_config::{OperationSettings, PluginKind};
 use imgserve_sdk::Host;
@@ -17,11 +18,12 @@ use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::Value;
 
 use super::chain::Done;
+use super::codecs;
 use super::fault::caught;
 use super::frame;
 use super::host::{Link, Share, StepHost};
 use super::inbox::Inbox;
-use super::protocol::{Loaded, Made, Registered, Reply, Request, Setup};
+use super::protocol::{Loaded, LoadedCodec, Made, Registered, RegisteredCodec, Reply, Request, Setup};
 use super::run::Ran;
 use super::sandbox;
 use super::stage::LoadedOperation;
@@ -52,12 +54,12 @@ fn serve_socket() -> io::Result<()> {
     sandbox::enter(setup.memory_limit + guests_memory(&setup), setup.core)?;
     die_with_the_server(stream.try_clone()?)?;
     let link = Link::new(stream.try_clone()?);
-    let (worker, loaded) = match load(setup, link) {
+    let (worker, loaded, codecs) = match load(setup, link) {
         Ok(ready) => ready,
         Err(fault) => return frame::say(&mut stream, &Reply::Unready(fault)),
     };
     let unenforced = sandbox::seal();
-    frame::say(&mut stream, &Reply::Ready { loaded, unenforced })?;
+    frame::say(&mut stream, &Reply::Ready { loaded, codecs, unenforced })?;
     answer(&worker, &mut stream, &mut inbox)
 }
 
@@ -78,7 +80,9 @@ pub(super) fn answer(worker: &Worker, stream: &mut UnixStream, inbox: &mut Inbox
 /// the next one is given it, and must not be taken from what decoders need.
 fn guests_memory(setup: &Setup) -> u64 {
     let wasm = setup.operations.iter().filter(|operation| operation.settings.kind == PluginKind::Wasm);
-    let largest = wasm.map(|operation| operation.settings.memory_limit_mb()).max().unwrap_or_default();
+    let operations = wasm.map(|operation| operation.settings.memory_limit_mb());
+    let codecs = setup.codecs.iter().map(|codec| codec.settings.memory_limit_mb());
+    let largest = operations.chain(codecs).max().unwrap_or_default();
     largest * MIB * u64::from(plugin::GUESTS)
 }
 
@@ -94,7 +98,10 @@ fn die_with_the_server(stream: UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-pub(super) fn load(setup: Setup, link: Rc<Link>) -> Result<(Worker, Vec<Loaded>), Fault> {
+/// What a worker has loaded: operations and codecs.
+pub(super) type Ready = (Worker, Vec<Loaded>, Vec<LoadedCodec>);
+
+pub(super) fn load(setup: Setup, link: Rc<Link>) -> Result<Ready, Fault> {
     let deadline =
         Deadline::start(link.last_word()).map_err(|error| Fault::of(FaultKind::OperationFailed, &error))?;
     let deadline = Rc::new(deadline);
@@ -120,8 +127,35 @@ pub(super) fn load(setup: Setup, link: Rc<Link>) -> Result<(Worker, Vec<Loaded>)
             }
         }
     }
+    let codecs = load_codecs(&mut loader, &link, setup.codecs, setup.lenient)?;
     let Setup { limits, codec, memory_limit, .. } = setup;
-    Ok((Worker { operations, limits, codec, memory_limit, link, deadline, missing }, loaded))
+    let worker = Worker { operations, limits, codec, memory_limit, link, deadline, missing };
+    Ok((worker, loaded, codecs))
+}
+
+/// Has files of further formats read by the codecs that are plugins.
+fn load_codecs(
+    loader: &mut Loader,
+    link: &Rc<Link>,
+    registered: Vec<RegisteredCodec>,
+    lenient: bool,
+) -> Result<Vec<LoadedCodec>, Fault> {
+    let (mut formats, mut loaded) = (Vec::new(), Vec::new());
+    for codec in registered {
+        let name = codec.name.clone();
+        match codecs::load(loader, link, codec, &mut formats) {
+            Ok(codec) => loaded.push(codec),
+            // Its files are unreadable until then.
+            Err(text) if lenient => {
+                eprintln!("codec `{name}`: {text}; `imgserve reload` makes it ready again");
+            }
+            Err(text) => {
+                return Err(Fault::new(FaultKind::OperationFailed, format!("codec `{name}`: {text}")));
+            }
+        }
+    }
+    put_in_force(formats.into_iter().map(|(format, _)| format).collect());
+    Ok(loaded)
 }
 
 fn load_one(loader: &mut Loader, link: &Rc<Link>, registered: Registered) -> Result<LoadedOperation, String> {

@@ -247,6 +247,7 @@ impl Worker {
             own = own.max(total);
             given = Some(plan.pixels.bytes(plan.width, plan.height));
         }
+        guests = guests.max(header.codec.as_ref().map_or(0, |codec| codec.guest_bytes));
         if let Some(Stage { plan, .. }) = stages.last() {
             own = own.max(writing_bytes(task, (plan.width, plan.height), plan.pixels));
         }

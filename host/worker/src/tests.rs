@@ -99,6 +99,7 @@ fn worker() -> (Wire, JoinHandle<()>) {
                 Registered { name: "smaller".to_owned(), ..builtin("resize") },
                 Registered { name: "foreign".to_owned(), ..builtin("resize") },
             ],
+            codecs: Vec::new(),
             core: None,
             memory_limit: 1 << 30,
             limits: Config::parse("").unwrap().limits,
@@ -106,7 +107,7 @@ fn worker() -> (Wire, JoinHandle<()>) {
             lenient: false,
         };
         let link = Link::new(theirs.try_clone().unwrap());
-        let (mut worker, _) = load(setup, link).unwrap();
+        let (mut worker, ..) = load(setup, link).unwrap();
         if let Some(foreign) = worker.operations.get_mut("foreign") {
             foreign.settings.kind = PluginKind::Native;
         }

@@ -68,7 +68,7 @@ impl Peers {
 }
 
 /// What pages take for granted: in the reader's folder, and at example.org.
-fn files() -> [(&'static str, Vec<u8>); 4] {
+fn files() -> [(&'static str, Vec<u8>); 5] {
     // Its header (width and height of 2, four channels), two runs of the first pixel (black), its end.
     let qoi = *b"qoif\0\0\0\x02\0\0\0\x02\x04\0\xc1\xc1\0\0\0\0\0\0\0\x01";
     [
@@ -76,6 +76,7 @@ fn files() -> [(&'static str, Vec<u8>); 4] {
         ("sample.png", samples::encoded(300, 200, ImageFormat::Png)),
         ("logo.svg", samples::DRAWING.into()),
         ("sprite.qoi", qoi.into()),
+        ("photo.heic", crate::codecs::heic()),
     ]
 }
 

@@ -1,6 +1,8 @@
 //! A plugin as WebAssembly text, for what the sdk makes impossible. It gives its pixels as they came; a test replaces one
 //! of its functions, or adds an import. Addresses follow the Canonical ABI (Component Model, `CanonicalABI.md`), in which
-//! the values of `sdk/wit/0.1.0` lie in memory.
+//! the values of `sdk/wit/0.1.0` lie in memory. `codec` is the same of a codec.
+
+pub(crate) mod codec;
 
 use std::path::{Path, PathBuf};
 
@@ -35,6 +37,20 @@ pub(crate) const FOREVER: &str = "(loop $forever (br $forever)) (unreachable)";
 /// The host's log, as `$log`: level, address, length.
 pub(crate) const LOG: &str =
     "(import \"imgserve:operation/host@0.1.0\" \"log\" (func $log (param i32 i32 i32)))";
+
+/// Gives everything a place of its own, which stays; behind `$next`.
+const REALLOC: &str = r#"
+    (func (export "cabi_realloc") (param $old i32) (param $old-size i32) (param $align i32) (param $size i32)
+        (result i32) (local $at i32)
+        (local.set $at (i32.and
+            (i32.add (global.get $next) (i32.sub (local.get $align) (i32.const 1)))
+            (i32.sub (i32.const 0) (local.get $align))))
+        (global.set $next (i32.add (local.get $at) (local.get $size)))
+        (block $enough (loop $more
+            (br_if $enough (i32.ge_u (i32.shl (memory.size) (i32.const 16)) (global.get $next)))
+            (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))
+            (unreachable)))
+        (local.get $at))"#;
 
 /// The parts of a plugin; what is not said is right.
 #[derive(Clone, Debug)]
@@ -94,18 +110,7 @@ impl Guest {
                 (param $width i32) (param $height i32) (param $has-frames i32) (param $frames i32)
                 (param $pixels i32) (param $head i32) (param $head-len i32) (result i32) {plan})
             (func (export "imgserve:operation/plugin@0.1.0#run") (param $in i32) (result i32) {run})
-            (func (export "cabi_realloc") (param $old i32) (param $old-size i32) (param $align i32) (param $size i32)
-                (result i32) (local $at i32)
-                ;; Everything gets a place of its own, and stays.
-                (local.set $at (i32.and
-                    (i32.add (global.get $next) (i32.sub (local.get $align) (i32.const 1)))
-                    (i32.sub (i32.const 0) (local.get $align))))
-                (global.set $next (i32.add (local.get $at) (local.get $size)))
-                (block $enough (loop $more
-                    (br_if $enough (i32.ge_u (i32.shl (memory.size) (i32.const 16)) (global.get $next)))
-                    (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))
-                    (unreachable)))
-                (local.get $at)))"#
+            {REALLOC})"#
         )
     }
 
@@ -147,27 +152,34 @@ impl Guest {
     }
 }
 
-#[test]
-fn the_addresses_are_those_of_the_contract() {
+/// Where the fields of each of these types lie, if it is a record, and how long it is, in words of a contract.
+fn layout<const N: usize>(contract: &str, names: [&str; N]) -> [(Vec<usize>, usize); N] {
     use wit_parser::{SizeAlign, Type, TypeDefKind};
     let mut resolve = Resolve::default();
-    resolve.push_source("operation.wit", include_str!("../../../sdk/wit/0.1.0/operation.wit")).unwrap();
+    resolve.push_source("contract.wit", contract).unwrap();
     let mut sizes = SizeAlign::default();
     sizes.fill(&resolve);
-    let named = |name: &str| {
-        let found = resolve.types.iter().find(|(_, ty)| ty.name.as_deref() == Some(name));
-        Type::Id(found.unwrap().0)
-    };
-    let size = |name: &str| sizes.size(&named(name)).size_wasm32();
-    let offsets = |name: &str| -> Vec<usize> {
-        let Type::Id(id) = named(name) else { unreachable!() };
-        let TypeDefKind::Record(record) = &resolve.types[id].kind else { panic!("{name} is no record") };
-        let fields = record.fields.iter().map(|field| &field.ty);
-        sizes.field_offsets(fields).iter().map(|(offset, _)| offset.size_wasm32()).collect()
-    };
-    assert_eq!((offsets("description"), size("description")), (vec![0, 8, 16, 24, 40, 60, 68], 76));
+    names.map(|name| {
+        let (id, _) = resolve.types.iter().find(|(_, ty)| ty.name.as_deref() == Some(name)).unwrap();
+        let offsets = match &resolve.types[id].kind {
+            TypeDefKind::Record(record) => {
+                let fields = record.fields.iter().map(|field| &field.ty);
+                sizes.field_offsets(fields).iter().map(|(offset, _)| offset.size_wasm32()).collect()
+            }
+            _ => Vec::new(),
+        };
+        (offsets, sizes.size(&Type::Id(id)).size_wasm32())
+    })
+}
+
+#[test]
+fn the_addresses_are_those_of_the_contract() {
+    let contract = include_str!("../../../sdk/wit/0.1.0/operation.wit");
+    let names = ["description", "plan", "image", "output", "source-header"];
+    let [description, plan, image, output, header] = layout(contract, names);
+    assert_eq!(description, (vec![0, 8, 16, 24, 40, 60, 68], 76));
     // In a result they lie behind its discriminant: 8 bytes for a plan with its u64, 4 for an output of words.
-    assert_eq!((offsets("plan"), size("plan")), (vec![0, 4, 8, 16, 72], 80));
-    assert_eq!((offsets("image"), size("output")), (vec![0, 4, 8, 12], 24));
-    assert_eq!((offsets("source-header"), size("source-header")), (vec![0, 8, 12, 16, 24], 28));
+    assert_eq!(plan, (vec![0, 4, 8, 16, 72], 80));
+    assert_eq!((image.0, output.1), (vec![0, 4, 8, 12], 24));
+    assert_eq!(header, (vec![0, 8, 12, 16, 24], 28));
 }

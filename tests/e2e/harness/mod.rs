@@ -438,6 +438,11 @@ pub(crate) fn section(name: &str, path: &Path, more: &str) -> String {
     format!("[operations.{name}]\nkind = \"{kind}\"\npath = {path:?}\n{digest}{more}\n")
 }
 
+/// The section of a codec that is the file at `path`, with `more` keys.
+pub(crate) fn codec_section(name: &str, path: &Path, more: &str) -> String {
+    format!("[codecs.{name}]\nkind = \"wasm\"\npath = {path:?}\n{more}\n")
+}
+
 /// SHA-256 of a file, in hexadecimal.
 pub(crate) fn sha256(path: &Path) -> String {
     let digest = sha2::Sha256::digest(std::fs::read(path).unwrap());

@@ -8,6 +8,31 @@ pub(super) enum Mark {
     Brand(&'static [[u8; 4]]),
     /// XML with this root element, in any namespace and encoding; or compressed by gzip, of which nothing else here is.
     Root(&'static [u8]),
+    /// One of these, as a plugin says it.
+    Bytes(&'static [Magic]),
+}
+
+/// Bytes that stand somewhere in the beginning of a file.
+pub(super) struct Magic {
+    /// How many bytes stand before them.
+    pub(super) offset: usize,
+    pub(super) bytes: &'static [u8],
+}
+
+impl Magic {
+    fn told(&self, file: &[u8]) -> Told {
+        match file.get(self.offset..) {
+            Some(rest) if rest.starts_with(self.bytes) => Told::Yes,
+            Some(rest) if !self.bytes.starts_with(rest) => Told::No,
+            _ => Told::Open,
+        }
+    }
+
+    /// Whether whatever bears the one bears the other.
+    fn meets(&self, other: &Self) -> bool {
+        let begins = self.bytes.starts_with(other.bytes) || other.bytes.starts_with(self.bytes);
+        self.offset == other.offset && begins
+    }
 }
 
 /// What the first bytes of a file tell of one mark.
@@ -36,6 +61,20 @@ impl Mark {
             Self::Magic(..) => Told::No,
             Self::Brand(brands) => brand(bytes, brands),
             Self::Root(name) => xml_root(bytes, name),
+            Self::Bytes(magics) => {
+                let told = |wanted: Told| magics.iter().any(|magic| magic.told(bytes) == wanted);
+                [Told::Yes, Told::Open].into_iter().find(|wanted| told(*wanted)).unwrap_or(Told::No)
+            }
+        }
+    }
+
+    /// Whether files that bear the one bear the other, as far as plugins say how theirs begin.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Bytes(ours), Self::Bytes(theirs)) => {
+                ours.iter().any(|one| theirs.iter().any(|other| one.meets(other)))
+            }
+            _ => false,
         }
     }
 }

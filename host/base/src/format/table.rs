@@ -1,9 +1,8 @@
 //! The table of formats: a format is one row here, and a file and a row in `imgserve-codec`. Everything that is asked of a
-//! format without opening it is looked up in its row.
-
-use serde::{Deserialize, Serialize};
+//! format without opening it is looked up in its row. That of one that comes by plugin is made in `plugged`.
 
 use super::mark::Mark;
+use super::plugged::Plugged;
 
 /// What is known of a format.
 pub(super) struct Row {
@@ -50,25 +49,44 @@ pub(super) struct Pace {
 }
 
 /// A copy or two suffice, and it is written as soon as it is read.
-const QUICK: Pace = Pace { bytes: 0, soon: u64::MAX };
+pub(super) const QUICK: Pace = Pace { bytes: 0, soon: u64::MAX };
 
 /// Makes of the rows the type, the list of all and the table.
 macro_rules! formats {
     ($($(#[$doc:meta])+ $format:ident = $name:literal { $($fields:tt)+ })+) => {
         /// A file format that is read, and perhaps written, here.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Format {
-            $($(#[$doc])+ #[serde(rename = $name)] $format,)+
+            $($(#[$doc])+ $format,)+
+            /// One that came by plugin.
+            Plugged(Plugged),
         }
+
+        /// Where in the tables a format stands.
+        #[derive(Clone, Copy)]
+        enum Place { $($format),+ }
 
         impl Format {
-            /// All formats.
+            /// All formats that are built in.
             pub const ALL: [Self; ROWS.len()] = [$(Self::$format),+];
 
+            /// Where it stands among [`Self::ALL`]; none for one that came by plugin.
+            pub const fn place(self) -> Option<usize> {
+                match self {
+                    $(Self::$format => Some(Place::$format as usize),)+
+                    Self::Plugged(_) => None,
+                }
+            }
+
             pub(super) const fn row(self) -> &'static Row {
-                &ROWS[self as usize]
+                match self {
+                    $(Self::$format => &ROWS[Place::$format as usize],)+
+                    Self::Plugged(plugged) => plugged.row(),
+                }
             }
         }
+
+        pub(super) const NAMES: [&str; [$($name),+].len()] = [$($name),+];
 
         static ROWS: [Row; [$($name),+].len()] = [$(Row { name: $name, $($fields)+ }),+];
     };

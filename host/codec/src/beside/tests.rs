@@ -21,7 +21,7 @@ fn p3() -> Vec<u8> {
 }
 
 fn holders() -> impl Iterator<Item = (Format, Holder)> {
-    Format::written().filter_map(|format| Some((format, formats::codec(format).beside?)))
+    Format::written().filter_map(|format| Some((format, formats::beside(format)?)))
 }
 
 /// Everything that a format holds.
@@ -79,7 +79,7 @@ fn an_animation_says_as_much_as_a_still() {
         crate::samples::animation(Format::WebP, &[[255, 0, 0, 255], [0, 0, 255, 9]], crate::Loops::Forever);
     // It lies on its side.
     let exif = Some(camera(true));
-    let beside = Beside { exif, ..all(formats::codec(Format::WebP).beside.unwrap()) };
+    let beside = Beside { exif, ..all(formats::beside(Format::WebP).unwrap()) };
     let full = beside.written_into(Format::WebP, plain).unwrap();
     assert_eq!(Beside::read(Format::WebP, &full), beside);
     assert_eq!(crate::samples::decode(&full).unwrap().len(), 2);
@@ -134,7 +134,7 @@ fn a_gray_profile_is_kept_for_what_is_gray_alone() {
 
 #[test]
 fn of_metadata_as_much_is_kept_as_is_asked_for_and_the_rest_is_told() {
-    let said = all(formats::codec(Format::Jpeg).beside.unwrap());
+    let said = all(formats::beside(Format::Jpeg).unwrap());
     let rights = [exif::rights(&camera(true)), Some(b"\x1C\x02\x50\0\x03Bob".to_vec())];
     for (format, holder) in holders().filter(|(_, holder)| holder.metadata) {
         assert_eq!(said.kept(Metadata::Strip, format, (3, 2)), (Beside::default(), vec![]));

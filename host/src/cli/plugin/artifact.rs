@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use imgserve_worker::plugin::component::{self, ComponentError};
+use imgserve_worker::plugin::component::{self, ComponentError, World};
 use imgserve_worker::plugin::hex;
 use sha2::{Digest as _, Sha256};
 
@@ -40,15 +40,16 @@ impl Artifact {
     }
 }
 
-/// The component that a core module of a plugin becomes.
+/// The component that a core module of a plugin becomes, and what it is.
 ///
 /// # Errors
 /// [`Failure`] when the module is no plugin.
-pub(super) fn component(core: &[u8]) -> Result<Vec<u8>, Failure> {
+pub(super) fn component(core: &[u8]) -> Result<(World, Vec<u8>), Failure> {
     let component = component::encode(core).map_err(unusable)?;
     // As a host will read it: cargo may have built something that is a component and no plugin.
     component::read(&component).map_err(unusable)?;
-    Ok(component)
+    let world = component::inspect(&component).map_err(unusable)?.world;
+    Ok((world, component))
 }
 
 fn unusable(error: ComponentError) -> Failure {
@@ -70,8 +71,8 @@ pub(super) fn library(bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
 
 fn no_operation() -> Failure {
     Failure::Other(
-        "the crate compiles and exports no operation: it needs `imgserve_sdk::export_operation!(…);`, and if that \
-         depends on a feature, --features"
+        "the crate compiles and exports no operation: it needs `imgserve_sdk::export_operation!(…);`, and if that depends on a \
+         feature, --features; or `export_codec!(…);`, which makes components alone"
             .to_owned(),
     )
 }
@@ -83,7 +84,10 @@ mod tests {
     #[test]
     fn a_build_without_an_operation_is_refused_with_a_hint() {
         let module = b"\0asm\x01\0\0\0";
-        for text in [component(module).unwrap_err(), library(b"\x7fELF".to_vec()).unwrap_err()] {
+        for text in [
+            component(module).map(|_| ()).unwrap_err(),
+            library(b"\x7fELF".to_vec()).map(|_| ()).unwrap_err(),
+        ] {
             assert!(text.to_string().contains("export_operation!"), "{text}");
         }
         assert!(library(b"..imgserve_operation\0".to_vec()).is_ok());

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use imgserve_config::{Paths, PluginKind};
-use imgserve_worker::plugin::component;
+use imgserve_worker::plugin::{World, component};
 
 use super::artifact::{self, Artifact};
 use super::cargo::{self, Package};
@@ -45,14 +45,15 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let Built { kind, package, artifact, simd } = build(arguments)?;
-    ui::say(&report(kind, &package, &artifact, simd, &Paths::of_this_user().config));
+    let built = build(arguments)?;
+    ui::say(&report(&built, &Paths::of_this_user().config));
     Ok(ExitCode::SUCCESS)
 }
 
 /// What came of it.
 struct Built {
     kind: PluginKind,
+    world: World,
     /// The package's name.
     package: String,
     artifact: Artifact,
@@ -72,14 +73,14 @@ fn build(arguments: &Arguments) -> Result<Built, Failure> {
     ui::complain(&format!("building {} with {}", package.name, toolchain.name));
     let built = cargo::build(&toolchain, &package, &arguments.cargo, kind)?;
     let bytes = std::fs::read(&built).map_err(Failure::io(format!("cannot read {}", built.display())))?;
-    let bytes = match arguments.native {
-        false => artifact::component(&bytes),
-        true => artifact::library(bytes),
-    }?;
+    let (world, bytes) = match arguments.native {
+        false => artifact::component(&bytes)?,
+        true => (World::Operation, artifact::library(bytes)?),
+    };
     let out = arguments.out.clone().unwrap_or_else(|| place(kind, &package));
     let artifact = Artifact::store(&bytes, &out)?;
     let simd = (kind == PluginKind::Wasm).then(|| component::has_simd(&bytes));
-    Ok(Built { kind, package: package.name, artifact, simd })
+    Ok(Built { kind, world, package: package.name, artifact, simd })
 }
 
 /// The component of the crate in `dir`, built as `plugin build` does without options.
@@ -104,8 +105,12 @@ fn place(kind: PluginKind, package: &Package) -> PathBuf {
 }
 
 /// What was built, and how to register it.
-fn report(kind: PluginKind, package: &str, artifact: &Artifact, simd: Option<bool>, config: &Path) -> String {
-    let wasm = kind == PluginKind::Wasm;
+fn report(Built { kind, world, package, artifact, simd }: &Built, config: &Path) -> String {
+    let wasm = *kind == PluginKind::Wasm;
+    let sections = match world {
+        World::Operation => "operations",
+        World::Codec => "codecs",
+    };
     let what = if wasm { "component" } else { "library  " };
     let path = artifact.path.display();
     let simd = match simd {
@@ -113,14 +118,14 @@ fn report(kind: PluginKind, package: &str, artifact: &Artifact, simd: Option<boo
         Some(false) => "\nsimd       no vector instructions in it",
         None => "",
     };
-    let operation = operation(package);
+    let name = operation(package);
     let quoted = toml::Value::from(artifact.path.to_string_lossy().into_owned());
     // A sandboxed plugin may be built again and again; a trusted one is this very file.
     let pinned = if wasm { "# sha256: refuse any other file\n# " } else { "" };
     format!(
         "{what}  {path}\nsize       {}\nsha256     {}{simd}\n\n\
          To register it, add this to {} and type `imgserve reload`:\n\n\
-         [operations.{operation}]\nkind = \"{}\"\npath = {quoted}\n{pinned}sha256 = \"{}\"",
+         [{sections}.{name}]\nkind = \"{}\"\npath = {quoted}\n{pinned}sha256 = \"{}\"",
         readable(artifact.size),
         artifact.sha256,
         config.display(),
@@ -151,20 +156,26 @@ mod tests {
     #[test]
     fn the_section_printed_is_what_the_configuration_takes() {
         let path = PathBuf::from("/a \"b\"/sepia.wasm");
-        let artifact = Artifact { path, size: 2048, sha256: "ab".repeat(32) };
-        let text =
-            report(PluginKind::Wasm, "imgserve-sepia", &artifact, Some(true), Path::new("/etc/i.toml"));
-        let (_, section) = text.split_once("`imgserve reload`:").unwrap();
-        let section: toml::Table = section.parse().unwrap();
-        let operation = &section["operations"]["sepia"];
+        let built = |kind, world, simd| {
+            let artifact = Artifact { path: path.clone(), size: 2048, sha256: "ab".repeat(32) };
+            report(
+                &Built { kind, world, package: "imgserve-sepia".to_owned(), artifact, simd },
+                Path::new("/etc/i.toml"),
+            )
+        };
+        let section =
+            |text: &str| -> toml::Table { text.split_once("`imgserve reload`:").unwrap().1.parse().unwrap() };
+        let text = built(PluginKind::Wasm, World::Operation, Some(true));
+        let section_of_operation = section(&text);
+        let operation = &section_of_operation["operations"]["sepia"];
         assert_eq!(operation["kind"].as_str(), Some("wasm"));
         assert_eq!(operation["path"].as_str(), Some("/a \"b\"/sepia.wasm"));
         assert!(operation.get("sha256").is_none(), "a component is built again and again");
         assert!(text.contains("2.0 KiB") && text.contains("simd       yes"), "{text}");
-        let text = report(PluginKind::Native, "imgserve-sepia", &artifact, None, Path::new("/etc/i.toml"));
-        let (_, section) = text.split_once("`imgserve reload`:").unwrap();
-        let section: toml::Table = section.parse().unwrap();
-        assert_eq!(section["operations"]["sepia"]["sha256"].as_str(), Some(&*"ab".repeat(32)));
+        let native = section(&built(PluginKind::Native, World::Operation, None));
+        assert_eq!(native["operations"]["sepia"]["sha256"].as_str(), Some(&*"ab".repeat(32)));
+        let codec = section(&built(PluginKind::Wasm, World::Codec, None));
+        assert_eq!(codec["codecs"]["sepia"]["kind"].as_str(), Some("wasm"));
     }
 
     #[test]

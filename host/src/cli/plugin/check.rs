@@ -1,4 +1,7 @@
-//! `imgserve plugin check`: what a plugin says of itself, and whether it keeps to the contract on sources of every shape.
+//! `imgserve plugin check`: what a plugin says of itself, and whether it keeps to the contract on sources of every shape. What is a
+//! codec's own is `codec`'s.
+
+mod codec;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,7 +18,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::build::readable;
-use super::lab::{Lab, LabOptions, Trial, is_plugins_mistake, object};
+use super::lab::{Described, Lab, LabOptions, Trial, is_plugins_mistake, object};
 use super::sample;
 use crate::cli::failure::Failure;
 use crate::cli::ui;
@@ -27,7 +30,8 @@ const SHAPES: [(u32, u32); 9] =
 const HELP: &str = "\
 Reads the file's version and imports, loads it in a worker, shows its description and runs it under production limits:
 on images of odd, thin and large shapes in every pixel format that it takes, with the arguments of its own examples; or,
-for a plugin that reads files itself, on --sample, on cut and damaged copies of it, and on garbage.
+for a plugin that reads files itself, on --sample, on cut and damaged copies of it, and on garbage. A codec reads the same, and
+what it writes of such images, through the operation `resize`.
 
 A refusal with an error of the contract is a right answer. A trap, a panic, a result that is not as planned, or one
 that differs the second time is not.
@@ -53,40 +57,66 @@ pub(in crate::cli) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     say_file(&arguments.file)?;
     let lab = Lab::open(&arguments.file, &arguments.limits)?;
-    say_description(&lab.description);
     let mut verdict = Verdict::default();
-    verdict.schema(&lab.description);
-    let arguments_tried = match arguments.args.as_slice() {
-        [] => from_examples(&lab.description),
-        given => given.to_vec(),
-    };
-    let sources = sources(&lab.description, arguments.sample.as_deref())?;
-    for (what, source, extension) in &sources {
-        for args in &arguments_tried {
-            let trial = Trial {
-                source: source.clone(),
-                extension: extension.clone(),
-                args: args.clone(),
-                format: match lab.description.output {
-                    OutputKind::Encoded { .. } => None,
-                    OutputKind::Source | OutputKind::Image { .. } => Some(Format::Png),
-                },
+    let sample = arguments.sample.as_deref().map(read).transpose()?;
+    match &lab.plugin {
+        Described::Operation(description) => {
+            say_description(description);
+            verdict.schema(description);
+            let tried = match arguments.args.as_slice() {
+                [] => from_examples(description),
+                given => given.to_vec(),
             };
-            verdict.trial(&lab, what, &trial);
+            try_operation(&lab, description, (sample, &tried), &mut verdict)?;
+        }
+        Described::Codec(description) => {
+            codec::describe(description);
+            let tried = match arguments.args.as_slice() {
+                [] => vec![Map::new()],
+                given => given.to_vec(),
+            };
+            codec::try_all(&lab, description, (sample, &tried), &mut verdict)?;
         }
     }
     verdict.say()
 }
 
+fn try_operation(
+    lab: &Lab,
+    description: &Description,
+    (sample, tried): (Option<Vec<u8>>, &[Map<String, Value>]),
+    verdict: &mut Verdict,
+) -> Result<(), Failure> {
+    for (what, source, extension) in &sources(description, sample)? {
+        for args in tried {
+            let trial = Trial {
+                source: source.clone(),
+                extension: extension.clone(),
+                args: args.clone(),
+                format: match description.output {
+                    OutputKind::Encoded { .. } => None,
+                    OutputKind::Source | OutputKind::Image { .. } => Some(Format::Png),
+                },
+            };
+            verdict.trial(lab, what, &trial);
+        }
+    }
+    Ok(())
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(file).map_err(Failure::io(format!("cannot read {}", file.display())))
+}
+
 fn say_file(file: &Path) -> Result<(), Failure> {
-    let bytes = std::fs::read(file).map_err(Failure::io(format!("cannot read {}", file.display())))?;
+    let bytes = read(file)?;
     let digest = imgserve_worker::plugin::hex(&Sha256::digest(&bytes));
     ui::say(&format!("file         {}, {}", file.display(), readable(bytes.len())));
     ui::say(&format!("sha256       {digest}"));
     if PluginKind::of_file(file) == PluginKind::Wasm {
         let found = component::inspect(&bytes)
             .map_err(|error| Failure::Other(format!("{}: {error}", file.display())))?;
-        ui::say(&format!("contract     imgserve:operation@{}", found.version));
+        ui::say(&format!("contract     {}@{}", found.world.package(), found.version));
         ui::say(&format!(
             "imports      {}",
             if found.imports.is_empty() { "nothing".to_owned() } else { found.imports.join(", ") }
@@ -143,7 +173,7 @@ fn from_examples(description: &Description) -> Vec<Map<String, Value>> {
 
 type Source = (String, Bytes, String);
 
-fn sources(description: &Description, sample: Option<&Path>) -> Result<Vec<Source>, Failure> {
+fn sources(description: &Description, sample: Option<Vec<u8>>) -> Result<Vec<Source>, Failure> {
     match &description.input {
         InputKind::Pixels { formats, .. } => {
             let shapes = SHAPES.iter().flat_map(|&shape| formats.iter().map(move |&format| (shape, format)));
@@ -152,9 +182,7 @@ fn sources(description: &Description, sample: Option<&Path>) -> Result<Vec<Sourc
         InputKind::Encoded { formats } => {
             let extension = formats.first().map(String::as_str).unwrap_or_default();
             let whole = match sample {
-                Some(file) => {
-                    std::fs::read(file).map_err(Failure::io(format!("cannot read {}", file.display())))?
-                }
+                Some(sample) => sample,
                 None if extension == "svg" => DRAWING.as_bytes().to_vec(),
                 None => Vec::new(),
             };

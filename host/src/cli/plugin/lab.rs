@@ -1,4 +1,5 @@
-//! One plugin with a worker process of its own, called as a server calls it and under the same limits.
+//! One plugin with a worker process of its own, called as a server calls it and under the same limits. A codec is called through the
+//! operation `resize`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,11 +9,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use clap::Args;
 use imgserve_base::fair::{Flow, Turn};
-use imgserve_base::fault::{Fault, one_line};
-use imgserve_base::format::Format;
+use imgserve_base::fault::{Fault, FaultKind, one_line};
+use imgserve_base::format::{Format, put_in_force};
 use imgserve_base::kept::Kept;
-use imgserve_config::{Config, OperationSettings, PluginKind, Profile};
-use imgserve_sdk::{Description, OutputKind};
+use imgserve_config::{CodecSettings, Config, OperationSettings, PluginKind, Profile};
+use imgserve_sdk::{Description, OutputKind, codec};
+use imgserve_worker::plugin::{World, component};
 use imgserve_worker::{Budget, Pool, PoolConfig, Prepared, Stats, Step, Task, TaskOutput};
 use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
@@ -52,10 +54,31 @@ pub(super) fn object(text: &str) -> Result<Map<String, Value>, String> {
 pub(super) struct Lab {
     runtime: Runtime,
     pool: Pool,
-    name: String,
+    /// The operation that is called.
+    operation: String,
     /// What the plugin says of itself.
-    pub(super) description: Description,
+    pub(super) plugin: Described,
 }
+
+/// What a plugin says of itself.
+#[derive(Clone, Debug)]
+pub(super) enum Described {
+    Operation(Description),
+    Codec(codec::Description),
+}
+
+impl Described {
+    /// What comes of it.
+    pub(super) fn output(&self) -> &OutputKind {
+        match self {
+            Self::Operation(description) => &description.output,
+            Self::Codec(_) => &OutputKind::Source,
+        }
+    }
+}
+
+/// The operation by which a codec is tried.
+const BY: &str = "resize";
 
 /// A source, and what is to become of it.
 #[derive(Clone, Debug)]
@@ -81,8 +104,31 @@ impl Lab {
     /// Loads the plugin file at `path`: a shared library if it is named like one, else WebAssembly.
     pub(super) fn open(path: &Path, limits: &LabOptions) -> Result<Self, Failure> {
         let path = path.canonicalize().map_err(Failure::io(format!("cannot read {}", path.display())))?;
-        let config = Place { config: limits.config.clone(), pid: None }.load()?;
+        let mut config = Place { config: limits.config.clone(), pid: None }.load()?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(Failure::io("cannot start the runtime"))?;
+        if is_codec(&path)? {
+            let codec = CodecSettings {
+                memory_limit_mb: limits.memory_limit_mb,
+                time_limit_ms: limits.time_limit_ms,
+                ..CodecSettings::of_file(path)
+            };
+            // Others may read the same format.
+            config.codecs = [(name, codec)].into();
+            let resize = OperationSettings {
+                plugin: BY.to_owned(),
+                path: None,
+                ..OperationSettings::of_file(PluginKind::Builtin, PathBuf::new())
+            };
+            let pool = start_pool(&runtime, &config, &[(BY.to_owned(), resize)])?;
+            let loaded = pool.codecs().first().ok_or_else(not_loaded)?;
+            let plugin = Described::Codec(loaded.description.clone());
+            return Ok(Self { runtime, pool, operation: BY.to_owned(), plugin });
+        }
         let kind = PluginKind::of_file(&path);
         let operation = OperationSettings {
             memory_limit_mb: limits.memory_limit_mb,
@@ -90,25 +136,20 @@ impl Lab {
             config: limits.settings.clone().unwrap_or_default(),
             ..OperationSettings::of_file(kind, path)
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .map_err(Failure::io("cannot start the runtime"))?;
         let pool = start_pool(&runtime, &config, &[(name.clone(), operation)])?;
-        let loaded = pool.loaded().first().ok_or_else(|| Failure::Other("it was not loaded".to_owned()))?;
+        let loaded = pool.loaded().first().ok_or_else(not_loaded)?;
         let description = loaded.description.clone();
         registry::check_description(&description).map_err(|text| {
             Failure::Other(format!("{name} {}: {text}", one_line(&description.version, 100)))
         })?;
-        Ok(Self { runtime, pool, name, description })
+        Ok(Self { runtime, pool, operation: name, plugin: Described::Operation(description) })
     }
 
     /// Plans and runs, as a job would be.
     pub(super) fn attempt(&self, trial: &Trial) -> Result<Measured, Fault> {
         let task = Task {
             steps: vec![Step {
-                operation: self.name.clone(),
+                operation: self.operation.clone(),
                 args: trial.args.clone(),
                 profile: Profile::Fast,
                 at: String::new(),
@@ -124,10 +165,7 @@ impl Lab {
             let prepared =
                 self.pool.prepare(&Flow::default(), task.clone(), trial.source.clone(), true, true).await?;
             let (prepared, _) = prepared.ok_or_else(|| {
-                Fault::new(
-                    imgserve_base::fault::FaultKind::UnreadableSource,
-                    "the source ends before its dimensions",
-                )
+                Fault::new(FaultKind::UnreadableSource, "the source ends before its dimensions")
             })?;
             let began = Instant::now();
             let nobody_asks = Arc::new(|_| {});
@@ -140,7 +178,7 @@ impl Lab {
 
     /// The format of a result that is stored as `file`; none for a plugin that encodes its result itself.
     pub(super) fn format_for(&self, file: &Path) -> Result<Option<Format>, Failure> {
-        if let OutputKind::Encoded { .. } = self.description.output {
+        if let OutputKind::Encoded { .. } = self.plugin.output() {
             return Ok(None);
         }
         let extension = file.extension().unwrap_or_default().to_string_lossy();
@@ -152,7 +190,20 @@ impl Lab {
     }
 }
 
-/// One worker with these operations.
+fn not_loaded() -> Failure {
+    Failure::Other("it was not loaded".to_owned())
+}
+
+/// Whether the plugin in a file is a codec. What is wrong with one that is none of both shows when it is loaded.
+fn is_codec(path: &Path) -> Result<bool, Failure> {
+    if PluginKind::of_file(path) != PluginKind::Wasm {
+        return Ok(false);
+    }
+    let bytes = std::fs::read(path).map_err(Failure::io(format!("cannot read {}", path.display())))?;
+    Ok(component::inspect(&bytes).is_ok_and(|found| found.world == World::Codec))
+}
+
+/// One worker with these operations and the configuration's codecs, whose formats are known from then on.
 pub(in crate::cli) fn start_pool(
     runtime: &Runtime,
     config: &Config,
@@ -163,6 +214,7 @@ pub(in crate::cli) fn start_pool(
     let pool = PoolConfig {
         program: start::program()?,
         operations: operations.to_vec(),
+        codecs: config.codecs.iter().map(|(name, codec)| (name.clone(), codec.clone())).collect(),
         cache_dir: config.cache_dir(),
         plugins: config.plugins.clone(),
         workers,
@@ -171,10 +223,14 @@ pub(in crate::cli) fn start_pool(
     };
     let budget = Budget::new(config.memory_budget());
     let started = runtime.block_on(Pool::start(pool, budget, Arc::new(Stats::default())));
-    started.map_err(|fault| Failure::Other(fault.text))
+    let pool = started.map_err(|fault| Failure::Other(fault.text))?;
+    put_in_force(pool.formats().to_vec());
+    Ok(pool)
 }
 
-/// What an error says, and how it counts.
+/// Whether a plugin did what it may not.
 pub(super) fn is_plugins_mistake(fault: &Fault) -> bool {
-    fault.operation.is_some()
+    use FaultKind::{PluginContract, PluginOutOfMemory, PluginTimedOut, PluginTrapped};
+    matches!(fault.kind, PluginContract | PluginOutOfMemory | PluginTimedOut | PluginTrapped)
+        || fault.operation.is_some()
 }

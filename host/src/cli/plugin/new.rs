@@ -13,6 +13,9 @@ const MANIFEST: &str = include_str!("template/manifest.toml");
 const SOURCE: &str = include_str!("template/lib.rs");
 const README: &str = include_str!("template/README.md");
 const CASES: &str = include_str!("template/cases.toml");
+const CODEC_SOURCE: &str = include_str!("template/codec/lib.rs");
+const CODEC_README: &str = include_str!("template/codec/README.md");
+const CODEC_CASES: &str = include_str!("template/codec/cases.toml");
 const IGNORE: &str = "/target\n";
 
 /// The sdk that this program was built with; it may be gone by now.
@@ -34,6 +37,8 @@ It makes a directory NAME with
   sample.png         a picture to try it on
   golden/cases.toml  results that must not change, for `imgserve plugin test`
 
+With --codec it is no operation but a codec, which reads and writes files of a format of its own, for every operation.
+
 The crate stands alone: it needs imgserve's sdk, and no other part of imgserve.";
 
 /// Options of `plugin new`.
@@ -42,6 +47,9 @@ The crate stands alone: it needs imgserve's sdk, and no other part of imgserve."
 pub(in crate::cli) struct Arguments {
     /// The crate's and the operation's name: lowercase letters, digits, - and _; a directory of this name is made here
     name: String,
+    /// Make a codec, which reads and writes files of a format, instead of an operation
+    #[arg(long)]
+    codec: bool,
     /// Directory of the crate imgserve-sdk to build with (default: the one this program was built with, if it still
     /// exists, else the published crate)
     #[arg(long, value_name = "DIR")]
@@ -54,20 +62,33 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let sdk = dependency(arguments.sdk.as_deref(), Path::new(OWN_SDK))?;
     let directory = Path::new(name);
     make_directory(directory)?;
-    let fill = |template: &str| template.replace("{{name}}", name).replace("{{sdk}}", &sdk);
+    let (what, [source, readme, cases]) = match arguments.codec {
+        false => ("An image operation", [SOURCE, README, CASES]),
+        true => ("A codec", [CODEC_SOURCE, CODEC_README, CODEC_CASES]),
+    };
+    let format = format_name(name);
+    let fill = |template: &str| {
+        let filled = template.replace("{{name}}", name).replace("{{sdk}}", &sdk);
+        filled.replace("{{what}}", what).replace("{{format}}", &format)
+    };
     for (path, text) in [
         ("Cargo.toml", fill(MANIFEST)),
-        ("src/lib.rs", fill(SOURCE)),
-        ("README.md", fill(README)),
-        ("golden/cases.toml", fill(CASES)),
+        ("src/lib.rs", fill(source)),
+        ("README.md", fill(readme)),
+        ("golden/cases.toml", fill(cases)),
         (".gitignore", IGNORE.to_owned()),
     ] {
         write(&directory.join(path), text.as_bytes())?;
     }
     write(&directory.join("sample.png"), &sample::png(360, 240)?)?;
     write(&directory.join("golden/sample.png"), &sample::png(48, 32)?)?;
-    next_steps(name);
+    next_steps(name, arguments.codec);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a codec calls its format: the plugin's name, as far as that can be an extension.
+fn format_name(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).take(16).collect()
 }
 
 fn check_name(name: &str) -> Result<(), Failure> {
@@ -128,11 +149,15 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     std::fs::write(path, bytes).map_err(Failure::io(format!("cannot write {}", path.display())))
 }
 
-fn next_steps(name: &str) {
+fn next_steps(name: &str, codec: bool) {
+    let what = match codec {
+        false => "an operation that tints images",
+        true => "a codec of a simple format",
+    };
     let build = format!("{} plugin build", ui::program());
     let width = build.len();
     ui::say(&format!(
-        "made {name}/: an operation that tints images, to be changed into yours in {name}/src/lib.rs\n\n\
+        "made {name}/: {what}, to be changed into yours in {name}/src/lib.rs\n\n\
          cd {name}\n\
          {:width$}   # its unit tests, without a server\n\
          {build}   # a WebAssembly component of it, and how to register that\n\n\
@@ -145,6 +170,11 @@ fn next_steps(name: &str) {
 #[rustfmt::skip]
 #[path = "template/lib.rs"]
 mod template;
+
+#[cfg(test)]
+#[rustfmt::skip]
+#[path = "template/codec/lib.rs"]
+mod codec_template;
 
 #[cfg(test)]
 mod tests {
@@ -190,10 +220,26 @@ mod tests {
 
     #[test]
     fn a_manifest_is_filled_in_completely() {
-        let manifest = MANIFEST.replace("{{name}}", "x").replace("{{sdk}}", "\"0.3\"");
+        let manifest =
+            MANIFEST.replace("{{name}}", "x").replace("{{sdk}}", "\"0.3\"").replace("{{what}}", "A");
         let manifest: toml::Table = manifest.parse().unwrap();
         assert_eq!(manifest["package"]["name"].as_str(), Some("x"));
-        assert!(![SOURCE, README, CASES].iter().any(|text| text.replace("{{name}}", "").contains("{{")));
-        assert!(CASES.parse::<toml::Table>().unwrap()["case"].as_array().is_some());
+        let filled = |text: &str| {
+            ["{{name}}", "{{format}}"].iter().fold(text.to_owned(), |text, key| text.replace(key, ""))
+        };
+        let texts = [SOURCE, README, CASES, CODEC_SOURCE, CODEC_README, CODEC_CASES];
+        assert!(!texts.iter().any(|text| filled(text).contains("{{")));
+        for cases in [CASES, CODEC_CASES] {
+            assert!(cases.parse::<toml::Table>().unwrap()["case"].as_array().is_some());
+        }
+    }
+
+    #[test]
+    fn a_codecs_format_is_named_as_its_crate() {
+        for (name, format) in
+            [("heic", "heic"), ("my-format_2", "myformat2"), (&"a".repeat(40), &"a".repeat(16))]
+        {
+            assert_eq!(format_name(name), format);
+        }
     }
 }

@@ -262,7 +262,10 @@ impl Checked {
         let format = self.format.map(Format::name);
         let damaged = self.generation.damaged;
         let asked = json!([format, self.quality, self.kept]);
-        let all = json!([env!("CARGO_PKG_VERSION"), steps, self.plugins, asked, damaged]);
+        // Any of them may read the source: by its bytes, which are not known yet.
+        let codecs = self.generation.codecs.iter().map(|digest| json!(digest));
+        let plugins: Vec<Value> = self.plugins.iter().cloned().chain(codecs).collect();
+        let all = json!([env!("CARGO_PKG_VERSION"), steps, plugins, asked, damaged]);
         Sha256::digest(all.to_string()).into()
     }
 }

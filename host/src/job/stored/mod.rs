@@ -6,7 +6,7 @@
 //! - `version`: the last one, and why a text cannot be read; `v1`: as imgserve 0.3 wrote them before they had a version; `v2`: as they are
 //!   written now; `v3`: the order of a job of which acceptance has left something to do; `v4`: that of one with arguments that
 //!   nobody knows; `v5`: that of one on a store, whose results have headers, or of AVIF or JPEG XL; `v6`: that of one whose results
-//!   keep more than usual, or are a TIFF, a BMP or an ICO
+//!   keep more than usual, or are a TIFF, a BMP or an ICO; `v7`: that of one with a format that comes by plugin
 
 mod v1;
 mod v2;
@@ -14,6 +14,7 @@ mod v3;
 mod v4;
 mod v5;
 mod v6;
+mod v7;
 mod version;
 
 use serde::Deserialize;
@@ -29,6 +30,9 @@ pub(crate) fn reader() -> String {
 
 /// An order as it is kept.
 pub(super) fn order_text(order: &Order) -> String {
+    if v7::Order::is_needed(order) {
+        return json(&v7::Order::from(order));
+    }
     if v6::Order::is_needed(order) {
         return json(&v6::Order::from(order));
     }
@@ -56,6 +60,7 @@ pub(super) fn read_order(text: &str, outputs: usize) -> Result<Order, Unreadable
         4 => parse::<v4::Order>(text)?.try_into()?,
         5 => parse::<v5::Order>(text)?.try_into()?,
         6 => parse::<v6::Order>(text)?.try_into()?,
+        7 => parse::<v7::Order>(text)?.try_into()?,
         found => return Err(Unreadable::Later { found }),
     };
     // It has its outputs when it is planned.

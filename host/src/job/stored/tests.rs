@@ -1,6 +1,6 @@
 //! What is stored, as each version was released: frozen, and read for ever.
 
-use imgserve_base::format::Format;
+use imgserve_base::format::{Declared, Format, put_in_force};
 use imgserve_base::kept::{Colors, Kept, Metadata};
 use imgserve_config::Profile;
 
@@ -111,6 +111,44 @@ fn an_order_keeps_what_its_results_keep() {
 }
 
 #[test]
+fn an_order_of_a_plugged_format_is_of_version_7_and_needs_its_codec() {
+    let declared = Declared {
+        name: "teststored".to_owned(),
+        media_types: vec!["image/x-teststored".to_owned()],
+        extensions: vec!["tstored".to_owned()],
+        magic: vec![(0, b"teststored".to_vec())],
+        written: None,
+    };
+    let plugged = imgserve_base::format::declared(declared).unwrap();
+    put_in_force(vec![plugged]);
+    let order = read_order(ORDER_2, 2).unwrap();
+    for change in [
+        (|order: &mut Order, format| order.recipes[0].task.format = format) as fn(&mut Order, Option<Format>),
+        |order, format| order.recipes[1].prepared.source_format = format,
+    ] {
+        let mut order = order.clone();
+        change(&mut order, Some(plugged));
+        let text = order_text(&order);
+        assert!(text.starts_with("{\"version\":7,") && text.contains("\"teststored\""), "{text}");
+        assert_eq!(read_order(&text, 2).unwrap(), order);
+        put_in_force(Vec::new());
+        let error = read_order(&text, 2).unwrap_err().to_string();
+        assert!(error.contains("`teststored`, and no codec of [codecs]"), "{error}");
+        put_in_force(vec![plugged]);
+    }
+    for (request, version) in [
+        (json!({ "srcURL": "http://a.example/b.TSTORED?x=y" }), 7),
+        (json!({ "outputs": [{ "output": { "format": "teststored" } }] }), 7),
+        (json!({ "srcURL": "http://a.example/b.png" }), 3),
+    ] {
+        let left = Some(Left { request: request.as_object().unwrap().clone() });
+        let text = order_text(&Order { left, ..read_order(ORDER_3, 1).unwrap() });
+        assert!(text.starts_with(&format!("{{\"version\":{version},")), "{text}");
+    }
+    put_in_force(Vec::new());
+}
+
+#[test]
 fn an_order_that_is_not_planned_is_of_a_version_whose_programs_would_do_what_it_asks_for() {
     let order = read_order(ORDER_3, 1).unwrap();
     for (request, version) in [
@@ -157,8 +195,8 @@ fn both_versions_of_a_receipt_are_read() {
 
 #[test]
 fn what_cannot_be_read_says_why() {
-    let later = ORDER_2.replace("\"version\":2", "\"version\":7");
-    assert_eq!(read_order(&later, 2), Err(Unreadable::Later { found: 7 }));
+    let later = ORDER_2.replace("\"version\":2", "\"version\":8");
+    assert_eq!(read_order(&later, 2), Err(Unreadable::Later { found: 8 }));
     assert_eq!(read_receipt(&RECEIPT_2.replace(":2,", ":9,")), Err(Unreadable::Later { found: 9 }));
     // What this version does not know it must not leave out silently.
     let more = ORDER_2.replace("\"extension\":", "\"deadline\":1,\"extension\":");

@@ -182,7 +182,8 @@ impl Step {
 
 /// The format of a stored name.
 pub(super) fn format(name: &str) -> Result<Format, Unreadable> {
-    Format::from_name(name).ok_or_else(|| Unreadable::Broken(format!("no format is called `{name}`")))
+    let unknown = || format!("no format is called `{name}`, and no codec of [codecs] declares it");
+    Format::from_name(name).ok_or_else(|| Unreadable::Broken(unknown()))
 }
 
 impl From<&Accepted> for Receipt {

@@ -21,7 +21,7 @@ const VERSION: u32 = 6;
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Order {
-    version: u32,
+    pub(super) version: u32,
     source: SourceUrl,
     /// None before it is planned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

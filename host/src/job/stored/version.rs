@@ -2,7 +2,7 @@
 
 /// The latest version that is written and read. A text with a member more or less, or with another value of
 /// one, is a later version, with a file of its own here and a fixture of its own in the tests.
-pub(in crate::job) const VERSION: u32 = 6;
+pub(in crate::job) const VERSION: u32 = 7;
 
 /// Why a stored text cannot be read. It is left as it is, for a program that can.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

@@ -6,10 +6,46 @@ use std::ops::Range;
 use wasm_encoder::reencode::{self, ReencodeComponent};
 use wasmparser::{CanonicalFunction, CanonicalOption, Encoding, Parser, Payload};
 
-/// The package of the contract, as it stands before the version in a component's imports and exports.
-const PACKAGE: &str = "imgserve:operation/";
-/// The versions that this host takes, the newest last. Each is a folder of `sdk/wit`.
-pub const VERSIONS: [&str; 1] = ["0.1.0"];
+/// What a component is, and so which functions it exports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum World {
+    /// It works on images.
+    Operation,
+    /// It reads, and perhaps writes, files.
+    Codec,
+}
+
+impl World {
+    /// All worlds.
+    pub const ALL: [Self; 2] = [Self::Operation, Self::Codec];
+
+    /// The package of its contract.
+    pub const fn package(self) -> &'static str {
+        match self {
+            Self::Operation => "imgserve:operation",
+            Self::Codec => "imgserve:codec",
+        }
+    }
+
+    /// The versions that this host takes, the newest last. Each is a folder of `sdk/wit`.
+    pub const fn versions(self) -> &'static [&'static str] {
+        match self {
+            Self::Operation => &["0.1.0"],
+            Self::Codec => &["0.2.0"],
+        }
+    }
+
+    /// An interface of it, as it stands in a component's imports and exports.
+    pub fn interface(self, name: &str, version: &str) -> String {
+        format!("{}/{name}@{version}", self.package())
+    }
+
+    /// What a component of it, of the newest version, exports.
+    fn plugin(self) -> String {
+        self.interface("plugin", self.versions().last().copied().unwrap_or_default())
+    }
+}
+
 /// The custom section in which wit-bindgen leaves a core module's component type; a suffix tells several apart.
 const COMPONENT_TYPE: &str = "component-type";
 
@@ -22,7 +58,7 @@ pub enum ComponentError {
     /// A core module that does not say which component it is.
     #[error(
         "a WebAssembly module that carries no component type, so it is no plugin: write it with \
-         `imgserve_sdk::export_operation!` and build it with `imgserve plugin build`"
+         `imgserve_sdk::export_operation!` or `export_codec!` and build it with `imgserve plugin build`"
     )]
     NoComponentType,
     /// It reaches for what no plugin has.
@@ -33,17 +69,20 @@ pub enum ComponentError {
     Import(String),
     /// Another version of the contract.
     #[error(
-        "built against {PACKAGE}plugin@{found}; imgserve {} takes {}: rebuild it with an imgserve-sdk of this version, or \
-         install an imgserve that takes {found}",
+        "built against {}; imgserve {} takes {}: rebuild it with an imgserve-sdk of this version, or install an imgserve that \
+         takes {found}",
+        .world.interface("plugin", .found),
         env!("CARGO_PKG_VERSION"),
-        VERSIONS.join(", ")
+        .world.versions().join(", ")
     )]
     Version {
+        /// What it is.
+        world: World,
         /// The plugin's.
         found: String,
     },
-    /// It does not export the operation's functions.
-    #[error("does not export {PACKAGE}plugin@{}, so it is no plugin", VERSIONS[VERSIONS.len() - 1])]
+    /// It exports the functions of no world.
+    #[error("does not export {}, so it is no plugin", World::ALL.map(World::plugin).join(" or "))]
     NoPlugin,
     /// The sandbox does not take it.
     #[error("the sandbox does not take it: {0}")]
@@ -63,6 +102,8 @@ pub fn read(file: &[u8]) -> Result<Vec<u8>, ComponentError> {
 /// What a plugin file says of itself without being run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
+    /// What it is.
+    pub world: World,
     /// The version of the contract that it was built against.
     pub version: String,
     /// The interfaces that it imports.
@@ -134,7 +175,8 @@ fn check_module(module: &[u8]) -> Result<(), ComponentError> {
             Payload::ImportSection(imports) => {
                 for import in imports.into_imports() {
                     let import = import.map_err(malformed)?;
-                    if !import.module.starts_with(PACKAGE) {
+                    let ours = |world: World| import.module.starts_with(&format!("{}/", world.package()));
+                    if !World::ALL.into_iter().any(ours) {
                         return Err(ComponentError::Import(format!("{}::{}", import.module, import.name)));
                     }
                 }
@@ -174,17 +216,18 @@ fn check(component: &[u8]) -> Result<Interface, ComponentError> {
             _ => {}
         }
     }
-    let plugin = format!("{PACKAGE}plugin@");
-    let Some(version) = exports.iter().find_map(|name| name.strip_prefix(&plugin)) else {
-        return Err(ComponentError::NoPlugin);
-    };
-    if !VERSIONS.contains(&version) {
-        return Err(ComponentError::Version { found: version.to_owned() });
+    let found = World::ALL.into_iter().find_map(|world| {
+        let plugin = world.interface("plugin", "");
+        exports.iter().find_map(|name| name.strip_prefix(&plugin)).map(|version| (world, version))
+    });
+    let Some((world, version)) = found else { return Err(ComponentError::NoPlugin) };
+    if !world.versions().contains(&version) {
+        return Err(ComponentError::Version { world, found: version.to_owned() });
     }
-    let known = ["host", "types"].map(|interface| format!("{PACKAGE}{interface}@{version}"));
+    let known = ["host", "types"].map(|interface| world.interface(interface, version));
     match imports.iter().find(|name| !known.contains(name)) {
         Some(name) => Err(ComponentError::Import(name.clone())),
-        None => Ok(Interface { version: version.to_owned(), imports }),
+        None => Ok(Interface { world, version: version.to_owned(), imports }),
     }
 }
 
@@ -279,6 +322,16 @@ mod tests {
         let wasi = "(component (import \"wasi:cli/environment@0.2.0\" (instance))
             (instance $i) (export \"imgserve:operation/plugin@0.1.0\" (instance $i)))";
         assert!(refused(wasi).contains("imports `wasi:cli/environment@0.2.0`"));
+        // An operation does not get what is a codec's, nor the other way round.
+        let crossed = "(component (import \"imgserve:codec/host@0.2.0\" (instance))
+            (instance $i) (export \"imgserve:operation/plugin@0.1.0\" (instance $i)))";
+        assert!(refused(crossed).contains("imports `imgserve:codec/host@0.2.0`"));
+        let codec = "(component (instance $i) (export \"imgserve:codec/plugin@0.1.0\" (instance $i)))";
+        assert!(
+            refused(codec).contains("built against imgserve:codec/plugin@0.1.0; imgserve"),
+            "{}",
+            refused(codec)
+        );
     }
 
     #[test]
@@ -292,13 +345,25 @@ mod tests {
     #[test]
     fn a_published_version_of_the_wit_is_frozen() {
         use sha2::{Digest as _, Sha256};
-        let published = [(
-            "0.1.0",
-            include_str!("../../../../sdk/wit/0.1.0/operation.wit"),
-            "b95c493b5a0c00571e5f44d8d7fdce0be04d00075e9b68a2b5e3a3736cda75b6",
-        )];
-        assert_eq!(published.map(|(version, ..)| version), VERSIONS);
-        for (version, text, digest) in published {
+        let published = [
+            (
+                World::Operation,
+                "0.1.0",
+                include_str!("../../../../sdk/wit/0.1.0/operation.wit"),
+                "b95c493b5a0c00571e5f44d8d7fdce0be04d00075e9b68a2b5e3a3736cda75b6",
+            ),
+            (
+                World::Codec,
+                "0.2.0",
+                include_str!("../../../../sdk/wit/0.2.0/codec.wit"),
+                "0afc39bf8a19f919a4a61f3326e695a6199e8cb74b1fce27f8af3f6f021c279e",
+            ),
+        ];
+        for world in World::ALL {
+            let of_it = published.into_iter().filter(|(of, ..)| *of == world).map(|(_, version, ..)| version);
+            assert_eq!(of_it.collect::<Vec<_>>(), world.versions());
+        }
+        for (_, version, text, digest) in published {
             let found = crate::plugin::hex(&Sha256::digest(text));
             assert_eq!(found, digest, "sdk/wit/{version} is published: what changes goes into a new version");
         }

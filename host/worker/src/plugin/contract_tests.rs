@@ -7,8 +7,9 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use imgserve_config::{OperationSettings, PluginKind};
+use imgserve_config::{CodecSettings, OperationSettings, PluginKind};
 use imgserve_sdk::abi::{self, Product, RunInput, Table};
+use imgserve_sdk::codec::Codec;
 use imgserve_sdk::testing::{TestHost, header};
 use imgserve_sdk::{Error, Host, Image, PixelFormat, SourceHeader, Window};
 use serde_json::{Value, json};
@@ -49,8 +50,8 @@ impl Builds {
             let operation = OperationSettings::of_file(kind, built(&format!("{name}.{extension}")));
             // A debug build's native code and a first compile are slow; limits are tested elsewhere.
             let operation = OperationSettings { time_limit_ms: Some(120_000), ..operation };
-            let artifact = prepare(&operation, cache.path(), || {}).unwrap();
-            all.push((kind.name(), loader.load(&operation, artifact.as_ref()).unwrap()));
+            let artifact = prepare(&operation.file().unwrap(), cache.path(), || {}).unwrap();
+            all.push((kind.name(), loader.load(&operation, Some(&artifact)).unwrap()));
         }
         Self { _cache: cache, all }
     }
@@ -233,6 +234,60 @@ fn qoi_is_the_same_in_every_build() {
         let largest = builds.run_alike(&json!({}), &header, RunInput::Encoded(bytes), Window::FULL);
         assert_eq!(largest, 0);
     }
+}
+
+/// The files of a codec, each in full and cut off, read natively and in the sandbox; and pictures, written.
+fn codec_is_the_same<C: Codec>(name: &str, files: &[Vec<u8>]) {
+    let cache = tempfile::tempdir().unwrap();
+    let deadline = Rc::new(Deadline::start(|| {}).unwrap());
+    let settings = CodecSettings { time_limit_ms: Some(120_000), ..CodecSettings::of_file(built(name)) };
+    let artifact = prepare(&settings.file(), cache.path(), || {}).unwrap();
+    let sandboxed = Loader::new(&deadline, 100).load_codec(&settings, &artifact).unwrap();
+    let host: Rc<dyn Host> = Rc::new(TestHost::default());
+    let described = sandboxed.describe(&host).unwrap();
+    assert_eq!(described, C::describe());
+    let format = &described.formats[0];
+    for file in files {
+        for end in [file.len(), file.len() - 1, file.len() / 2, 30, 10] {
+            let bytes = &file[..end];
+            for complete in [true, false] {
+                let answer = sandboxed.probe(&format.name, bytes, complete, &host).unwrap();
+                match C::probe(&format.name, bytes, complete) {
+                    // The host says itself that a whole file ends too early.
+                    Ok(None) if complete => assert!(answer.is_err(), "{name}"),
+                    wanted => assert_eq!(answer, wanted, "{name}, {end} bytes"),
+                }
+            }
+            if let Ok(Some(header)) = C::probe(&format.name, bytes, true) {
+                let answer = sandboxed.decode(&format.name, bytes, &header, &host).unwrap();
+                assert_eq!(answer, C::decode(&format.name, bytes), "{name}, {end} bytes");
+            }
+        }
+    }
+    for pixels in format.written.iter().flat_map(|written| &written.pixels) {
+        let image = picture(61, 37, *pixels);
+        let written = sandboxed.encode(&format.name, image.as_ref(), 70, &host).unwrap();
+        assert_eq!(written, C::encode(&format.name, &image, 70));
+    }
+}
+
+#[test]
+fn a_codec_is_the_same_in_the_sandbox() {
+    let [rgb, rgba] = [PixelFormat::Rgb8, PixelFormat::Rgba8].map(|format| picture(97, 61, format));
+    let qoi = [rgb, rgba].map(|image| qoi_codec::Qoi::encode("qoi", &image, 80).unwrap());
+    codec_is_the_same::<qoi_codec::Qoi>("qoi-codec.wasm", &qoi);
+    let heic = [
+        include_str!("../../../../plugins/heic/tests/small.hex"),
+        include_str!("../../../../plugins/heic/tests/rgba.hex"),
+        include_str!("../../../../plugins/heic/tests/deep.hex"),
+    ];
+    codec_is_the_same::<heic::Heic>("heic.wasm", &heic.map(bytes_of));
+}
+
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    digits.chunks(2).map(byte).collect()
 }
 
 /// A drawing with a filter on something turned, which resvg draws to the bit alike everywhere.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use imgserve_config::{OperationSettings, PluginKind};
+use imgserve_config::{CodecSettings, OperationSettings, PluginKind};
 
 use super::artifact::Artifact;
 use super::call::Plugin;
@@ -39,11 +39,8 @@ impl Loader {
                 Ok(Box::new(table::TablePlugin::new(native::load(artifact)?, limit, &self.deadline)))
             }
             (PluginKind::Wasm, Some(artifact)) => {
-                let engine = match &mut self.engine {
-                    Some(engine) => engine,
-                    None => self.engine.insert(wasm::Engine::for_calls(&self.deadline)?),
-                };
-                Ok(Box::new(engine.load(artifact, operation, self.max_frames)?))
+                let max_frames = self.max_frames;
+                Ok(Box::new(self.engine()?.load(artifact, operation, max_frames)?))
             }
             (PluginKind::Builtin, _) => {
                 let plugin = builtin::load(&operation.plugin)?;
@@ -54,5 +51,25 @@ impl Loader {
                 text: "it was not prepared".to_owned(),
             }),
         }
+    }
+
+    /// Loads a codec; `artifact` is what [`prepare`](super::prepare) made of its file.
+    ///
+    /// # Errors
+    /// [`LoadError`] when it does not check out.
+    pub(crate) fn load_codec(
+        &mut self,
+        settings: &CodecSettings,
+        artifact: &Artifact,
+    ) -> Result<wasm::WasmCodec, LoadError> {
+        self.engine()?.load_codec(artifact, settings)
+    }
+
+    fn engine(&mut self) -> Result<&wasm::Engine, LoadError> {
+        let engine = match self.engine.take() {
+            Some(engine) => engine,
+            None => wasm::Engine::for_calls(&self.deadline)?,
+        };
+        Ok(self.engine.insert(engine))
     }
 }

@@ -1,5 +1,5 @@
-//! The code behind an operation: one trait, three loaders. Plugins are loaded in worker processes only; the server
-//! knows a plugin by its description.
+//! The code behind an operation: one trait, three loaders; and that of a codec, by the last of them. Plugins are loaded in worker
+//! processes only; the server knows a plugin by its description.
 //!
 //! # Layout
 //! - `call`: the trait, what a call gives, why it gives nothing
@@ -25,7 +25,7 @@ mod wasm;
 
 pub use artifact::{Artifact, hex};
 pub use call::{CallError, Plugin, Results, Usage};
-pub use component::ComponentError;
+pub use component::{ComponentError, World};
 pub use deadline::Deadline;
 #[cfg(test)]
 pub(crate) use deadline::Expiry;
@@ -34,3 +34,4 @@ pub use load_error::LoadError;
 pub use loader::Loader;
 pub use prepare::{prepare, prune};
 pub use wasm::GUESTS;
+pub(crate) use wasm::WasmCodec;

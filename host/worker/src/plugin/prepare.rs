@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use imgserve_config::{OperationSettings, PluginKind};
+use imgserve_config::{PluginFile, PluginKind};
 use sha2::{Digest as _, Sha256};
 
 use super::artifact::{Artifact, hex};
@@ -19,25 +19,23 @@ use super::{component, wasm};
 /// Files in the cache that nothing has used for so long are removed.
 const UNUSED: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Makes the plugin behind `operation` ready to load, in `cache`; none for a builtin one, which always is. `compiling` is
-/// called when that will take a while.
+/// Makes a plugin ready to load, in `cache`. `compiling` is called when that will take a while.
 ///
 /// # Errors
 /// [`LoadError`]: the file cannot be had, is another than the configuration says, or is no plugin.
 pub fn prepare(
-    operation: &OperationSettings,
+    PluginFile { kind, path, sha256: wanted }: &PluginFile,
     cache: &Path,
     compiling: impl FnOnce(),
-) -> Result<Option<Artifact>, LoadError> {
-    let Some(path) = &operation.path else { return Ok(None) };
+) -> Result<Artifact, LoadError> {
     let bytes = fs::read(path).map_err(file_error("read", path))?;
     let sha256 = hex(&Sha256::digest(&bytes));
-    if let Some(wanted) = operation.sha256.as_ref().filter(|wanted| !wanted.eq_ignore_ascii_case(&sha256)) {
+    if let Some(wanted) = wanted.as_ref().filter(|wanted| !wanted.eq_ignore_ascii_case(&sha256)) {
         return Err(LoadError::Digest { path: path.clone(), wanted: wanted.clone(), found: sha256 });
     }
     make_private(cache)?;
     let size = bytes.len() as u64;
-    let file = match operation.kind {
+    let file = match kind {
         PluginKind::Native => {
             let file = cache.join(format!("{sha256}.so"));
             keep(&file, &sha256, || Ok(bytes))?;
@@ -54,7 +52,7 @@ pub fn prepare(
             file
         }
     };
-    Ok(Some(Artifact { file, sha256, bytes: size }))
+    Ok(Artifact { file, sha256, bytes: size })
 }
 
 /// Removes what nothing has used for a month.

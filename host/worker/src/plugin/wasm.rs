@@ -2,142 +2,55 @@
 //! instance, a memory limit and a deadline; it reaches nothing but what `state` gives it.
 //!
 //! # Layout
-//! - this file: loading, calling, and what went wrong
-//! - `engine`: wasmtime's settings, compiling
+//! - this file: operations; `codec`: codecs
+//! - `engine`: wasmtime's settings, compiling, loading
+//! - `sandbox`: calling, and what went wrong
 //! - `state`: what a guest may call, and how its memory is bounded
-//! - `values`: the WIT's types
+//! - `values`, `codec_values`: the WIT's types
 #![allow(clippy::disallowed_types, reason = "wasmtime is named here")]
 
+mod codec;
+mod codec_values;
 mod engine;
+mod sandbox;
 mod state;
 mod values;
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
 
 use imgserve_base::units::MIB;
 use imgserve_sdk::abi::{Product, RunInput};
 use imgserve_sdk::{Description, Host, ImageRef, Plan, SourceHeader, Window};
-use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower, WasmList};
-use wasmtime::{Store, Trap};
+use wasmtime::component::{ComponentExportIndex, WasmList};
 
 use super::call::{CallError, Plugin, Results, Usage};
-use super::deadline::{Deadline, Expiry, TimeLimit};
-use state::{Denied, State};
+use sandbox::{Exports, Guest, Sandbox};
 
+pub(crate) use codec::WasmCodec;
 pub use engine::GUESTS;
 pub(super) use engine::{Engine, compatibility, compile};
 
 /// Most bytes of a description, which are copied out of the guest.
 const MAX_DESCRIPTION: u64 = MIB;
 
-/// A loaded component.
+/// A loaded operation.
+#[derive(Debug)]
 pub(super) struct WasmPlugin {
-    instance: InstancePre<State>,
+    sandbox: Sandbox,
     describe: ComponentExportIndex,
     plan: ComponentExportIndex,
     run: ComponentExportIndex,
-    interrupt: Expiry,
-    deadline: Rc<Deadline>,
     max_frames: u32,
-    memory_limit_mb: u64,
-    time_limit: Duration,
-}
-
-impl std::fmt::Debug for WasmPlugin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WasmPlugin").field("memory_limit_mb", &self.memory_limit_mb).finish_non_exhaustive()
-    }
-}
-
-/// The guest of one call: its store, and how long it took to make.
-struct Guest {
-    store: Store<State>,
-    instantiated: Duration,
 }
 
 impl WasmPlugin {
-    /// A store for one guest. Of values at most `values` bytes cross at once.
-    fn store(&self, host: &Rc<dyn Host>, limit: TimeLimit, values: u64) -> Store<State> {
-        let state = State::new(Rc::clone(host), self.memory_limit_mb * MIB, limit.time);
-        let mut store = Store::new(self.instance.engine(), state);
-        store.limiter(|state| &mut state.memory);
-        store.set_epoch_deadline(1);
-        store.set_hostcall_fuel(usize::try_from(values).unwrap_or(usize::MAX));
-        store
-    }
-
-    /// Calls `function` in a fresh instance.
-    fn call<P, R>(
-        &self,
-        function: &ComponentExportIndex,
-        parameters: P,
-        host: &Rc<dyn Host>,
-    ) -> Result<(R, Guest), CallError>
-    where
-        P: ComponentNamedList + Lower,
-        R: ComponentNamedList + Lift,
-    {
-        let began = Instant::now();
-        let limit = self.deadline.limit(self.time_limit);
-        // A result may take up all of the guest's memory, and no more exists; it is read where it lies.
-        let mut store = self.store(host, limit, self.memory_limit_mb * MIB);
-        let _armed = self.deadline.arm(limit, self.interrupt.clone());
-        let outcome = self.instance.instantiate(&mut store).and_then(|instance| {
-            let instantiated = began.elapsed();
-            let function = instance.get_typed_func::<P, R>(&mut store, function)?;
-            Ok((function.call(&mut store, parameters)?, instantiated))
-        });
-        match outcome {
-            Ok((result, instantiated)) => Ok((result, Guest { store, instantiated })),
-            Err(error) => Err(self.fault(&error, store.data(), limit)),
-        }
-    }
-
-    /// Describes, and makes sure that the other two functions are what they should be.
-    fn describe_checked(
-        &self,
-        host: &Rc<dyn Host>,
-        limit: TimeLimit,
-    ) -> Result<values::Description, CallError> {
-        let mut store = self.store(host, limit, MAX_DESCRIPTION);
-        let _armed = self.deadline.arm(limit, self.interrupt.clone());
-        let outcome = self.instance.instantiate(&mut store).and_then(|instance| {
-            instance.get_typed_func::<PlanParameters<'_>, Planned>(&mut store, &self.plan)?;
-            instance.get_typed_func::<RunParameters<'_>, Ran>(&mut store, &self.run)?;
-            let function =
-                instance.get_typed_func::<(), (values::Description,)>(&mut store, &self.describe)?;
-            function.call(&mut store, ())
-        });
-        outcome.map(|(description,)| description).map_err(|error| self.fault(&error, store.data(), limit))
-    }
-
-    /// Which limit or rule a guest broke.
-    fn fault(&self, error: &wasmtime::Error, state: &State, limit: TimeLimit) -> CallError {
-        let text = state.last_error();
-        let trap = error.downcast_ref::<Trap>();
-        if trap == Some(&Trap::Interrupt) {
-            return CallError::TimedOut(limit);
-        }
-        // Nearly always the reason why it gave up: few guests can go on without.
-        if let Some(denied) = state.memory.denied() {
-            let limit = match denied {
-                Denied::Limit => format!("memory_limit_mb = {}", self.memory_limit_mb),
-                Denied::Worker => "[workers] memory_limit_mb".to_owned(),
-            };
-            return CallError::OutOfMemory { limit, text };
-        }
-        match trap {
-            // How a guest aborts, which it does when it panics; what it said last tells why.
-            Some(Trap::UnreachableCodeReached) if text.is_some() => {
-                CallError::Trapped(text.unwrap_or_default())
-            }
-            Some(trap) => CallError::Trapped(match text {
-                Some(text) => format!("trapped ({trap}): {text}"),
-                None => format!("trapped ({trap})"),
-            }),
-            None => CallError::Contract(format!("{error:#}")),
-        }
+    /// The operation whose functions a component exports.
+    ///
+    /// # Errors
+    /// A text that names the one that is missing.
+    fn new(sandbox: Sandbox, exports: &Exports, max_frames: u32) -> Result<Self, String> {
+        let (describe, plan, run) = (exports.get("describe")?, exports.get("plan")?, exports.get("run")?);
+        Ok(Self { sandbox, describe, plan, run, max_frames })
     }
 }
 
@@ -148,13 +61,19 @@ type Ran = (Result<values::Output, values::Error>,);
 
 impl Plugin for WasmPlugin {
     fn describe(&self, host: &Rc<dyn Host>) -> Result<Description, CallError> {
-        let description = self.describe_checked(host, self.deadline.limit(self.time_limit))?;
-        description.into_sdk().map_err(CallError::Contract)
+        // The other two functions have to be what they should be, too.
+        let description: (values::Description,) =
+            self.sandbox.describe(&self.describe, host, |instance, store| {
+                instance.get_typed_func::<PlanParameters<'_>, Planned>(&mut *store, &self.plan)?;
+                instance.get_typed_func::<RunParameters<'_>, Ran>(&mut *store, &self.run)?;
+                Ok(())
+            })?;
+        description.0.into_sdk().map_err(CallError::Contract)
     }
 
     fn plan(&self, args: &[u8], header: &SourceHeader, host: &Rc<dyn Host>) -> Result<Plan, CallError> {
         let parameters = (text(args)?, values::SourceHeader::of(header), header.head.as_slice());
-        match self.call::<PlanParameters<'_>, Planned>(&self.plan, parameters, host)? {
+        match self.sandbox.call::<PlanParameters<'_>, Planned>(&self.plan, parameters, host)? {
             ((Ok(plan),), _) => plan.into_sdk().map_err(CallError::Contract),
             ((Err(error),), guest) => Err(refused(error, &guest)),
         }
@@ -178,14 +97,14 @@ impl Plugin for WasmPlugin {
             RunInput::Encoded(bytes) => values::Input::Encoded(bytes),
         };
         let parameters = (text(args)?, values::SourceHeader::of(header), input);
-        match self.call::<RunParameters<'_>, Ran>(&self.run, parameters, host)? {
+        match self.sandbox.call::<RunParameters<'_>, Ran>(&self.run, parameters, host)? {
             ((Ok(output),), guest) => Ok(Box::new(WasmResults::new(output, guest, self.max_frames)?)),
             ((Err(error),), guest) => Err(refused(error, &guest)),
         }
     }
 
     fn memory_limit(&self) -> Option<u64> {
-        Some(self.memory_limit_mb * MIB)
+        Some(self.sandbox.memory_limit())
     }
 }
 

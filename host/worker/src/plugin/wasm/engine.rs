@@ -4,14 +4,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use imgserve_base::units::MIB;
-use imgserve_config::OperationSettings;
+use imgserve_config::{CodecSettings, OperationSettings};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use super::WasmPlugin;
+use super::codec::WasmCodec;
+use super::sandbox::{Bounds, Exports, Sandbox};
 use super::state::{self, State};
 use crate::plugin::artifact::Artifact;
-use crate::plugin::component::{ComponentError, VERSIONS};
+use crate::plugin::component::{ComponentError, World};
 use crate::plugin::deadline::{Deadline, Expiry};
 use crate::plugin::load_error::LoadError;
 
@@ -108,8 +110,10 @@ impl Engine {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         let engine = wasmtime::Engine::new(&config).map_err(unusable)?;
         let mut linker = Linker::new(&engine);
-        for version in VERSIONS {
-            state::link(&mut linker, version).map_err(unusable)?;
+        for world in World::ALL {
+            for version in world.versions() {
+                state::link(&mut linker, world, version).map_err(unusable)?;
+            }
         }
         let interrupt = {
             let engine = engine.clone();
@@ -118,45 +122,55 @@ impl Engine {
         Ok(Self { engine, linker, interrupt, deadline: Rc::clone(deadline) })
     }
 
-    /// Loads a compiled plugin.
+    /// Loads a compiled operation.
     ///
     /// # Errors
     /// [`LoadError::Compiled`], naming what does not fit.
-    #[allow(unsafe_code, reason = "compiled code is mapped into memory and run")]
     pub(in crate::plugin) fn load(
         &self,
         artifact: &Artifact,
         operation: &OperationSettings,
         max_frames: u32,
     ) -> Result<WasmPlugin, LoadError> {
-        let refuse = |text: String| LoadError::Compiled { path: artifact.file.clone(), text };
+        let time = operation.time_limit().unwrap_or_default();
+        let bounds = Bounds { memory_limit_mb: operation.memory_limit_mb(), time };
+        let (sandbox, exports) = self.sandbox(artifact, World::Operation, bounds)?;
+        WasmPlugin::new(sandbox, &exports, max_frames).map_err(|text| refused(artifact, text))
+    }
+
+    /// Loads a compiled codec.
+    ///
+    /// # Errors
+    /// [`LoadError::Compiled`], naming what does not fit.
+    pub(in crate::plugin) fn load_codec(
+        &self,
+        artifact: &Artifact,
+        codec: &CodecSettings,
+    ) -> Result<WasmCodec, LoadError> {
+        let bounds = Bounds { memory_limit_mb: codec.memory_limit_mb(), time: codec.time_limit() };
+        let (sandbox, exports) = self.sandbox(artifact, World::Codec, bounds)?;
+        WasmCodec::new(sandbox, &exports).map_err(|text| refused(artifact, text))
+    }
+
+    #[allow(unsafe_code, reason = "compiled code is mapped into memory and run")]
+    fn sandbox(
+        &self,
+        artifact: &Artifact,
+        world: World,
+        bounds: Bounds,
+    ) -> Result<(Sandbox, Exports), LoadError> {
         // SAFETY: the file was written by `compile` or checked against the digest that was written with it, into a
         // directory that only this user can write to.
         let component = unsafe { Component::deserialize_file(&self.engine, &artifact.file) };
-        let component = component.map_err(|error| refuse(format!("{error:#}")))?;
-        let instance =
-            self.linker.instantiate_pre(&component).map_err(|error| refuse(format!("{error:#}")))?;
-        let interface = VERSIONS
-            .iter()
-            .find_map(|version| {
-                component.get_export_index(None, format!("imgserve:operation/plugin@{version}"))
-            })
-            .ok_or_else(|| refuse("it does not export the operation".to_owned()))?;
-        let export = |name: &str| {
-            component
-                .get_export_index(Some(&interface), name)
-                .ok_or_else(|| refuse(format!("it does not export `{name}`")))
-        };
-        Ok(WasmPlugin {
-            describe: export("describe")?,
-            plan: export("plan")?,
-            run: export("run")?,
-            instance,
-            interrupt: self.interrupt.clone(),
-            deadline: Rc::clone(&self.deadline),
-            max_frames,
-            memory_limit_mb: operation.memory_limit_mb(),
-            time_limit: operation.time_limit().unwrap_or_default(),
-        })
+        let component = component.map_err(|error| refused(artifact, format!("{error:#}")))?;
+        let instance = self.linker.instantiate_pre(&component);
+        let instance = instance.map_err(|error| refused(artifact, format!("{error:#}")))?;
+        let exports = Exports::of(component, world).map_err(|text| refused(artifact, text))?;
+        let sandbox = Sandbox::new(instance, self.interrupt.clone(), Rc::clone(&self.deadline), bounds);
+        Ok((sandbox, exports))
     }
+}
+
+fn refused(artifact: &Artifact, text: String) -> LoadError {
+    LoadError::Compiled { path: artifact.file.clone(), text }
 }

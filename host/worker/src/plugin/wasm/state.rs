@@ -1,4 +1,4 @@
-//! What a guest reaches: the four functions of the WIT's interface `host`, and memory up to its limit.
+//! What a guest reaches: the functions of the WIT's interface `host`, four for an operation, and memory up to its limit.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use wasmtime::component::{Linker, WasmStr};
 use wasmtime::{Error, ResourceLimiter, StoreContextMut};
 
 use super::values;
+use crate::plugin::component::World;
 
 /// Longest line taken from a guest, in bytes.
 const MAX_LINE: usize = 1000;
@@ -94,12 +95,15 @@ impl ResourceLimiter for Memory {
     }
 }
 
-/// Gives guests of this version of the WIT what they may import.
-pub(super) fn link(linker: &mut Linker<State>, version: &str) -> wasmtime::Result<()> {
+/// Gives guests of this world, in this version of the WIT, what they may import.
+pub(super) fn link(linker: &mut Linker<State>, world: World, version: &str) -> wasmtime::Result<()> {
     // Types alone: nothing to call.
-    linker.instance(&format!("imgserve:operation/types@{version}"))?;
-    let mut host = linker.instance(&format!("imgserve:operation/host@{version}"))?;
+    linker.instance(&world.interface("types", version))?;
+    let mut host = linker.instance(&world.interface("host", version))?;
     host.func_wrap("log", log)?;
+    if world == World::Codec {
+        return Ok(());
+    }
     host.func_wrap("progress", |store: StoreContextMut<'_, State>, (done,): (f32,)| {
         Ok((store.data().progress(done),))
     })?;

@@ -8,7 +8,7 @@ use wasmtime::Store;
 use wasmtime::component::{ComponentType, Lift, Lower, WasmList, WasmStr};
 
 /// Longest text of an error, in bytes.
-const MAX_TEXT: usize = 1000;
+pub(super) const MAX_TEXT: usize = 1000;
 
 #[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
 #[component(enum)]
@@ -120,7 +120,7 @@ pub(super) struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
-    fn of(image: sdk::ImageRef<'a>) -> Self {
+    pub(super) fn of(image: sdk::ImageRef<'a>) -> Self {
         Self {
             width: image.width(),
             height: image.height(),
