@@ -26,6 +26,7 @@ use imgserve_base::clock::steady_ms;
 use imgserve_base::job::{Client, JobId, JobState, Priority, Record, now_ms};
 use imgserve_journal::{Database, Ending, Entry, Journal, Opening, Room};
 use imgserve_peers::Postgres;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -40,6 +41,8 @@ const BESIDE: Duration = Duration::from_secs(10);
 /// How many finished jobs are remembered, and how often the others are forgotten.
 const KEPT: usize = 10_000;
 const PRUNE: Duration = Duration::from_secs(5);
+/// How long it takes until it is looked again where nobody asks.
+const LOOK: Duration = Duration::from_secs(1);
 /// How many jobs are under way at most.
 const UNDER_WAY: usize = 512;
 
@@ -129,6 +132,14 @@ fn ticks(stat: &Path) -> Option<(u32, u64, u64)> {
     Some((number(1)? as u32, number(11)? + number(12)?, number(13)? + number(14)?))
 }
 
+/// Posts jobs one after another, and asks for each to be claimed.
+async fn post(journal: Arc<dyn Journal>, asked: Arc<Notify>, jobs: usize) {
+    for _ in 0..jobs {
+        wait(&*journal).await;
+        asked.notify_one();
+    }
+}
+
 /// A job that waits.
 async fn wait(journal: &dyn Journal) {
     let record = Record {
@@ -170,12 +181,12 @@ async fn claim(journal: &dyn Journal, free: usize) -> (Vec<Record>, Duration) {
 }
 
 /// Claims and ends jobs until so many have ended, as a server does; how long each claim took that found some.
-async fn work(journal: &Arc<dyn Journal>, jobs: usize, at_once: usize) -> Vec<Duration> {
+async fn work(journal: &Arc<dyn Journal>, asked: &Notify, jobs: usize) -> Vec<Duration> {
     let (mut ends, mut times, mut claimed) = (JoinSet::new(), Vec::new(), 0);
     while claimed < jobs {
-        let (records, took) = claim(&**journal, at_once).await;
+        let (records, took) = claim(&**journal, AT_ONCE).await;
         match records.is_empty() {
-            true => tokio::time::sleep(Duration::from_millis(1)).await,
+            true => drop(tokio::time::timeout(LOOK, asked.notified()).await),
             false => times.push(took),
         }
         claimed += records.len();
@@ -222,19 +233,14 @@ async fn claims(place: &Place, jobs: usize) {
 }
 
 async fn lives(place: &Place, jobs: usize) {
-    let journal = place.node("a");
+    let (journal, asked) = (place.node("a"), Arc::new(Notify::new()));
     for posters in [1, 8, 64, 256] {
         let (began, computed, before) = (Instant::now(), place.processor(), journal.health());
         let mut posts = JoinSet::new();
         for _ in 0..posters {
-            let journal = Arc::clone(&journal);
-            posts.spawn(async move {
-                for _ in 0..jobs / posters {
-                    wait(&*journal).await;
-                }
-            });
+            posts.spawn(post(Arc::clone(&journal), Arc::clone(&asked), jobs / posters));
         }
-        let times = work(&journal, jobs / posters * posters, AT_ONCE).await;
+        let times = work(&journal, &asked, jobs / posters * posters).await;
         let (took, computed, health) = (began.elapsed(), place.processor() - computed, journal.health());
         println!(
             "{posters} post at once: {:.0} jobs/s, posted, claimed and ended; {:.1} changes a commit; a claim takes {:.1} ms; the \
@@ -284,20 +290,19 @@ async fn nodes(place: &Place, jobs: usize) {
 
 /// Jobs at an even pace for a while; how long claims took.
 async fn paced(journal: &Arc<dyn Journal>, time: Duration) -> Vec<Duration> {
-    let jobs = time.div_duration_f64(PACE) as usize;
+    let (jobs, asked) = (time.div_duration_f64(PACE) as usize, Arc::new(Notify::new()));
     let posted = {
-        let journal = Arc::clone(journal);
+        let (journal, asked) = (Arc::clone(journal), Arc::clone(&asked));
         tokio::spawn(async move {
             let (mut pace, mut posts) = (tokio::time::interval(PACE), JoinSet::new());
             for _ in 0..jobs {
                 pace.tick().await;
-                let journal = Arc::clone(&journal);
-                posts.spawn(async move { wait(&*journal).await });
+                posts.spawn(post(Arc::clone(&journal), Arc::clone(&asked), 1));
             }
             posts.join_all().await;
         })
     };
-    let times = work(journal, jobs, AT_ONCE).await;
+    let times = work(journal, &asked, jobs).await;
     posted.await.unwrap();
     times
 }
@@ -337,7 +342,7 @@ async fn held(place: &Place, seconds: usize) {
 }
 
 async fn finished(place: &Place, jobs: usize) {
-    let journal = place.node("a");
+    let (journal, asked) = (place.node("a"), Arc::new(Notify::new()));
     let is_over = Arc::new(AtomicBool::new(false));
     let pruning = {
         let (journal, is_over) = (Arc::clone(&journal), Arc::clone(&is_over));
@@ -359,14 +364,9 @@ async fn finished(place: &Place, jobs: usize) {
         let (began, each) = (Instant::now(), jobs / 10);
         let mut posts = JoinSet::new();
         for _ in 0..64 {
-            let journal = Arc::clone(&journal);
-            posts.spawn(async move {
-                for _ in 0..each / 64 {
-                    wait(&*journal).await;
-                }
-            });
+            posts.spawn(post(Arc::clone(&journal), Arc::clone(&asked), each / 64));
         }
-        let times = work(&journal, each / 64 * 64, AT_ONCE).await;
+        let times = work(&journal, &asked, each / 64 * 64).await;
         posts.join_all().await;
         let rate = (each / 64 * 64) as f64 / began.elapsed().as_secs_f64();
         told(

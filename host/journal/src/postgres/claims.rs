@@ -104,17 +104,17 @@ const ONLY: &str = claim!(
      AND (node = $2::uuid OR due_at_ms + 0 <= imgserve_now_ms() - $4::bigint) AND flow || '' <> ALL ($1::text[])"
 );
 
-/// Whether any other waits.
-const WAITS: &str = "SELECT (SELECT true FROM imgserve_jobs WHERE state = 'accepted' AND held_by IS NULL AND place = '' \
-     ORDER BY flow, priority, due_at_ms, id LIMIT 1) IS NOT NULL OR \
-     (SELECT true FROM imgserve_jobs WHERE state = 'accepted' AND held_by IS NULL AND place = $1::text \
-     ORDER BY flow, priority, due_at_ms, id LIMIT 1) IS NOT NULL";
-
 /// What time it is.
 const NOW: &str = "SELECT imgserve_now_ms()";
 
-/// In how long a job becomes due that this node may have, or a lease ends, if that is asked.
-const NEXT: &str = "SELECT min(due) - imgserve_now_ms() FROM (\
+/// In how long a job becomes due that this node may have, or a lease ends, if that is asked; then whether any job waits, and
+/// what time it is now that this is found out.
+const NEXT: &str = "SELECT min(due) - imgserve_now_ms(), $2::boolean AND (\
+     (SELECT true FROM imgserve_jobs WHERE state = 'accepted' AND held_by IS NULL AND place = '' \
+     ORDER BY flow, priority, due_at_ms, id LIMIT 1) IS NOT NULL OR \
+     (SELECT true FROM imgserve_jobs WHERE state = 'accepted' AND held_by IS NULL AND place = $1::text \
+     ORDER BY flow, priority, due_at_ms, id LIMIT 1) IS NOT NULL), \
+     imgserve_now_ms() + (extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1000)::bigint FROM (\
      (SELECT due_at_ms AS due FROM imgserve_jobs WHERE state = 'accepted' AND held_by IS NULL AND later AND place = '' \
      AND due_at_ms > imgserve_now_ms() ORDER BY due_at_ms LIMIT 1) UNION ALL \
      (SELECT due_at_ms FROM imgserve_jobs WHERE state = 'accepted' AND held_by IS NULL AND later AND place = $1::text \
@@ -200,16 +200,14 @@ impl Claimer<'_> {
         let asked = [
             (ONLY, values![full_flows(room), self.node, lease, head_start]),
             self.asks_to_free(),
-            (WAITS, values![self.node.to_string()]),
             self.asks_for_next(),
-            (NOW, Vec::new()),
         ];
-        let [taken, freed, waits, next, now] = each(self.together(&asked).await?);
+        let [taken, freed, next] = each(self.together(&asked).await?);
         self.hear_next(&next);
-        let began = self.hear_freed(&freed, &now);
+        let began = self.hear_freed(&freed, next.first().map(|row| row.get(2)));
         let taken = taken.first().map(|row| read(row, self.now_ms));
         self.seen.has_come(taken.iter().map(|taken| taken.flow.as_str().into()));
-        let waits = waits.first().is_none_or(|row| row.get(0));
+        let waits = next.first().is_none_or(|row| row.get(1));
         if !waits {
             self.seen.is_nothing(began);
         }
@@ -222,7 +220,7 @@ impl Claimer<'_> {
         let [anywhere, here] = self.seen.asks_at_both(asks, most, self.node);
         let asked = [self.asks_to_free(), anywhere, here, (NOW, Vec::new())];
         let [freed, anywhere, here, now] = each(self.together(&asked).await?);
-        let began = self.hear_freed(&freed, &now);
+        let began = self.hear_freed(&freed, now.first().map(|row| row.get(0)));
         Ok(self.seen.found(asks, [&anywhere, &here], most, began))
     }
 
@@ -313,11 +311,11 @@ impl Claimer<'_> {
     }
 
     /// Jobs were freed, and then it was looked until now. When that began.
-    fn hear_freed(&mut self, freed: &[Found], now: &[Found]) -> i64 {
+    fn hear_freed(&mut self, freed: &[Found], now: Option<i64>) -> i64 {
         let (freed, began): (i64, i64) = freed.first().map_or((0, 0), |row| (row.get(0), row.get(1)));
         self.seen.freed(began, freed < FREED);
         match self.look {
-            Look::All => self.seen.took(now.first().map_or(0, |row| row.get::<_, i64>(0)) - began),
+            Look::All => self.seen.took(now.unwrap_or(began) - began),
             Look::New if freed > 0 => self.seen.look_at_all(),
             Look::New => {}
         }

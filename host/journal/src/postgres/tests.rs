@@ -175,6 +175,27 @@ async fn what_a_claim_had_whose_answer_was_lost_is_given_back_by_the_next_heartb
     assert_eq!((again.len(), again[0].record.id, again[0].record.attempt), (1, lost, 1));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_claim_had_whose_connection_was_cut_is_given_back() {
+    let (schema, wire) = (Schema::new(), Wire::to(server().port()));
+    let journal = Postgres::open(&over(&wire, schema.opening(READER, "node")), Clock::default()).unwrap();
+    let (id, state) = (waiting(&journal).await, || schema.sql("SELECT state FROM imgserve_jobs"));
+    until("no claim is made whose answer is lost", async || {
+        wire.cut(|| Some(true));
+        match journal.claim(room(9), LEASE).await {
+            Ok(claimed) if claimed.claims.is_empty() => false,
+            Ok(_) => journal.give_back(vec![(id, 1)]).await.is_err(),
+            Err(_) => state() == "running",
+        }
+    })
+    .await;
+    until("it is not given back", async || {
+        journal.heartbeat(Vec::new(), LEASE).await.is_ok() && state() == "accepted"
+    })
+    .await;
+    assert_eq!(journal.journal_claim(9).await, [id]);
+}
+
 #[tokio::test]
 async fn what_cannot_be_written_is_told_and_the_rest_goes_on() {
     let schema = Schema::new();
