@@ -1,12 +1,13 @@
-//! A storm over three nodes that share a database: nodes are killed, stopped past their leases and let go on, connections are cut, the
-//! database ends as in a crash and is started again, while jobs are posted to whichever node answers.
+//! A storm over three nodes that share a database: nodes are killed, stopped past their leases and let go on, connections are cut on
+//! the way, also in the middle of a message, the database ends as in a crash and is started again, while jobs are posted to whichever
+//! node answers.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use imgserve_peers::Postgres;
+use imgserve_peers::{Postgres, Wire};
 use tokio::sync::{Mutex, watch};
 
 use crate::arena::Arena;
@@ -36,13 +37,14 @@ struct Node {
 struct Storm {
     nodes: Vec<Node>,
     database: Postgres,
+    /// Over which the nodes reach it.
+    wire: Wire,
     ledger: Arc<Ledger>,
     random: Random,
     over: AtomicBool,
     killed: AtomicUsize,
     stopped: AtomicUsize,
     crashed: AtomicUsize,
-    cut: AtomicUsize,
 }
 
 /// Posts `jobs` jobs through the storm; gives what is wrong.
@@ -50,9 +52,10 @@ pub(crate) async fn storm(program: &Path, directory: &Path, jobs: usize) -> Resu
     // The results that must come are an undisturbed server's, on a file.
     let Arena { ledger, peer, victim, work } = Arena::new(program, directory, "").await?;
     let database = Postgres::start(true);
+    let wire = Wire::to(database.port());
     let (mut nodes, mut servers) = (Vec::new(), Vec::new());
     for number in 0..NODES {
-        let mut node = node(program, directory, &victim, &database, number);
+        let mut node = node(program, directory, &victim, &database.url_over(&wire, "postgres"), number);
         node.start().await?;
         let (serving, watched) = watch::channel(true);
         servers.push((node.url(""), watched));
@@ -74,13 +77,13 @@ pub(crate) async fn storm(program: &Path, directory: &Path, jobs: usize) -> Resu
     let storm = Arc::new(Storm {
         nodes,
         database,
+        wire,
         ledger: Arc::clone(&ledger),
         random: Random::new(),
         over: AtomicBool::new(false),
         killed: AtomicUsize::new(0),
         stopped: AtomicUsize::new(0),
         crashed: AtomicUsize::new(0),
-        cut: AtomicUsize::new(0),
     });
     let (began, watching) = (Instant::now(), Watching::begin(&driver));
     let raging = storm.rage();
@@ -105,7 +108,7 @@ pub(crate) async fn storm(program: &Path, directory: &Path, jobs: usize) -> Resu
         count(&storm.killed),
         count(&storm.stopped),
         count(&storm.crashed),
-        count(&storm.cut),
+        storm.wire.cuts(),
     );
     histogram(&jobs);
     let mut log = String::new();
@@ -115,7 +118,7 @@ pub(crate) async fn storm(program: &Path, directory: &Path, jobs: usize) -> Resu
     Ok(ledger.problems(&log))
 }
 
-fn node(program: &Path, directory: &Path, first: &Victim, database: &Postgres, number: usize) -> Victim {
+fn node(program: &Path, directory: &Path, first: &Victim, database: &str, number: usize) -> Victim {
     let directory = directory.join(format!("node-{number}"));
     let node = Victim::with_files(program, &directory, &first.files());
     let jobs = format!(
@@ -123,7 +126,7 @@ fn node(program: &Path, directory: &Path, first: &Victim, database: &Postgres, n
         directory.join("node"),
         LEASE.as_secs()
     );
-    node.configure(Path::new(&database.url("postgres")), &jobs, "[workers]\ncount = 1");
+    node.configure(Path::new(database), &jobs, "[workers]\ncount = 1");
     node
 }
 
@@ -201,13 +204,9 @@ impl Storm {
         });
     }
 
+    /// Half of the connections, and half of those in the middle of a message.
     fn cut(&self) {
-        const CUT: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-                           WHERE application_name = 'imgserve' AND random() < 0.5";
-        // It may be the very moment at which the database is away.
-        let cut = tokio::task::block_in_place(|| self.database.try_sql("postgres", CUT));
-        let cut = cut.and_then(|text| text.parse::<usize>().ok()).unwrap_or_default();
-        self.cut.fetch_add(cut, Ordering::Relaxed);
+        self.wire.cut(|| self.random.percent(50).then(|| self.random.percent(50)));
     }
 
     /// Waits until no node has anything left; gives all jobs that one of them lists.

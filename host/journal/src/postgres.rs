@@ -3,9 +3,9 @@
 //!
 //! # Layout
 //! - `address`, `password`, `tls`: where the database is and how it is reached; `node`: who we are among its users
-//! - `link`, `pool`: connections; `schema`: the tables and their versions; `trouble`: what an error means
+//! - `link`, `value`, `pool`: connections; `schema`: the tables and their versions; `trouble`: what an error means
 //! - `writer`, `change`, `batch`: the task that makes changes, what it is asked for, and many changes at once
-//! - `claims`: which jobs are handed out; `jobs`, `notices`: other changes; `read`: questions; `rows`: jobs as rows
+//! - `claims`, `look`: which jobs are handed out, and of which; `jobs`, `notices`: other changes; `read`: questions; `rows`: jobs as rows
 //! - `copy`: all of it, to be copied from or to
 //! - `shared`: what there is beside as many nodes share it; `news`: what they tell each other
 
@@ -16,6 +16,7 @@ mod claims;
 mod copy;
 mod jobs;
 mod link;
+mod look;
 mod news;
 mod node;
 mod notices;
@@ -29,6 +30,7 @@ mod shared;
 mod tests;
 mod tls;
 mod trouble;
+mod value;
 mod writer;
 
 use std::collections::HashSet;
@@ -52,9 +54,9 @@ use crate::store::{
 use crate::{Opening, story};
 use address::Address;
 pub use address::Database;
-use change::{Doubt, Sql, values};
+use change::{Change, Doubt, Sql};
 pub use claims::HEAD_START;
-use claims::Handed;
+use claims::{Handed, Turns};
 pub(crate) use copy::Copying;
 use link::Link;
 use news::Basket;
@@ -62,6 +64,7 @@ use node::Node;
 use pool::{Lent, Pool};
 use rows::{Row, integer};
 use trouble::Trouble;
+use value::values;
 use writer::Writer;
 
 /// Connections for claims: one for jobs and one for webhooks.
@@ -78,7 +81,9 @@ pub(crate) struct Postgres {
     /// For claims, which no question keeps waiting.
     claims: Pool,
     questions: Pool,
-    turns: tokio::sync::Mutex<imgserve_base::fair::Clock>,
+    turns: tokio::sync::Mutex<Turns>,
+    /// Flows of which jobs were taken in since the last claim.
+    come: Mutex<HashSet<Arc<str>>>,
     /// Jobs that this node is accepting.
     accepting: Mutex<HashSet<JobId>>,
     /// Whether the answer to a claim was lost, and with it perhaps what it had claimed.
@@ -136,12 +141,13 @@ impl Postgres {
         });
         let pool = |most| Pool::new(Arc::clone(&address), runtime.handle().clone(), most);
         let (claims, questions) = (pool(CLAIMS), pool(QUESTIONS));
-        let (turns, accepting, lost_claim) = Default::default();
+        let (turns, come, accepting, lost_claim) = Default::default();
         Ok(Self {
             writer,
             claims,
             questions,
             turns,
+            come,
             accepting,
             lost_claim,
             reader,
@@ -228,6 +234,7 @@ impl Postgres {
                 jobs::submit(&entry, text.clone(), (self.node.id, self.lease), self.clock.now());
             let is_new = |rows: &[Found]| Ok(!rows.is_empty());
             self.accepting().insert(id);
+            self.come.lock().unwrap_or_else(PoisonError::into_inner).insert(entry.flow.as_str().into());
             let is_new = self.writer.change((Some(sql), Some(made)), Doubt::Withdraw(id), is_new).await;
             if !matches!(is_new, Ok(true)) {
                 self.accepting().remove(&id);
@@ -250,12 +257,15 @@ impl Postgres {
     }
 
     async fn claimed(&self, room: Room, lease: Duration) -> Result<Claimed, JournalError> {
-        let mut clock = self.turns.lock().await;
+        let mut turns = self.turns.lock().await;
         let mut link = self.link().await?;
         let now_ms = self.clock.now();
-        let handed = claims::claim(&mut link, &mut clock, &room, (self.node.id, lease), now_ms).await;
+        let come = std::mem::take(&mut *self.come.lock().unwrap_or_else(PoisonError::into_inner));
+        let handed =
+            claims::claim(&mut link, (&mut *turns, come), &room, (self.node.id, lease), now_ms).await;
         let Handed { taken, full, next_due } = handed.map_err(|trouble| {
-            self.lost_claim.fetch_or(matches!(trouble, Trouble::Lost(_)), Ordering::AcqRel);
+            // Of several statements those before the one that failed are done.
+            self.lost_claim.store(true, Ordering::Release);
             trouble.unwritable()
         })?;
         link.well();
@@ -375,7 +385,7 @@ impl Journal for Postgres {
 
     fn release(&self, id: JobId) {
         self.accepting().remove(&id);
-        self.writer.silently(jobs::release(id));
+        self.writer.silently(Change::lazy(jobs::release(id)));
     }
 
     fn claim(&self, room: Room, lease: Duration) -> Answer<'_, Claimed> {
@@ -452,7 +462,7 @@ impl Journal for Postgres {
 
     fn hold(&self, id: JobId, attempt: u32, why: String) {
         tracing::warn!(job = %id, "left in the journal for a program that can read it: {why}");
-        self.writer.silently(jobs::hold((id, attempt), &self.reader, &why));
+        self.writer.silently(Change::silent(jobs::hold((id, attempt), &self.reader, &why)));
     }
 
     fn cancel(&self, record: Record, notice: Option<Notice>) -> Answer<'_, bool> {

@@ -21,7 +21,7 @@ pub struct Args {
     /// When to do it (default run); matters to the modes that make sense in both.
     #[serde(default, rename = "where")]
     during: Call,
-    /// How much work `progress` is, in steps of some milliseconds.
+    /// How much work `progress` is, in steps of some milliseconds; for how many of them `sleep` sleeps.
     #[serde(default)]
     steps: u32,
 }
@@ -59,6 +59,8 @@ enum Mode {
     Config,
     /// Works for a while, tells how far it is, and gives the configuration's level as pixels.
     Progress,
+    /// Sleeps, as a native plugin can, and gives the pixels as they came.
+    Sleep,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -135,6 +137,7 @@ impl Operation for Misbehave {
                 }
                 fill(&mut image, host.parse_config::<Settings>()?.level);
             }
+            Mode::Sleep => std::thread::sleep(std::time::Duration::from_millis(u64::from(args.steps))),
             _ => {}
         }
         Ok(Output::Pixels(image))

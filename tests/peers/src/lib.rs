@@ -8,6 +8,7 @@
 //! - `s3`: an S3 server (s3s-fs) on a temporary directory, and what may go wrong with one
 //! - `slow`: servers that send, take or answer a byte at a time, or never
 //! - `web`: an HTTP and HTTPS server with files to fetch, an upload form, and a place to PUT to
+//! - `wire`: a wire to a server, which can be cut
 //! - `samples`: images made on the spot
 
 mod authority;
@@ -18,6 +19,7 @@ mod s3;
 pub mod samples;
 mod slow;
 mod web;
+mod wire;
 
 pub use authority::Authority;
 pub use emulators::Emulator;
@@ -26,3 +28,4 @@ pub use postgres::Postgres;
 pub use s3::{PutObject, S3, Trouble};
 pub use slow::{Pace, Slow};
 pub use web::Web;
+pub use wire::Wire;

@@ -7,6 +7,8 @@ use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use crate::Wire;
+
 /// What to type where there is none.
 const MISSING: &str = "PostgreSQL is not installed. Type: apt-get install postgresql    (as root)";
 /// Who it runs as where the tests run as root: the server does not.
@@ -73,7 +75,12 @@ impl Postgres {
 
     /// How to reach a database of it.
     pub fn url(&self, database: &str) -> String {
-        format!("postgresql://imgserve@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+        url(self.port, database)
+    }
+
+    /// The same over a wire.
+    pub fn url_over(&self, wire: &Wire, database: &str) -> String {
+        url(wire.port(), database)
     }
 
     /// Its port.
@@ -94,12 +101,6 @@ impl Postgres {
         let output = self.psql(database, sql);
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
-    }
-
-    /// The same, or none where they fail.
-    pub fn try_sql(&self, database: &str, sql: &str) -> Option<String> {
-        let output = self.psql(database, sql);
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
     fn psql(&self, database: &str, sql: &str) -> Output {
@@ -131,6 +132,10 @@ impl Drop for Postgres {
         drop(self.guard.stdin.take());
         let _ = self.guard.wait();
     }
+}
+
+fn url(port: u16, database: &str) -> String {
+    format!("postgresql://imgserve@127.0.0.1:{port}/{database}?sslmode=disable")
 }
 
 fn free_port() -> u16 {

@@ -30,7 +30,8 @@ pub struct Database {
     pub migrate: bool,
     /// What this server calls itself.
     pub node_name: String,
-    /// Whether it is told what other nodes do (`LISTEN`); else it looks for it every second.
+    /// Whether it is told what other nodes do (`LISTEN`); else it looks for it every second, and relies on nothing that a pooler in
+    /// transaction mode keeps to itself.
     pub listen: bool,
     /// How long a job that is being accepted is its node's without a further word.
     pub lease: Duration,
@@ -59,6 +60,8 @@ pub(super) struct Address {
     passfile: Option<PathBuf>,
     ca_file: PathBuf,
     check: Check,
+    /// Whether a pooler may stand between that gives each transaction another connection.
+    is_pooled: bool,
     shown: String,
 }
 
@@ -89,7 +92,17 @@ impl Address {
         complete(&mut config);
         let shown = shown_of(&config);
         let (password_file, passfile) = (database.password_file.clone(), own.passfile);
-        Ok(Self { config, password_file, passfile, ca_file, check, shown })
+        Ok(Self { config, password_file, passfile, ca_file, check, is_pooled: !database.listen, shown })
+    }
+
+    /// Whether what is said of one transaction may be unknown to the next.
+    pub(super) fn is_pooled(&self) -> bool {
+        self.is_pooled
+    }
+
+    /// Who the database takes us for.
+    pub(super) fn user(&self) -> &str {
+        self.config.get_user().unwrap_or("…")
     }
 
     /// To be shown to anyone.

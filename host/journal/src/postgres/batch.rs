@@ -2,7 +2,7 @@
 //! where the database is away they are refused, or kept, until it is back.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use imgserve_base::crash;
@@ -10,10 +10,11 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_postgres::Row;
 
 use super::address::Address;
-use super::change::{Change, Doubt, values};
-use super::link::{Link, Value};
+use super::change::{Change, Doubt, Silent};
+use super::link::Link;
 use super::node::Node;
 use super::trouble::Trouble;
+use super::value::{Value, values};
 use super::{jobs, schema};
 use crate::gather::Gather;
 use crate::pulse::Pulse;
@@ -45,8 +46,7 @@ pub(super) struct Batches {
     kept: Vec<Change>,
     /// Why it is away, if so.
     away: Option<JournalError>,
-    /// How many changes that nobody waits for are made.
-    silent_made: Arc<AtomicU64>,
+    silent: Arc<Silent>,
 }
 
 impl Batches {
@@ -55,10 +55,10 @@ impl Batches {
         pulse: Arc<Pulse>,
         link: Link,
         (node, reader): (Arc<Node>, String),
-        silent_made: Arc<AtomicU64>,
+        silent: Arc<Silent>,
     ) -> Self {
         let (link, seen) = (Some(link), Instant::now());
-        Self { address, pulse, link, node, reader, seen, kept: Vec::new(), away: None, silent_made }
+        Self { address, pulse, link, node, reader, seen, kept: Vec::new(), away: None, silent }
     }
 
     /// Takes what waits, again and again, until nobody can ask any more. However much is asked for, it is looked in time whether the
@@ -135,7 +135,10 @@ impl Batches {
         } else {
             let link = self.linked().await?;
             crash::point("journal-before-commit");
-            let rows = link.in_transaction(&statements).await?;
+            let rows = match batch.iter().all(|change| change.lazy || change.sql.is_none()) {
+                true => link.in_lazy_transaction(&statements).await?,
+                false => link.in_transaction(&statements).await?,
+            };
             crash::point("journal-after-commit");
             rows.into_iter()
         };
@@ -183,7 +186,7 @@ impl Batches {
 
     fn done(&self, change: Change, made: Result<Vec<Row>, JournalError>) {
         if change.silent {
-            self.silent_made.fetch_add(1, Ordering::AcqRel);
+            self.silent.made.fetch_add(1, Ordering::AcqRel);
             if let Err(error) = &made {
                 tracing::error!("a change that nobody waits for cannot be made: {error}");
             }
@@ -209,6 +212,7 @@ impl Batches {
                 _ if change.silent => self.kept.push(change),
                 Doubt::Wait if change.doubted => self.kept.push(change),
                 Doubt::Withdraw(id) if change.doubted => {
+                    self.silent.asked.fetch_add(1, Ordering::AcqRel);
                     self.kept.push(Change::silent(jobs::withdraw(id)));
                     change.answer(Err(error.clone()));
                 }

@@ -1,11 +1,13 @@
 //! A change that waits to be made: its statement, what its answer means, and what becomes of it when nobody knows whether it was
 //! made.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use imgserve_base::job::JobId;
 use tokio::sync::oneshot;
 use tokio_postgres::Row;
 
-use super::link::Value;
+use super::value::Value;
 use crate::store::JournalError;
 
 /// A statement with its values.
@@ -20,12 +22,6 @@ impl Sql {
     }
 }
 
-/// Makes a list of a statement's values.
-macro_rules! values {
-    ($($value:expr),* $(,)?) => { Vec::from([$(Box::new($value) as crate::postgres::link::Value),*]) };
-}
-pub(super) use values;
-
 /// What becomes of a change when the connection is lost before it is answered, and there is no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Doubt {
@@ -37,6 +33,20 @@ pub(super) enum Doubt {
     Withdraw(JobId),
 }
 
+/// Changes that nobody waits for: how many were asked for, and are made.
+#[derive(Debug, Default)]
+pub(super) struct Silent {
+    pub(super) asked: AtomicU64,
+    pub(super) made: AtomicU64,
+}
+
+impl Silent {
+    /// Whether none is left.
+    pub(super) fn is_settled(&self) -> bool {
+        self.made.load(Ordering::Acquire) == self.asked.load(Ordering::Acquire)
+    }
+}
+
 /// A change that waits to be made.
 pub(super) struct Change {
     /// None for a mark: it is answered when all before it are made.
@@ -46,6 +56,8 @@ pub(super) struct Change {
     pub(super) doubt: Doubt,
     /// Whether nobody waits for an answer: it is tried until it is made.
     pub(super) silent: bool,
+    /// Whether it needs not be on disk before what comes after it: what a crash undoes of it comes about by itself.
+    pub(super) lazy: bool,
     /// Whether it may have been made.
     pub(super) doubted: bool,
     pub(super) work: Box<dyn Work>,
@@ -81,7 +93,20 @@ impl Change {
     pub(super) fn silent(sql: Sql) -> Self {
         let (reply, _) = oneshot::channel();
         let work = Box::new(Asked { read: |_: &[Row]| Ok(()), reply });
-        Self { sql: Some(sql), made: None, doubt: Doubt::Repeat, silent: true, doubted: false, work }
+        Self {
+            sql: Some(sql),
+            made: None,
+            doubt: Doubt::Repeat,
+            silent: true,
+            lazy: false,
+            doubted: false,
+            work,
+        }
+    }
+
+    /// The same for one that a crash may undo.
+    pub(super) fn lazy(sql: Sql) -> Self {
+        Self { lazy: true, ..Self::silent(sql) }
     }
 }
 

@@ -1,31 +1,32 @@
 //! Which jobs are handed out. What may be taken is looked up without a lock, flow by flow; what is chosen of it is then claimed at
-//! once, and what another node was faster with is passed over, so that nobody waits for anybody.
+//! once, and what another node was faster with is passed over, so that nobody waits for anybody. A job that waits alone is claimed
+//! as it is looked for.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use imgserve_base::fair::Clock;
+use imgserve_base::fair::{Clock, Flow, may_have_more};
 use tokio_postgres::Row as Found;
 use uuid::Uuid;
 
-use super::change::values;
-use super::link::{Link, Value};
+use super::link::Link;
+use super::look::{Asked, Best, Flows, Look, Seen, best_of};
 use super::rows::{self, integer, number, waiting};
 use super::trouble::Trouble;
+use super::value::{Value, values};
 use crate::clock::ms;
 use crate::rows::Taken;
 use crate::store::Room;
 use crate::turns::{Claiming, Step};
 
-/// How many flows are looked for at once.
-const FLOWS_AT_ONCE: i64 = 64;
 /// How often a claim looks again where others were faster.
 const LOOKS: usize = 4;
+/// How many jobs are freed at once whose lease has ended.
+const FREED: i64 = 1000;
 
 /// What came of a claim.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Handed {
     /// In their turns.
     pub(super) taken: Vec<Taken>,
@@ -35,92 +36,91 @@ pub(super) struct Handed {
     pub(super) next_due: Option<Duration>,
 }
 
-/// Jobs whose lease has ended wait again: what their attempt says later is stale. So do those whose node has ended while it was
-/// accepting them.
-const FREE: &str = "WITH gone AS (SELECT id FROM imgserve_jobs WHERE lease_until_ms < imgserve_now_ms() \
-     ORDER BY lease_until_ms LIMIT 1000 FOR UPDATE SKIP LOCKED) \
-     UPDATE imgserve_jobs AS job SET state = 'accepted', lease_until_ms = NULL FROM gone WHERE job.id = gone.id";
+/// What one claim leaves to the next.
+#[derive(Debug)]
+pub(super) struct Turns {
+    /// Whose turn it is.
+    clock: Clock,
+    seen: Seen,
+    /// Whether the last claim found one job, or none.
+    few: bool,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { clock: Clock::default(), seen: Seen::default(), few: true }
+    }
+}
+
+impl Turns {
+    /// So long it is not looked at all there is.
+    #[cfg(test)]
+    pub(super) fn rest(&mut self, rest: Duration) {
+        self.seen.rest(rest);
+    }
+}
 
 /// For how long a job is offered to the node that has taken it in, or tried it last, before any other may have it: that one has its
 /// source. Longer than it takes to be claimed where there is room.
 pub const HEAD_START: Duration = Duration::from_millis(500);
 
-/// The best jobs of one flow at one place, of which there may be very many: one priority after the other, so that the index leads
-/// to those that are due, however many wait for a later time before them.
-macro_rules! best {
-    ($flow:literal, $most:literal, $place:literal, $node:literal, $head_start:literal) => {
-        concat!(
-            "(SELECT id, cost, priority, due_at_ms FROM (",
-            best!(@ 2, $flow, $most, $place, $node, $head_start),
-            " UNION ALL ",
-            best!(@ 1, $flow, $most, $place, $node, $head_start),
-            " UNION ALL ",
-            best!(@ 0, $flow, $most, $place, $node, $head_start),
-            ") AS all_of_them LIMIT ",
-            $most,
-            ")"
-        )
-    };
-    (@ $priority:literal, $flow:literal, $most:literal, $place:literal, $node:literal, $head_start:literal) => {
-        concat!(
-            "(SELECT id, cost, priority, due_at_ms FROM imgserve_jobs WHERE state = 'accepted' AND held_by IS NULL AND place = ",
-            $place,
-            " AND flow = ",
-            $flow,
-            " AND priority = ",
-            $priority,
-            " AND due_at_ms <= imgserve_now_ms() AND (node = ",
-            $node,
-            " OR due_at_ms <= imgserve_now_ms() - ",
-            $head_start,
-            ") ORDER BY due_at_ms, id LIMIT ",
-            $most,
-            ")"
-        )
-    };
-}
+/// Jobs whose lease has ended wait again: what their attempt says later is stale. So do those whose node has ended while it was
+/// accepting them. Gives how many there are, and what time it was.
+const FREE: &str = "WITH gone AS (SELECT id FROM imgserve_jobs WHERE lease_until_ms >= $1::bigint \
+     AND lease_until_ms < imgserve_now_ms() ORDER BY lease_until_ms LIMIT $2::bigint FOR UPDATE SKIP LOCKED), \
+     freed AS (UPDATE imgserve_jobs AS job SET state = 'accepted', lease_until_ms = NULL FROM gone WHERE job.id = gone.id \
+     RETURNING true) SELECT count(*), imgserve_now_ms() FROM freed";
 
-/// Flows of which jobs are due at one place, by name from the first that is `$from` on, found by a few looks at the index each,
-/// however many jobs they have; and the best jobs of each.
-macro_rules! look {
-    ($from:literal) => {
+/// Claims those that are `mine`.
+macro_rules! claim {
+    ($mine:literal) => {
         concat!(
-            "WITH RECURSIVE flows (flow) AS (SELECT (SELECT min(flow) FROM imgserve_jobs \
-             WHERE state = 'accepted' AND held_by IS NULL AND place = $4::text AND flow ",
-            $from,
-            " $1::text) UNION ALL SELECT (SELECT min(job.flow) FROM imgserve_jobs AS job WHERE state = 'accepted' \
-             AND held_by IS NULL AND place = $4::text AND job.flow > flows.flow) FROM flows WHERE flows.flow IS NOT NULL), \
-             due AS MATERIALIZED (SELECT flows.flow FROM flows, LATERAL ",
-            best!("flows.flow", "1", "$4::text", "$5::uuid", "$6::bigint"),
-            " AS one WHERE flows.flow IS NOT NULL LIMIT $2::bigint) \
-             SELECT due.flow, best.id, best.cost, best.priority, best.due_at_ms FROM due, LATERAL ",
-            best!("due.flow", "$3::bigint", "$4::text", "$5::uuid", "$6::bigint"),
-            " AS best"
+            "WITH ",
+            $mine,
+            " FOR UPDATE SKIP LOCKED) \
+             UPDATE imgserve_jobs SET state = 'running', attempt = attempt + 1, node = $2::uuid, later = false, \
+             lease_until_ms = imgserve_now_ms() + $3::bigint FROM mine WHERE id = mine RETURNING ",
+            waiting!(),
+            ", instructions, flow, cost"
         )
     };
 }
-const FIRST: &str = look!(">=");
-const AFTER: &str = look!(">");
-const LOOK_AT: &str = best!("$1::text", "$2::bigint", "$3::text", "$4::uuid", "$5::bigint");
 
 /// What another node has claimed meanwhile is not ours. So written, jobs are found by their ids and by nothing else, whatever the
 /// database takes their number for.
-const CLAIM: &str = concat!(
-    "WITH mine AS (SELECT id AS mine FROM imgserve_jobs WHERE id = ANY($1::uuid[]) AND state || '' = 'accepted' \
-     AND held_by IS NULL AND due_at_ms + 0 <= imgserve_now_ms() FOR UPDATE SKIP LOCKED) \
-     UPDATE imgserve_jobs SET state = 'running', attempt = attempt + 1, node = $2, later = false, \
-     lease_until_ms = imgserve_now_ms() + $3::bigint FROM mine WHERE id = mine RETURNING ",
-    waiting!(),
-    ", instructions, flow, cost"
+const CLAIM: &str = claim!(
+    "mine AS (SELECT id AS mine FROM imgserve_jobs WHERE id = ANY($1::uuid[]) AND state || '' = 'accepted' \
+     AND held_by IS NULL AND due_at_ms + 0 <= imgserve_now_ms()"
 );
 
-/// In how long a job becomes due that this node may have, or a lease ends.
-const NEXT: &str = "SELECT min(due) - imgserve_now_ms() FROM (\
+/// The only job that waits, if this node may have it: then there is nothing to choose.
+const ONLY: &str = claim!(
+    "waits AS MATERIALIZED ((SELECT id FROM imgserve_jobs WHERE state = 'accepted' AND held_by IS NULL AND place = '' \
+     ORDER BY flow, priority, due_at_ms, id LIMIT 2) UNION ALL \
+     (SELECT id FROM imgserve_jobs WHERE state = 'accepted' AND held_by IS NULL AND place = $2::uuid::text \
+     ORDER BY flow, priority, due_at_ms, id LIMIT 2)), \
+     mine AS (SELECT id AS mine FROM imgserve_jobs WHERE id = (SELECT (array_agg(id))[1] FROM waits HAVING count(*) = 1) \
+     AND state || '' = 'accepted' AND held_by IS NULL AND due_at_ms + 0 <= imgserve_now_ms() \
+     AND (node = $2::uuid OR due_at_ms + 0 <= imgserve_now_ms() - $4::bigint) AND flow || '' <> ALL ($1::text[])"
+);
+
+/// What time it is.
+const NOW: &str = "SELECT imgserve_now_ms()";
+
+/// In how long a job becomes due that this node may have, or a lease ends, if that is asked; then whether any job waits, and
+/// what time it is now that this is found out.
+const NEXT: &str = "SELECT min(due) - imgserve_now_ms(), $2::boolean AND (\
+     (SELECT true FROM imgserve_jobs WHERE state = 'accepted' AND held_by IS NULL AND place = '' \
+     ORDER BY flow, priority, due_at_ms, id LIMIT 1) IS NOT NULL OR \
+     (SELECT true FROM imgserve_jobs WHERE state = 'accepted' AND held_by IS NULL AND place = $1::text \
+     ORDER BY flow, priority, due_at_ms, id LIMIT 1) IS NOT NULL), \
+     imgserve_now_ms() + (extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1000)::bigint FROM (\
      (SELECT due_at_ms AS due FROM imgserve_jobs WHERE state = 'accepted' AND held_by IS NULL AND later AND place = '' \
      AND due_at_ms > imgserve_now_ms() ORDER BY due_at_ms LIMIT 1) UNION ALL \
      (SELECT due_at_ms FROM imgserve_jobs WHERE state = 'accepted' AND held_by IS NULL AND later AND place = $1::text \
      AND due_at_ms > imgserve_now_ms() ORDER BY due_at_ms LIMIT 1) UNION ALL \
-     (SELECT lease_until_ms + 1 FROM imgserve_jobs WHERE lease_until_ms IS NOT NULL ORDER BY lease_until_ms LIMIT 1)) AS next";
+     (SELECT lease_until_ms + 1 FROM imgserve_jobs WHERE $2::boolean AND lease_until_ms IS NOT NULL \
+     ORDER BY lease_until_ms LIMIT 1)) AS next";
 
 /// Jobs that wait for a later time than any pause that begins now could end wait so long; those that were never tried wait for none.
 pub(super) const BRING_FORWARD: &str = "UPDATE imgserve_jobs SET due_at_ms = \
@@ -128,27 +128,44 @@ pub(super) const BRING_FORWARD: &str = "UPDATE imgserve_jobs SET due_at_ms = \
      WHERE state = 'accepted' AND held_by IS NULL AND later AND due_at_ms > imgserve_now_ms() \
      AND (attempt = 0 OR due_at_ms > imgserve_now_ms() + $1::bigint)";
 
-/// Hands out as many jobs as there is room for, to this node; `now_ms` is what its clock shows.
+/// Hands out as many jobs as there is room for, to this node; `now_ms` is what its clock shows, and `come` are the flows of which it has
+/// taken jobs in since.
 pub(super) async fn claim(
     link: &mut Link,
-    clock: &mut Clock,
+    (turns, come): (&mut Turns, impl IntoIterator<Item = Arc<str>>),
     room: &Room,
     (node, lease): (Uuid, Duration),
     now_ms: u64,
 ) -> Result<Handed, Trouble> {
-    let mut handed = Handed { taken: Vec::new(), full: false, next_due: None };
-    let mut room = room.clone();
-    for look in 1..=LOOKS {
-        let (chosen, full) = choose(link, clock, &room, (node, look == 1)).await?;
-        let (found, next) = take(link, &chosen, node, lease, now_ms).await?;
-        (handed.full, handed.next_due) = (full, next);
-        let missed = chosen.len() - found.len();
-        room.free -= found.len();
-        for taken in &found {
-            *room.under_way.entry(taken.flow.as_str().into()).or_default() += 1;
+    let Turns { clock, seen, few } = turns;
+    seen.has_come(come);
+    let look = seen.next();
+    let mut claiming = Claimer { link, seen, look, node, lease, now_ms, next_due: None, has_heard: false };
+    let (mut handed, mut room) = (Handed::default(), room.clone());
+    if std::mem::take(few) && look == Look::All && room.free > 0 {
+        let (taken, waits) = claiming.only(&room).await?;
+        if let Some(taken) = taken {
+            let weight = room.weights.get(taken.flow.as_str()).copied().unwrap_or(1);
+            clock.turn(&Flow::new(taken.flow.as_str(), weight), taken.cost);
+            now_has(&mut room, &taken);
+            handed.taken.push(taken);
         }
+        if !waits {
+            (*few, handed.full, handed.next_due) = (true, room.free == 0, claiming.next_due());
+            return Ok(handed);
+        }
+    }
+    for _ in 0..LOOKS {
+        let flows = claiming.look(&room).await?;
+        let (chosen, full) = claiming.choose(clock, &room, flows).await?;
+        let found = claiming.take(&chosen).await?;
+        handed.full = full;
+        let missed = chosen.len() - found.len();
+        found.iter().for_each(|taken| now_has(&mut room, taken));
         handed.taken.extend(found);
         if missed == 0 {
+            *few = handed.taken.len() < 2;
+            handed.next_due = claiming.next_due();
             return Ok(handed);
         }
     }
@@ -157,160 +174,186 @@ pub(super) async fn claim(
     Ok(handed)
 }
 
-/// Chooses jobs in their turns; whether more may be due.
-async fn choose(
-    link: &mut Link,
-    clock: &mut Clock,
-    room: &Room,
-    (node, first): (Uuid, bool),
-) -> Result<(Vec<Uuid>, bool), Trouble> {
-    if room.free == 0 {
-        return Ok((Vec::new(), true));
-    }
-    let mut claiming = Claiming::new(room, clock);
-    let mut known = HashMap::<Arc<str>, Best>::new();
-    let (mut chosen, mut free_first) = (Vec::new(), first);
-    loop {
-        match claiming.step() {
-            Step::Flows(last) => {
-                let found = look(link, last, room.free, (node, std::mem::take(&mut free_first))).await?;
-                claiming.flows(found.keys().cloned());
-                known.extend(found);
-            }
-            Step::Job(flow) => {
-                let best = known.entry(Arc::clone(&flow)).or_default();
-                if best.next.is_empty() && best.more {
-                    *best = look_at(link, &flow, room.free, (node, &chosen)).await?;
-                }
-                let job = best.next.pop();
-                claiming.job(job.map(|job| job.cost));
-                chosen.extend(job.map(|job| job.id));
-            }
-            Step::Done => break,
-        }
-    }
-    Ok((chosen, claiming.is_full()))
+/// A job that is claimed takes room.
+fn now_has(room: &mut Room, taken: &Taken) {
+    room.free -= 1;
+    *room.under_way.entry(taken.flow.as_str().into()).or_default() += 1;
 }
 
-/// A job that may be claimed; the order is that in which they are handed out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Due {
-    rank: Reverse<i64>,
-    due_at_ms: i64,
-    id: Uuid,
-    cost: u64,
-}
-
-/// The best jobs of a flow that are known, the best one last.
-#[derive(Debug, Default)]
-struct Best {
-    next: Vec<Due>,
-    /// Whether there may be more behind them.
-    more: bool,
-}
-
-impl Best {
-    /// Of what was found at each place, `most` at each; those that are `chosen` already are none.
-    fn of(places: &[Vec<Due>], most: usize, chosen: &[Uuid]) -> Self {
-        let chosen: HashSet<&Uuid> = chosen.iter().collect();
-        let more = places.iter().any(|found| found.len() >= most);
-        let mut next: Vec<Due> = places.iter().flatten().copied().collect();
-        next.sort_unstable();
-        // What is behind the last of a place that has more is not known.
-        next.truncate(if more { most } else { next.len() });
-        next.retain(|due| !chosen.contains(&due.id));
-        next.reverse();
-        Self { next, more }
-    }
-}
-
-/// Flows of which jobs are due, by name, with their best ones: those that any node may do, and those that this one alone can.
-async fn look(
-    link: &mut Link,
-    last: Option<Arc<str>>,
-    free: usize,
-    (node, free_first): (Uuid, bool),
-) -> Result<BTreeMap<Arc<str>, Best>, Trouble> {
-    // Each flow's share, roughly, where there are many; and all of it where there is one.
-    let most = free.min(32);
-    let look = if last.is_some() { AFTER } else { FIRST };
-    let from = last.map(|last| last.to_string()).unwrap_or_default();
-    let at = |place: String| {
-        values![from.clone(), FLOWS_AT_ONCE, most as i64, place, node, integer(ms(HEAD_START))]
-    };
-    let (anywhere, here) = (at(String::new()), at(node.to_string()));
-    let mut statements: Vec<(&'static str, &[Value])> = Vec::new();
-    if free_first {
-        statements.push((FREE, &[]));
-    }
-    statements.extend([(look, &*anywhere), (look, &*here)]);
-    let answers = link.together(&statements).await?;
-    let places = &answers[answers.len() - 2..];
-    let mut flows = BTreeMap::<Arc<str>, [Vec<Due>; 2]>::new();
-    for (place, rows) in places.iter().enumerate() {
-        for row in rows {
-            flows.entry(row.get::<_, &str>(0).into()).or_default()[place].push(due(row, 1));
-        }
-    }
-    // Of a place that has more flows than are found at once, those behind the last one are not known.
-    let last_known = places.iter().filter(|rows| count_flows(rows) >= FLOWS_AT_ONCE as usize);
-    let last_known = last_known.filter_map(|rows| rows.last().map(|row| row.get::<_, String>(0))).min();
-    let is_known = |flow: &str| last_known.as_ref().is_none_or(|last| flow <= last.as_str());
-    let flows = flows.into_iter().filter(|(flow, _)| is_known(flow));
-    Ok(flows.map(|(flow, places)| (flow, Best::of(&places, most, &[]))).collect())
-}
-
-/// Of rows that are sorted by them.
-fn count_flows(rows: &[Found]) -> usize {
-    rows.chunk_by(|a, b| a.get::<_, &str>(0) == b.get::<_, &str>(0)).count()
-}
-
-/// The best of a flow's that are not chosen yet.
-async fn look_at(
-    link: &mut Link,
-    flow: &str,
-    free: usize,
-    (node, chosen): (Uuid, &[Uuid]),
-) -> Result<Best, Trouble> {
-    let most = chosen.len() + free;
-    let at = |place: String| values![flow.to_owned(), most as i64, place, node, integer(ms(HEAD_START))];
-    let (anywhere, here) = (at(String::new()), at(node.to_string()));
-    let answers = link.together(&[(LOOK_AT, &*anywhere), (LOOK_AT, &*here)]).await?;
-    let places: Vec<Vec<Due>> =
-        answers.iter().map(|rows| rows.iter().map(|row| due(row, 0)).collect()).collect();
-    Ok(Best::of(&places, most, chosen))
-}
-
-fn due(row: &Found, from: usize) -> Due {
-    Due {
-        rank: Reverse(row.get(from + 2)),
-        due_at_ms: row.get(from + 3),
-        id: row.get(from),
-        cost: number(row.get(from + 1)),
-    }
-}
-
-/// Claims what was chosen, as far as it is still there; and in how long there may be more.
-async fn take(
-    link: &mut Link,
-    chosen: &[Uuid],
+/// A claim under way.
+struct Claimer<'c> {
+    link: &'c mut Link,
+    seen: &'c mut Seen,
+    look: Look,
     node: Uuid,
     lease: Duration,
     now_ms: u64,
-) -> Result<(Vec<Taken>, Option<Duration>), Trouble> {
-    let values = values![chosen.to_vec(), node, integer(ms(lease))];
-    let next = values![node.to_string()];
-    let mut answers = match chosen.is_empty() {
-        true => vec![Vec::new(), link.query(NEXT, &next).await?],
-        false => link.together(&[(CLAIM, &*values), (NEXT, &*next)]).await?,
-    };
-    let next =
-        answers.pop().and_then(|rows| rows.first().and_then(|row: &Found| row.get::<_, Option<i64>>(0)));
-    let order: HashMap<Uuid, usize> = chosen.iter().enumerate().map(|(at, id)| (*id, at)).collect();
-    let mut taken: Vec<Taken> =
-        answers.pop().unwrap_or_default().iter().map(|row| read(row, now_ms)).collect();
-    taken.sort_by_key(|taken| order.get(&rows::uuid(taken.row.id)).copied());
-    Ok((taken, next.map(|next| Duration::from_millis(number(next)))))
+    /// In how long there may be more, once the database has told.
+    next_due: Option<Duration>,
+    has_heard: bool,
+}
+
+impl Claimer<'_> {
+    /// Claims the only job that waits, if there is one alone. Whether others do.
+    async fn only(&mut self, room: &Room) -> Result<(Option<Taken>, bool), Trouble> {
+        let (lease, head_start) = (integer(ms(self.lease)), integer(ms(HEAD_START)));
+        let asked = [
+            (ONLY, values![full_flows(room), self.node, lease, head_start]),
+            self.asks_to_free(),
+            self.asks_for_next(),
+        ];
+        let [taken, freed, next] = each(self.together(&asked).await?);
+        self.hear_next(&next);
+        let began = self.hear_freed(&freed, next.first().map(|row| row.get(2)));
+        let taken = taken.first().map(|row| read(row, self.now_ms));
+        self.seen.has_come(taken.iter().map(|taken| taken.flow.as_str().into()));
+        let waits = next.first().is_none_or(|row| row.get(1));
+        if !waits {
+            self.seen.is_nothing(began);
+        }
+        Ok((taken, waits))
+    }
+
+    /// Looks for flows of which jobs are due, and their best ones. Jobs are freed before whose lease has ended.
+    async fn look(&mut self, room: &Room) -> Result<Flows, Trouble> {
+        let (asks, most) = ((self.look, None), most(room.free));
+        let [anywhere, here] = self.seen.asks_at_both(asks, most, self.node);
+        let asked = [self.asks_to_free(), anywhere, here, (NOW, Vec::new())];
+        let [freed, anywhere, here, now] = each(self.together(&asked).await?);
+        let began = self.hear_freed(&freed, now.first().map(|row| row.get(0)));
+        Ok(self.seen.found(asks, [&anywhere, &here], most, began))
+    }
+
+    /// Chooses jobs in their turns; whether more may be due.
+    async fn choose(
+        &mut self,
+        clock: &mut Clock,
+        room: &Room,
+        found: Flows,
+    ) -> Result<(Vec<Uuid>, bool), Trouble> {
+        if room.free == 0 {
+            return Ok((Vec::new(), true));
+        }
+        let mut claiming = Claiming::new(room, clock);
+        let (mut known, mut chosen) = (HashMap::<Arc<str>, Best>::new(), Vec::new());
+        let (mut found, mut more) = (Some(found), true);
+        loop {
+            match claiming.step() {
+                Step::Flows(last) => {
+                    let next = match found.take() {
+                        Some(found) => found,
+                        None if more => self.look_after(last, room.free).await?,
+                        None => Flows::none(),
+                    };
+                    more = next.more;
+                    claiming.flows(next.known.keys().cloned());
+                    known.extend(next.known);
+                }
+                Step::Job(flow) => {
+                    let best = known.entry(Arc::clone(&flow)).or_default();
+                    if best.next.is_empty() && best.more {
+                        *best = self.look_at(&flow, room.free, &chosen).await?;
+                    }
+                    let job = best.next.pop();
+                    claiming.job(job.map(|job| job.cost));
+                    chosen.extend(job.map(|job| job.id));
+                }
+                Step::Done => break,
+            }
+        }
+        Ok((chosen, claiming.is_full()))
+    }
+
+    /// Flows behind the last one.
+    async fn look_after(&mut self, last: Option<Arc<str>>, free: usize) -> Result<Flows, Trouble> {
+        let (last, most) = (last.unwrap_or_default(), most(free));
+        let asks = (self.look, Some(&*last));
+        let [anywhere, here] = self.seen.asks_at_both(asks, most, self.node);
+        let answers = self.together(&[(NOW, Vec::new()), anywhere, here]).await?;
+        let [now, anywhere, here] = each(answers);
+        let now = now.first().map_or(0, |row| row.get(0));
+        Ok(self.seen.found(asks, [&anywhere, &here], most, now))
+    }
+
+    /// The best of a flow's that are not chosen yet.
+    async fn look_at(&mut self, flow: &str, free: usize, chosen: &[Uuid]) -> Result<Best, Trouble> {
+        let most = chosen.len() + free;
+        let asked = self.seen.asks_of_one(self.look, flow, most, self.node);
+        let [anywhere, here] = each(self.together(&asked).await?);
+        Ok(best_of([&anywhere, &here], most, chosen))
+    }
+
+    /// Claims what was chosen, as far as it is still there.
+    async fn take(&mut self, chosen: &[Uuid]) -> Result<Vec<Taken>, Trouble> {
+        if chosen.is_empty() && self.has_heard {
+            return Ok(Vec::new());
+        }
+        let claim = (CLAIM, values![chosen.to_vec(), self.node, integer(ms(self.lease))]);
+        let next = self.asks_for_next();
+        let asked = if chosen.is_empty() { vec![next] } else { vec![claim, next] };
+        let mut answers = self.together(&asked).await?;
+        self.hear_next(&answers.pop().unwrap_or_default());
+        let claimed = answers.pop().unwrap_or_default();
+        let order: HashMap<Uuid, usize> = chosen.iter().enumerate().map(|(at, id)| (*id, at)).collect();
+        let mut taken: Vec<Taken> = claimed.iter().map(|row| read(row, self.now_ms)).collect();
+        taken.sort_by_key(|taken| order.get(&rows::uuid(taken.row.id)).copied());
+        Ok(taken)
+    }
+
+    async fn together(&mut self, asked: &[Asked]) -> Result<Vec<Vec<Found>>, Trouble> {
+        let statements: Vec<(&'static str, &[Value])> =
+            asked.iter().map(|(sql, values)| (*sql, values.as_slice())).collect();
+        self.link.together(&statements).await
+    }
+
+    fn asks_to_free(&self) -> Asked {
+        (FREE, values![self.seen.leases_since(self.look), FREED])
+    }
+
+    /// Jobs were freed, and then it was looked until now. When that began.
+    fn hear_freed(&mut self, freed: &[Found], now: Option<i64>) -> i64 {
+        let (freed, began): (i64, i64) = freed.first().map_or((0, 0), |row| (row.get(0), row.get(1)));
+        self.seen.freed(began, freed < FREED);
+        match self.look {
+            Look::All => self.seen.took(now.unwrap_or(began) - began),
+            Look::New if freed > 0 => self.seen.look_at_all(),
+            Look::New => {}
+        }
+        began
+    }
+
+    fn asks_for_next(&self) -> Asked {
+        (NEXT, values![self.node.to_string(), self.look == Look::All])
+    }
+
+    fn hear_next(&mut self, rows: &[Found]) {
+        let next = rows.first().and_then(|row| row.get::<_, Option<i64>>(0));
+        self.has_heard = true;
+        self.next_due = next.map(|next| Duration::from_millis(number(next)));
+    }
+
+    /// In how long there may be more: at the next look at all there is, where this was none.
+    fn next_due(&self) -> Option<Duration> {
+        let all = (self.look == Look::New).then(|| self.seen.rests_for().unwrap_or_default());
+        self.next_due.into_iter().chain(all).min()
+    }
+}
+
+/// What each statement has given; nothing for those that were not asked.
+fn each<const N: usize>(answers: Vec<Vec<Found>>) -> [Vec<Found>; N] {
+    let mut answers = answers.into_iter();
+    [(); N].map(|()| answers.next().unwrap_or_default())
+}
+
+/// Each flow's share of what is free, roughly, where there are many; and all of it where there is one.
+fn most(free: usize) -> usize {
+    free.min(32)
+}
+
+/// Flows that have as much under way as they may.
+fn full_flows(room: &Room) -> Vec<String> {
+    let full = room.under_way.iter().filter(|(_, own)| room.shared && !may_have_more(**own, room.free));
+    full.map(|(flow, _)| flow.to_string()).collect()
 }
 
 fn read(row: &Found, now_ms: u64) -> Taken {

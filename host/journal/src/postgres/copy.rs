@@ -8,12 +8,12 @@ use tokio_postgres::Row as Found;
 use uuid::Uuid;
 
 use super::address::Address;
-use super::change::values;
-use super::link::{Link, Value};
+use super::link::Link;
 use super::node::Node;
 use super::read::SUM_UP;
 use super::shared::ALIVE_MS;
 use super::trouble::Trouble;
+use super::value::{Value, values};
 use super::{address_of, prepare, runtime};
 use crate::Opening;
 use crate::copy::{AT_ONCE, Copies, Job, Key, Notice, Part, Portion, has_files};

@@ -6,8 +6,9 @@ use std::time::Duration;
 use imgserve_base::job::{JobId, JobState, Record, now_ms};
 use uuid::Uuid;
 
-use super::change::{Sql, values};
+use super::change::Sql;
 use super::rows::{integer, off, uuid};
+use super::value::values;
 use crate::clock::ms;
 use crate::store::{Entry, Notice, rank};
 

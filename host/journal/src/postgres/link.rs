@@ -7,15 +7,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Error, Row, Statement};
 
 use super::address::Address;
 use super::trouble::{Trouble, failed};
+use super::value::Value;
 use crate::store::JournalError;
-
-/// A statement's value.
-pub(super) type Value = Box<dyn ToSql + Send + Sync>;
 
 /// How long a connection may take to come about, over all hosts of the address.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -30,10 +27,24 @@ const SET_UP: &str = "SET statement_timeout = '15s'; SET lock_timeout = '5s'; \
      SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
      SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')";
 
+/// What a connection has that does not wait for the disk, where that cannot be set.
+const NOT_ON_DISK: &str =
+    "SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit' AND reset_val IN ('off', 'local')";
+
 /// A connection. Dropped, it is closed.
 pub(super) struct Link {
     client: Client,
-    statements: HashMap<&'static str, Statement>,
+    statements: Statements,
+}
+
+/// How statements are said.
+#[derive(Debug)]
+enum Statements {
+    /// Once on each connection, then by name.
+    Kept(HashMap<&'static str, Statement>),
+    /// Anew each time: behind a pooler in transaction mode the next transaction is another connection's, which does not know the
+    /// name, or knows it of something else.
+    Anew,
 }
 
 impl Link {
@@ -82,7 +93,19 @@ impl Link {
             }
         });
         client.batch_execute(SET_UP).await.map_err(|error| cannot(failed(&error)))?;
-        Ok(Self { client, statements: HashMap::new() })
+        if !address.is_pooled() {
+            return Ok(Self { client, statements: Statements::Kept(HashMap::new()) });
+        }
+        let not_on_disk =
+            client.query_typed(NOT_ON_DISK, &[]).await.map_err(|error| cannot(failed(&error)))?;
+        if let Some(row) = not_on_disk.first() {
+            let (user, is) = (address.user(), row.get::<_, &str>(0));
+            return Err(cannot(format!(
+                "its synchronous_commit is {is}, which a pooler lets nobody set ([jobs] listen): \
+                 ALTER ROLE {user} SET synchronous_commit = on"
+            )));
+        }
+        Ok(Self { client, statements: Statements::Anew })
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -128,6 +151,14 @@ impl Link {
         self.between("BEGIN", statements).await
     }
 
+    /// The same, which is not waited for until it is on disk: whatever is waited for that comes after it is so after it.
+    pub(super) async fn in_lazy_transaction(
+        &mut self,
+        statements: &[(&'static str, &[Value])],
+    ) -> Result<Vec<Vec<Row>>, Trouble> {
+        self.between("BEGIN; SET LOCAL synchronous_commit = off", statements).await
+    }
+
     /// The same, of one moment's state, and nothing is changed.
     pub(super) async fn in_snapshot(
         &mut self,
@@ -155,31 +186,49 @@ impl Link {
         Ok(rows)
     }
 
-    async fn prepared(&mut self, statements: &[(&'static str, &[Value])]) -> Result<Vec<Statement>, Trouble> {
+    /// Statements as they are sent.
+    async fn prepared(&mut self, statements: &[(&'static str, &[Value])]) -> Result<Vec<Said>, Trouble> {
         let mut prepared = Vec::with_capacity(statements.len());
         for (sql, _) in statements {
-            let statement = match self.statements.get(sql) {
+            let Statements::Kept(kept) = &mut self.statements else {
+                prepared.push(Said::InFull(sql));
+                continue;
+            };
+            let statement = match kept.get(sql) {
                 Some(statement) => statement.clone(),
                 None => {
                     let statement = answered(self.client.prepare(sql)).await?;
-                    self.statements.insert(sql, statement.clone());
+                    kept.insert(sql, statement.clone());
                     statement
                 }
             };
-            prepared.push(statement);
+            prepared.push(Said::ByName(statement));
         }
         Ok(prepared)
     }
 
-    async fn rows(&self, statement: Statement, values: &[Value]) -> Result<Vec<Row>, Error> {
-        let values: Vec<&(dyn ToSql + Sync)> =
-            values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
-        self.client.query(&statement, &values).await
+    async fn rows(&self, statement: Said, values: &[Value]) -> Result<Vec<Row>, Error> {
+        match statement {
+            Said::ByName(statement) => {
+                let values: Vec<_> = values.iter().map(|value| value.sql()).collect();
+                self.client.query(&statement, &values).await
+            }
+            Said::InFull(sql) => {
+                let values: Vec<_> = values.iter().map(|value| (value.sql(), value.kind())).collect();
+                self.client.query_typed(sql, &values).await
+            }
+        }
     }
 
     async fn done(&self, sql: &'static str) -> Result<Vec<Row>, Error> {
         self.client.batch_execute(sql).await.map(|()| Vec::new())
     }
+}
+
+/// A statement as it is sent.
+enum Said {
+    ByName(Statement),
+    InFull(&'static str),
 }
 
 type Sent<'a> = Pin<Box<dyn Future<Output = Result<Vec<Row>, Error>> + Send + 'a>>;
@@ -223,6 +272,6 @@ async fn in_order(mut all: Vec<Sent<'_>>) -> Result<Vec<Result<Vec<Row>, Error>>
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("statements", &self.statements.len()).finish_non_exhaustive()
+        f.debug_struct("Link").field("statements", &self.statements).finish_non_exhaustive()
     }
 }

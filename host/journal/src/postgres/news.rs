@@ -12,10 +12,10 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use uuid::Uuid;
 
 use super::address::Address;
-use super::change::values;
 use super::link::Link;
 use super::rows::{job, uuid};
 use super::trouble::Trouble;
+use super::value::values;
 use crate::store::{JournalError, News};
 
 /// For how long news come together.

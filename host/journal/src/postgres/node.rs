@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::change::{Sql, values};
+use super::change::Sql;
 use super::rows::integer;
+use super::value::values;
 use crate::store::{JournalError, Presence};
 
 /// How often what has changed is summed up.

@@ -7,10 +7,11 @@ use imgserve_base::job::JobId;
 use tokio_postgres::Row as Found;
 use uuid::Uuid;
 
-use super::change::{Sql, values};
+use super::change::Sql;
 use super::link::Link;
 use super::rows::{count, integer, job, moment, number, uuid};
 use super::trouble::Trouble;
+use super::value::values;
 use crate::clock::ms;
 use crate::store::{ClaimedNotice, Delivery, Notice, Room, Undelivered};
 

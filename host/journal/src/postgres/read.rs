@@ -3,10 +3,10 @@
 use imgserve_base::job::{Client, JobId, JobState};
 use tokio_postgres::Row as Found;
 
-use super::change::values;
-use super::link::{Link, Value};
+use super::link::Link;
 use super::rows::{self, Row, finished, integer, number, uuid, waiting};
 use super::trouble::Trouble;
+use super::value::{Value, values};
 use crate::store::{Counts, Filter, Receipt};
 
 /// How many rows are forgotten at once.
@@ -154,18 +154,26 @@ const NODE_AGE_MS: i64 = 30 * 24 * 3600 * 1000;
 pub(super) async fn prune(link: &mut Link, keep: usize, key_age_ms: u64) -> Result<(), Trouble> {
     const JOBS: &str = "WITH gone AS (DELETE FROM imgserve_finished WHERE id IN (SELECT id FROM imgserve_finished \
          WHERE (SELECT pg_try_advisory_xact_lock(hashtext(current_schema()), hashtext('imgserve prune'))) \
-         AND (finished_at_ms, id) < ($1::bigint, $2::uuid) AND came < $3::bigint \
-         ORDER BY finished_at_ms, id LIMIT $4::bigint) RETURNING id, state), \
+         AND (finished_at_ms, id) < ($1::bigint, $2::uuid) AND (finished_at_ms, id) > ($5::bigint, $6::uuid) AND came < $3::bigint \
+         ORDER BY finished_at_ms, id LIMIT $4::bigint) RETURNING id, state, finished_at_ms), \
          counted AS (INSERT INTO imgserve_changes (state, client, jobs) SELECT state, '', -count(*) FROM gone GROUP BY state), \
          told AS (DELETE FROM imgserve_notices USING gone WHERE job = gone.id AND lease_until_ms IS NULL \
-         AND due_at_ms = 9223372036854775807) SELECT true FROM gone";
+         AND due_at_ms = 9223372036854775807) SELECT finished_at_ms, id FROM gone";
     const KEYS: &str = "DELETE FROM imgserve_keys WHERE (client, key) IN (SELECT client, key FROM imgserve_keys \
          WHERE (SELECT pg_try_advisory_xact_lock(hashtext(current_schema()), hashtext('imgserve prune'))) \
          AND created_at_ms < imgserve_now_ms() - $1::bigint ORDER BY created_at_ms LIMIT $2::bigint) RETURNING true";
     const NODES: &str = "DELETE FROM imgserve_nodes WHERE seen_at_ms < imgserve_now_ms() - $1::bigint";
     let most = FORGOTTEN_AT_ONCE as i64;
     if let Some((ended, came)) = kept(link, keep).await? {
-        while link.query(JOBS, &values![ended.0, ended.1, came, most]).await?.len() == FORGOTTEN_AT_ONCE {}
+        // A portion begins where the one before it has ended, and does not walk over what that has left dead.
+        let mut after: Ended = (i64::MIN, uuid::Uuid::nil());
+        loop {
+            let gone = link.query(JOBS, &values![ended.0, ended.1, came, most, after.0, after.1]).await?;
+            after = gone.iter().map(|row| (row.get(0), row.get(1))).max().unwrap_or(after);
+            if gone.len() < FORGOTTEN_AT_ONCE {
+                break;
+            }
+        }
     }
     while link.query(KEYS, &values![integer(key_age_ms), most]).await?.len() == FORGOTTEN_AT_ONCE {}
     link.query(NODES, &values![NODE_AGE_MS]).await.map(drop)

@@ -5,9 +5,9 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::address::Address;
-use super::change::values;
 use super::link::Link;
 use super::trouble::Trouble;
+use super::value::values;
 use crate::store::JournalError;
 
 /// What makes version n + 1 of version n. Only appended to.

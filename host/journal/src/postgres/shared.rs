@@ -9,12 +9,13 @@ use std::sync::atomic::Ordering;
 use imgserve_base::job::{JobId, JobState};
 use tokio_postgres::Row as Found;
 
-use super::change::{Doubt, values};
+use super::change::Doubt;
 use super::link::Link;
 use super::node::Node;
 use super::read::{SUM_UP, TOTALS, unfinished};
 use super::rows::{count, job, number, uuid};
 use super::trouble::Trouble;
+use super::value::values;
 use super::{Postgres, jobs};
 use crate::store::{Answer, Look, News, NodeSeen, Presence, Shared};
 

@@ -1,24 +1,30 @@
 //! What is particular to a journal in a database: outages, nodes beside each other, versions. What any store must do is
 //! `crate::tests`' to say.
 
-mod figures;
 mod nodes;
+mod trips;
 
 use std::collections::BTreeSet;
 
 use imgserve_base::job::Priority;
-use imgserve_peers::Postgres as Server;
+use imgserve_peers::{Postgres as Server, Wire};
 
 use super::*;
 use crate::store::Claim;
 use crate::store::IdempotencyKey;
-use crate::tests::postgres::Schema;
+use crate::tests::postgres::{Schema, server};
 use crate::tests::{KEPT, READER, ended, entry, is_stale, let_go, notice, record, room};
 
 const LEASE: Duration = Duration::from_secs(60);
 
 fn open(schema: &Schema, node: &str) -> Arc<Postgres> {
     Arc::new(let_go(|| Postgres::open(&schema.opening(READER, node), Clock::default())).unwrap())
+}
+
+/// How a node reaches the tests' server over a wire.
+fn over(wire: &Wire, opening: Opening) -> Opening {
+    let [direct, over] = [server().url("postgres"), server().url_over(wire, "postgres")];
+    Opening { address: opening.address.replace(&direct, &over), ..opening }
 }
 
 /// A job that waits.
@@ -100,8 +106,9 @@ async fn a_database_that_is_away_refuses_clearly_loses_nothing_and_is_found_agai
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_are_cut_lose_and_double_nothing() {
-    let schema = Schema::new();
-    let journal = open(&schema, "node");
+    let (schema, wire) = (Schema::new(), Wire::to(server().port()));
+    let journal =
+        Arc::new(Postgres::open(&over(&wire, schema.opening(READER, "node")), Clock::default()).unwrap());
     let jobs: Vec<_> = (0..8)
         .map(|_| {
             let journal = Arc::clone(&journal);
@@ -125,17 +132,25 @@ async fn connections_that_are_cut_lose_and_double_nothing() {
         .collect();
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = current_schema()";
     let mut all = BTreeSet::new();
-    let mut cuts = 0;
+    let (mut cuts, mut turn) = (0, 0);
     let mut left = jobs;
     while !left.is_empty() {
-        cuts += schema.sql(cut).parse::<u32>().unwrap();
+        // By the database, on the way, and in the middle of a message.
+        turn += 1;
+        match turn % 3 {
+            0 => cuts += schema.sql(cut).parse::<u32>().unwrap(),
+            tears => {
+                wire.cut(|| Some(tears == 1));
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
         let (done, more) = left.into_iter().partition::<Vec<_>, _>(tokio::task::JoinHandle::is_finished);
         for job in done {
             all.extend(job.await.unwrap());
         }
         left = more;
     }
-    assert!(cuts > 0, "nothing was cut");
+    assert!(cuts > 0 && wire.cuts() > 0, "nothing was cut");
     until("what was refused is not withdrawn", async || {
         journal.health().unwritable.is_none() && schema.sql("SELECT count(*) FROM imgserve_jobs") == "1600"
     })
@@ -158,6 +173,27 @@ async fn what_a_claim_had_whose_answer_was_lost_is_given_back_by_the_next_heartb
     assert_eq!(state(&journal, known).await, Some(JobState::Running));
     let again = claim(&journal, 9).await;
     assert_eq!((again.len(), again[0].record.id, again[0].record.attempt), (1, lost, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_claim_had_whose_connection_was_cut_is_given_back() {
+    let (schema, wire) = (Schema::new(), Wire::to(server().port()));
+    let journal = Postgres::open(&over(&wire, schema.opening(READER, "node")), Clock::default()).unwrap();
+    let (id, state) = (waiting(&journal).await, || schema.sql("SELECT state FROM imgserve_jobs"));
+    until("no claim is made whose answer is lost", async || {
+        wire.cut(|| Some(true));
+        match journal.claim(room(9), LEASE).await {
+            Ok(claimed) if claimed.claims.is_empty() => false,
+            Ok(_) => journal.give_back(vec![(id, 1)]).await.is_err(),
+            Err(_) => state() == "running",
+        }
+    })
+    .await;
+    until("it is not given back", async || {
+        journal.heartbeat(Vec::new(), LEASE).await.is_ok() && state() == "accepted"
+    })
+    .await;
+    assert_eq!(journal.journal_claim(9).await, [id]);
 }
 
 #[tokio::test]

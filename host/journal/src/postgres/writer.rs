@@ -1,7 +1,7 @@
 //! The way to the task that makes changes.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio_postgres::Row;
 
 use super::address::Address;
 use super::batch::Batches;
-use super::change::{Asked, Change, Doubt, Sql};
+use super::change::{Asked, Change, Doubt, Silent, Sql};
 use super::link::Link;
 use super::node::Node;
 use crate::pulse::Pulse;
@@ -30,9 +30,7 @@ pub(super) struct Writer {
     changes: Option<UnboundedSender<Change>>,
     ended: Mutex<Receiver<()>>,
     pulse: Arc<Pulse>,
-    /// Changes that nobody waits for: how many were asked for, and are made.
-    silent_asked: AtomicU64,
-    silent_made: Arc<AtomicU64>,
+    silent: Arc<Silent>,
 }
 
 impl Writer {
@@ -43,9 +41,8 @@ impl Writer {
         link: Link,
         (node, reader): (Arc<Node>, String),
     ) -> Self {
-        let (pulse, silent_made) = (Arc::new(Pulse::new()), Arc::default());
-        let batches =
-            Batches::new(address, Arc::clone(&pulse), link, (node, reader), Arc::clone(&silent_made));
+        let (pulse, silent) = (Arc::new(Pulse::new()), Arc::default());
+        let batches = Batches::new(address, Arc::clone(&pulse), link, (node, reader), Arc::clone(&silent));
         let (changes, waiting) = unbounded_channel();
         let (end, ended) = channel();
         runtime.spawn(async move {
@@ -53,13 +50,7 @@ impl Writer {
             // Nobody waits any more, or the one who does hears of it.
             let _ = end.send(());
         });
-        Self {
-            changes: Some(changes),
-            ended: Mutex::new(ended),
-            pulse,
-            silent_asked: AtomicU64::new(0),
-            silent_made,
-        }
+        Self { changes: Some(changes), ended: Mutex::new(ended), pulse, silent }
     }
 
     /// Asks for a change, at once: it is made even if nobody waits for the answer. Changes are made in the order in which they
@@ -76,7 +67,7 @@ impl Writer {
     {
         let (reply, answer) = oneshot::channel();
         let work = Box::new(Asked { read, reply });
-        self.send(Change { sql, made, doubt, silent: false, doubted: false, work });
+        self.send(Change { sql, made, doubt, silent: false, lazy: false, doubted: false, work });
         let pulse = Arc::clone(&self.pulse);
         async move {
             answer.await.unwrap_or_else(|_| {
@@ -87,9 +78,9 @@ impl Writer {
     }
 
     /// Asks for a change that nobody waits for: it is made before what is asked for next, and tried until it is.
-    pub(super) fn silently(&self, sql: Sql) {
-        self.silent_asked.fetch_add(1, Ordering::AcqRel);
-        self.send(Change::silent(sql));
+    pub(super) fn silently(&self, change: Change) {
+        self.silent.asked.fetch_add(1, Ordering::AcqRel);
+        self.send(change);
     }
 
     /// Waits until all changes are made that nobody waited for.
@@ -97,7 +88,7 @@ impl Writer {
     /// # Errors
     /// The database is away.
     pub(super) async fn settled(&self) -> Result<(), JournalError> {
-        if self.silent_made.load(Ordering::Acquire) == self.silent_asked.load(Ordering::Acquire) {
+        if self.silent.is_settled() {
             return Ok(());
         }
         self.change((None, None), Doubt::Repeat, |_| Ok(())).await

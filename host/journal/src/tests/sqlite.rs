@@ -17,7 +17,8 @@ impl Stored for File {
     }
 
     fn open(&self, reader: &str, clock: Clock) -> Arc<dyn Journal> {
-        Arc::new(Sqlite::open(&self.0.path().join("journal.db"), reader, clock).unwrap())
+        let path = self.0.path().join("journal.db");
+        Arc::new(let_go(|| Sqlite::open(&path, reader, clock.clone())).unwrap())
     }
 
     async fn set(&self, _: u64) {}

@@ -96,3 +96,19 @@ async fn very_many_clients_are_each_next_once() {
         assert_eq!(round.len(), 300, "somebody had two turns before another had one");
     }
 }
+
+#[tokio::test]
+async fn a_job_that_waits_alone_is_its_clients_turn_and_within_its_share() {
+    let place = Place::new();
+    let only = place.wait_of("a", 1, Priority::Normal, 24_000_000).await;
+    let with = |own| Room { shared: true, under_way: [("a".into(), own)].into(), ..room(4) };
+    let none = place.claim_at(with(4), 100, 200).await;
+    assert_eq!((none.claims.len(), none.full), (0, true), "it has as much under way as is free");
+    let one = place.claim_at(with(3), 100, 200).await;
+    assert_eq!((one.claims[0].record.id, one.claims.len()), (only[0], 1));
+    let last = place.wait_of("a", 1, Priority::Normal, 1_000_000).await;
+    assert_eq!(place.claim(1).await[0].record.id, last[0]);
+    place.wait_of("a", 1, Priority::Normal, 1_000_000).await;
+    place.wait_of("b", 1, Priority::Normal, 1_000_000).await;
+    assert_eq!(place.flows(room(2)).await, ["b", "a"], "its turns before were not counted");
+}
