@@ -1,6 +1,8 @@
 //! Codecs written by hand, for what the sdk makes impossible: each costs the one task that asked for it, which says that the codec is to
 //! blame, and nothing else.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use crate::guest::FOREVER;
@@ -225,6 +227,30 @@ async fn a_codec_logs_a_line_and_cannot_fake_another() {
     let log = server.log();
     let line = log.lines().find(|line| line.contains("said")).unwrap_or_else(|| panic!("{log}"));
     assert!(line.contains("said\\n2026-01-01 ERROR") && line.contains("codec logging"), "{line}");
+}
+
+#[tokio::test]
+async fn what_another_codec_reads_is_another_result() {
+    let directory = tempfile::tempdir().unwrap();
+    let codecs = directory.path().join("codecs");
+    std::fs::create_dir(&codecs).unwrap();
+    let write = |more: &str| CodecGuest { more: more.to_owned(), ..guest("good") }.write(&codecs, "good");
+    write("");
+    // Meant from where the configuration is.
+    let section = codec_section("good", Path::new("codecs/good.wasm"), "");
+    let server = Server::start_in(directory, &format!("[access]\nfile_roots = [\"FILES\"]\n{section}"));
+    let source = server.write("in.good", file("good", 60, 40));
+    let tag = async || {
+        let asked = format!("resize/render?src={source}&width=6&height=4&format=png");
+        let response = reqwest::get(format!("{}/v1/operations/{asked}", server.origin)).await.unwrap();
+        assert_eq!(response.status(), 200);
+        response.headers()["etag"].to_str().unwrap().to_owned()
+    };
+    let first = tag().await;
+    assert_eq!(tag().await, first);
+    write("(data (i32.const 20000) \"another\")");
+    assert!(server.reload(&section).await.contains("configuration reloaded"));
+    assert_ne!(tag().await, first);
 }
 
 #[test]
