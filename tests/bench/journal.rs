@@ -142,6 +142,12 @@ async fn post(journal: Arc<dyn Journal>, asked: Arc<Notify>, jobs: usize) {
 
 /// A job that waits.
 async fn wait(journal: &dyn Journal) {
+    let id = take_in(journal).await;
+    journal.release(id);
+}
+
+/// A job that is being accepted.
+async fn take_in(journal: &dyn Journal) -> JobId {
     let record = Record {
         id: JobId::generate(),
         state: JobState::Accepting,
@@ -165,7 +171,7 @@ async fn wait(journal: &dyn Journal) {
     let (id, order) = (record.id, "x".repeat(600));
     let entry = Entry { record, order, flow: "client".to_owned(), cost: 1_000_000, key: None, stays: false };
     journal.submit(entry).await.unwrap();
-    journal.release(id);
+    id
 }
 
 async fn end(journal: Arc<dyn Journal>, record: Record) {
@@ -220,13 +226,18 @@ fn told(what: &str, times: Vec<Duration>) {
 async fn claims(place: &Place, jobs: usize) {
     let journal = place.node("a");
     place.fill(&*journal, jobs).await;
-    let mut times = Vec::new();
+    let (mut times, mut posts) = (Vec::new(), Vec::new());
     for _ in 0..1000.min(jobs / AT_ONCE) {
         let (records, took) = claim(&*journal, AT_ONCE).await;
         assert_eq!(records.len(), AT_ONCE);
         times.push(took);
+        let began = Instant::now();
+        take_in(&*journal).await;
+        posts.push(began.elapsed());
     }
     told(&format!("claims of {AT_ONCE}, {jobs} wait"), times);
+    let (median, p99) = of(posts);
+    println!("  one job is taken in, in between: median {median:.1} ms, p99 {p99:.1} ms");
     let began = Instant::now();
     journal.counts().await.unwrap();
     println!("  counted in {:.1} ms", began.elapsed().as_secs_f64() * 1e3);

@@ -140,7 +140,8 @@ pub(super) async fn claim(
     let Turns { clock, seen, few } = turns;
     seen.has_come(come);
     let look = seen.next();
-    let mut claiming = Claimer { link, seen, look, node, lease, now_ms, next_due: None, has_heard: false };
+    let (next_due, has_heard, missed) = (None, false, Vec::new());
+    let mut claiming = Claimer { link, seen, look, node, lease, now_ms, next_due, has_heard, missed };
     let (mut handed, mut room) = (Handed::default(), room.clone());
     if std::mem::take(few) && look == Look::All && room.free > 0 {
         let (taken, waits) = claiming.only(&room).await?;
@@ -160,10 +161,11 @@ pub(super) async fn claim(
         let (chosen, full) = claiming.choose(clock, &room, flows).await?;
         let found = claiming.take(&chosen).await?;
         handed.full = full;
-        let missed = chosen.len() - found.len();
+        let missed = found.len() < chosen.len();
         found.iter().for_each(|taken| now_has(&mut room, taken));
+        claiming.miss(&chosen, &found);
         handed.taken.extend(found);
-        if missed == 0 {
+        if !missed {
             *few = handed.taken.len() < 2;
             handed.next_due = claiming.next_due();
             return Ok(handed);
@@ -191,9 +193,17 @@ struct Claimer<'c> {
     /// In how long there may be more, once the database has told.
     next_due: Option<Duration>,
     has_heard: bool,
+    /// What others were faster with: until they have said so on disk it is found again.
+    missed: Vec<Uuid>,
 }
 
 impl Claimer<'_> {
+    /// Of what was chosen others have what was not found.
+    fn miss(&mut self, chosen: &[Uuid], found: &[Taken]) {
+        let has = |id: &Uuid| found.iter().any(|taken| rows::uuid(taken.row.id) == *id);
+        self.missed.extend(chosen.iter().filter(|id| !has(id)));
+    }
+
     /// Claims the only job that waits, if there is one alone. Whether others do.
     async fn only(&mut self, room: &Room) -> Result<(Option<Taken>, bool), Trouble> {
         let (lease, head_start) = (integer(ms(self.lease)), integer(ms(HEAD_START)));
@@ -216,12 +226,12 @@ impl Claimer<'_> {
 
     /// Looks for flows of which jobs are due, and their best ones. Jobs are freed before whose lease has ended.
     async fn look(&mut self, room: &Room) -> Result<Flows, Trouble> {
-        let (asks, most) = ((self.look, None), most(room.free));
+        let (asks, most) = ((self.look, None), most(room.free) + self.missed.len());
         let [anywhere, here] = self.seen.asks_at_both(asks, most, self.node);
         let asked = [self.asks_to_free(), anywhere, here, (NOW, Vec::new())];
         let [freed, anywhere, here, now] = each(self.together(&asked).await?);
         let began = self.hear_freed(&freed, now.first().map(|row| row.get(0)));
-        Ok(self.seen.found(asks, [&anywhere, &here], most, began))
+        Ok(self.seen.found(asks, [&anywhere, &here], (most, &self.missed), began))
     }
 
     /// Chooses jobs in their turns; whether more may be due.
@@ -266,21 +276,22 @@ impl Claimer<'_> {
 
     /// Flows behind the last one.
     async fn look_after(&mut self, last: Option<Arc<str>>, free: usize) -> Result<Flows, Trouble> {
-        let (last, most) = (last.unwrap_or_default(), most(free));
+        let (last, most) = (last.unwrap_or_default(), most(free) + self.missed.len());
         let asks = (self.look, Some(&*last));
         let [anywhere, here] = self.seen.asks_at_both(asks, most, self.node);
         let answers = self.together(&[(NOW, Vec::new()), anywhere, here]).await?;
         let [now, anywhere, here] = each(answers);
         let now = now.first().map_or(0, |row| row.get(0));
-        Ok(self.seen.found(asks, [&anywhere, &here], most, now))
+        Ok(self.seen.found(asks, [&anywhere, &here], (most, &self.missed), now))
     }
 
     /// The best of a flow's that are not chosen yet.
     async fn look_at(&mut self, flow: &str, free: usize, chosen: &[Uuid]) -> Result<Best, Trouble> {
-        let most = chosen.len() + free;
+        let gone = [chosen, &self.missed].concat();
+        let most = gone.len() + free;
         let asked = self.seen.asks_of_one(self.look, flow, most, self.node);
         let [anywhere, here] = each(self.together(&asked).await?);
-        Ok(best_of([&anywhere, &here], most, chosen))
+        Ok(best_of([&anywhere, &here], most, &gone))
     }
 
     /// Claims what was chosen, as far as it is still there.

@@ -321,12 +321,12 @@ impl Flows {
 }
 
 impl Seen {
-    /// What a look at both places has given that began at `now`.
+    /// What a look at both places has given that began at `now`; what was missed is none of it.
     pub(super) fn found(
         &mut self,
         (look, last): (Look, Option<&str>),
         places: [&[Found]; 2],
-        most: usize,
+        (most, missed): (usize, &[Uuid]),
         now: i64,
     ) -> Flows {
         let mut flows = BTreeMap::<Arc<str>, [Vec<Due>; 2]>::new();
@@ -345,7 +345,7 @@ impl Seen {
         let last_known = cut.iter().filter_map(|rows| rows.last().map(|row| row.get::<_, String>(0))).min();
         let is_known = |flow: &str| !more || last_known.as_ref().is_none_or(|last| flow <= last.as_str());
         let flows = flows.into_iter().filter(|(flow, _)| is_known(flow));
-        Flows { known: flows.map(|(flow, places)| (flow, Best::of(&places, most, &[]))).collect(), more }
+        Flows { known: flows.map(|(flow, places)| (flow, Best::of(&places, most, missed))).collect(), more }
     }
 }
 

@@ -324,6 +324,26 @@ async fn one_node_at_a_time_forgets() {
     assert_eq!(state(&journal, id).await, None);
 }
 
+#[tokio::test]
+async fn very_many_are_forgotten_in_portions() {
+    let schema = Schema::new();
+    let journal = open(&schema, "node");
+    waiting(&journal).await;
+    let claimed = claim(&journal, 1).await.remove(0).record;
+    journal.end(ended(&claimed, JobState::Failed), Ending::Ended(None)).await.unwrap();
+    schema.sql(
+        "INSERT INTO imgserve_finished SELECT gen_random_uuid(), nextval('imgserve_came'), node, place, state, priority, due_at_ms, \
+         attempt, operation, client, accepted_at_ms, finished_at_ms + n, flow, cost, instructions, record \
+         FROM imgserve_finished, generate_series(1, 1700) AS n; INSERT INTO imgserve_changes VALUES ('failed', '', 1700)",
+    );
+    for keep in [100, 0] {
+        journal.prune(keep, KEPT).await.unwrap();
+        assert_eq!(schema.sql("SELECT count(*) FROM imgserve_finished"), keep.to_string());
+        let counts = journal.counts().await.unwrap();
+        assert!(counts.states.contains(&(JobState::Failed, keep as u64)), "{counts:?}");
+    }
+}
+
 #[test]
 fn tables_are_made_once_checked_and_a_later_programs_are_refused() {
     let schema = Schema::new();
