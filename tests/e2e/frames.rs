@@ -30,8 +30,8 @@ impl Worker {
             json!({ "name": name, "settings": settings, "artifact": null })
         });
         let setup = json!({
-            "operations": builtin, "core": null, "memory_limit": 1_u64 << 30, "limits": config.limits, "codec": config.codec,
-            "lenient": false,
+            "operations": builtin, "codecs": [], "core": null, "memory_limit": 1_u64 << 30, "limits": config.limits,
+            "codec": config.codec, "lenient": false,
         });
         worker.send(&json!({ "setup": setup }), &[]);
         assert!(worker.receive().0.get("ready").is_some());
