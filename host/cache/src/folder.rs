@@ -30,8 +30,8 @@ pub(crate) struct Folder {
     path: PathBuf,
     /// What marks the temporary names of this process.
     run: String,
-    /// The lock goes with the process.
-    _lock: OwnedFd,
+    /// The lock goes with the process, or with this.
+    lock: OwnedFd,
 }
 
 /// An entry that a start finds.
@@ -66,7 +66,7 @@ impl Folder {
             Err(Errno::WOULDBLOCK) => return Err(CacheError::InUse { path: path.to_owned() }),
             Err(errno) => return Err(refuse("it cannot be locked", errno.into())),
         }
-        Ok(Self { path: path.to_owned(), run: uuid::Uuid::now_v7().simple().to_string(), _lock: lock })
+        Ok(Self { path: path.to_owned(), run: uuid::Uuid::now_v7().simple().to_string(), lock })
     }
 
     /// Where entries of this name lie: at most 256 directories of them.
@@ -161,6 +161,14 @@ impl Folder {
             }
             _ => {}
         }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // At once, even where a program that is being started has a copy of the handle until it runs (flock(2), LOCK_UN).
+        // What could fail here ends with the handle.
+        let _ = rustix::fs::flock(&self.lock, FlockOperation::Unlock);
     }
 }
 

@@ -22,7 +22,6 @@ mod tests;
 mod trouble;
 mod writer;
 
-use std::fs::File;
 use std::future::ready;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +32,7 @@ use imgserve_base::job::{Client, JobId, Record};
 use rusqlite::Connection;
 
 use crate::clock::{Clock, ms};
+use crate::lock::Lock;
 use crate::rows::handed_out;
 use crate::store::{
     Answer, Claimed, ClaimedNotice, Counts, Delivery, Ending, Entry, Filter, Health, Journal, JournalError,
@@ -61,7 +61,7 @@ pub(crate) struct Sqlite {
     /// What this program calls itself where it cannot read a job.
     reader: Arc<str>,
     clock: Clock,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Sqlite {

@@ -2,9 +2,9 @@
 //! is the node. So whoever has it knows that its predecessor has ended, and that what that one had claimed is free.
 #![allow(clippy::disallowed_methods, reason = "a journal is opened once, on a thread that may block")]
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, PoisonError};
@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::change::Sql;
 use super::rows::integer;
 use super::value::values;
+use crate::lock::Lock;
 use crate::store::{JournalError, Presence};
 
 /// How often what has changed is summed up.
@@ -32,7 +33,7 @@ pub(super) struct Node {
     pub(super) others: AtomicUsize,
     /// When it last summed up what has changed.
     summed_up: Mutex<Option<Instant>>,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Node {
@@ -50,24 +51,10 @@ impl Node {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(parent);
             made.map_err(cannot)?;
         }
-        let mut lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(cannot)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(JournalError::InUse {
-                    journal: format!("{journal} as the node of {file} ([jobs] node_file)"),
-                });
-            }
-            Err(TryLockError::Error(error)) => return Err(cannot(error)),
-        }
-        let id = id(&mut lock).map_err(cannot)?;
+        let mut lock = Lock::take(path).map_err(cannot)?.ok_or_else(|| JournalError::InUse {
+            journal: format!("{journal} as the node of {file} ([jobs] node_file)"),
+        })?;
+        let id = id(lock.file()).map_err(cannot)?;
         let name = if name.is_empty() { id.to_string() } else { name.to_owned() };
         Ok(Self {
             id,
@@ -150,14 +137,7 @@ mod tests {
         assert!(second.to_string().contains("node_file"), "{second}");
         let id = node.id;
         drop(node);
-        // Programs that other tests start have a copy of the lock for a moment.
-        let began = std::time::Instant::now();
-        let again = loop {
-            match Node::take(&path, "a", "postgresql://db") {
-                Err(JournalError::InUse { .. }) if began.elapsed().as_secs() < 10 => std::thread::yield_now(),
-                taken => break taken.unwrap(),
-            }
-        };
+        let again = Node::take(&path, "a", "postgresql://db").unwrap();
         assert_eq!(again.id, id);
         drop(again);
         std::fs::write(&path, "something else").unwrap();

@@ -13,12 +13,12 @@ use super::*;
 use crate::store::Claim;
 use crate::store::IdempotencyKey;
 use crate::tests::postgres::{Schema, server};
-use crate::tests::{KEPT, READER, ended, entry, is_stale, let_go, notice, record, room};
+use crate::tests::{KEPT, READER, ended, entry, is_stale, notice, record, room};
 
 const LEASE: Duration = Duration::from_secs(60);
 
 fn open(schema: &Schema, node: &str) -> Arc<Postgres> {
-    Arc::new(let_go(|| Postgres::open(&schema.opening(READER, node), Clock::default())).unwrap())
+    Arc::new(Postgres::open(&schema.opening(READER, node), Clock::default()).unwrap())
 }
 
 /// How a node reaches the tests' server over a wire.

@@ -56,7 +56,10 @@ pub(crate) fn check(path: &Path) -> Result<(), JournalError> {
 /// The file whose lock the server holds that has the journal at `path`; none where no server has it.
 pub(crate) fn held(path: &Path) -> Option<PathBuf> {
     let lock = file::lock_of(path);
-    let held = matches!(File::open(&lock).ok()?.try_lock_shared(), Err(TryLockError::WouldBlock));
+    let file = File::open(&lock).ok()?;
+    let held = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+    // At once, for a server that starts now (`Lock`).
+    drop(file.unlock());
     held.then_some(lock)
 }
 

@@ -1,6 +1,5 @@
 //! All of a file's journal, to be copied from or to.
 
-use std::fs::File;
 use std::path::Path;
 
 use rusqlite::{Connection, Row, params};
@@ -9,6 +8,7 @@ use uuid::Uuid;
 use super::trouble::verdict;
 use super::{file, schema};
 use crate::copy::{AT_ONCE, Copies, Job, Key, Notice, Part, Portion, moment, off};
+use crate::lock::Lock;
 use crate::store::{JournalError, NEVER_MS};
 use crate::story;
 
@@ -18,7 +18,7 @@ pub(crate) struct Copying {
     part: Part,
     /// The row behind which the next portion begins.
     after: i64,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Copying {

@@ -1,13 +1,14 @@
 //! The journal's files: only this user's, as they hold URLs with passwords, and only one server's at a time.
 #![allow(clippy::disallowed_methods, reason = "a journal is opened once, on a thread that may block")]
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use imgserve_base::units::MIB;
 
+use crate::lock::Lock;
 use crate::store::JournalError;
 
 /// Takes the lock beside the journal, which the system ends with the process, and makes the journal's file where there
@@ -15,7 +16,7 @@ use crate::store::JournalError;
 ///
 /// # Errors
 /// [`JournalError::InUse`] where another server holds the lock; [`JournalError::Open`] where a file cannot be made.
-pub(super) fn take(path: &Path) -> Result<File, JournalError> {
+pub(super) fn take(path: &Path) -> Result<Lock, JournalError> {
     let cannot = |error: io::Error| JournalError::Open {
         journal: path.display().to_string(),
         text: error.to_string(),
@@ -30,14 +31,8 @@ pub(super) fn take(path: &Path) -> Result<File, JournalError> {
         journal: path.display().to_string(),
         text: format!("cannot make the directory {}: {error}", parent.display()),
     })?;
-    let lock = open(&lock_of(path)).map_err(cannot)?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            return Err(JournalError::InUse { journal: path.display().to_string() });
-        }
-        Err(TryLockError::Error(error)) => return Err(cannot(error)),
-    }
+    let in_use = || JournalError::InUse { journal: path.display().to_string() };
+    let lock = Lock::take(&lock_of(path)).map_err(cannot)?.ok_or_else(in_use)?;
     make(path).map_err(cannot)?;
     settle(&beside(path, "-wal")).map_err(cannot)?;
     Ok(lock)

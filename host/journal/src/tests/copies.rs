@@ -79,19 +79,19 @@ async fn a_journal_is_the_same_in_a_database_and_back_in_a_file() {
     let (directory, schema) = (tempfile::tempdir().unwrap(), Schema::new());
     let at = |name: &str| file(&directory.path().join(name));
     let (first, second, database) = (at("first.db"), at("second.db"), schema.opening(READER, "node"));
-    let journal = let_go(|| open(&first)).unwrap();
+    let journal = open(&first).unwrap();
     fill(&*journal).await;
     let in_use = copied(&first, &database).unwrap_err();
     assert!(matches!(in_use, JournalError::InUse { .. }), "{in_use}");
     drop(journal);
-    let journal = let_go(|| open(&first)).unwrap();
+    let journal = open(&first).unwrap();
     let before = seen(&*journal).await;
     assert_eq!((before.0.len(), before.1.notices), (5, 1));
     drop(journal);
 
     let there = Copied { jobs: 5, keys: 1, notices: 2, known: 0 };
-    assert_eq!(let_go(|| copied(&first, &database)).unwrap(), there);
-    let journal = let_go(|| open(&database)).unwrap();
+    assert_eq!(copied(&first, &database).unwrap(), there);
+    let journal = open(&database).unwrap();
     assert_eq!(seen(&*journal).await, before);
     let stays =
         journal.list(Filter { client: Some(Client::parse("ada")), limit: 9, ..Filter::default() }).await;
@@ -100,13 +100,13 @@ async fn a_journal_is_the_same_in_a_database_and_back_in_a_file() {
     assert!(matches!(in_use, JournalError::InUse { .. }), "{in_use}");
     drop(journal);
 
-    assert_eq!(let_go(|| copied(&database, &second)).unwrap(), there);
+    assert_eq!(copied(&database, &second).unwrap(), there);
     // As if it had been broken off.
     let again = Copied { known: 8, ..Copied::default() };
-    assert_eq!(let_go(|| copied(&database, &second)).unwrap(), again);
-    assert_eq!(let_go(|| copied(&second, &database)).unwrap(), again);
-    assert_eq!(seen(&*let_go(|| open(&second)).unwrap()).await, before);
-    assert_eq!(seen(&*let_go(|| open(&database)).unwrap()).await, before);
+    assert_eq!(copied(&database, &second).unwrap(), again);
+    assert_eq!(copied(&second, &database).unwrap(), again);
+    assert_eq!(seen(&*open(&second).unwrap()).await, before);
+    assert_eq!(seen(&*open(&database).unwrap()).await, before);
 }
 
 fn copied(from: &Opening, to: &Opening) -> Result<Copied, JournalError> {

@@ -158,19 +158,6 @@ pub(crate) fn ended(record: &Record, state: JobState) -> Record {
     Record { state, finished_at_ms: Some(150), ..record.clone() }
 }
 
-/// Programs that other tests start have a copy of a journal's lock for a moment.
-pub(crate) fn let_go<T>(open: impl Fn() -> Result<T, JournalError>) -> Result<T, JournalError> {
-    let began = std::time::Instant::now();
-    loop {
-        match open() {
-            Err(JournalError::InUse { .. }) if began.elapsed() < Duration::from_secs(5) => {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            opened => return opened,
-        }
-    }
-}
-
 pub(crate) fn is_stale<T: std::fmt::Debug>(answer: Result<T, JournalError>) -> bool {
     matches!(answer, Err(JournalError::Stale { .. }))
 }

@@ -18,7 +18,7 @@ impl Stored for File {
 
     fn open(&self, reader: &str, clock: Clock) -> Arc<dyn Journal> {
         let path = self.0.path().join("journal.db");
-        Arc::new(let_go(|| Sqlite::open(&path, reader, clock.clone())).unwrap())
+        Arc::new(Sqlite::open(&path, reader, clock.clone()).unwrap())
     }
 
     async fn set(&self, _: u64) {}
