@@ -3,7 +3,7 @@
 
 use imgserve_base::format::Format;
 use imgserve_sdk::{ImageRef, PixelFormat};
-use ravif::{BitDepth, Encoder, Img, RGB8, RGBA8};
+use ravif::{BitDepth, Encoder, Img, RGBA8};
 
 use crate::codec::EncodeOptions;
 use crate::convert::convert;
@@ -29,16 +29,10 @@ pub(super) fn encode(options: &EncodeOptions, image: ImageRef<'_>) -> Result<Vec
         // A worker is one thread.
         .with_num_threads(Some(1));
     let (width, height) = (image.width() as usize, image.height() as usize);
-    let encoded = if image.format().has_alpha() {
-        let image = convert(image, PixelFormat::Rgba8);
-        let pixels: Vec<RGBA8> =
-            image.data().as_chunks().0.iter().map(|&[r, g, b, a]| RGBA8::new(r, g, b, a)).collect();
-        encoder.encode_rgba(Img::new(&pixels, width, height))
-    } else {
-        let image = convert(image, PixelFormat::Rgb8);
-        let pixels: Vec<RGB8> =
-            image.data().as_chunks().0.iter().map(|&[r, g, b]| RGB8::new(r, g, b)).collect();
-        encoder.encode_rgb(Img::new(&pixels, width, height))
-    };
+    let image = convert(image, PixelFormat::Rgba8);
+    let pixels: Vec<RGBA8> =
+        image.data().as_chunks().0.iter().map(|&[r, g, b, a]| RGBA8::new(r, g, b, a)).collect();
+    // Where all is opaque it writes no alpha. Its `encode_rgb` does the same and is inlined, and all of rav1e with it.
+    let encoded = encoder.encode_rgba(Img::new(&pixels, width, height));
     encoded.map(|encoded| encoded.avif_file).map_err(|error| CodecError::encode(Format::Avif, error))
 }
