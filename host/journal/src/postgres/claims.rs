@@ -2,7 +2,7 @@
 //! once, and what another node was faster with is passed over, so that nobody waits for anybody. A job that waits alone is claimed
 //! as it is looked for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,10 @@ use crate::turns::{Claiming, Step};
 const LOOKS: usize = 4;
 /// How many jobs are freed at once whose lease has ended.
 const FREED: i64 = 1000;
+/// How many jobs of a flow are asked for beside those that were chosen, where other nodes claim the same ones: some at first, twice as
+/// many each time that was not enough, so many at most; and one less each time it was.
+const SPARE: usize = 8;
+const MOST_SPARE: usize = 64;
 
 /// What came of a claim.
 #[derive(Debug, Default)]
@@ -44,11 +48,13 @@ pub(super) struct Turns {
     seen: Seen,
     /// Whether the last claim found one job, or none.
     few: bool,
+    /// How many jobs of a flow the next claim asks for beside those that it chooses.
+    spare: usize,
 }
 
 impl Default for Turns {
     fn default() -> Self {
-        Self { clock: Clock::default(), seen: Seen::default(), few: true }
+        Self { clock: Clock::default(), seen: Seen::default(), few: true, spare: 0 }
     }
 }
 
@@ -77,8 +83,7 @@ macro_rules! claim {
         concat!(
             "WITH ",
             $mine,
-            " FOR UPDATE SKIP LOCKED) \
-             UPDATE imgserve_jobs SET state = 'running', attempt = attempt + 1, node = $2::uuid, later = false, \
+            ") UPDATE imgserve_jobs SET state = 'running', attempt = attempt + 1, node = $2::uuid, later = false, \
              lease_until_ms = imgserve_now_ms() + $3::bigint FROM mine WHERE id = mine RETURNING ",
             waiting!(),
             ", instructions, flow, cost"
@@ -90,7 +95,15 @@ macro_rules! claim {
 /// database takes their number for.
 const CLAIM: &str = claim!(
     "mine AS (SELECT id AS mine FROM imgserve_jobs WHERE id = ANY($1::uuid[]) AND state || '' = 'accepted' \
-     AND held_by IS NULL AND due_at_ms + 0 <= imgserve_now_ms()"
+     AND held_by IS NULL AND due_at_ms + 0 <= imgserve_now_ms() FOR UPDATE SKIP LOCKED"
+);
+
+/// The same of some more jobs than are wanted: of each flow, whose jobs stand after one another, the first ones that no other node has.
+const CLAIM_OF: &str = claim!(
+    "mine AS (SELECT one.id AS mine FROM unnest($4::bigint[], $5::bigint[], $6::bigint[]) AS flow (first, last, most), \
+     LATERAL (SELECT id FROM imgserve_jobs WHERE id = ANY(($1::uuid[])[flow.first::int:flow.last::int]) \
+     AND state || '' = 'accepted' AND held_by IS NULL AND due_at_ms + 0 <= imgserve_now_ms() \
+     ORDER BY array_position($1::uuid[], id) LIMIT flow.most FOR UPDATE SKIP LOCKED) AS one"
 );
 
 /// The only job that waits, if this node may have it: then there is nothing to choose.
@@ -101,7 +114,7 @@ const ONLY: &str = claim!(
      ORDER BY flow, priority, due_at_ms, id LIMIT 2)), \
      mine AS (SELECT id AS mine FROM imgserve_jobs WHERE id = (SELECT (array_agg(id))[1] FROM waits HAVING count(*) = 1) \
      AND state || '' = 'accepted' AND held_by IS NULL AND due_at_ms + 0 <= imgserve_now_ms() \
-     AND (node = $2::uuid OR due_at_ms + 0 <= imgserve_now_ms() - $4::bigint) AND flow || '' <> ALL ($1::text[])"
+     AND (node = $2::uuid OR due_at_ms + 0 <= imgserve_now_ms() - $4::bigint) AND flow || '' <> ALL ($1::text[]) FOR UPDATE SKIP LOCKED"
 );
 
 /// What time it is.
@@ -137,11 +150,12 @@ pub(super) async fn claim(
     (node, lease): (Uuid, Duration),
     now_ms: u64,
 ) -> Result<Handed, Trouble> {
-    let Turns { clock, seen, few } = turns;
+    let Turns { clock, seen, few, spare } = turns;
     seen.has_come(come);
     let look = seen.next();
     let (next_due, has_heard, missed) = (None, false, Vec::new());
-    let mut claiming = Claimer { link, seen, look, node, lease, now_ms, next_due, has_heard, missed };
+    let mut claiming =
+        Claimer { link, seen, look, spare: *spare, node, lease, now_ms, next_due, has_heard, missed };
     let (mut handed, mut room) = (Handed::default(), room.clone());
     if std::mem::take(few) && look == Look::All && room.free > 0 {
         let (taken, waits) = claiming.only(&room).await?;
@@ -161,9 +175,10 @@ pub(super) async fn claim(
         let (chosen, full) = claiming.choose(clock, &room, flows).await?;
         let found = claiming.take(&chosen).await?;
         handed.full = full;
-        let missed = found.len() < chosen.len();
+        let missed = found.len() < chosen.turns.len();
         found.iter().for_each(|taken| now_has(&mut room, taken));
         claiming.miss(&chosen, &found);
+        *spare = claiming.spare;
         handed.taken.extend(found);
         if !missed {
             *few = handed.taken.len() < 2;
@@ -182,11 +197,49 @@ fn now_has(room: &mut Room, taken: &Taken) {
     *room.under_way.entry(taken.flow.as_str().into()).or_default() += 1;
 }
 
+/// What a claim asks for.
+#[derive(Debug, Default)]
+struct Chosen {
+    /// In their turns; or those of each flow after one another, where there are more than are wanted.
+    jobs: Vec<Uuid>,
+    /// Whose turns they are: as many jobs are wanted.
+    turns: Vec<Arc<str>>,
+    /// Where there are more: of each flow which job is the first and which the last one, counted from 1, and how many are wanted.
+    flows: Option<[Vec<i64>; 3]>,
+}
+
+impl Chosen {
+    /// Jobs chosen in their turns, whose flows' these are, and up to so many more of each that are known: other nodes, which look at
+    /// the same ones, may have those.
+    fn of(chosen: Vec<Uuid>, turns: Vec<Arc<str>>, known: &HashMap<Arc<str>, Best>, spare: usize) -> Self {
+        if spare == 0 {
+            return Self { jobs: chosen, turns, flows: None };
+        }
+        let mut parts = BTreeMap::<&Arc<str>, Vec<Uuid>>::new();
+        for (job, flow) in chosen.into_iter().zip(&turns) {
+            parts.entry(flow).or_default().push(job);
+        }
+        let (mut jobs, mut bounds) = (Vec::new(), [const { Vec::new() }; 3]);
+        for (flow, own) in parts {
+            let [first, last, most] = &mut bounds;
+            first.push(jobs.len() as i64 + 1);
+            most.push(own.len() as i64);
+            jobs.extend(own);
+            let others = known.get(flow).map_or(&[][..], |best| &best.next);
+            jobs.extend(others.iter().rev().take(spare).map(|due| due.id));
+            last.push(jobs.len() as i64);
+        }
+        Self { jobs, turns, flows: Some(bounds) }
+    }
+}
+
 /// A claim under way.
 struct Claimer<'c> {
     link: &'c mut Link,
     seen: &'c mut Seen,
     look: Look,
+    /// How many jobs of a flow are asked for beside those that are chosen.
+    spare: usize,
     node: Uuid,
     lease: Duration,
     now_ms: u64,
@@ -198,10 +251,14 @@ struct Claimer<'c> {
 }
 
 impl Claimer<'_> {
-    /// Of what was chosen others have what was not found.
-    fn miss(&mut self, chosen: &[Uuid], found: &[Taken]) {
+    /// Of what was asked for others may have what was not found; and if that is not as much as was wanted, more is to be asked for.
+    fn miss(&mut self, chosen: &Chosen, found: &[Taken]) {
         let has = |id: &Uuid| found.iter().any(|taken| rows::uuid(taken.row.id) == *id);
-        self.missed.extend(chosen.iter().filter(|id| !has(id)));
+        self.missed.extend(chosen.jobs.iter().filter(|id| !has(id)));
+        self.spare = match found.len() < chosen.turns.len() {
+            true => (2 * self.spare).clamp(SPARE, MOST_SPARE),
+            false => self.spare.saturating_sub(1),
+        };
     }
 
     /// Claims the only job that waits, if there is one alone. Whether others do.
@@ -226,7 +283,7 @@ impl Claimer<'_> {
 
     /// Looks for flows of which jobs are due, and their best ones. Jobs are freed before whose lease has ended.
     async fn look(&mut self, room: &Room) -> Result<Flows, Trouble> {
-        let (asks, most) = ((self.look, None), most(room.free) + self.missed.len());
+        let (asks, most) = ((self.look, None), most(room.free) + self.missed.len() + self.spare);
         let [anywhere, here] = self.seen.asks_at_both(asks, most, self.node);
         let asked = [self.asks_to_free(), anywhere, here, (NOW, Vec::new())];
         let [freed, anywhere, here, now] = each(self.together(&asked).await?);
@@ -240,12 +297,13 @@ impl Claimer<'_> {
         clock: &mut Clock,
         room: &Room,
         found: Flows,
-    ) -> Result<(Vec<Uuid>, bool), Trouble> {
+    ) -> Result<(Chosen, bool), Trouble> {
         if room.free == 0 {
-            return Ok((Vec::new(), true));
+            return Ok((Chosen::default(), true));
         }
         let mut claiming = Claiming::new(room, clock);
         let (mut known, mut chosen) = (HashMap::<Arc<str>, Best>::new(), Vec::new());
+        let mut turns = Vec::new();
         let (mut found, mut more) = (Some(found), true);
         loop {
             match claiming.step() {
@@ -266,12 +324,15 @@ impl Claimer<'_> {
                     }
                     let job = best.next.pop();
                     claiming.job(job.map(|job| job.cost));
-                    chosen.extend(job.map(|job| job.id));
+                    if let Some(job) = job {
+                        chosen.push(job.id);
+                        turns.push(flow);
+                    }
                 }
                 Step::Done => break,
             }
         }
-        Ok((chosen, claiming.is_full()))
+        Ok((Chosen::of(chosen, turns, &known, self.spare), claiming.is_full()))
     }
 
     /// Flows behind the last one.
@@ -295,20 +356,30 @@ impl Claimer<'_> {
     }
 
     /// Claims what was chosen, as far as it is still there.
-    async fn take(&mut self, chosen: &[Uuid]) -> Result<Vec<Taken>, Trouble> {
-        if chosen.is_empty() && self.has_heard {
+    async fn take(&mut self, chosen: &Chosen) -> Result<Vec<Taken>, Trouble> {
+        if chosen.turns.is_empty() && self.has_heard {
             return Ok(Vec::new());
         }
-        let claim = (CLAIM, values![chosen.to_vec(), self.node, integer(ms(self.lease))]);
+        let (jobs, lease) = (chosen.jobs.clone(), integer(ms(self.lease)));
+        let claim = match &chosen.flows {
+            None => (CLAIM, values![jobs, self.node, lease]),
+            Some([first, last, most]) => {
+                (CLAIM_OF, values![jobs, self.node, lease, first.clone(), last.clone(), most.clone()])
+            }
+        };
         let next = self.asks_for_next();
-        let asked = if chosen.is_empty() { vec![next] } else { vec![claim, next] };
+        let asked = if chosen.turns.is_empty() { vec![next] } else { vec![claim, next] };
         let mut answers = self.together(&asked).await?;
         self.hear_next(&answers.pop().unwrap_or_default());
         let claimed = answers.pop().unwrap_or_default();
-        let order: HashMap<Uuid, usize> = chosen.iter().enumerate().map(|(at, id)| (*id, at)).collect();
+        let order: HashMap<Uuid, usize> = chosen.jobs.iter().enumerate().map(|(at, id)| (*id, at)).collect();
         let mut taken: Vec<Taken> = claimed.iter().map(|row| read(row, self.now_ms)).collect();
         taken.sort_by_key(|taken| order.get(&rows::uuid(taken.row.id)).copied());
-        Ok(taken)
+        let mut of_flows = HashMap::<String, VecDeque<Taken>>::new();
+        for taken in taken {
+            of_flows.entry(taken.flow.clone()).or_default().push_back(taken);
+        }
+        Ok(chosen.turns.iter().filter_map(|flow| of_flows.get_mut(&**flow)?.pop_front()).collect())
     }
 
     async fn together(&mut self, asked: &[Asked]) -> Result<Vec<Vec<Found>>, Trouble> {

@@ -28,6 +28,41 @@ async fn a_job_alone_takes_four_round_trips() {
     assert_eq!(trips(false).await, 4);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_that_others_are_claiming_cost_no_further_trip_once_that_is_known() {
+    let (schema, wire) = (Schema::new(), Wire::to(server().port()));
+    let journal = Postgres::open(&over(&wire, schema.opening(READER, "node")), Clock::default()).unwrap();
+    let mut ids = Vec::new();
+    for flow in ["ada", "ada", "ada", "ada", "ada", "ada", "bob", "bob"] {
+        ids.push(submitted(&journal, Entry { flow: flow.to_owned(), ..entry(due_now()) }).await);
+    }
+    journal.writer.settled().await.unwrap();
+    // Another node is about to have the first ones.
+    let mut other = Link::open(&address_of(&schema.opening(READER, "other")).unwrap()).await.unwrap();
+    other.query("BEGIN", &[]).await.unwrap();
+    let locked = other.query(
+        "SELECT id FROM imgserve_jobs WHERE flow = 'ada' ORDER BY due_at_ms, id LIMIT 2 FOR UPDATE",
+        &[],
+    );
+    assert_eq!(locked.await.unwrap().len(), 2);
+    assert_eq!(journal.journal_claim(4).await, [ids[6], ids[7], ids[2], ids[3]]);
+    let mut trips = Vec::new();
+    for _ in 0..4 {
+        for id in &ids[2..4] {
+            schema.sql(&format!(
+                "UPDATE imgserve_jobs SET state = 'accepted', lease_until_ms = NULL WHERE id = '{id}'"
+            ));
+        }
+        let before = wire.trips();
+        assert_eq!(journal.journal_claim(2).await, [ids[2], ids[3]]);
+        trips.push(wire.trips() - before);
+    }
+    // A look and a claim; statements are prepared at first.
+    assert_eq!(trips.iter().min(), Some(&2), "{trips:?}");
+    other.query("COMMIT", &[]).await.unwrap();
+    assert_eq!(journal.journal_claim(9).await, [ids[0], ids[1], ids[4], ids[5]]);
+}
+
 #[tokio::test]
 async fn what_is_answered_is_on_disk_and_what_nobody_waits_for_is_so_later() {
     let (server, directory) = (Server::start(true), tempfile::tempdir().unwrap());
