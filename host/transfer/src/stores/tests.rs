@@ -157,10 +157,11 @@ fn a_section_of_which_no_store_can_be_made_is_refused_by_name() {
     assert_eq!(open::origin(&own).unwrap().as_str(), "https://shop.s3.eu-west-1.amazonaws.com/");
 }
 
-/// A bucket at one server, whose credentials another one gives: the answer to a fetch, and what it was authorized by.
-async fn by_role(credentials: (u16, &'static str)) -> (Result<Vec<u8>, TransferError>, String) {
+/// A bucket at one server, whose credentials `giver` gives: the answer to a fetch, and what it was authorized by. The settings are
+/// names, and what comes of the giver's origin and of a file that holds `token`.
+async fn by_role(giver: axum::Router, settings: &[(&str, &str)]) -> (Result<Vec<u8>, TransferError>, String) {
     use axum::Router;
-    use axum::http::{HeaderMap, StatusCode};
+    use axum::http::HeaderMap;
     use axum::routing::get;
 
     let seen = Arc::new(std::sync::Mutex::new(String::new()));
@@ -170,18 +171,15 @@ async fn by_role(credentials: (u16, &'static str)) -> (Result<Vec<u8>, TransferE
         "hello"
     };
     let bucket = serve(Router::new().route("/shop/a.txt", get(object))).await;
-    let (status, body) = (StatusCode::from_u16(credentials.0).unwrap(), credentials.1);
-    let role = serve(Router::new().route("/role", get(move || async move { (status, body) }))).await;
+    let giver = format!("http://{}", serve(giver).await);
     let token = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(token.path(), "token").unwrap();
-    let credentials = vec![
-        ("aws_container_credentials_full_uri".to_owned(), format!("http://{role}/role")),
-        ("aws_container_authorization_token_file".to_owned(), token.path().display().to_string()),
-    ];
+    let file = token.path().display().to_string();
+    let value = |value: &str| value.replace("{giver}", &giver).replace("{file}", &file);
     let store = StoreConfig {
         endpoint: Some(format!("http://{bucket}").parse().unwrap()),
         anonymous: false,
-        credentials,
+        credentials: settings.iter().map(|(name, given)| ((*name).to_owned(), value(given))).collect(),
         ..section("photos", StoreKind::S3, "shop", "")
     };
     // Neither is reached but by the operator's word.
@@ -191,15 +189,28 @@ async fn by_role(credentials: (u16, &'static str)) -> (Result<Vec<u8>, TransferE
     (fetched, seen)
 }
 
+/// Credentials as a container or an instance is given them.
+const GIVEN: &str =
+    r#"{"AccessKeyId":"AKID","SecretAccessKey":"x","Token":"t","Expiration":"2099-01-01T00:00:00Z"}"#;
+
 #[tokio::test]
-async fn credentials_of_a_role_are_fetched_and_used() {
-    let given =
-        r#"{"AccessKeyId":"AKID","SecretAccessKey":"x","Token":"t","Expiration":"2099-01-01T00:00:00Z"}"#;
-    let (fetched, authorized) = by_role((200, given)).await;
+async fn credentials_of_a_containers_role_are_fetched_and_used() {
+    use axum::http::StatusCode;
+    use axum::routing::get;
+
+    let answer = async |status: u16, body: &'static str| {
+        let answer = move || async move { (StatusCode::from_u16(status).unwrap(), body) };
+        let settings = [
+            ("aws_container_credentials_full_uri", "{giver}/role"),
+            ("aws_container_authorization_token_file", "{file}"),
+        ];
+        by_role(axum::Router::new().route("/role", get(answer)), &settings).await
+    };
+    let (fetched, authorized) = answer(200, GIVEN).await;
     assert_eq!(fetched.unwrap(), b"hello");
     assert!(authorized.starts_with("AWS4-HMAC-SHA256 Credential=AKID/"), "{authorized}");
     for (status, transient) in [(403, false), (503, true)] {
-        let (fetched, authorized) = by_role((status, "not now")).await;
+        let (fetched, authorized) = answer(status, "not now").await;
         let error = fetched.unwrap_err();
         assert_eq!((error.kind(), error.is_transient()), (TransferErrorKind::Store, transient), "{error}");
         assert!(
@@ -208,4 +219,45 @@ async fn credentials_of_a_role_are_fetched_and_used() {
         );
         assert!(authorized.is_empty());
     }
+}
+
+#[tokio::test]
+async fn credentials_of_an_instances_role_are_fetched_and_used() {
+    use axum::Router;
+    use axum::http::{HeaderMap, StatusCode};
+    use axum::routing::{get, put};
+
+    // Whoever has no token of the session is told nothing (IMDSv2).
+    let told = |headers: &HeaderMap, text: &'static str| {
+        let has = headers.get("x-aws-ec2-metadata-token").is_some_and(|token| token == "session");
+        if has { (StatusCode::OK, text) } else { (StatusCode::UNAUTHORIZED, "") }
+    };
+    let roles = "/latest/meta-data/iam/security-credentials/";
+    let giver = Router::new()
+        .route("/latest/api/token", put(|| async { "session" }))
+        .route(roles, get(move |headers: HeaderMap| async move { told(&headers, "painter") }))
+        .route(
+            &format!("{roles}painter"),
+            get(move |headers: HeaderMap| async move { told(&headers, GIVEN) }),
+        );
+    let (fetched, authorized) = by_role(giver, &[("aws_metadata_endpoint", "{giver}")]).await;
+    assert_eq!(fetched.unwrap(), b"hello");
+    assert!(authorized.starts_with("AWS4-HMAC-SHA256 Credential=AKID/"), "{authorized}");
+}
+
+#[tokio::test]
+async fn a_web_identitys_token_is_sent_by_https_alone() {
+    let asked = Arc::new(std::sync::Mutex::new(0));
+    let counted = Arc::clone(&asked);
+    let giver = axum::Router::new().fallback(move || async move { *counted.lock().unwrap() += 1 });
+    let settings = [
+        ("aws_web_identity_token_file", "{file}"),
+        ("aws_role_arn", "arn:aws:iam::123456789012:role/painter"),
+        ("aws_endpoint_url_sts", "{giver}"),
+    ];
+    let (fetched, authorized) = by_role(giver, &settings).await;
+    let error = imgserve_base::fault::chain(&fetched.unwrap_err());
+    assert!(error.contains("no credentials of [stores.photos] are had"), "{error}");
+    assert!(error.contains("credentials are asked for by https alone"), "{error}");
+    assert!(authorized.is_empty() && *asked.lock().unwrap() == 0);
 }
