@@ -102,6 +102,7 @@ async fn jobs_are_refused_at_acceptance_with_206_and_nobody_waits_for_them() {
             ("rasterize", _) => ("svg", "png"),
             (_, b"RIFF") => ("webp", "webp"),
             (_, b"GIF8") => ("gif", "gif"),
+            (_, [0xff, 0x0a, ..]) => ("jxl", "jxl"),
             _ => ("avif", "avif"),
         };
         let body = json!({

@@ -1,4 +1,4 @@
-//! AVIFs of few bytes and many pixels, or many pieces.
+//! AVIFs of few bytes and many pixels, or many pieces; JPEG XLs of many frames.
 
 use std::time::Instant;
 
@@ -56,11 +56,101 @@ fn avif(piece: &Piece<'_>, side: u8, told: u32) -> Vec<u8> {
     [file(from), boxed(b"mdat", &[&grid, piece.data])].concat()
 }
 
-/// One that its header gives away.
+/// Bits from the lowest on, as JPEG XL has them.
+#[derive(Default)]
+struct Bits {
+    bytes: Vec<u8>,
+    /// How many of them are in use.
+    used: usize,
+}
+
+impl Bits {
+    fn put(&mut self, value: u32, count: usize) -> &mut Self {
+        for bit in 0..count {
+            if self.used.is_multiple_of(8) {
+                self.bytes.push(0);
+            }
+            self.bytes[self.used / 8] |= ((value >> bit & 1) as u8) << (self.used % 8);
+            self.used += 1;
+        }
+        self
+    }
+
+    /// Goes on at the next byte.
+    fn align(&mut self) -> &mut Self {
+        self.used = 8 * self.bytes.len();
+        self
+    }
+}
+
+/// A square JPEG XL (ISO/IEC 18181-1) of `frames` frames of one pixel each, laid upon one another; those of an animation are shown
+/// for a hundredth of a second each.
+fn jxl(side: u32, frames: u32, animated: bool) -> Vec<u8> {
+    let mut file = Bits { bytes: vec![0xff, 0x0a], used: 16 };
+    // SizeHeader: not small, a height of 13 bits, and as wide as high.
+    file.put(0, 1).put(1, 2).put(side - 1, 13).put(1, 3);
+    if animated {
+        // ImageMetadata: a hundred ticks a second, for ever, without timecodes; 8 bits, no extra channels, all else as it usually is.
+        file.put(0, 1).put(1, 1).put(0, 3).put(0, 2).put(1, 1).put(0, 2).put(0, 2).put(0, 2).put(0, 1);
+        file.put(0, 1).put(0, 2).put(1, 1).put(0, 2).put(1, 1).put(1, 1).put(1, 1).put(0, 2);
+    } else {
+        file.put(1, 1);
+    }
+    file.put(1, 1);
+    for frame in 1..=frames {
+        file.align();
+        // FrameHeader: a regular frame in modular coding, of one pixel at the corner, which replaces what is there.
+        file.put(0, 1).put(0, 2).put(1, 1).put(0, 2).put(0, 2).put(1, 2).put(0, 2);
+        file.put(1, 1).put(0, 10).put(0, 10).put(1 << 2, 10).put(1 << 2, 10).put(0, 2).put(0, 2);
+        if animated {
+            file.put(1, 2);
+        }
+        let is_last = frame == frames;
+        file.put(is_last.into(), 1).put(0, if is_last { 0 } else { 2 }).put(0, 2).put(1, 1).put(0, 2);
+        // TOC: one section, of three bytes.
+        file.put(0, 1).align().put(3 << 2, 12).align();
+        // The section: a tree of one leaf, which predicts 0, and codes that are no bits long.
+        file.put(0b1001, 6).put(0b1_0010, 10).put(0b10, 7);
+    }
+    file.bytes
+}
+
+/// Those that their headers give away.
 pub(super) fn all() -> Vec<Bomb> {
     let bomb = |name, bytes| Bomb { name, operation: "resize", bytes, refused: Some("pixels") };
     let nothing = Piece { side: 1000, coding: &[0x81, 0, 0, 0], data: &[0; 8] };
-    vec![bomb("avif of 200x200 pieces of 1000x1000", avif(&nothing, 200, 200_000))]
+    vec![
+        bomb("avif of 200x200 pieces of 1000x1000", avif(&nothing, 200, 200_000)),
+        bomb("jxl of 8000x8000", jxl(8000, 1, false)),
+        // Of an animation the first picture is taken where the result has one, as here.
+        Bomb {
+            refused: Some("memory_limit_mb"),
+            ..bomb("jxl of 1,000 frames on 7000x7000", jxl(7000, 1000, true))
+        },
+        Bomb { refused: None, ..bomb("jxl of 300 frames on 1000x1000", jxl(1000, 300, true)) },
+    ]
+}
+
+#[tokio::test]
+async fn an_animation_counts_as_all_its_frames_where_all_are_wanted() {
+    let server = Server::start("");
+    let (status, _, said) =
+        harness::call(&server, "resize?width=64&height=64&format=webp", &jxl(1000, 300, true)).await;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(status == 422 && said.contains("limit-exceeded") && said.contains("pixels"), "{status} {said}");
+}
+
+/// What a file draws in layers is not known from its headers.
+#[tokio::test]
+async fn a_picture_of_many_layers_is_ended_by_its_time_limit() {
+    let server = Server::start("[workers]\nrun_timeout_ms = 3000");
+    let (status, said) = call(&server, "resize", 64, &jxl(1000, 100, false)).await;
+    assert_eq!(status, 200, "{said}");
+    let began = Instant::now();
+    let (status, said) = call(&server, "resize", 64, &jxl(3000, 1000, false)).await;
+    assert!(status == 422 && said.starts_with("limit-exceeded"), "{status} {said}");
+    assert!(said.contains("run_timeout_ms") && began.elapsed() < MOST, "{said} after {:?}", began.elapsed());
+    assert_eq!(call(&server, "resize", 64, &jxl(64, 3, false)).await.0, 200, "nothing works after it");
 }
 
 #[tokio::test]
