@@ -1,7 +1,9 @@
-//! What each format that has a quality makes of photographs at the same quality: how they look, bytes and time.
+//! What each format that has a quality makes of photographs: how they look, bytes and time, beside what sharp (libvips) makes of
+//! them.
 //!
 //! `cargo bench -p imgserve-bench --bench formats -- --photos FOLDER` takes the middle of each photograph, at most 640 × 480, writes and
-//! reads it by the codecs of imgserve, and prints a line for each format and quality.
+//! reads it by the codecs of imgserve, and prints a line for each format and quality. The same pictures are written by sharp, at more
+//! qualities; files of either are read by imgserve. Last it says how sharp's files look that have as many bytes as ours.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -9,21 +11,29 @@
     reason = "a bench prints, reads its files itself, and a step that fails ends it"
 )]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Instant;
 
 use clap::Parser;
 use imgserve_base::format::Format;
 use imgserve_bench::quality::compare;
+use imgserve_bench::rivals::{self, Ground};
 use imgserve_bench::sources::Rgb;
 use imgserve_codec::{Bounds, Decoder, EncodeOptions, Encoder, Probe, convert, probe};
 use imgserve_sdk::{DecodeHint, Image, ImageRef, PixelFormat};
+use serde::Deserialize;
 
+/// Where rivals are installed where nobody says another place.
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../target/bench-rivals");
 /// The middle of each photograph that is taken.
 const SIZE: (u32, u32) = (640, 480);
 /// Longest side that a photograph is halved down to, so that the middle shows something.
 const LONGEST: u32 = 1400;
 const BOUNDS: Bounds = Bounds { max_pixels: 1 << 28, max_frames: 1, repair: false, keep_colors: false };
+/// What sharp writes of ours, and at which of its qualities: from few bytes to many.
+const OF_SHARP: [Format; 3] = [Format::Jpeg, Format::Webp, Format::Avif];
+const SHARPS: [u8; 9] = [20, 35, 50, 60, 70, 80, 87, 93, 97];
 
 #[derive(Debug, Parser)]
 #[command(about = "Looks, bytes and time of the formats that have a quality")]
@@ -40,8 +50,58 @@ struct Arguments {
     /// As much time as `[codec] profile = "best"` takes
     #[arg(long)]
     thorough: bool,
+    /// Where sharp is installed; target/bench-rivals where it is not given, as with `servers`
+    #[arg(long)]
+    folder: Option<PathBuf>,
+    /// Install nothing; go on with what is there
+    #[arg(long)]
+    no_install: bool,
     #[arg(long, hide = true, help = "passed by cargo")]
     bench: bool,
+}
+
+/// What becomes of all pictures in one format at one quality, in the mean.
+struct Made {
+    format: Format,
+    quality: u8,
+    /// SSIMULACRA2.
+    scores: Vec<f64>,
+    bytes: usize,
+    pixels: usize,
+    seconds: f64,
+}
+
+impl Made {
+    fn new(format: Format, quality: u8) -> Self {
+        Self { format, quality, scores: Vec::new(), bytes: 0, pixels: 0, seconds: 0.0 }
+    }
+
+    fn add(&mut self, picture: &Image, file: &[u8], seconds: f64) {
+        self.seconds += seconds;
+        self.bytes += file.len();
+        self.pixels += picture.data().len() / 3;
+        self.scores.push(compare(&rgb(picture), &rgb(&read(file).unwrap())).unwrap());
+    }
+
+    fn score(&self) -> f64 {
+        self.scores.iter().sum::<f64>() / self.scores.len() as f64
+    }
+
+    fn bytes_a_pixel(&self) -> f64 {
+        self.bytes as f64 / self.pixels as f64
+    }
+
+    fn print(&self, by: &str) {
+        let lowest = self.scores.iter().copied().fold(f64::INFINITY, f64::min);
+        let pace = self.seconds * 1e9 / self.pixels as f64;
+        println!(
+            "| {} | {by} | {} | {:.1} | {lowest:.1} | {:.3} | {pace:.0} |",
+            self.format,
+            self.quality,
+            self.score(),
+            self.bytes_a_pixel()
+        );
+    }
 }
 
 fn main() {
@@ -52,33 +112,110 @@ fn main() {
     let pictures: Vec<Image> =
         files.iter().filter_map(|file| read(&std::fs::read(file).unwrap())).map(middle).collect();
     println!("{} photographs, SSIMULACRA2 and bytes a pixel in the mean, time of writing", pictures.len());
-    println!("| format | quality | SSIMULACRA2 | lowest | bytes a pixel | ms a megapixel |");
+    println!("| format | by | quality | SSIMULACRA2 | lowest | bytes a pixel | ms a megapixel |");
     let named = |format: &Format| {
         arguments.formats.is_empty() || arguments.formats.iter().any(|name| name == format.name())
     };
+    let mut own = Vec::new();
     for format in Format::written().filter(|format| format.is_lossy()).filter(named) {
         for &quality in &arguments.qualities {
             let options = EncodeOptions { quality, thorough: arguments.thorough, ..EncodeOptions::default() };
-            line(format, &options, &pictures);
+            own.push(made(format, &options, &pictures));
         }
+    }
+    own.iter().for_each(|made| made.print("imgserve"));
+    let formats: Vec<Format> = OF_SHARP.into_iter().filter(named).collect();
+    match by_sharp(&arguments, &formats, &pictures) {
+        Ok(theirs) => {
+            theirs.iter().for_each(|made| made.print("sharp"));
+            beside(&own, &theirs);
+        }
+        Err(reason) => println!("without sharp: {reason}"),
     }
 }
 
-fn line(format: Format, options: &EncodeOptions, pictures: &[Image]) {
-    let (mut scores, mut bytes, mut pixels, mut seconds) = (Vec::new(), 0, 0, 0.0);
+/// Written by us.
+fn made(format: Format, options: &EncodeOptions, pictures: &[Image]) -> Made {
+    let mut made = Made::new(format, options.quality);
     for picture in pictures {
         let began = Instant::now();
-        let mut encoder = Encoder::new(format, options, picture.width(), picture.height()).unwrap();
-        encoder.push(picture.as_ref(), 0).unwrap();
-        let file = encoder.finish().unwrap();
-        seconds += began.elapsed().as_secs_f64();
-        (bytes, pixels) = (bytes + file.len(), pixels + picture.data().len() / 3);
-        scores.push(compare(&rgb(picture), &rgb(&read(&file).unwrap())).unwrap());
+        let file = file(format, options, picture);
+        made.add(picture, &file, began.elapsed().as_secs_f64());
     }
-    let mean = scores.iter().sum::<f64>() / scores.len() as f64;
-    let lowest = scores.iter().copied().fold(f64::INFINITY, f64::min);
-    let (size, pace) = (bytes as f64 / pixels as f64, seconds * 1e9 / pixels as f64);
-    println!("| {format} | {} | {mean:.1} | {lowest:.1} | {size:.3} | {pace:.0} |", options.quality);
+    made
+}
+
+fn file(format: Format, options: &EncodeOptions, picture: &Image) -> Vec<u8> {
+    let mut encoder = Encoder::new(format, options, picture.width(), picture.height()).unwrap();
+    encoder.push(picture.as_ref(), 0).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// What `encode.mjs` says of a file.
+#[derive(Deserialize)]
+struct Said {
+    file: String,
+    format: String,
+    quality: u8,
+    ms: f64,
+}
+
+/// Written by sharp.
+fn by_sharp(arguments: &Arguments, formats: &[Format], pictures: &[Image]) -> Result<Vec<Made>, String> {
+    let folder = arguments.folder.as_deref().unwrap_or(Path::new(FOLDER));
+    let ground = Ground {
+        folder: std::path::absolute(folder).map_err(|error| error.to_string())?,
+        sources: arguments.photos.clone(),
+        cores: 1,
+        quality: 80,
+        format: "jpeg".to_owned(),
+        imgserve: None,
+        before: None,
+        install: !arguments.no_install,
+    };
+    std::fs::create_dir_all(&ground.folder).map_err(|error| error.to_string())?;
+    let [read_from, written] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let exact = EncodeOptions::default();
+    for (index, picture) in pictures.iter().enumerate() {
+        let png = file(Format::Png, &exact, picture);
+        std::fs::write(read_from.path().join(format!("{index}.png")), png).unwrap();
+    }
+    let names = formats.iter().map(|format| format.name()).collect::<Vec<_>>().join(",");
+    let qualities = SHARPS.map(|quality| quality.to_string()).join(",");
+    let folders = [read_from.path(), written.path()];
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut command = runtime.block_on(rivals::sharp_writer(&ground, folders, &names, &qualities))?;
+    let output = command.stderr(Stdio::inherit()).output().map_err(|error| format!("node: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("node: {}", output.status));
+    }
+    let mut all: Vec<Made> =
+        formats.iter().flat_map(|&format| SHARPS.map(|quality| Made::new(format, quality))).collect();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let said: Said = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        let picture: usize = said.file.split('-').next().and_then(|index| index.parse().ok()).unwrap();
+        let made =
+            all.iter_mut().find(|made| made.format.name() == said.format && made.quality == said.quality);
+        let bytes = std::fs::read(written.path().join(&said.file)).unwrap();
+        made.unwrap().add(&pictures[picture], &bytes, said.ms / 1e3);
+    }
+    Ok(all)
+}
+
+/// How sharp's files look that have as many bytes as ours, between those of its qualities.
+fn beside(own: &[Made], theirs: &[Made]) {
+    println!("\n| format | quality | bytes a pixel | SSIMULACRA2 | sharp's at as many bytes |");
+    for made in own {
+        let of_format: Vec<&Made> = theirs.iter().filter(|other| other.format == made.format).collect();
+        let bytes = made.bytes_a_pixel();
+        let around = of_format
+            .windows(2)
+            .find(|two| (two[0].bytes_a_pixel()..=two[1].bytes_a_pixel()).contains(&bytes));
+        let Some(&[less, more]) = around else { continue };
+        let share = (bytes / less.bytes_a_pixel()).ln() / (more.bytes_a_pixel() / less.bytes_a_pixel()).ln();
+        let score = less.score() + share * (more.score() - less.score());
+        println!("| {} | {} | {bytes:.3} | {:.1} | {score:.1} |", made.format, made.quality, made.score());
+    }
 }
 
 /// None for what is no picture.

@@ -76,7 +76,8 @@ fn steps(arguments: &Arguments) -> Result<(), String> {
     if let Some(filter) = &arguments.filter {
         criterion = criterion.with_filter(filter);
     }
-    let photograph = sources::decode(&sources::photographs(arguments.photos.as_deref())?[0])?;
+    let photograph =
+        sources::decode(&sources::photographs(arguments.photos.as_deref(), &sources::JPEGS)?[0])?;
     let large = if arguments.tile {
         sources::tiled(&photograph, SIX_MEGAPIXELS)
     } else {

@@ -25,8 +25,8 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../target/bench
 #[derive(Debug, Parser)]
 #[command(about = "Compares imgserve with other image servers on this machine")]
 struct Arguments {
-    /// Folder of JPEGs (an absolute path: cargo starts benches in their crate's folder); synthetic pictures when it is not
-    /// given
+    /// Folder of JPEGs (an absolute path: cargo starts benches in their crate's folder), or of PNGs, WebPs and GIFs where the results
+    /// are no JPEGs; synthetic photographs when it is not given
     #[arg(long)]
     photos: Option<PathBuf>,
     /// Folder of SVGs; drawings made from a seed when it is not given
@@ -65,9 +65,12 @@ struct Arguments {
     /// Greatest side
     #[arg(long, default_value_t = 520)]
     greatest: u32,
-    /// Quality of the JPEGs
+    /// Quality of the results
     #[arg(long, default_value_t = 80)]
     quality: u8,
+    /// Format of the results: jpeg, png, webp, gif; any other than JPEG of ours and sharp alone
+    #[arg(long, default_value = "jpeg")]
+    to: String,
     /// Side of the boxes in which quality is told
     #[arg(long, default_value_t = 480)]
     quality_side: u32,
@@ -113,6 +116,7 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
         folder,
         cores: arguments.cores,
         quality: arguments.quality,
+        format: arguments.to.clone(),
         imgserve: arguments.imgserve.as_deref().map(absolute).transpose()?,
         before: arguments.before.as_deref().map(absolute).transpose()?,
         install: !arguments.no_install,
@@ -128,10 +132,11 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
     let contenders = rivals::contenders(&ground, &arguments.rivals).await?;
     let mut running = contest::start(&ground, contenders, &pictures, &settings).await?;
     println!(
-        "{} photographs into boxes of {} to {} px, JPEG quality {}, {} clients, rounds of {:?}",
+        "{} pictures into boxes of {} to {} px, {} of quality {}, {} clients, rounds of {:?}",
         pictures.len(),
         arguments.least,
         arguments.greatest,
+        arguments.to,
         arguments.quality,
         settings.clients,
         settings.time
@@ -159,7 +164,8 @@ fn lay_out(ground: &Ground, arguments: &Arguments) -> Result<(Vec<String>, Vec<S
         std::fs::write(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))
     };
     let mut pictures = Vec::new();
-    for (number, file) in sources::photographs(arguments.photos.as_deref())?.iter().enumerate() {
+    let extensions: &[&str] = if arguments.to == "jpeg" { &sources::JPEGS } else { &sources::OTHERS };
+    for (number, file) in sources::photographs(arguments.photos.as_deref(), extensions)?.iter().enumerate() {
         let name = format!("photo-{number:02}.jpg");
         write(&name, file)?;
         pictures.push(name);

@@ -52,11 +52,16 @@ pub fn files(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, String>
     }
 }
 
-/// The JPEGs of `folder`, whole files; without a folder three synthetic ones of the size of a photograph for the Web.
+/// What photographs are called.
+pub const JPEGS: [&str; 2] = ["jpg", "jpeg"];
+/// What else is read by all servers.
+pub const OTHERS: [&str; 3] = ["png", "webp", "gif"];
+
+/// The pictures of `folder` with one of these extensions, whole files; without a folder three synthetic ones of the size of a photograph for the Web.
 ///
 /// # Errors
 /// What is wrong with the folder or a file.
-pub fn photographs(folder: Option<&Path>) -> Result<Vec<Vec<u8>>, String> {
+pub fn photographs(folder: Option<&Path>, extensions: &[&str]) -> Result<Vec<Vec<u8>>, String> {
     let Some(folder) = folder else {
         let sizes = [(2048, 1366), (1536, 2048), (2048, 1152)];
         return sizes
@@ -65,7 +70,7 @@ pub fn photographs(folder: Option<&Path>) -> Result<Vec<Vec<u8>>, String> {
             .collect();
     };
     let read = |path: PathBuf| std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()));
-    files(folder, &["jpg", "jpeg"])?.into_iter().map(read).collect()
+    files(folder, extensions)?.into_iter().map(read).collect()
 }
 
 /// A picture with the statistics of a photograph.
@@ -191,6 +196,6 @@ mod tests {
     #[test]
     fn a_folder_without_pictures_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(photographs(Some(folder.path())).unwrap_err().contains("has no jpg"));
+        assert!(photographs(Some(folder.path()), &JPEGS).unwrap_err().contains("has no jpg"));
     }
 }

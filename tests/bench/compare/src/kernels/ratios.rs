@@ -64,7 +64,7 @@ pub struct Settings<'a> {
 /// # Errors
 /// What is wrong with a photograph, or what a library says.
 pub fn compare(settings: &Settings<'_>) -> Result<(), String> {
-    let mut photographs = sources::photographs(settings.photos)?;
+    let mut photographs = sources::photographs(settings.photos, &sources::JPEGS)?;
     photographs.truncate(settings.pictures);
     let pictures: Vec<Rgb> =
         photographs.iter().map(|file| sources::decode(file)).collect::<Result<_, _>>()?;

@@ -73,7 +73,7 @@ fn contender(
     command.args(["start", "--foreground", "--config"]).arg(&file);
     command.arg("-pid").arg(folder.join("pid")).arg("-logdir").arg(folder.join("log"));
     let sources = ground.sources.display().to_string();
-    let quality = ground.quality;
+    let (format, quality) = (ground.format.clone(), ground.quality);
     let drawings = sources.clone();
     Ok(Contender {
         name,
@@ -81,7 +81,7 @@ fn contender(
         listens: Listens::On(port),
         picture: Box::new(move |source, side| {
             format!(
-                "/v1/operations/resize/render?src=file://{sources}/{source}&width={side}&height={side}&fit=inside&format=jpeg&quality={quality}"
+                "/v1/operations/resize/render?src=file://{sources}/{source}&width={side}&height={side}&fit=inside&format={format}&quality={quality}"
             )
         }),
         drawing: Some(Box::new(move |source, side| {

@@ -1,7 +1,7 @@
 //! The servers that are compared: how each is installed, started and asked for a picture.
 //!
 //! All read their sources from the same folder of local files, which is what each of them does fastest; each is asked for
-//! JPEGs of the same quality, keeps no results, and works on as many pictures at once as there are cores. Everything that is
+//! results of the same format and quality, keeps none, and works on as many pictures at once as there are cores. Everything that is
 //! installed goes into one folder.
 
 mod imgserve;
@@ -10,7 +10,7 @@ mod process;
 mod sharp;
 mod thumbor;
 
-use std::path::PathBuf;
+use std::path::{Path as FilePath, PathBuf};
 use std::process::Command;
 
 pub use process::{Listens, Server};
@@ -24,8 +24,10 @@ pub struct Ground {
     pub sources: PathBuf,
     /// Pictures that are worked on at once.
     pub cores: usize,
-    /// Quality of the JPEGs.
+    /// Quality of the results.
     pub quality: u8,
+    /// Their format.
+    pub format: String,
     /// Our program; built when it is not given.
     pub imgserve: Option<PathBuf>,
     /// Another build of it, to be compared with.
@@ -45,7 +47,7 @@ pub struct Contender {
     pub command: Command,
     /// Where it will listen.
     pub listens: Listens,
-    /// A JPEG of a JPEG, fitted into a square box.
+    /// A picture of a picture, fitted into a square box.
     pub picture: Path,
     /// A PNG of an SVG, of just that width and height; of those that draw.
     pub drawing: Option<Path>,
@@ -73,16 +75,31 @@ pub async fn contenders(ground: &Ground, wanted: &[String]) -> Result<Vec<Conten
         Ok(found) => all.extend(found),
         Err(reason) => println!("without {name}: {reason}"),
     };
-    if is_wanted("oximg") {
+    let jpeg = ground.format == "jpeg";
+    if is_wanted("oximg") && jpeg {
         take("oximg", oximg::contenders(ground).await);
     }
     if is_wanted("sharp") {
         take("sharp", sharp::contenders(ground).await);
     }
-    if is_wanted("thumbor") {
+    if is_wanted("thumbor") && jpeg {
         take("thumbor", thumbor::contenders(ground).await);
     }
     Ok(all)
+}
+
+/// What has sharp write each PNG of the first folder into the second, in these formats and qualities (each with commas), and prints
+/// a line of JSON for each file: its name, its format and quality, and how long writing took in milliseconds.
+///
+/// # Errors
+/// When sharp cannot be had.
+pub async fn sharp_writer(
+    ground: &Ground,
+    folders: [&FilePath; 2],
+    formats: &str,
+    qualities: &str,
+) -> Result<Command, String> {
+    sharp::writer(ground, folders, formats, qualities).await
 }
 
 /// What to say when something would have to be installed and may not be.

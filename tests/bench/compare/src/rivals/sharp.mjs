@@ -2,7 +2,7 @@
 // libvips itself, one libvips thread per picture and as many pictures at once as there are threads in Node's pool
 // (UV_THREADPOOL_SIZE, set by who starts it).
 //
-// GET /resize/WIDTH/HEIGHT/NAME answers with a JPEG fitted into the box; GET /svg/WIDTH/HEIGHT/NAME with a PNG of just
+// GET /resize/WIDTH/HEIGHT/NAME answers with a picture (FORMAT, of QUALITY) fitted into the box; GET /svg/WIDTH/HEIGHT/NAME with a PNG of just
 // that size. It reads FOLDER, listens on a free port of loopback and prints it. SHARP_CONCURRENCY: threads per picture.
 import { createRequire } from "node:module";
 import http from "node:http";
@@ -13,10 +13,14 @@ const sharp = createRequire(path.join(modules, "/"))("sharp");
 sharp.cache(false);
 sharp.concurrency(Number(process.env.SHARP_CONCURRENCY ?? 1));
 const quality = Number(process.env.QUALITY ?? 80);
+const format = process.env.FORMAT ?? "jpeg";
+// PNG and GIF as sharp writes them where nobody says how: a quality would have PNG of few colours.
+const settings = format === "jpeg" || format === "webp" ? { quality } : {};
 
 const kinds = {
-  resize: ["image/jpeg", (file, width, height) =>
-    sharp(file).autoOrient().resize(width, height, { fit: "inside", withoutEnlargement: true }).jpeg({ quality })],
+  resize: [`image/${format}`, (file, width, height) =>
+    sharp(file, { animated: format === "gif" }).autoOrient()
+      .resize(width, height, { fit: "inside", withoutEnlargement: true })[format](settings)],
   svg: ["image/png", (file, width, height) =>
     sharp(file).resize(width, height, { fit: "fill" }).png({ compressionLevel: 3, adaptiveFiltering: false })],
 };

@@ -1,5 +1,6 @@
-//! Node with sharp (libvips), behind the small server of `sharp.mjs`.
+//! Node with sharp (libvips), behind the small server of `sharp.mjs`; and sharp alone, as what writes files (`encode.mjs`).
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -9,8 +10,10 @@ use super::{Contender, Ground, Listens, not_installed};
 const VERSION: &str = "0.35.5";
 const LIMIT: Duration = Duration::from_secs(5 * 60);
 const SERVER: &str = include_str!("sharp.mjs");
+const ENCODE: &str = include_str!("encode.mjs");
 
-pub(super) async fn contenders(ground: &Ground) -> Result<Vec<Contender>, String> {
+/// Where it is, installed if need be.
+async fn installed(ground: &Ground) -> Result<PathBuf, String> {
     let folder = ground.folder.join("sharp");
     if !has("node", "--version") || !has("npm", "--version") {
         return Err("it needs Node 20 or later with npm: apt-get install -y nodejs npm".to_owned());
@@ -23,6 +26,26 @@ pub(super) async fn contenders(ground: &Ground) -> Result<Vec<Contender>, String
         command.arg(format!("sharp@{VERSION}")).env("npm_config_cache", ground.folder.join("npm-cache"));
         install("sharp", command, &ground.folder.join("sharp-install.log"), LIMIT).await?;
     }
+    Ok(folder)
+}
+
+/// What writes each PNG of a folder into another one, in these formats and qualities, and prints how long each took.
+pub(super) async fn writer(
+    ground: &Ground,
+    [pictures, written]: [&Path; 2],
+    formats: &str,
+    qualities: &str,
+) -> Result<Command, String> {
+    let folder = installed(ground).await?;
+    let script = folder.join("encode.mjs");
+    std::fs::write(&script, ENCODE).map_err(|error| format!("{}: {error}", script.display()))?;
+    let mut command = Command::new("node");
+    command.arg(&script).arg(&folder).arg(pictures).arg(written).args([formats, qualities]);
+    Ok(command)
+}
+
+pub(super) async fn contenders(ground: &Ground) -> Result<Vec<Contender>, String> {
+    let folder = installed(ground).await?;
     let script = folder.join("server.mjs");
     std::fs::write(&script, SERVER).map_err(|error| format!("{}: {error}", script.display()))?;
     // Pictures at once and threads for each: which is fastest depends on the machine, so the bench tries.
@@ -30,7 +53,8 @@ pub(super) async fn contenders(ground: &Ground) -> Result<Vec<Contender>, String
     let one = |(pictures, threads): (usize, usize)| {
         let mut command = Command::new("node");
         command.arg(&script).arg(&ground.sources).arg(&folder);
-        command.env("QUALITY", ground.quality.to_string()).env("UV_THREADPOOL_SIZE", pictures.to_string());
+        command.env("QUALITY", ground.quality.to_string()).env("FORMAT", &ground.format);
+        command.env("UV_THREADPOOL_SIZE", pictures.to_string());
         command.env("SHARP_CONCURRENCY", threads.to_string()).env("NODE_ENV", "production");
         Contender {
             name: format!("sharp ({pictures} × {threads})"),
