@@ -32,7 +32,7 @@ const SIZE: (u32, u32) = (640, 480);
 const LONGEST: u32 = 1400;
 const BOUNDS: Bounds = Bounds { max_pixels: 1 << 28, max_frames: 1, repair: false, keep_colors: false };
 /// What sharp writes of ours, and at which of its qualities: from few bytes to many.
-const OF_SHARP: [Format; 3] = [Format::Jpeg, Format::Webp, Format::Avif];
+const OF_SHARP: [Format; 3] = [Format::Jpeg, Format::WebP, Format::Avif];
 const SHARPS: [u8; 9] = [20, 35, 50, 60, 70, 80, 87, 93, 97];
 
 #[derive(Debug, Parser)]
