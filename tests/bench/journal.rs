@@ -179,28 +179,28 @@ async fn end(journal: Arc<dyn Journal>, record: Record) {
     journal.end(done, Ending::Ended(None)).await.unwrap();
 }
 
-/// Claims as many as there is room for; the claims, and how long that took.
-async fn claim(journal: &dyn Journal, free: usize) -> (Vec<Record>, Duration) {
+/// Claims as many as there is room for; the claims, whether there may be more, and how long that took.
+async fn claim(journal: &dyn Journal, free: usize) -> (Vec<Record>, bool, Duration) {
     let began = Instant::now();
     let claimed = journal.claim(Room { free, ..Room::default() }, LEASE).await.unwrap();
-    (claimed.claims.into_iter().map(|claim| claim.record).collect(), began.elapsed())
+    (claimed.claims.into_iter().map(|claim| claim.record).collect(), claimed.full, began.elapsed())
 }
 
 /// Claims and ends jobs until so many have ended, as a server does; how long each claim took that found some.
 async fn work(journal: &Arc<dyn Journal>, asked: &Notify, jobs: usize) -> Vec<Duration> {
     let (mut ends, mut times, mut claimed) = (JoinSet::new(), Vec::new(), 0);
     while claimed < jobs {
-        let (records, took) = claim(&**journal, AT_ONCE).await;
-        match records.is_empty() {
-            true => drop(tokio::time::timeout(LOOK, asked.notified()).await),
-            false => times.push(took),
-        }
+        let (records, full, took) = claim(&**journal, AT_ONCE).await;
+        times.extend((!records.is_empty()).then_some(took));
         claimed += records.len();
         for record in records {
             ends.spawn(end(Arc::clone(journal), record));
         }
         while ends.len() >= UNDER_WAY {
             ends.join_next().await.unwrap().unwrap();
+        }
+        if !full && claimed < jobs {
+            let _ = tokio::time::timeout(LOOK, asked.notified()).await;
         }
     }
     while let Some(ended) = ends.join_next().await {
@@ -228,7 +228,7 @@ async fn claims(place: &Place, jobs: usize) {
     place.fill(&*journal, jobs).await;
     let (mut times, mut posts) = (Vec::new(), Vec::new());
     for _ in 0..1000.min(jobs / AT_ONCE) {
-        let (records, took) = claim(&*journal, AT_ONCE).await;
+        let (records, _, took) = claim(&*journal, AT_ONCE).await;
         assert_eq!(records.len(), AT_ONCE);
         times.push(took);
         let began = Instant::now();

@@ -231,6 +231,22 @@ impl Chosen {
         }
         Self { jobs, turns, flows: Some(bounds) }
     }
+
+    /// Those that others have, now that some were found: of what was asked for beside them nobody knows.
+    fn without(&self, found: impl Fn(&Uuid) -> bool) -> Vec<Uuid> {
+        let left = |jobs: &[Uuid]| jobs.iter().filter(|id| !found(id)).copied().collect::<Vec<_>>();
+        let Some([first, last, most]) = &self.flows else { return left(&self.jobs) };
+        let bounds = first.iter().zip(last).zip(most);
+        bounds
+            .flat_map(|((first, last), most)| {
+                let own = &self.jobs[*first as usize - 1..*last as usize];
+                let enough = own.iter().filter(|id| found(id)).count() as i64 == *most;
+                let asked =
+                    if enough { own.iter().rposition(&found).map_or(0, |at| at + 1) } else { own.len() };
+                left(&own[..asked])
+            })
+            .collect()
+    }
 }
 
 /// A claim under way.
@@ -253,8 +269,7 @@ struct Claimer<'c> {
 impl Claimer<'_> {
     /// Of what was asked for others may have what was not found; and if that is not as much as was wanted, more is to be asked for.
     fn miss(&mut self, chosen: &Chosen, found: &[Taken]) {
-        let has = |id: &Uuid| found.iter().any(|taken| rows::uuid(taken.row.id) == *id);
-        self.missed.extend(chosen.jobs.iter().filter(|id| !has(id)));
+        self.missed.extend(chosen.without(|id| found.iter().any(|taken| rows::uuid(taken.row.id) == *id)));
         self.spare = match found.len() < chosen.turns.len() {
             true => (2 * self.spare).clamp(SPARE, MOST_SPARE),
             false => self.spare.saturating_sub(1),
@@ -444,5 +459,25 @@ fn read(row: &Found, now_ms: u64) -> Taken {
         order: row.get(rows::WIDTH),
         flow: row.get(rows::WIDTH + 1),
         cost: number(row.get(rows::WIDTH + 2)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_behind_what_was_found_may_still_be_had() {
+        let ids: Vec<Uuid> = (0..6).map(|_| Uuid::now_v7()).collect();
+        let flows = Some([vec![1, 4], vec![3, 6], vec![2, 2]]);
+        let chosen = Chosen { jobs: ids.clone(), turns: vec!["ada".into(); 4], flows };
+        let without = |found: &[usize]| {
+            let missed = chosen.without(|id| found.iter().any(|at| ids[*at] == *id));
+            missed.iter().map(|id| ids.iter().position(|one| one == id).unwrap()).collect::<Vec<_>>()
+        };
+        assert!(without(&[0, 1, 3, 4]).is_empty());
+        assert_eq!(without(&[1, 2, 4]), [0, 3, 5]);
+        let few = Chosen { jobs: ids[..3].to_vec(), turns: vec!["ada".into(); 3], flows: None };
+        assert_eq!(few.without(|id| *id == ids[1]), [ids[0], ids[2]]);
     }
 }
