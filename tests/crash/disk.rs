@@ -86,6 +86,13 @@ async fn full(arena: &mut Arena, disk: &Disk) -> Result<(), String> {
         arena.peer.plan(&post.named[0].name, &[Step::Take, Step::Hold]);
         under_way.push(arena.send(&post, "before the disk is full").await?);
     }
+    // They have begun, which has to be written too.
+    for id in &under_way {
+        let began = Instant::now();
+        while arena.state(id).await != "running" && began.elapsed() < Duration::from_secs(30) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
     disk.fill();
     for v1 in [true, false] {
         refused(arena, &format!("refused{v1}"), v1, "full").await?;
