@@ -100,7 +100,7 @@ async fn a_killed_worker_is_replaced_at_once_and_a_job_that_kills_three_is_burie
 async fn a_short_task_never_waits_behind_a_long_one() {
     let server = Server::start("[workers]\ncount = 1\nrun_timeout_ms = 30000");
     let source = server.write("endless.svg", endless());
-    for name in ["1.png", "2.png"] {
+    for name in ["1.png", "2.png", "3.png", "4.png", "5.png", "6.png"] {
         let size = json!({ "width": 1000, "height": 1000 });
         server.submit("rasterize", &source, &server.file_url(name), size).await;
     }

@@ -5,6 +5,7 @@
 //! - [`mod@format`]: the file formats' names; [`kept`]: what a result's file keeps of its picture
 //! - [`job`]: a job's states, which may follow which, and its story
 //! - [`clock`]: the clock that nobody sets; [`lease`]: until when, by it, something may be done
+//! - [`lock`]: which process has a file
 //! - [`fair`]: turns between clients
 //! - [`named`]: enums whose values have names
 //! - [`crash`]: where the crash test ends the process
@@ -26,6 +27,7 @@ pub mod format;
 pub mod job;
 pub mod kept;
 pub mod lease;
+pub mod lock;
 mod named;
 pub mod secret;
 pub mod units;

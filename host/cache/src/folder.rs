@@ -4,13 +4,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use imgserve_base::crash;
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use imgserve_base::lock::Lock;
 use rustix::io::Errno;
 
 use super::CacheError;
@@ -30,8 +29,7 @@ pub(crate) struct Folder {
     path: PathBuf,
     /// What marks the temporary names of this process.
     run: String,
-    /// The lock goes with the process, or with this.
-    lock: OwnedFd,
+    _lock: Lock,
 }
 
 /// An entry that a start finds.
@@ -58,15 +56,9 @@ impl Folder {
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.map_err(|error| refuse("it cannot be made", error))?;
         check(path)?;
-        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
-        let lock = rustix::fs::open(path.join(LOCK), flags, Mode::from_raw_mode(0o600));
-        let lock = lock.map_err(|errno| refuse("it cannot be written to", errno.into()))?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(CacheError::InUse { path: path.to_owned() }),
-            Err(errno) => return Err(refuse("it cannot be locked", errno.into())),
-        }
-        Ok(Self { path: path.to_owned(), run: uuid::Uuid::now_v7().simple().to_string(), lock })
+        let lock = Lock::take(&path.join(LOCK)).map_err(|error| refuse("it cannot be written to", error))?;
+        let lock = lock.ok_or_else(|| CacheError::InUse { path: path.to_owned() })?;
+        Ok(Self { path: path.to_owned(), run: uuid::Uuid::now_v7().simple().to_string(), _lock: lock })
     }
 
     /// Where entries of this name lie: at most 256 directories of them.
@@ -161,14 +153,6 @@ impl Folder {
             }
             _ => {}
         }
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // At once, even where a program that is being started has a copy of the handle until it runs (flock(2), LOCK_UN).
-        // What could fail here ends with the handle.
-        let _ = rustix::fs::flock(&self.lock, FlockOperation::Unlock);
     }
 }
 

@@ -4,8 +4,8 @@
 //! # Layout
 //! - `store`: the trait, and what goes in and out
 //! - `story`: a job's story as text, of every version
-//! - `turns`, `clock`, `gather`, `lock`, `pulse`, `rows`: what stores have alike: whose job is next, what time it is, when to
-//!   write, whose a file is, how the writer is doing, jobs as rows
+//! - `turns`, `clock`, `gather`, `pulse`, `rows`: what stores have alike: whose job is next, what time it is, when to write, how the
+//!   writer is doing, jobs as rows
 //! - `copy`: all of one store into another
 //! - `sqlite`: the store in a file
 //! - `postgres`: the store in a database, which many nodes may share
@@ -20,7 +20,6 @@
 mod clock;
 mod copy;
 mod gather;
-mod lock;
 mod postgres;
 mod pulse;
 mod rows;

@@ -29,10 +29,10 @@ use std::time::Duration;
 
 use imgserve_base::fault::chain;
 use imgserve_base::job::{Client, JobId, Record};
+use imgserve_base::lock::Lock;
 use rusqlite::Connection;
 
 use crate::clock::{Clock, ms};
-use crate::lock::Lock;
 use crate::rows::handed_out;
 use crate::store::{
     Answer, Claimed, ClaimedNotice, Counts, Delivery, Ending, Entry, Filter, Health, Journal, JournalError,

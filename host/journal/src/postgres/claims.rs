@@ -3,6 +3,7 @@
 //! as it is looked for.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -204,8 +205,16 @@ struct Chosen {
     jobs: Vec<Uuid>,
     /// Whose turns they are: as many jobs are wanted.
     turns: Vec<Arc<str>>,
-    /// Where there are more: of each flow which job is the first and which the last one, counted from 1, and how many are wanted.
-    flows: Option<[Vec<i64>; 3]>,
+    /// Where there are more, each flow's.
+    parts: Vec<Part>,
+}
+
+/// Jobs of one flow, of which some are wanted.
+#[derive(Debug)]
+struct Part {
+    /// Which of those that are asked for.
+    jobs: Range<usize>,
+    wanted: usize,
 }
 
 impl Chosen {
@@ -213,39 +222,36 @@ impl Chosen {
     /// the same ones, may have those.
     fn of(chosen: Vec<Uuid>, turns: Vec<Arc<str>>, known: &HashMap<Arc<str>, Best>, spare: usize) -> Self {
         if spare == 0 {
-            return Self { jobs: chosen, turns, flows: None };
+            return Self { jobs: chosen, turns, parts: Vec::new() };
         }
-        let mut parts = BTreeMap::<&Arc<str>, Vec<Uuid>>::new();
+        let mut flows = BTreeMap::<&Arc<str>, Vec<Uuid>>::new();
         for (job, flow) in chosen.into_iter().zip(&turns) {
-            parts.entry(flow).or_default().push(job);
+            flows.entry(flow).or_default().push(job);
         }
-        let (mut jobs, mut bounds) = (Vec::new(), [const { Vec::new() }; 3]);
-        for (flow, own) in parts {
-            let [first, last, most] = &mut bounds;
-            first.push(jobs.len() as i64 + 1);
-            most.push(own.len() as i64);
+        let (mut jobs, mut parts) = (Vec::new(), Vec::new());
+        for (flow, own) in flows {
+            let (first, wanted) = (jobs.len(), own.len());
             jobs.extend(own);
             let others = known.get(flow).map_or(&[][..], |best| &best.next);
             jobs.extend(others.iter().rev().take(spare).map(|due| due.id));
-            last.push(jobs.len() as i64);
+            parts.push(Part { jobs: first..jobs.len(), wanted });
         }
-        Self { jobs, turns, flows: Some(bounds) }
+        Self { jobs, turns, parts }
     }
 
     /// Those that others have, now that some were found: of what was asked for beside them nobody knows.
     fn without(&self, found: impl Fn(&Uuid) -> bool) -> Vec<Uuid> {
         let left = |jobs: &[Uuid]| jobs.iter().filter(|id| !found(id)).copied().collect::<Vec<_>>();
-        let Some([first, last, most]) = &self.flows else { return left(&self.jobs) };
-        let bounds = first.iter().zip(last).zip(most);
-        bounds
-            .flat_map(|((first, last), most)| {
-                let own = &self.jobs[*first as usize - 1..*last as usize];
-                let enough = own.iter().filter(|id| found(id)).count() as i64 == *most;
-                let asked =
-                    if enough { own.iter().rposition(&found).map_or(0, |at| at + 1) } else { own.len() };
-                left(&own[..asked])
-            })
-            .collect()
+        if self.parts.is_empty() {
+            return left(&self.jobs);
+        }
+        let others = self.parts.iter().flat_map(|Part { jobs, wanted }| {
+            let own = &self.jobs[jobs.clone()];
+            let enough = own.iter().filter(|id| found(id)).count() == *wanted;
+            let asked = if enough { own.iter().rposition(&found).map_or(0, |at| at + 1) } else { own.len() };
+            left(&own[..asked])
+        });
+        others.collect()
     }
 }
 
@@ -376,11 +382,15 @@ impl Claimer<'_> {
             return Ok(Vec::new());
         }
         let (jobs, lease) = (chosen.jobs.clone(), integer(ms(self.lease)));
-        let claim = match &chosen.flows {
-            None => (CLAIM, values![jobs, self.node, lease]),
-            Some([first, last, most]) => {
-                (CLAIM_OF, values![jobs, self.node, lease, first.clone(), last.clone(), most.clone()])
-            }
+        let claim = if chosen.parts.is_empty() {
+            (CLAIM, values![jobs, self.node, lease])
+        } else {
+            // The database counts from 1, and the last one is within.
+            let each = |number: fn(&Part) -> usize| -> Vec<i64> {
+                chosen.parts.iter().map(|part| number(part) as i64).collect()
+            };
+            let (first, last) = (each(|part| part.jobs.start + 1), each(|part| part.jobs.end));
+            (CLAIM_OF, values![jobs, self.node, lease, first, last, each(|part| part.wanted)])
         };
         let next = self.asks_for_next();
         let asked = if chosen.turns.is_empty() { vec![next] } else { vec![claim, next] };
@@ -469,15 +479,15 @@ mod tests {
     #[test]
     fn what_was_asked_for_behind_what_was_found_may_still_be_had() {
         let ids: Vec<Uuid> = (0..6).map(|_| Uuid::now_v7()).collect();
-        let flows = Some([vec![1, 4], vec![3, 6], vec![2, 2]]);
-        let chosen = Chosen { jobs: ids.clone(), turns: vec!["ada".into(); 4], flows };
+        let parts = vec![Part { jobs: 0..3, wanted: 2 }, Part { jobs: 3..6, wanted: 2 }];
+        let chosen = Chosen { jobs: ids.clone(), turns: vec!["ada".into(); 4], parts };
         let without = |found: &[usize]| {
             let missed = chosen.without(|id| found.iter().any(|at| ids[*at] == *id));
             missed.iter().map(|id| ids.iter().position(|one| one == id).unwrap()).collect::<Vec<_>>()
         };
         assert!(without(&[0, 1, 3, 4]).is_empty());
         assert_eq!(without(&[1, 2, 4]), [0, 3, 5]);
-        let few = Chosen { jobs: ids[..3].to_vec(), turns: vec!["ada".into(); 3], flows: None };
+        let few = Chosen { jobs: ids[..3].to_vec(), turns: vec!["ada".into(); 3], parts: Vec::new() };
         assert_eq!(few.without(|id| *id == ids[1]), [ids[0], ids[2]]);
     }
 }

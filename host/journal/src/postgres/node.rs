@@ -10,12 +10,12 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use imgserve_base::lock::Lock;
 use uuid::Uuid;
 
 use super::change::Sql;
 use super::rows::integer;
 use super::value::values;
-use crate::lock::Lock;
 use crate::store::{JournalError, Presence};
 
 /// How often what has changed is summed up.

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
+use imgserve_base::lock::Lock;
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
 use super::trouble::verdict;
 use super::{file, schema};
 use crate::copy::{AT_ONCE, Copies, Job, Key, Notice, Part, Portion, moment, off};
-use crate::lock::Lock;
 use crate::store::{JournalError, NEVER_MS};
 use crate::story;
 

@@ -6,9 +6,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use imgserve_base::lock::Lock;
 use imgserve_base::units::MIB;
 
-use crate::lock::Lock;
 use crate::store::JournalError;
 
 /// Takes the lock beside the journal, which the system ends with the process, and makes the journal's file where there

@@ -33,8 +33,11 @@ async fn jobs_that_others_are_claiming_cost_no_further_trip_once_that_is_known()
     let (schema, wire) = (Schema::new(), Wire::to(server().port()));
     let journal = Postgres::open(&over(&wire, schema.opening(READER, "node")), Clock::default()).unwrap();
     let mut ids = Vec::new();
-    for flow in ["ada", "ada", "ada", "ada", "ada", "ada", "bob", "bob"] {
-        ids.push(submitted(&journal, Entry { flow: flow.to_owned(), ..entry(due_now()) }).await);
+    for (number, flow) in (1..).zip(["ada", "ada", "ada", "ada", "ada", "ada", "bob", "bob"]) {
+        // So far apart that their order is theirs whenever the database hears of them.
+        let due = due_now();
+        let due = Record { due_at_ms: due.due_at_ms - 8000 / number, ..due };
+        ids.push(submitted(&journal, Entry { flow: flow.to_owned(), ..entry(due) }).await);
     }
     journal.writer.settled().await.unwrap();
     // Another node is about to have the first ones.

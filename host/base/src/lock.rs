@@ -1,5 +1,5 @@
 //! Who has a file: one process at a time, for as long as it lives.
-#![allow(clippy::disallowed_methods, reason = "a journal is opened once, on a thread that may block")]
+#![allow(clippy::disallowed_methods, reason = "it is taken once, on a thread that may block")]
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -9,11 +9,14 @@ use std::path::Path;
 /// A file that is ours. The system lets go of it with the process; who drops it lets go of it at once, even where a program that
 /// is being started has a copy of the handle until it runs (flock(2), LOCK_UN).
 #[derive(Debug)]
-pub(crate) struct Lock(File);
+pub struct Lock(File);
 
 impl Lock {
     /// Takes the file, and makes it where there is none, for this user alone; `None` where another process has it.
-    pub(crate) fn take(path: &Path) -> io::Result<Option<Self>> {
+    ///
+    /// # Errors
+    /// It cannot be opened, made or locked.
+    pub fn take(path: &Path) -> io::Result<Option<Self>> {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         match file.try_lock() {
@@ -24,7 +27,7 @@ impl Lock {
     }
 
     /// What is in it.
-    pub(crate) fn file(&mut self) -> &mut File {
+    pub fn file(&mut self) -> &mut File {
         &mut self.0
     }
 }
