@@ -81,20 +81,21 @@ named! {
 }
 
 type Label = [(&'static str, &'static str); 1];
-/// An operation's name, and something else.
-type OfOperation = [(&'static str, String); 2];
+/// The name of an operation or a codec, and something else.
+type Named = [(&'static str, String); 2];
 
 /// All counters and histograms.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
     accepted: Counter,
-    jobs: Family<OfOperation, Counter>,
-    calls: Family<OfOperation, Counter>,
+    jobs: Family<Named, Counter>,
+    calls: Family<Named, Counter>,
     refused: Family<Label, Counter>,
     phases: Family<Label, Histogram>,
     bytes: Family<Label, Counter<u64, AtomicU64>>,
-    plugin_failures: Family<OfOperation, Counter>,
+    plugin_failures: Family<Named, Counter>,
+    codec_failures: Family<Named, Counter>,
     retries: Counter,
     webhooks: Family<Label, Counter>,
     renders: Family<Label, Counter>,
@@ -114,6 +115,7 @@ impl Metrics {
             phases: Family::new_with_constructor(|| Histogram::new(PHASE_BOUNDS)),
             bytes: Family::default(),
             plugin_failures: Family::default(),
+            codec_failures: Family::default(),
             retries: Counter::default(),
             webhooks: Family::default(),
             renders: Family::default(),
@@ -141,6 +143,8 @@ impl Metrics {
         to.register("bytes", "Bytes of sources fetched and of results stored", self.bytes.clone());
         let text = "Failures that a plugin is to blame for, by operation and kind";
         to.register("plugin_failures", text, self.plugin_failures.clone());
+        let text = "Failures that a codec of [codecs] is to blame for, by codec and kind";
+        to.register("codec_failures", text, self.codec_failures.clone());
         to.register("job_retries", "Attempts at jobs that ended with another one due", self.retries.clone());
         to.register("webhooks", "Webhooks ended, by outcome", self.webhooks.clone());
         to.register("renders", "Direct operations by URL, by outcome", self.renders.clone());
@@ -226,6 +230,11 @@ impl Metrics {
         self.plugin_failures.get_or_create(&of_operation(operation, "kind", kind)).inc();
     }
 
+    /// A codec did. `codec` is a section's name.
+    pub(crate) fn codec_failed(&self, codec: &str, kind: &'static str) {
+        self.codec_failures.get_or_create(&[("codec", codec.to_owned()), ("kind", kind.to_owned())]).inc();
+    }
+
     /// An attempt failed, and there will be another.
     pub(crate) fn retried(&self) {
         self.retries.inc();
@@ -270,7 +279,7 @@ fn label(phase: Phase) -> &'static str {
     phase.as_str().trim_end_matches("_ms")
 }
 
-fn of_operation(operation: &str, other: &'static str, value: &str) -> OfOperation {
+fn of_operation(operation: &str, other: &'static str, value: &str) -> Named {
     [("operation", operation.to_owned()), (other, value.to_owned())]
 }
 

@@ -11,26 +11,30 @@
 //! - `told`: arguments as a person is told them
 //! - `textual`: arguments that came as text, such as in a URL's query; `meant`: what is meant by values that are not quite
 //!   of the wanted types
-//! - `breaker`: an operation whose plugin keeps failing is refused for a while
+//! - `codecs`: the codecs that are plugins
+//! - `breaker`: a plugin that keeps failing is refused for a while; `needs`: whose plugins some work needs
 
 mod aliases;
 mod breaker;
 mod build;
 mod chain;
+mod codecs;
 mod defaults;
 mod described;
 mod entry;
 mod host_arguments;
 mod meant;
+mod needs;
 mod table;
 mod textual;
 mod told;
 
 pub(crate) use breaker::BreakerState;
 pub(crate) use chain::Chain;
-pub(crate) use described::check_description;
+pub(crate) use codecs::Codec;
 pub(crate) use entry::Entry;
 pub(crate) use host_arguments::{LATER_ARGUMENTS, integer, kept, quality, text, writable};
 pub(crate) use meant::Reading;
+pub(crate) use needs::Needs;
 pub(crate) use table::Registry;
 pub(crate) use told::Told;

@@ -31,7 +31,7 @@ impl Worker {
         });
         let setup = json!({
             "operations": builtin, "codecs": [], "core": null, "memory_limit": 1_u64 << 30, "limits": config.limits,
-            "codec": config.codec, "lenient": false,
+            "codec": config.codec, "guest_size": config.plugins.guest_size, "lenient": false,
         });
         worker.send(&json!({ "setup": setup }), &[]);
         assert!(worker.receive().0.get("ready").is_some());

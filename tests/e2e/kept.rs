@@ -6,6 +6,7 @@ use image::{DynamicImage, ImageFormat, Rgb, RgbImage, RgbaImage};
 use imgserve_peers::samples;
 use serde_json::{Value, json};
 
+use crate::grid::{references, tools};
 use crate::harness::{Server, call, is_placeholder, look, warning};
 
 /// A JPEG with a segment put in front.
@@ -32,13 +33,25 @@ fn exif() -> Vec<u8> {
     .concat()
 }
 
-/// A profile of three curves, of this exponent, and the primary colours of Display P3.
+/// A profile of an exponent of 2.2 and the primary colours of Display P3.
 fn wide_profile() -> Vec<u8> {
+    // Eight bits are behind the point.
+    p3_profile(b"curv\0\0\0\0\0\0\0\x01\x02\x33\0\0")
+}
+
+/// That of Display P3 itself, with sRGB's curve (ICC.1:2022, 10.18).
+fn display_p3() -> Vec<u8> {
+    let parameters = [2.4, 1.0 / 1.055, 0.055 / 1.055, 1.0 / 12.92, 0.040_45];
+    let fixed = parameters.map(|value: f64| ((value * 65_536.0).round() as u32).to_be_bytes()).concat();
+    p3_profile(&[b"para\0\0\0\0\0\x03\0\0".as_slice(), &fixed].concat())
+}
+
+/// A profile of three such curves and the primary colours of Display P3.
+fn p3_profile(curve: &[u8]) -> Vec<u8> {
     let xyz = |x: u32, y: u32, z: u32| {
         [b"XYZ \0\0\0\0".as_slice(), &x.to_be_bytes(), &y.to_be_bytes(), &z.to_be_bytes()].concat()
     };
-    // 2.2, with eight bits behind the point.
-    let curve = || b"curv\0\0\0\0\0\0\0\x01\x02\x33\0\0".to_vec();
+    let curve = || curve.to_vec();
     let tags = [
         (b"wtpt", xyz(0xF6D6, 0x1_0000, 0xD32D)),
         (b"rXYZ", xyz(0x83DD, 0x3DBE, 0xFFFF_FFBB)),
@@ -216,6 +229,11 @@ async fn a_profile_is_kept_with_its_pixels_where_the_format_holds_it() {
     let (_, headers, gif) = call(&server, "resize?width=16&format=gif&colors=source", &source).await;
     assert!(warning(&headers).contains("a result in gif holds no such one"), "{headers:?}");
     assert!(near(first(&gif), first(&converted)), "{:?}", first(&gif));
+    let jxl = "resize?width=16&format=jxl&quality=95&colors=source";
+    let (_, headers, plain_jxl) = call(&server, jxl, &source).await;
+    assert!(warning(&headers).contains("a result in jxl holds no such one"), "{headers:?}");
+    let (_, _, back) = call(&server, "resize?format=png", &plain_jxl).await;
+    assert!(near(first(&back), first(&converted)), "{:?}", first(&back));
     // Of one source in one go, each result has its own.
     let output = |name: &str, colors: &str| json!({ "operationType": "resize", "dstURL": server.file_url(name), "args": { "width": 16, "colors": colors } });
     let body = json!({ "srcURL": server.write("wide.jpg", &source),
@@ -226,6 +244,46 @@ async fn a_profile_is_kept_with_its_pixels_where_the_format_holds_it() {
     assert!(near(first(&server.read("srgb.png")), first(&converted)));
     assert!(near(first(&server.read("source.png")), [220, 60, 40]));
     assert_eq!(beside(&server.read("source.png"))[0], Some(wide_profile()));
+}
+
+#[tokio::test]
+async fn display_p3_stays_that_in_a_jpeg_xl_as_others_see_it() {
+    let Some(tools) = tools() else {
+        println!("not done: target/tools/pictures is not there; `tests/run` installs it from PyPI");
+        return;
+    };
+    let server = Server::start("");
+    let mut plain = Vec::new();
+    let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut plain, 95);
+    let smooth = RgbImage::from_fn(48, 32, |x, y| Rgb([220, 60 + 2 * y as u8, 40 + 3 * x as u8]));
+    DynamicImage::from(smooth).write_with_encoder(encoder).unwrap();
+    let source = with_segment(&plain, 0xE2, &[b"ICC_PROFILE\0\x01\x01".as_slice(), &display_p3()].concat());
+    let made = async |name: &str, query: &str| {
+        let (status, headers, body) = call(&server, &format!("resize?{query}"), &source).await;
+        assert_eq!((status, warning(&headers)), (200, ""), "{query}");
+        std::fs::write(server.directory.path().join(name), &body).unwrap();
+        body
+    };
+    made("p3.png", "format=png&colors=source").await;
+    made("srgb.png", "format=png").await;
+    let error = |two: &str| {
+        let place = server.directory.path().to_str().unwrap();
+        let told = references(&tools, ["compare", place], format!("{two}\n"));
+        serde_json::from_str::<Value>(&told[0]).unwrap()["error"].as_f64().unwrap()
+    };
+    for (name, query) in [
+        ("lossy.jxl", "format=jxl&quality=95&colors=source"),
+        ("lossless.jxl", "format=jxl&lossless=true&colors=source"),
+        ("both.jxl", "format=jxl&quality=95&colors=source&metadata=all"),
+    ] {
+        let file = made(name, query).await;
+        // To libjxl its values are what they were in Display P3 …
+        assert!(error(&format!("p3.png {name}")) < 2.0 && error(&format!("srgb.png {name}")) > 2.0, "{name}");
+        // … and to its authors' other decoder they look like what was in Display P3.
+        let (_, _, shown) = call(&server, "resize?format=png", &file).await;
+        std::fs::write(server.directory.path().join("shown.png"), shown).unwrap();
+        assert!(error("srgb.png shown.png") < 2.0 && error("p3.png shown.png") > 2.0, "{name}");
+    }
 }
 
 #[tokio::test]

@@ -4,14 +4,18 @@
 //! # Layout
 //! - this file: sandboxed plugins written with the sdk, which do it honestly
 //! - `guests`: sandboxed plugins written by hand, which lie
+//! - `languages`: plugins in JavaScript and Python
 //! - `native`: shared libraries
 //! - `survival`: what they leave behind
+//! - `wasi`: what guests find of WASI
 //! - `files`: what is refused before anything of it is called
 
 mod files;
 mod guests;
+mod languages;
 mod native;
 mod survival;
+mod wasi;
 
 use image::ImageFormat;
 use imgserve_peers::{Web, samples};

@@ -92,6 +92,9 @@ pub struct Fault {
     /// The operation whose plugin is to blame, if one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<String>,
+    /// The codec of `[codecs]` that is to blame, if one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codec: Option<String>,
     /// When it is worth trying again, in seconds, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_s: Option<u64>,
@@ -130,6 +133,7 @@ impl Fault {
             kind,
             text: one_line(&once(without_numbers(text.into())), MAX_TEXT),
             operation: None,
+            codec: None,
             retry_after_s: None,
             retry: Retry::Never,
         }

@@ -14,7 +14,9 @@ mod xmp;
 use imgserve_base::format::Format;
 use imgserve_base::kept::Metadata;
 use imgserve_base::units::MIB;
+use imgserve_sdk::PixelFormat;
 
+use crate::color;
 use crate::error::CodecError;
 use crate::formats;
 
@@ -43,9 +45,28 @@ pub(crate) struct Holder {
     pub(crate) metadata: bool,
     /// Whether it holds IPTC's records.
     pub(crate) iptc: bool,
-    /// Whether it holds a colour profile, and whether one of gray, for a picture that is written as gray.
-    pub(crate) profile: bool,
-    pub(crate) gray: bool,
+    pub(crate) profiles: Profiles,
+}
+
+/// Which colour profiles a format holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Profiles {
+    /// Any of RGB, and one of gray for a picture that is written as gray.
+    RgbAndGray,
+    /// Any of RGB.
+    Rgb,
+    /// Display P3's alone, which its encoder says by name: no profile is written.
+    DisplayP3,
+}
+
+impl Profiles {
+    pub(crate) fn hold(self, profile: &[u8]) -> bool {
+        match self {
+            Self::RgbAndGray => true,
+            Self::Rgb => !color::fits(profile, PixelFormat::Gray8),
+            Self::DisplayP3 => color::is_display_p3(profile),
+        }
+    }
 }
 
 /// The blocks of a file.

@@ -101,6 +101,8 @@ pub struct EncodeOptions {
     pub thorough: bool,
     /// Whether the file has all channels of the picture even where they say nothing: a profile that is put beside them is for these.
     pub as_given: bool,
+    /// Whether the pixels are in Display P3, which a format that has a name for it says; others have a profile put beside them.
+    pub display_p3: bool,
     /// How often an animation is played.
     pub loops: Loops,
     /// What alpha is flattened over where the format has none (JPEG).
@@ -115,6 +117,7 @@ impl Default for EncodeOptions {
             lossless: false,
             thorough: false,
             as_given: false,
+            display_p3: false,
             loops: Loops::Times(1),
             background: WHITE,
         }

@@ -76,6 +76,15 @@ pub(crate) fn is_srgb(icc: &[u8]) -> bool {
     })
 }
 
+/// Whether a profile says of RGB in 8 bits that it is in Display P3 (the primaries of SMPTE RP 431-2, D65, sRGB's curve), as that of
+/// telephones does.
+pub fn is_display_p3(icc: &[u8]) -> bool {
+    conversion(icc).is_ok_and(|conversion| match &conversion.by {
+        Means::Shaper(shaper) => shaper.is_display_p3(),
+        Means::Values | Means::Grid(_) => false,
+    })
+}
+
 /// The picture with its colours in sRGB, by curves and primary colours.
 pub(crate) fn shaped(mut image: Image, shaper: Shaper) -> Converted<Image> {
     let applied = Conversion::shaper(shaper).apply(&mut image);

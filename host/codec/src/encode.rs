@@ -3,14 +3,14 @@
 use std::fmt;
 
 use imgserve_base::format::Format;
-use imgserve_sdk::{ImageRef, PixelFormat};
+use imgserve_sdk::ImageRef;
 
 use crate::codec::{EncodeOptions, Sink};
-use crate::color;
 use crate::error::CodecError;
 use crate::formats;
 
-/// Writes one file. Nothing is said beside its pixels, which are upright and sRGB, as readers assume; what is to be said is put in by
+/// Writes one file. Nothing is said beside its pixels, which are upright and sRGB, as readers assume (or, where the options say so,
+/// Display P3); what is to be said is put in by
 /// [`Beside::written_into`](crate::Beside::written_into).
 pub struct Encoder {
     format: Format,
@@ -26,10 +26,10 @@ impl fmt::Debug for Encoder {
     }
 }
 
-/// Whether a file of this format holds such a colour profile, as it is written here: one for gray only where gray is written.
+/// Whether a file of this format holds such a colour profile, as it is written here: one for gray only where gray is written, and where
+/// the format has names for colours instead, one of those.
 pub fn holds_profile(format: Format, profile: &[u8]) -> bool {
-    let gray = color::fits(profile, PixelFormat::Gray8);
-    formats::beside(format).is_some_and(|holder| holder.profile && (holder.gray || !gray))
+    formats::beside(format).is_some_and(|holder| holder.profiles.hold(profile))
 }
 
 impl Encoder {

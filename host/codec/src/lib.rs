@@ -50,7 +50,7 @@ mod tests;
 pub use beside::Beside;
 pub use bounds::Bounds;
 pub use codec::{DecodedFrame, EncodeOptions, Loops};
-pub use color::{fits, to_srgb};
+pub use color::{fits, is_display_p3, to_srgb};
 pub use convert::{WHITE, convert, pick_format};
 pub use decode::{Decoder, decoded_bytes, decoded_scale, estimate, kept_profile};
 pub use encode::Encoder;

@@ -149,3 +149,38 @@ fn a_format_without_its_codec_is_said_to_be_that() {
     .join()
     .unwrap();
 }
+
+#[test]
+fn a_description_that_cannot_be_worked_with_is_refused() {
+    let refused = |formats: Vec<contract::Format>| {
+        let description = formats.into_iter().fold(Description::new("x", "1", "X."), Description::format);
+        formats_of(&description).unwrap_err()
+    };
+    let format = |name: &str, magic: &[u8]| {
+        contract::Format::new(name, &format!("image/x-{name}"), name).magic(0, magic)
+    };
+    assert_eq!(refused(vec![]), "it names no format");
+    let mut unwritten = format("dots", b"dots");
+    unwritten.written = Some(contract::Written { pixels: vec![], lossy: true, max_side: 9 });
+    assert_eq!(refused(vec![unwritten]), "`dots` is written of no pixel format");
+    let twice = vec![format("lines", b"lines"), format("rows", b"lines, too")];
+    assert_eq!(refused(twice), "two of its formats have a magic");
+    assert!(refused(vec![format("png", b"other")]).contains("`png` is that of png, which is built in"));
+}
+
+#[test]
+fn what_is_written_is_as_the_description_says() {
+    for (pixels, alpha, bits) in [
+        (vec![PixelFormat::Gray8], false, 8),
+        (vec![PixelFormat::Rgb8, PixelFormat::Rgba8], true, 8),
+        (vec![PixelFormat::Rgba16], true, 16),
+    ] {
+        for lossy in [false, true] {
+            let mut told = contract::Format::new("told", "image/x-told", "told").magic(0, b"told");
+            told.written = Some(contract::Written { pixels: pixels.clone(), lossy, max_side: 77 });
+            let format = formats_of(&Description::new("x", "1", "X.").format(told)).unwrap()[0];
+            assert_eq!((format.keeps_alpha(), format.bits(), format.is_lossy()), (alpha, bits, lossy));
+            assert_eq!((format.max_side(), format.can_encode()), (77, true));
+        }
+    }
+}

@@ -7,6 +7,7 @@
 //! - `codec`: time or quality, and what becomes of damaged sources; `codecs`: the section of one that is a plugin
 //! - `derived`: what is left open and found on the machine
 //! - `error`: why a configuration is refused
+//! - `guest_size`: how large a sandboxed plugin may be
 //! - `host`: addresses to listen on, as people write them
 //! - `jobs`: where the journal is
 //! - `memory`: how much memory may be had
@@ -31,6 +32,7 @@ mod codec;
 mod codecs;
 mod derived;
 mod error;
+mod guest_size;
 mod host;
 mod jobs;
 mod memory;
@@ -60,6 +62,7 @@ pub use cache::Cache;
 pub use codec::{Codec, Damaged, Profile};
 pub use codecs::CodecSettings;
 pub use error::ConfigError;
+pub use guest_size::GuestSize;
 pub use host::parse as parse_host;
 pub use merge::DEFAULTS;
 pub use network::{NetworkRule, RuleError, RuleHost};
@@ -286,6 +289,8 @@ pub struct Plugins {
     pub compile_memory_mb: u64,
     pub breaker_failures: u32,
     pub breaker_pause_s: u64,
+    #[serde(flatten)]
+    pub guest_size: GuestSize,
 }
 
 impl Config {
@@ -383,9 +388,7 @@ impl Config {
         }
         self.jobs.check()?;
         self.cache.check()?;
-        if let Some(format) = self.codec.auto.iter().find(|format| !format.can_encode()) {
-            return Err(value_error("codec.auto", &format!("{format} is only read")));
-        }
+        self.codec.check(!self.codecs.is_empty())?;
         if self.transfer.min_rate_bytes_s > MOST_MIN_RATE {
             let text = format!(
                 "must be at most {MOST_MIN_RATE}: no server that is merely far away keeps up with more"
@@ -410,6 +413,7 @@ impl Config {
         if self.plugins.compile_memory_mb < 256 {
             return Err(value_error("plugins.compile_memory_mb", "must be at least 256"));
         }
+        self.plugins.guest_size.check()?;
         for (name, operation) in &self.operations {
             operation.check(name, &self.workers)?;
         }
@@ -447,6 +451,7 @@ mod tests {
     fn the_defaults_are_valid_and_complete() {
         let config = Config::parse("").unwrap();
         assert_eq!(config.server.port, 8602);
+        assert_eq!(config.plugins.guest_size, GuestSize::default());
         assert_eq!(config.operations.keys().collect::<Vec<_>>(), ["pipeline", "rasterize", "resize"]);
     }
 
@@ -474,9 +479,9 @@ mod tests {
         assert_eq!((config.codec.profile, config.codec.damaged), (Profile::Best, Damaged::Repair));
         let profile = |name: &str| config.operations[name].profile;
         assert_eq!((profile("rasterize"), profile("resize")), (Some(Profile::Fast), None));
-        let Codec { profile, damaged, auto } = Config::parse("").unwrap().codec;
-        assert_eq!(auto, [Format::Avif, Format::WebP, Format::Jxl]);
-        assert_eq!((profile, damaged), (Profile::Fast, Damaged::Refuse));
+        let codec = Config::parse("").unwrap().codec;
+        assert_eq!(codec.auto(&[]).unwrap(), [Format::Avif, Format::WebP, Format::Jxl]);
+        assert_eq!((codec.profile, codec.damaged), (Profile::Fast, Damaged::Refuse));
     }
 
     #[test]
@@ -518,6 +523,11 @@ mod tests {
                 "[operations.x]\nkind = 'wasm'\npath = '/x.wasm'\ntime_limit_ms = 90000",
                 "operations.x.time_limit_ms: must be at most workers.run_timeout_ms = 60000",
             ),
+            ("[plugins]\nmax_memories = 0", "plugins.max_memories: must be from 1 to 16"),
+            (
+                "[plugins]\nmax_table_elements = 1000001",
+                "plugins.max_table_elements: must be from 1 to 1000000",
+            ),
             ("[plugins]\ncompile_memory_mb = 99999999999999", "plugins.compile_memory_mb: is absurdly large"),
             (
                 "[access]\nallow_networks = ['::1', 'non sense']",
@@ -528,6 +538,14 @@ mod tests {
             ("[codec]\nprofil = 'best'", "unknown key `codec.profil`: did you mean `codec.profile`?"),
             ("[codec]\nprofile = 'better'", "codec.profile: \"better\" is none of fast, best"),
             ("[codec]\nauto = ['svg']", "codec.auto: svg is only read"),
+            (
+                "[codec]\nauto = ['heic']",
+                "codec.auto: \"heic\" is none of jpeg, png, gif, webp, avif, jxl, bmp, tiff, ico",
+            ),
+            (
+                "[codec]\nauto = ['svg', 'x']\n[codecs.x]\nkind = 'wasm'\npath = 'x'",
+                "codec.auto: svg is only",
+            ),
             ("[cache]\ndir = 'results'", "cache.dir: must be an absolute path"),
             ("[cache]\nmax_mb = 0", "cache.max_mb: must be at least 1"),
             ("[cache]\nmax_age = 7", "unknown key `cache.max_age`: did you mean `cache.max_age_h`?"),

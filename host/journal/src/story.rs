@@ -202,7 +202,8 @@ impl Attempt {
 
 impl From<&Fault> for Failure {
     fn from(fault: &Fault) -> Self {
-        let Fault { kind, text, operation, retry_after_s, retry } = fault;
+        // Which codec is to blame is counted as it happens; of a story its text tells.
+        let Fault { kind, text, operation, codec: _, retry_after_s, retry } = fault;
         Self {
             kind: kind.as_str().to_owned(),
             text: text.clone(),
@@ -223,6 +224,7 @@ impl Failure {
             kind: FaultKind::parse(&self.kind).ok_or_else(|| unknown("kind of fault", &self.kind))?,
             text: self.text,
             operation: self.operation,
+            codec: None,
             retry_after_s: self.retry_after_s,
             retry,
         })

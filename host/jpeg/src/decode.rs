@@ -1,7 +1,7 @@
 //! The decoder: a JPEG's pixels at 1/8, 1/4, 1/2 or 1/1 of its size, and of those no more than are wanted.
 //!
 //! # Layout
-//! - `segments`: headers and tables; `huffman`, `bits`: codes and the bits they are read from
+//! - `segments`: headers and tables; `huffman`, `runs`, `bits`: codes, several at once, and the bits they are read from
 //! - `geometry`: which blocks are needed and what becomes of them
 //! - `walk`: a scan's blocks in order; `sequential`, `progressive`: what is done with them
 //! - `cursors`: a sequential scan's blocks, read at three places at once
@@ -19,6 +19,7 @@ mod huffman;
 mod kernel;
 mod planes;
 mod progressive;
+mod runs;
 mod scratch;
 mod segments;
 mod sequential;

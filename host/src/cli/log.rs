@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use imgserve_config as config;
+use imgserve_worker::PLUGIN_LINES;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -34,17 +35,25 @@ pub(super) struct Log {
 
 /// Logs to stderr from now on.
 pub(super) fn to_stderr(config: &config::Log) -> Log {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    // Escape sequences are for a terminal that knows them, whatever else reads.
-    let colors = io::stderr().is_terminal()
-        && set("NO_COLOR").is_none()
-        && set("TERM").is_none_or(|term| term != "dumb");
     let (filter, level) = reload::Layer::new(filter(config));
-    let layer = fmt::layer().with_target(false).with_ansi(colors).fmt_fields(Fields);
+    let layer = fmt::layer().with_target(false).with_ansi(has_colors()).fmt_fields(Fields);
     let layer = layer.with_writer(io::stderr).with_filter(filter);
     // A second call is a test's; the first one's log goes on.
     let _ = tracing_subscriber::registry().with(layer).try_init();
     Log { level, file: None }
+}
+
+/// Shows on stderr what plugins log, all of it, and of others what is wrong.
+pub(super) fn plugins_to_stderr() {
+    let filter = Targets::new().with_target(PLUGIN_LINES, LevelFilter::DEBUG).with_default(LevelFilter::WARN);
+    let layer = fmt::layer().without_time().with_target(false).with_ansi(has_colors()).fmt_fields(Fields);
+    let _ = tracing_subscriber::registry().with(layer.with_writer(io::stderr).with_filter(filter)).try_init();
+}
+
+/// Whether stderr shows escape sequences: they are for a terminal that knows them, whatever else reads.
+fn has_colors() -> bool {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    io::stderr().is_terminal() && set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Logs to `directory/imgserve.log` from now on, rotated by size.

@@ -47,7 +47,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let plugins: Vec<_> = plugins.into_iter().map(|(name, o)| (name.clone(), o.clone())).collect();
     let pool = start_pool(&runtime, &config, &plugins)?;
     // As a start does it: what the server would refuse is not listed as if it were well.
-    let registry = Registry::build(&config, pool.loaded()).map_err(|fault| Failure::Other(fault.text))?;
+    let registry = Registry::build(&config, pool.loaded(), pool.codecs());
+    let registry = registry.map_err(|fault| Failure::Other(fault.text))?;
+    config.codec.auto(pool.formats()).map_err(|error| Failure::Other(error.to_string()))?;
     if let Some(name) = &arguments.name {
         return one(&registry, name);
     }

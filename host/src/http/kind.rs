@@ -322,8 +322,8 @@ fn fault_meaning(kind: FaultKind) -> &'static str {
             "The plugin of the operation, or of a codec, did what no plugin may. That is for its author to mend."
         }
         K::OperationSuspended => {
-            "The operation's plugin has failed too often of late (`[plugins] breaker_failures`). `Retry-After` says when \
-             it is tried again."
+            "The operation's plugin, or a codec that the source or the result needs, has failed too often of late \
+             (`[plugins] breaker_failures`). `Retry-After` says when it is tried again."
         }
         K::Busy => "The server has too much to do. Try again after `Retry-After` seconds.",
         K::ClientBusy => "This client has too many jobs here. Try again when some are done.",

@@ -62,6 +62,7 @@ pub(super) fn table() -> Vec<Row<Arc<Service>>> {
         row(M::POST, "/v1/jobs/{id}/retry", JOBS, Q::NONE, jobs::retry),
         row(M::GET, "/v1/cache", ADMIN, Q::Of(&cache::LIST), cache::list),
         row(M::DELETE, "/v1/cache", ADMIN, Q::Of(&cache::PURGE), cache::purge),
+        row(M::GET, "/v1/codecs", Need::Key, Q::NONE, v1::codecs),
         row(M::GET, "/v1/nodes", ADMIN, Q::NONE, v1::nodes),
         row(M::GET, "/v1/operations", Need::Key, Q::NONE, v1::operations),
         row(M::GET, "/v1/operations/{name}", Need::Key, Q::NONE, v1::operation),
@@ -342,7 +343,7 @@ mod tests {
     }
 
     /// What every row needs, said once more: a change of the table has to be meant.
-    const NEEDS: [(&str, &str, Need); 19] = [
+    const NEEDS: [(&str, &str, Need); 20] = [
         ("GET", "/", Need::Nothing),
         ("GET", "/healthz", Need::Nothing),
         ("GET", "/readyz", Need::Nothing),
@@ -355,6 +356,7 @@ mod tests {
         ("POST", "/v1/jobs/{id}/retry", Need::Scope(Scope::Jobs)),
         ("GET", "/v1/cache", Need::Scope(Scope::Admin)),
         ("DELETE", "/v1/cache", Need::Scope(Scope::Admin)),
+        ("GET", "/v1/codecs", Need::Key),
         ("GET", "/v1/nodes", Need::Scope(Scope::Admin)),
         ("GET", "/v1/operations", Need::Key),
         ("GET", "/v1/operations/{name}", Need::Key),

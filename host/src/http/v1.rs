@@ -1,4 +1,4 @@
-//! `/v1`: the registry of operations, and the nodes that share a journal, as JSON.
+//! `/v1`: the registry of operations and codecs, and the nodes that share a journal, as JSON.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{Method, Uri};
 use imgserve_base::fault::one_line;
 use imgserve_config::{PluginKind, Profile};
-use imgserve_sdk::Description;
+use imgserve_sdk::{Description, codec};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -16,7 +16,7 @@ use super::path::Name;
 use super::problem::Problem;
 use super::routes;
 use crate::job::{Service, unknown_operation};
-use crate::registry::{BreakerState, Entry, Registry};
+use crate::registry::{BreakerState, Codec, Entry, Registry};
 
 /// The most of a path that is told again, in bytes.
 const MAX_PATH: usize = 200;
@@ -43,7 +43,39 @@ pub(super) struct Shown {
     plugin: Description,
 }
 
-/// The limits of one operation; none where only the server's hold.
+/// A codec that is a plugin, as clients see it.
+#[derive(Debug, Serialize)]
+pub(super) struct ShownCodec {
+    name: String,
+    kind: PluginKind,
+    /// What bounds one call of it.
+    limits: Limits,
+    /// SHA-256 of the plugin's file.
+    sha256: String,
+    /// Whether what needs it is refused for a while because it has failed repeatedly.
+    breaker: BreakerState,
+    plugin: codec::Description,
+}
+
+impl ShownCodec {
+    fn of(codec: &Codec) -> Self {
+        let Codec { name, settings, description, artifact, breaker } = codec;
+        Self {
+            name: name.clone(),
+            kind: settings.kind,
+            limits: Limits {
+                memory_limit_mb: Some(settings.memory_limit_mb()),
+                time_limit_ms: Some(settings.time_limit().as_millis() as u64),
+                max_output_pixels: None,
+            },
+            sha256: artifact.sha256.clone(),
+            breaker: breaker.state(),
+            plugin: description.clone(),
+        }
+    }
+}
+
+/// The limits of one plugin; none where only the server's hold.
 #[derive(Debug, Serialize)]
 struct Limits {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,6 +126,10 @@ pub(super) async fn operation(
             let named = format!("`{}`", name.escape_debug());
             Problem::of(&unknown_operation(&named, &generation.registry))
         })
+}
+
+pub(super) async fn codecs(State(service): State<Arc<Service>>) -> Json<Vec<ShownCodec>> {
+    Json(service.generation().registry.codecs().iter().map(ShownCodec::of).collect())
 }
 
 /// The nodes that share the journal.

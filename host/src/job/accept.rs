@@ -1,6 +1,7 @@
 //! What happens before the reply: check, fetch the first bytes, plan, make the job durable, store the placeholders. Only
 //! then is the job runnable, so that a late placeholder can never overwrite a result.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use imgserve_base::clock::steady_ms;
 use imgserve_base::fair::Turn;
 use imgserve_base::fault::{Fault, FaultKind, Retry};
+use imgserve_base::format::{Sniff, sniff};
 use imgserve_base::job::{Client, JobId, JobState, Output, Phase, Record, now_ms};
 use imgserve_base::lease::Lease;
 use imgserve_journal::{Entry, IdempotencyKey, JournalError, Receipt, Submitted, rank};
@@ -31,7 +33,7 @@ use super::turns;
 use super::wanted::Wanted;
 use super::warm::{Supply, Warmth};
 use crate::access::StoreRights;
-use crate::registry::Reading;
+use crate::registry::{Needs, Reading};
 
 /// The bytes of a source that planning is first tried with; four times as many each further time.
 const FIRST_LOOK: usize = 16 << 10;
@@ -152,6 +154,7 @@ impl Service {
             turn,
             began,
             coming,
+            codecs_asked: AtomicBool::new(false),
         };
         let accepted = match at_once {
             true => acceptance.take(object, key).await,
@@ -195,6 +198,8 @@ pub(super) struct Acceptance {
     pub(super) began: Instant,
     /// Until the job is in the journal; none of one that is there.
     pub(super) coming: Mutex<Option<Coming>>,
+    /// Whether the codecs that it needs have been asked.
+    pub(super) codecs_asked: AtomicBool,
 }
 
 /// The outputs of a job: how each is made, its part of the story, and where the client is told that it goes.
@@ -245,9 +250,7 @@ impl Acceptance {
 
     async fn accept(self, key: Option<IdempotencyKey>) -> Result<Accepted, Fault> {
         // Not before there is room for it: an operation is tried again by one job, which must then come to its end.
-        for request in &self.wanted.requests {
-            self.generation.registry.admit(&request.task.steps)?;
-        }
+        self.generation.registry.admit(&self.needs().operations())?;
         let started = Instant::now();
         let source = intake::understood(self.wanted.source())?;
         let (planned, supply) = self.patient(|| self.prepare_in_turn(&source)).await?;
@@ -496,7 +499,27 @@ impl Acceptance {
         }
     }
 
+    /// What its tasks need beside the reading of its source.
+    pub(super) fn needs(&self) -> Needs<'_> {
+        Needs::of_all(self.wanted.requests.iter().map(|request| &request.task))
+    }
+
+    /// Refuses what needs a codec that has failed too often of late, once it is known what the source is. Of a codec that is to be
+    /// tried again this is the try: it is asked once, however often more of the source has to be looked at.
+    fn admit_codecs(&self, head: &[u8], complete: bool) -> Result<(), Fault> {
+        let source = match sniff(head) {
+            Sniff::Is(format) => Some(format),
+            Sniff::Open if !complete => return Ok(()),
+            Sniff::Open | Sniff::Unknown => None,
+        };
+        if self.codecs_asked.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.generation.registry.admit(&self.needs().codecs().reading(source))
+    }
+
     async fn plan_all(&self, head: Bytes, complete: bool) -> Result<Option<Vec<Plan>>, Fault> {
+        self.admit_codecs(&head, complete)?;
         let requests = &self.wanted.requests;
         // One placeholder is drawn with its plan. Of several none is before it is known that they are not too much together.
         let alone = requests.len() == 1;
@@ -522,7 +545,9 @@ impl Acceptance {
     async fn draw(&self, request: &Request, plan: &Prepared) -> Result<Bytes, Fault> {
         let Some(format) = request.of_format(plan.source_format).task.format else { return Ok(Bytes::new()) };
         let Prepared { width, height, .. } = *plan;
-        self.generation.pool.draw(&self.turn.flow, Placeholder { width, height, format, failed: false }).await
+        let placeholder = Placeholder { width, height, format, failed: false };
+        let drawn = self.generation.pool.draw(&self.turn.flow, placeholder).await;
+        drawn.inspect_err(|fault| self.generation.registry.blame(fault))
     }
 
     async fn plan(
@@ -539,7 +564,7 @@ impl Acceptance {
                 .pool
                 .prepare(&self.turn.flow, request.task.clone(), head.clone(), complete, draw)
                 .await;
-            planned.inspect_err(|fault| self.generation.registry.note(&request.task.steps, Err(fault)))
+            planned.inspect_err(|fault| self.generation.registry.blame(fault))
         };
         let planned = match plan().await {
             // A worker may die by chance, of what the task before it left or of a kernel short of memory.

@@ -90,8 +90,8 @@ impl Service {
             let task = task()?;
             return Box::pin(self.found_or_made(cache, (&checked, task), sent.held)).await;
         }
-        checked.admit()?;
         let task = task()?;
+        checked.admit(&task)?;
         self.perform(&checked, task, sent.held, Timings::default()).await
     }
 
@@ -198,11 +198,11 @@ async fn attempt(
     match &attempt {
         Ok(DirectOutcome::Planned(_)) => timings.plan = queued.elapsed(),
         Ok(DirectOutcome::Done(outcome)) => {
-            checked.note(Ok(()));
+            checked.note(task, Ok(()));
             timings.queue = begun.waited(queued);
             (timings.plan, timings.work) = (micros(outcome.plan_us), micros(outcome.work_us));
         }
-        Err(fault) => checked.note(Err(fault)),
+        Err(fault) => checked.note(task, Err(fault)),
     }
     attempt
 }
@@ -222,7 +222,7 @@ async fn run(
         let broken = || Err(Fault::new(FaultKind::OperationFailed, "the worker gave no result"));
         outcomes.into_iter().next().unwrap_or_else(broken)
     });
-    checked.note(ran.as_ref().map(|_| ()));
+    checked.note(task, ran.as_ref().map(|_| ()));
     timings.queue = begun.waited(queued);
     timings.work = ran.as_ref().map(|ran| micros(ran.work_us)).unwrap_or_default();
     ran

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use imgserve_base::fault::Fault;
+use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::format::{Format, put_in_force};
 use imgserve_config::{Config, Damaged, OperationSettings};
 use imgserve_worker::{Budget, Pool, PoolConfig, Stats};
@@ -52,10 +52,14 @@ impl Generation {
         let pool = Pool::start(pool_config, budget, stats).await?;
         // What is said in the configuration may name them; from now on requests do, too.
         let before = put_in_force(pool.formats().to_vec());
-        let registry = Registry::build(config, pool.loaded()).inspect_err(|_| {
+        let checked = Registry::build(config, pool.loaded(), pool.codecs()).and_then(|registry| {
+            let auto = config.codec.auto(pool.formats());
+            Ok((registry, auto.map_err(|error| Fault::of(FaultKind::OperationFailed, &error))?))
+        });
+        let (registry, auto) = checked.inspect_err(|_| {
             put_in_force(before);
         })?;
-        let (auto, damaged) = (config.codec.auto.clone(), config.codec.damaged);
+        let damaged = config.codec.damaged;
         let codecs = pool.codecs().iter().map(|codec| codec.artifact.sha256.clone()).collect();
         Ok(Arc::new(Self { registry, pool, auto, damaged, codecs }))
     }

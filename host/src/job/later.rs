@@ -1,11 +1,12 @@
 //! Jobs that are taken before anything is fetched for them: what acceptance does else is done by an attempt, and tried again
 //! like everything that an attempt does.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bytes::Bytes;
-use imgserve_base::fault::{Fault, FaultKind, Retry};
+use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::job::{Output, OutputState, Phase};
 use imgserve_journal::IdempotencyKey;
 use imgserve_transfer::{Destination, PartMark, SourceUrl, Tags};
@@ -112,10 +113,6 @@ impl Attempt {
         let began = Instant::now();
         // By the operations in force now; whether a webhook can be signed was seen to.
         let wanted = Wanted::v1(request, &self.generation.registry, true)?;
-        for request in &wanted.requests {
-            let admitted = self.generation.registry.admit(&request.task.steps);
-            admitted.map_err(|suspended| suspended.retried(Retry::Later))?;
-        }
         let acceptance = Acceptance {
             service: Arc::clone(&self.service),
             generation: Arc::clone(&self.generation),
@@ -125,7 +122,9 @@ impl Attempt {
             turn: self.turn.clone(),
             began,
             coming: Mutex::default(),
+            codecs_asked: AtomicBool::new(false),
         };
+        self.generation.registry.admit(&acceptance.needs().operations())?;
         let plans = self.prepared(&acceptance, &order.source).await?;
         let (prepared, placeholders): (Vec<_>, Vec<_>) = plans.into_iter().unzip();
         self.turn.cost = Prepared::pixels_together(&prepared);

@@ -14,7 +14,7 @@ use super::formats::{self, Chosen};
 use super::headers::Headers;
 use super::json::{self, NotRead};
 use super::strict::OfOld;
-use crate::registry::{self, Chain, Entry, Reading, Registry};
+use crate::registry::{self, Chain, Entry, Needs, Reading, Registry};
 
 /// The most of a value that is told again, in bytes.
 const MAX_VALUE: usize = 100;
@@ -149,7 +149,7 @@ pub(super) fn check_values(asked: &Asked<'_>, registry: &Registry) -> Result<Req
     };
     let Chosen { format, media_type, of_source } = result.choose().map_err(within)?;
     kept.check(format).map_err(within)?;
-    registry.check_suspended(&chain.steps)?;
+    registry.check_suspended(&Needs::new(&chain.steps, format))?;
     let seed = seed(source, &chain.steps);
     Ok(Request {
         operation: operation.name.clone(),

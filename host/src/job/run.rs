@@ -17,7 +17,7 @@ use super::direct::warnings;
 use super::generation::Generation;
 use super::intake::{self, Held, Wish};
 use super::live::{Running, Stage};
-use super::order::Order;
+use super::order::{Order, Recipe};
 use super::retry::{Decision, MAX_LOST, SUSPECT, random};
 use super::service::Service;
 use super::settings::Settings;
@@ -25,6 +25,7 @@ use super::store::{self, Kind};
 use super::turns;
 use super::warm::{Supply, Warmth};
 use crate::metrics::Direction;
+use crate::registry::Needs;
 
 /// How long an accepted job waits for its turn to fetch its source again: past any queue that drains.
 pub(super) const TURN_PATIENCE: Duration = Duration::from_secs(24 * 3600);
@@ -325,14 +326,15 @@ impl Attempt {
     /// What the breakers learn of it.
     fn note(&self, order: &Order, indexes: &[usize], ran: &Result<Vec<Result<TaskOutput, Fault>>, Fault>) {
         let registry = &self.generation.registry;
-        let steps = |index: &usize| &order.recipes[*index].task.steps;
         match ran {
             Ok(outcomes) => {
                 for (index, outcome) in indexes.iter().zip(outcomes) {
-                    registry.note(steps(index), outcome.as_ref().map(|_| ()));
+                    let Recipe { task, prepared, .. } = &order.recipes[*index];
+                    let needs = Needs::of(task).reading(prepared.source_format);
+                    registry.note(&needs, outcome.as_ref().map(|_| ()));
                 }
             }
-            Err(fault) => indexes.iter().take(1).for_each(|index| registry.note(steps(index), Err(fault))),
+            Err(fault) => registry.blame(fault),
         }
     }
 

@@ -43,6 +43,9 @@ impl Tally {
         if let Some(operation) = &fault.operation {
             self.metrics.plugin_failed(operation, fault.kind.as_str());
         }
+        if let Some(codec) = &fault.codec {
+            self.metrics.codec_failed(codec, fault.kind.as_str());
+        }
     }
 
     /// Counts a job that has ended, having stored so many bytes, and writes its line of the log.
@@ -105,12 +108,14 @@ mod tests {
         let plugins = Fault { operation: Some("thumb".to_owned()), ..own.clone() };
         tally.retried(&plugins);
         tally.refused(&plugins);
+        tally.refused(&Fault { codec: Some("heic".to_owned()), ..own.clone() });
         tally.refused(&own);
         let kind = FaultKind::OperationFailed;
         let text = tally.metrics().render(&Snapshot::default());
         for line in [
             format!("imgserve_plugin_failures_total{{operation=\"thumb\",kind=\"{kind}\"}} 2"),
-            format!("imgserve_refusals_total{{kind=\"{kind}\"}} 2"),
+            format!("imgserve_codec_failures_total{{codec=\"heic\",kind=\"{kind}\"}} 1"),
+            format!("imgserve_refusals_total{{kind=\"{kind}\"}} 3"),
             "imgserve_job_retries_total 1".to_owned(),
         ] {
             assert!(text.lines().any(|told| told == line), "{line} in {text}");

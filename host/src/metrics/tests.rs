@@ -55,6 +55,7 @@ fn what_is_counted_is_told() {
     metrics.moved(Direction::Fetched, 1000);
     metrics.moved(Direction::Fetched, 24);
     metrics.plugin_failed("thumb", "plugin-trapped");
+    metrics.codec_failed("heic", "plugin-trapped");
     metrics.retried();
     metrics.notified(Webhook::Delivered);
     metrics.rendered(Render::NotModified);
@@ -83,6 +84,7 @@ fn what_is_counted_is_told() {
         ("imgserve_bytes_total{direction=\"fetched\"}", 1024.0),
         ("imgserve_bytes_total{direction=\"stored\"}", 0.0),
         ("imgserve_plugin_failures_total{operation=\"thumb\",kind=\"plugin-trapped\"}", 1.0),
+        ("imgserve_codec_failures_total{codec=\"heic\",kind=\"plugin-trapped\"}", 1.0),
         ("imgserve_job_retries_total", 1.0),
         ("imgserve_webhooks_total{outcome=\"delivered\"}", 1.0),
         ("imgserve_webhooks_total{outcome=\"failed\"}", 0.0),

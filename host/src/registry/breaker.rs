@@ -1,5 +1,5 @@
-//! Refuses an operation for a while after its plugin has failed several times in a row, so that a broken plugin does not
-//! take the workers from all others. Then one job tries it: a success ends the refusal, a failure doubles it.
+//! Refuses a plugin, of an operation or a codec, for a while after it has failed several times in a row, so that a broken one does
+//! not take the workers from all others. Then one job tries it: a success ends the refusal, a failure doubles it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use serde::Serialize;
 /// A refusal is doubled no more often than this.
 const MAX_DOUBLINGS: u32 = 5;
 
-/// The breaker of one operation, in one generation of workers.
+/// The breaker of one plugin, in one generation of workers.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     /// Failures in a row after which it opens; 0 means never.
@@ -31,7 +31,7 @@ struct Inner {
 /// A breaker as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct BreakerState {
-    /// Whether the operation is refused.
+    /// Whether it is refused.
     pub open: bool,
     /// The plugin's failures in a row.
     pub failures: u32,
@@ -72,7 +72,7 @@ impl Breaker {
         }
     }
 
-    /// The plugin has failed a job. Gives for how long the operation is refused, when this has opened the breaker.
+    /// The plugin has failed a job. Gives for how long it is refused, when this has opened the breaker.
     pub(crate) fn failed(&self) -> Option<Duration> {
         self.failed_at(Instant::now())
     }

@@ -5,19 +5,20 @@ use std::time::Duration;
 
 use imgserve_base::fault::Fault;
 use imgserve_config::{Config, PluginKind};
-use imgserve_worker::Loaded;
+use imgserve_worker::{Loaded, LoadedCodec};
 
 use super::breaker::Breaker;
 use super::chain;
+use super::codecs::Codec;
 use super::entry::Entry;
 use super::table::Registry;
 
 impl Registry {
-    /// The enabled operations of the configuration, described by what the workers have loaded.
+    /// The enabled operations and the codecs of the configuration, described by what the workers have loaded.
     ///
     /// # Errors
     /// A fault that names the operation whose schema or default arguments are not usable.
-    pub(crate) fn build(config: &Config, loaded: &[Loaded]) -> Result<Self, Fault> {
+    pub(crate) fn build(config: &Config, loaded: &[Loaded], codecs: &[LoadedCodec]) -> Result<Self, Fault> {
         let mut operations = BTreeMap::new();
         let plugins = &config.plugins;
         for (name, settings) in config.operations.iter().filter(|(_, settings)| settings.enabled) {
@@ -34,7 +35,7 @@ impl Registry {
             operation.profile = settings.profile.unwrap_or(config.codec.profile);
             operations.insert(name.clone(), operation);
         }
-        let registry = Self::new(operations);
+        let registry = Self::new(operations, Codec::all(config, codecs));
         for operation in registry.iter() {
             registry.check_defaults(operation)?;
         }

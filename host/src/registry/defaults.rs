@@ -126,7 +126,7 @@ mod tests {
             },
         ];
         let operations: Result<_, Fault> = operations.into_iter().collect();
-        let registry = operations.map(Registry::new);
+        let registry = operations.map(|operations| Registry::new(operations, Vec::new()));
         let checked = registry.and_then(|registry| registry.check_defaults(registry.get("x").unwrap()));
         checked.map_err(|fault| fault.text)
     }

@@ -48,14 +48,6 @@ fn values(value: &Value) -> usize {
     }
 }
 
-/// Whether a server can work with what a plugin says of itself.
-///
-/// # Errors
-/// A text that says what is wrong with it.
-pub(crate) fn check_description(description: &Description) -> Result<(), String> {
-    check(description).map(|_| ())
-}
-
 /// The arguments' schema of a description that is usable.
 ///
 /// # Errors

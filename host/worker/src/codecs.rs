@@ -131,7 +131,7 @@ impl PluggedCodec {
             CallError::Contract(_) => FaultKind::PluginContract,
         };
         let text = one_line(&format!("codec `{}`: plugin {} {error}", self.name, self.own), MAX_TEXT);
-        PluggedError::Broke(Fault::new(kind, text))
+        PluggedError::Broke(Fault { codec: Some(self.name.clone()), ..Fault::new(kind, text) })
     }
 
     /// Refuses what its sandbox could not hold, before anything is decoded.

@@ -56,3 +56,4 @@ pub use payload::Payload;
 pub use pool::{DirectOutcome, Pool, PoolConfig, Stats};
 pub use protocol::{LINEAR, Loaded, LoadedCodec, Placeholder, Prepared, Step, Task};
 pub use serve::serve;
+pub use wire::PLUGIN_LINES;

@@ -383,6 +383,7 @@ impl Shared {
             memory_limit: self.config.workers.memory_limit_mb * MIB,
             limits: self.config.limits.clone(),
             codec: self.config.codec.clone(),
+            guest_size: self.config.plugins.guest_size,
             lenient,
         };
         Child::start(&self.config.program, &setup).await
@@ -513,4 +514,76 @@ fn spawn_fault(error: &SpawnError) -> Fault {
 
 fn unexpected(reply: Reply) -> Fault {
     Fault::new(FaultKind::OperationFailed, format!("the worker gave an answer out of turn: {reply:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use imgserve_base::format::{Declared, DeclaredWritten, declared};
+    use imgserve_base::kept::Kept;
+    use imgserve_config::Config;
+
+    use super::*;
+
+    /// One without workers, whose codecs read these formats: what it does not refuse is never answered.
+    fn pool(formats: Vec<Format>) -> Pool {
+        let config = Config::parse("").unwrap();
+        let (workers, limits, codec) = (config.workers.clone(), config.limits.clone(), config.codec.clone());
+        let config = PoolConfig {
+            program: PathBuf::new(),
+            operations: Vec::new(),
+            codecs: Vec::new(),
+            cache_dir: PathBuf::new(),
+            plugins: config.plugins,
+            workers,
+            limits,
+            codec,
+        };
+        let (queue, stats) = (Queue::new(Budget::new(1 << 30)), Arc::default());
+        let (unplanned, unplanned_small) = (0, 0);
+        let (operations, codecs) = (Vec::new(), Vec::new());
+        let shared = Shared { config, operations, codecs, queue, unplanned, unplanned_small, stats };
+        let (loaded, codecs, predictable) = (Vec::new(), Vec::new(), HashSet::new());
+        Pool { shared: Arc::new(shared), loaded, codecs, formats, predictable }
+    }
+
+    fn task(format: Format) -> Task {
+        let (steps, extension, kept) = (Vec::new(), "png".to_owned(), Kept::default());
+        Task { steps, extension, format: Some(format), quality: 80, kept, seed: 0 }
+    }
+
+    /// What four ways to have something written in this format are answered with; none where a worker would have to answer.
+    async fn answers(pool: &Pool, format: Format) -> [Option<String>; 4] {
+        async fn told<T>(asked: impl Future<Output = Result<T, Fault>>) -> Option<String> {
+            let answered = tokio::time::timeout(Duration::from_millis(20), asked).await;
+            answered.ok()?.err().map(|fault| fault.text)
+        }
+        let flow = Flow::new("", 1);
+        let turn = Turn { flow: flow.clone(), rank: 0, cost: 0 };
+        let nobody: Arc<dyn Fn(f32) + Send + Sync> = Arc::new(|_| {});
+        let placeholder = Placeholder { width: 1, height: 1, format, failed: false };
+        let (png, other) = (task(Format::Png), task(format));
+        [
+            told(pool.prepare(&flow, other.clone(), Bytes::new(), true, true)).await,
+            told(pool.draw(&flow, placeholder)).await,
+            told(pool.run(vec![png, other.clone()], Bytes::new(), 0, &turn, Arc::clone(&nobody))).await,
+            told(pool.direct(other, Bytes::new().into(), (&flow, 0), nobody)).await,
+        ]
+    }
+
+    #[tokio::test]
+    async fn a_format_whose_codec_is_gone_is_refused_before_a_worker_hears_of_it() {
+        let written = DeclaredWritten { max_side: 9, alpha: false, bits: 8, lossy: true };
+        let gone = declared(Declared {
+            name: "testgone".to_owned(),
+            media_types: vec!["image/x-testgone".to_owned()],
+            extensions: vec!["testgone".to_owned()],
+            magic: vec![(0, b"gone".to_vec())],
+            written: Some(written),
+        })
+        .unwrap();
+        let refused = Some("no codec of [codecs] writes testgone any more".to_owned());
+        assert_eq!(answers(&pool(Vec::new()), gone).await, [(); 4].map(|()| refused.clone()));
+        assert_eq!(answers(&pool(vec![gone]), gone).await, [const { None }; 4]);
+        assert_eq!(answers(&pool(Vec::new()), Format::Png).await, [const { None }; 4]);
+    }
 }

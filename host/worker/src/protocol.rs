@@ -77,6 +77,8 @@ pub(crate) struct Setup {
     pub limits: imgserve_config::Limits,
     /// `[codec]`.
     pub codec: Codec,
+    /// How large a sandboxed plugin may be, by `[plugins]`.
+    pub guest_size: imgserve_config::GuestSize,
     /// Whether a plugin that cannot be loaded is left out: when a worker is replaced, the others must go on.
     pub lenient: bool,
 }

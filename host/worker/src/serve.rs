@@ -83,7 +83,7 @@ fn guests_memory(setup: &Setup) -> u64 {
     let operations = wasm.map(|operation| operation.settings.memory_limit_mb());
     let codecs = setup.codecs.iter().map(|codec| codec.settings.memory_limit_mb());
     let largest = operations.chain(codecs).max().unwrap_or_default();
-    largest * MIB * u64::from(plugin::GUESTS)
+    largest * MIB * u64::from(plugin::GUESTS * setup.guest_size.max_memories)
 }
 
 /// A task may run for long after the server was killed; nobody would end it.
@@ -105,7 +105,7 @@ pub(super) fn load(setup: Setup, link: Rc<Link>) -> Result<Ready, Fault> {
     let deadline =
         Deadline::start(link.last_word()).map_err(|error| Fault::of(FaultKind::OperationFailed, &error))?;
     let deadline = Rc::new(deadline);
-    let mut loader = Loader::new(&deadline, setup.limits.max_source_frames);
+    let mut loader = Loader::new(&deadline, setup.limits.max_source_frames, setup.guest_size);
     let (mut operations, mut missing, mut loaded) = (HashMap::new(), HashMap::new(), Vec::new());
     for registered in setup.operations {
         let Registered { name, artifact, .. } = registered.clone();

@@ -105,8 +105,9 @@ impl<'a> Sink<'a> {
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
             None => {
-                let as_given = self.profile.is_some();
-                let options = EncodeOptions { loops: self.loops, as_given, ..self.options() };
+                let (loops, as_given) = (self.loops, self.profile.is_some());
+                let display_p3 = self.profile.as_deref().is_some_and(codec::is_display_p3);
+                let options = EncodeOptions { loops, as_given, display_p3, ..self.options() };
                 let new =
                     Encoder::new(format, &options, image.width(), image.height()).map_err(codec_fault)?;
                 self.encoder.insert(new)

@@ -14,7 +14,7 @@ use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::format::Format;
 use imgserve_base::kept::Kept;
 use imgserve_base::units::MIB;
-use imgserve_config::{self as config, Codec, Config, PluginKind, Profile};
+use imgserve_config::{self as config, Codec, Config, GuestSize, PluginKind, Profile};
 use imgserve_peers::samples;
 use imgserve_sdk::abi::RunInput;
 use imgserve_sdk::{Description, Flow, Host, Plan, SourceHeader, Window};
@@ -104,6 +104,7 @@ fn worker() -> (Wire, JoinHandle<()>) {
             memory_limit: 1 << 30,
             limits: Config::parse("").unwrap().limits,
             codec: Codec::default(),
+            guest_size: GuestSize::default(),
             lenient: false,
         };
         let link = Link::new(theirs.try_clone().unwrap());

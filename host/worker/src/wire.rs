@@ -144,11 +144,14 @@ fn refused(error: io::Error) -> io::Result<(Reply, Bytes)> {
     Ok((Reply::Refused(Fault::new(FaultKind::Busy, text).retried(Retry::Later)), Bytes::new()))
 }
 
+/// The target of the log's lines that are a plugin's own.
+pub const PLUGIN_LINES: &str = "imgserve_worker::plugin_lines";
+
 fn log_plugin(operation: &str, level: LogLevel, text: &str) {
     match level {
-        LogLevel::Debug => tracing::debug!(operation, "{text}"),
-        LogLevel::Info => tracing::info!(operation, "{text}"),
+        LogLevel::Debug => tracing::debug!(target: PLUGIN_LINES, operation, "{text}"),
+        LogLevel::Info => tracing::info!(target: PLUGIN_LINES, operation, "{text}"),
         // A plugin's troubles are not the server's: nobody is to be woken for them.
-        LogLevel::Warn | LogLevel::Error => tracing::warn!(operation, "{text}"),
+        LogLevel::Warn | LogLevel::Error => tracing::warn!(target: PLUGIN_LINES, operation, "{text}"),
     }
 }

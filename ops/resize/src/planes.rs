@@ -105,22 +105,38 @@ impl Shrinker {
     }
 
     fn windows(&mut self, direction: Direction) -> Rc<Windows> {
-        if let Some((_, windows)) = self.windows.iter().find(|(known, _)| *known == direction) {
-            return windows.clone();
+        if let Some(windows) = self.known(&direction) {
+            return windows;
         }
+        let windows = if direction.halved {
+            // Often a luminance has them already.
+            let whole = Direction { halved: false, ..direction };
+            Rc::new(self.known(&whole).unwrap_or_else(|| Rc::new(whole.windows())).in_pairs())
+        } else {
+            Rc::new(direction.windows())
+        };
         if self.windows.len() == KEPT {
             self.windows.remove(0);
         }
-        let Direction { filter, start, length, of, count, halved } = direction;
+        self.windows.push((direction, windows.clone()));
+        windows
+    }
+
+    fn known(&self, direction: &Direction) -> Option<Rc<Windows>> {
+        self.windows.iter().find(|(known, _)| known == direction).map(|(_, windows)| windows.clone())
+    }
+}
+
+impl Direction {
+    /// Those of what is not halved.
+    fn windows(&self) -> Windows {
+        let Self { filter, start, length, of, count, .. } = *self;
         // As the general way: what is not scaled is what it is. (Not every filter leaves it so.)
         let as_is = length == f64::from(count) && start.fract() == 0.0;
         let filter = if as_is { Filter::Bilinear } else { filter };
         // A plane of bytes that is in memory has no more.
         let of = u32::try_from(of).unwrap_or(u32::MAX);
-        let windows = Windows::new(filter, (start, length), of, count);
-        let windows = Rc::new(if halved { windows.in_pairs() } else { windows });
-        self.windows.push((direction, windows.clone()));
-        windows
+        Windows::new(filter, (start, length), of, count)
     }
 }
 

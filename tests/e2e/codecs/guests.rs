@@ -5,20 +5,20 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::guest::FOREVER;
 use crate::guest::codec::{CodecGuest, DECODE, ENCODE, LOG, PROBE, file};
-use crate::harness::{Server, call, codec_section};
+use crate::guest::{FOREVER, Guest};
+use crate::harness::{Server, call, codec_section, section};
 
-/// Codecs in a server of their own, each of its name's format.
-fn server(more: &str, guests: &[CodecGuest]) -> (Server, tempfile::TempDir) {
+/// Codecs in a server of their own, each of its name's format, with `more` in its section.
+pub(super) fn server(other: &str, more: &str, guests: &[CodecGuest]) -> (Server, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let section =
         |guest: &CodecGuest| codec_section(guest.format, &guest.write(directory.path(), guest.format), more);
     let sections: Vec<String> = guests.iter().map(section).collect();
-    (Server::start(&format!("[workers]\ncount = 1\n{}", sections.concat())), directory)
+    (Server::start(&format!("[workers]\ncount = 1\n{other}{}", sections.concat())), directory)
 }
 
-fn guest(format: &'static str) -> CodecGuest {
+pub(super) fn guest(format: &'static str) -> CodecGuest {
     CodecGuest { format, ..CodecGuest::default() }
 }
 
@@ -47,7 +47,7 @@ fn writing(format: &'static str, code: &str) -> CodecGuest {
 const ASK: &str = "resize?width=6&height=4&enlarge=true";
 
 /// A problem's kind and text.
-async fn problem(server: &Server, ask: &str, source: &[u8]) -> (String, String) {
+pub(super) async fn problem(server: &Server, ask: &str, source: &[u8]) -> (String, String) {
     let (status, _, body) = call(server, ask, source).await;
     let problem: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     assert!(status >= 400, "{status} {}", String::from_utf8_lossy(&body));
@@ -177,7 +177,7 @@ async fn what_a_codec_gives_is_not_believed() {
     ];
     let guests: Vec<CodecGuest> =
         reading.iter().chain(&written).map(|(guest, ..)| guest.clone()).chain([guest("good")]).collect();
-    let (server, _directory) = server("time_limit_ms = 500\nmemory_limit_mb = 16", &guests);
+    let (server, _directory) = server("", "time_limit_ms = 500\nmemory_limit_mb = 16", &guests);
     unharmed(&server).await;
     for (guest, kind, text) in reading {
         let (found, said) = problem(&server, ASK, &file(guest.format, 60, 40)).await;
@@ -221,7 +221,7 @@ async fn a_codec_logs_a_line_and_cannot_fake_another() {
         more: "(data (i32.const 16384) \"said\\0a2026-01-01 ERROR\")".to_owned(),
         ..running("logging", log)
     };
-    let (server, _directory) = server("", &[logging]);
+    let (server, _directory) = server("", "", &[logging]);
     let (status, _, _) = call(&server, ASK, &file("logging", 60, 40)).await;
     assert_eq!(status, 200);
     let log = server.log();
@@ -279,4 +279,27 @@ fn built_in_formats_are_not_taken_over() {
         let log = refused(guest);
         assert!(log.contains(wanted), "{wanted:?} is not in {log}");
     }
+}
+
+#[test]
+fn neither_world_gets_what_is_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let import = |package: &str, function: &str, parameters: &str| {
+        format!("(import \"imgserve:{package}\" \"{function}\" (func $it {parameters}))")
+    };
+    // Of the functions of an operation's host, a codec has the log; an operation none of a codec's.
+    for (package, function, parameters) in [
+        ("operation/host@0.1.0", "log", "(param i32 i32 i32)"),
+        ("codec/host@0.2.0", "progress", "(param f32)"),
+        ("codec/host@0.2.0", "random", "(param i32 i32)"),
+        ("codec/host@0.2.0", "config", "(param i32)"),
+    ] {
+        let codec = CodecGuest { imports: import(package, function, parameters), ..guest("crossing") };
+        let log = Server::refuses(&codec_section("crossing", &codec.write(directory.path(), "crossing"), ""));
+        assert!(log.contains("codec `crossing`: ") && log.contains(package), "{function}: {log}");
+    }
+    let operation =
+        Guest { imports: import("codec/host@0.2.0", "log", "(param i32 i32 i32)"), ..Guest::default() };
+    let log = Server::refuses(&section("crossing", &operation.write(directory.path(), "operation"), ""));
+    assert!(log.contains("operation `crossing`: ") && log.contains("imgserve:codec/host@0.2.0"), "{log}");
 }

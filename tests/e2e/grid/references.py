@@ -36,6 +36,17 @@ def alpha():
     return numpy.round(numpy.tile(x, (HEIGHT, 1)) * 65535).astype(numpy.uint16)
 
 
+def light(words):
+    """The light that sRGB's values stand for: what imagecodecs tells a JPEG XL of 16 bits to be."""
+    x = words / 65535
+    return numpy.round(numpy.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4) * 65535).astype(numpy.uint16)
+
+
+def values(parts):
+    """The other way round, of parts of one."""
+    return numpy.where(parts <= 0.0031308, parts * 12.92, 1.055 * parts ** (1 / 2.4) - 0.055)
+
+
 def bytes_of(words):
     return ((words.astype(numpy.uint32) + 128) // 257).astype(numpy.uint8)
 
@@ -96,6 +107,7 @@ def sources():
     yield "deep.png", png16(picture())
     yield "deep.tiff", tiff16(picture())
     yield "deep.avif", imagecodecs.avif_encode(picture() >> 4, level=95, bitspersample=12, pixelformat="444")
+    yield "deep.jxl", jxl(light(picture()), lossless=True)
     yield "moving.gif", saved(moving[0], "GIF", **frames)
     yield "moving.webp", saved(moving[0], "WEBP", lossless=True, **frames)
     yield "moving.avif", saved(moving[0], "AVIF", quality=95, subsampling="4:4:4", **frames)
@@ -133,6 +145,8 @@ def frames_of(path):
     """All frames of a file, as RGBA in parts of one."""
     name, bytes_ = path.suffix[1:], path.read_bytes()
     found = deep(bytes_, name)
+    if path.name == "deep.jxl":
+        found[..., :3] = values(found[..., :3])
     if found is not None:
         return [found] if found.ndim == 3 else list(found)
     image = Image.open(io.BytesIO(bytes_))

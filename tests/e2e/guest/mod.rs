@@ -138,8 +138,13 @@ impl Guest {
         let mut module = wat::parse_str(self.text()).unwrap();
         let mut resolve = Resolve::default();
         let contract = include_str!("../../../sdk/wit/0.1.0/operation.wit");
-        let package = resolve.push_source("operation.wit", contract).unwrap();
-        let world = resolve.select_world(&[package], Some("operation")).unwrap();
+        let mut package = resolve.push_source("operation.wit", contract).unwrap();
+        let mut world = "operation";
+        if self.imports.contains("wasi:") {
+            package = resolve.push_source("wasi.wit", include_str!("wasi.wit")).unwrap();
+            world = "guest";
+        }
+        let world = resolve.select_world(&[package], Some(world)).unwrap();
         wit_component::embed_component_metadata(&mut module, &resolve, world, self.encoding).unwrap();
         module
     }

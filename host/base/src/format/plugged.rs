@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::{PoisonError, RwLock};
 
 use super::mark::{Magic, Mark};
-use super::table::{Format, QUICK, Row, Written};
+use super::table::{Format, Pace, Row, Written};
 use super::{Sniff, sniff_builtin};
 
 /// Formats that one process knows at most: each reload may tell new ones.
@@ -18,6 +18,10 @@ const MAX_LIST: usize = 32;
 /// Bytes of a magic, and where it stands at most.
 const MAGIC_BYTES: std::ops::RangeInclusive<usize> = 2..=64;
 const MAX_OFFSET: usize = 256;
+
+/// What writing takes is nobody's to say before it is done: as long as in the slowest format that is built in. Its memory is its
+/// sandbox's.
+const PACE: Pace = Pace { bytes: 0, soon: 500_000 };
 
 /// What a plugin says of a format.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -222,7 +226,7 @@ fn row(declared: &Declared) -> Row {
         lossy,
         exact: None,
         follows: false,
-        pace: QUICK,
+        pace: PACE,
     });
     Row {
         name: word(&declared.name),
@@ -305,6 +309,70 @@ mod tests {
             let text = refused(declare);
             assert!(text.contains(wanted), "{text}");
         }
+    }
+
+    #[test]
+    fn words_lists_and_magics_have_bounds_and_what_is_written_has_a_size() {
+        type Change<'c> = &'c dyn Fn(&mut Declared);
+        let wrong = |change: Change<'_>| {
+            let mut other = Declared { name: "testbounds".to_owned(), ..qoi() };
+            change(&mut other);
+            declared(other).err().unwrap_or_default()
+        };
+        let long = "x".repeat(MAX_WORD + 1);
+        let words = |count: usize| (0..count).map(|index| format!("x{index}")).collect::<Vec<_>>();
+        let written = DeclaredWritten { max_side: 9, alpha: false, bits: 8, lossy: true };
+        let changes: [(Change<'_>, &str); 25] = [
+            (&|d| d.name.clear(), "\"\" is no name"),
+            (&|d| d.name = long.clone(), "is no name"),
+            (&|d| d.name = "QOI".to_owned(), "\"QOI\" is no name"),
+            (&|d| d.extensions.push(String::new()), "\"\" is no name"),
+            (&|d| d.media_types.push(String::new()), "\"\" is no media type"),
+            (&|d| d.media_types.push(format!("image/{long}")), "is no media type"),
+            (&|d| d.media_types.push("image/X".to_owned()), "is no media type"),
+            (&|d| d.media_types.push("image/".to_owned()), "is no media type"),
+            (&|d| d.media_types.push("/x".to_owned()), "is no media type"),
+            (&|d| d.media_types.push("image/x/y".to_owned()), "is no media type"),
+            (&|d| d.media_types.push("image/*".to_owned()), "is no media type"),
+            (&|d| d.media_types.clear(), "has 0 media types: 1 to 32 are possible"),
+            (
+                &|d| d.media_types = words(33).iter().map(|x| format!("image/{x}")).collect(),
+                "has 33 media types",
+            ),
+            (&|d| d.extensions.clear(), "has 0 extensions"),
+            (&|d| d.extensions = words(33), "has 33 extensions"),
+            (&|d| d.magic = vec![(0, b"toiq".to_vec()); 33], "has 33 magics"),
+            (&|d| d.magic = vec![(0, vec![b'q'; 65])], "a magic that is not 2 to 64 bytes"),
+            (&|d| d.magic = vec![(257, b"toiq".to_vec())], "begins beyond byte 256"),
+            (&|d| d.written = Some(DeclaredWritten { max_side: 0, ..written }), "with no side or no channel"),
+            (&|d| d.written = Some(DeclaredWritten { bits: 12, ..written }), "with no side or no channel"),
+            // The last of each is possible.
+            (&|d| d.name = long[1..].to_owned(), ""),
+            (&|d| d.media_types = words(32).iter().map(|x| format!("image/{x}")).collect(), ""),
+            (&|d| d.extensions = words(32), ""),
+            (&|d| d.magic = vec![(256, vec![b'q'; 64]), (0, b"qq".to_vec())], ""),
+            (&|d| d.written = Some(DeclaredWritten { bits: 16, max_side: 1, ..written }), ""),
+        ];
+        for (change, wanted) in changes {
+            let text = wrong(change);
+            assert!(text.contains(wanted) && text.is_empty() == wanted.is_empty(), "{wanted:?}: {text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_declared_again_otherwise_is_the_latest_of_its_name() {
+        let with = |max_side| {
+            let written = Some(DeclaredWritten { max_side, alpha: true, bits: 16, lossy: true });
+            declared(Declared { name: "testagain".to_owned(), written, ..qoi() }).unwrap()
+        };
+        let (one, other) = (with(7), with(9));
+        assert_eq!((one, one.max_side(), other.max_side()), (other, 7, 9));
+        assert_eq!(known("testagain").map(Format::max_side), Some(9));
+        assert!(one.is_lossy() && one.keeps_alpha() && one.bits() == 16 && one.can_encode());
+        assert!(!one.can_animate() && !one.follows_source() && !one.can_be_lossless());
+        // As the slowest that is built in.
+        assert!(one.is_written_soon(Some(500_000), false) && !one.is_written_soon(Some(500_001), false));
+        assert!(!one.is_written_soon(None, false) && !one.is_written_soon(Some(1), true));
     }
 
     #[test]

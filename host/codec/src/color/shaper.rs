@@ -50,11 +50,17 @@ impl Shaper {
 
     /// Whether 8-bit colours stay as they are.
     pub(super) fn is_srgb(&self) -> bool {
-        *self.is_srgb.get_or_init(|| {
-            let (profile, srgb) = (self.profile(), ColorProfile::new_srgb());
-            let transform = profile.create_transform_8bit(Layout::Rgb, &srgb, Layout::Rgb, options());
-            transform.is_ok_and(|transform| is_identity(transform.as_ref(), 3).unwrap_or(false))
-        })
+        *self.is_srgb.get_or_init(|| self.is(&ColorProfile::new_srgb()))
+    }
+
+    /// Whether 8-bit colours are those of Display P3.
+    pub(super) fn is_display_p3(&self) -> bool {
+        self.is(&ColorProfile::new_display_p3())
+    }
+
+    fn is(&self, other: &ColorProfile) -> bool {
+        let transform = self.profile().create_transform_8bit(Layout::Rgb, other, Layout::Rgb, options());
+        transform.is_ok_and(|transform| is_identity(transform.as_ref(), 3).unwrap_or(false))
     }
 
     /// Changes the pixels of a picture in colour.

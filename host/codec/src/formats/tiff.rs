@@ -20,7 +20,7 @@ mod write;
 use imgserve_base::format::Format;
 use imgserve_base::units::MIB;
 
-use crate::beside::{Beside, Holder};
+use crate::beside::{Beside, Holder, Profiles};
 use crate::bounds::Bounds;
 use crate::codec::Codec;
 use crate::damage;
@@ -64,8 +64,7 @@ const HOLDER: Holder = Holder {
     },
     metadata: false,
     iptc: false,
-    profile: true,
-    gray: true,
+    profiles: Profiles::RgbAndGray,
 };
 
 fn probe(bytes: &[u8], complete: bool, bounds: &Bounds) -> Result<Option<Header>, CodecError> {

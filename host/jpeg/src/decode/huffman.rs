@@ -2,6 +2,7 @@
 
 use super::bits::Bits;
 use super::error::DecodeError;
+use super::runs::{self, Next, Run};
 use super::strong::{BEHIND, SIZE_SHIFT, size_class};
 
 /// Bits that a lookup sees: hardly a code is longer, and the tables of two components stay in a first-level cache.
@@ -57,6 +58,19 @@ impl Spec {
     /// Whether it may serve for DC differences: none has more than 15 bits.
     pub(super) fn suits_dc(&self) -> bool {
         self.values.iter().all(|&value| value <= 15)
+    }
+
+    /// The lengths and symbols of all codes of up to so many bits, in the order of the codes.
+    pub(super) fn codes(&self, most: u32) -> Vec<(u32, u8)> {
+        let (mut below, mut index) = (0, 0);
+        let mut codes = Vec::new();
+        for length in 1..=most {
+            let limit = self.limits[length as usize];
+            let count = (limit - below) >> (16 - length);
+            codes.extend((index..index + count).map(|index| (length, self.values[index as usize & 255])));
+            (below, index) = (limit, index + count);
+        }
+        codes
     }
 
     /// [`find`](Self::find) for each lookup: the symbol (high byte) and the code's length, 0 for a longer code.
@@ -213,34 +227,50 @@ impl AcTable {
 
 impl SkipTable {
     pub(super) fn new(spec: &Spec) -> Self {
-        let codes = spec.short_codes(SKIP_BITS);
-        Self { entries: entries(|index| skipped(&codes, index)), symbols: SymbolTable::new(spec) }
+        let mut entries = entries(|_| 0);
+        runs::fill(spec, Skipped::default(), &mut *entries);
+        Self { entries, symbols: SymbolTable::new(spec) }
     }
 }
 
-fn skipped(codes: &ShortCodes, index: usize) -> u16 {
-    let (mut used, mut count, mut longest, mut behind) = (0, 0, 0, 0);
-    let entry = |length: u32, ends: bool, count: u32, longest: u32| {
-        (length | u32::from(ends) << 5 | size_class(longest) << SIZE_SHIFT | count << 9) as u16
-    };
-    while used < SKIP_BITS
-        && let Some((length, symbol)) = codes.get(index << used, SKIP_BITS - used)
-    {
+/// What a look-up of [`SkipTable`] has seen.
+#[derive(Clone, Copy, Debug, Default)]
+struct Skipped {
+    /// Bits, values included.
+    used: u32,
+    count: u32,
+    /// The length of the longest value.
+    longest: u32,
+    /// Positions from the first value on.
+    behind: u32,
+}
+
+impl Skipped {
+    fn packed(self, ends: bool) -> u16 {
+        let Self { used, count, longest, .. } = self;
+        (used | u32::from(ends) << 5 | size_class(longest) << SIZE_SHIFT | count << 9) as u16
+    }
+}
+
+impl Run for Skipped {
+    fn and(mut self, length: u32, symbol: u8) -> Next<Self> {
         let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
+        self.used += length;
         if size == 0 && run != 15 {
-            return entry(used + length, true, count, longest);
+            return Next::End(self.packed(true));
         }
         // Its value's bits need not be seen to be skipped, but the next code's must.
+        self.used += size;
+        self.count += run + 1;
         // Where its longest value may stand must be known from where it ends.
-        behind = if longest > 0 { behind + run + 1 } else { 0 };
-        if count + run + 1 > 63 || behind as usize > BEHIND {
-            break;
-        }
-        count += run + 1;
-        used += length + size;
-        longest = longest.max(size);
+        self.behind = if self.longest > 0 { self.behind + run + 1 } else { 0 };
+        self.longest = self.longest.max(size);
+        if self.count > 63 || self.behind as usize > BEHIND { Next::Full } else { Next::More(self) }
     }
-    entry(used, false, count, longest)
+
+    fn entry(self) -> u16 {
+        self.packed(false)
+    }
 }
 
 /// The next symbol, whatever its length. The reader must have 17 bits.

@@ -1,5 +1,5 @@
-//! `imgserve plugin build`: a crate compiled, made a plugin and put in its place; then what to write into the
-//! configuration.
+//! `imgserve plugin build`: a plugin's folder compiled, made a plugin and put in its place; then what to write into the
+//! configuration. Rust is built here, by `cargo`; what is in other languages, by `language`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,6 +10,7 @@ use imgserve_worker::plugin::{World, component};
 
 use super::artifact::{self, Artifact};
 use super::cargo::{self, Package};
+use super::language::{self, Language};
 use super::toolchain::{Choice, Toolchain};
 use crate::cli::failure::Failure;
 use crate::cli::ui;
@@ -22,13 +23,17 @@ To compile to WebAssembly, Rust's standard library for wasm32-unknown-unknown is
 active toolchain; else rustup is asked to add it; else Debian's packages rustc-web, cargo-web and rust-web-src are
 used, which build it from source. --toolchain chooses one of these.
 
-Exit codes: 0 built, 1 not built; cargo's messages say why.";
+A folder with src/plugin.c, src/plugin.js or src/plugin.py is built by that language's own tool: clang and wasm-ld,
+componentize-js of the folder's node_modules (or one that NODE_PATH names), componentize-py of the folder's .venv (or the
+one on PATH). A tool that is missing is named, with what to type; what has not changed is not built again.
+
+Exit codes: 0 built, 1 not built; the tool's messages say why.";
 
 /// Options of `plugin build`.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = HELP)]
 pub(in crate::cli) struct Arguments {
-    /// Directory of the crate
+    /// The plugin's folder
     #[arg(default_value = ".")]
     dir: PathBuf,
     /// Build a shared library, which runs outside of the sandbox, instead of a WebAssembly component
@@ -64,6 +69,10 @@ struct Built {
 fn build(arguments: &Arguments) -> Result<Built, Failure> {
     let shown = arguments.dir.display();
     let directory = arguments.dir.canonicalize().map_err(Failure::io(format!("cannot use {shown}")))?;
+    let language = Language::of(&directory);
+    if language != Language::Rust {
+        return build_other(language, &directory, arguments);
+    }
     let kind = if arguments.native { PluginKind::Native } else { PluginKind::Wasm };
     let toolchain = match arguments.native {
         false => Toolchain::for_wasm(arguments.toolchain, &directory)?,
@@ -83,7 +92,25 @@ fn build(arguments: &Arguments) -> Result<Built, Failure> {
     Ok(Built { kind, world, package: package.name, artifact, simd })
 }
 
-/// The component of the crate in `dir`, built as `plugin build` does without options.
+/// The same of a folder of another language than Rust, whose tool has none of cargo's options.
+fn build_other(language: Language, directory: &Path, arguments: &Arguments) -> Result<Built, Failure> {
+    if arguments.native || arguments.toolchain != Choice::Auto || arguments.cargo.are_given() {
+        let source = language.source().unwrap_or_default();
+        let text = format!(
+            "--native, --toolchain and cargo's options are for Rust, and {source} is not written in it"
+        );
+        return Err(Failure::Other(text));
+    }
+    let bytes = language::build(language, directory)?;
+    let package = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let place = || directory.join("target/plugins").join(format!("{}.wasm", operation(&package)));
+    let artifact = Artifact::store(&bytes, &arguments.out.clone().unwrap_or_else(place))?;
+    let simd = Some(component::has_simd(&bytes));
+    let world = component::inspect(&bytes).map_or(World::Operation, |found| found.world);
+    Ok(Built { kind: PluginKind::Wasm, world, package, artifact, simd })
+}
+
+/// The component of the plugin in `dir`, built as `plugin build` does without options.
 ///
 /// # Errors
 /// [`Failure`] when it cannot be built.

@@ -34,6 +34,12 @@ pub(in crate::cli) struct Options {
 }
 
 impl Options {
+    /// Whether any of them is.
+    pub(super) fn are_given(&self) -> bool {
+        let Self { features, package, offline, locked } = self;
+        features.is_some() || package.is_some() || *offline || *locked
+    }
+
     fn common(&self) -> impl Iterator<Item = &'static str> {
         [(self.offline, "--offline"), (self.locked, "--locked")]
             .into_iter()
@@ -69,7 +75,10 @@ pub(super) fn package(
 ) -> Result<Package, Failure> {
     let manifest = directory.join("Cargo.toml");
     if !manifest.is_file() {
-        return Err(Failure::Other(format!("there is no crate in {}: no Cargo.toml", directory.display())));
+        return Err(Failure::Other(format!(
+            "there is no plugin in {}: no Cargo.toml, and no src/plugin.c, .js or .py",
+            directory.display()
+        )));
     }
     let mut command = toolchain.command("metadata", directory);
     command

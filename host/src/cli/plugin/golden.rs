@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::build;
-use super::lab::{Lab, LabOptions, Trial};
+use super::lab::{Lab, LabOptions, Measured, Trial};
 use crate::cli::failure::Failure;
 use crate::cli::ui;
 
@@ -48,16 +48,19 @@ pub(in crate::cli) struct Arguments {
     limits: LabOptions,
 }
 
+/// The cases of a crate.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Cases {
-    case: Vec<Case>,
+pub(super) struct Cases {
+    pub(super) case: Vec<Case>,
 }
 
+/// One source and what comes of it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Case {
-    name: String,
+pub(super) struct Case {
+    pub(super) name: String,
+    /// In the folder of the cases, as the result is.
     source: PathBuf,
     result: PathBuf,
     #[serde(default)]
@@ -66,23 +69,89 @@ struct Case {
     tolerance: u16,
 }
 
+impl Cases {
+    /// Those of the crate in `dir`.
+    ///
+    /// # Errors
+    /// [`Failure`] when there is no list of them, or it is none.
+    pub(super) fn of(dir: &Path) -> Result<Self, Failure> {
+        let list = folder(dir).join("cases.toml");
+        let text =
+            std::fs::read_to_string(&list).map_err(Failure::io(format!("cannot read {}", list.display())))?;
+        toml::from_str(&text).map_err(|error| Failure::Other(format!("{}: {error}", list.display())))
+    }
+}
+
+impl Case {
+    /// The file that holds its result.
+    pub(super) fn result(&self) -> &Path {
+        &self.result
+    }
+
+    /// Runs it.
+    pub(super) fn attempt(&self, lab: &Lab, dir: &Path) -> Result<Measured, String> {
+        let source = std::fs::read(folder(dir).join(&self.source))
+            .map_err(|error| format!("cannot read {}: {error}", self.source.display()))?;
+        let trial = Trial {
+            source: source.into(),
+            extension: self.source.extension().unwrap_or_default().to_string_lossy().to_lowercase(),
+            args: self.args.clone(),
+            format: lab.format_for(&self.result).map_err(|error| error.to_string())?,
+        };
+        lab.attempt(&trial).map_err(|fault| format!("{}: {fault}", fault.kind))
+    }
+
+    /// Whether its result is the one that is wanted.
+    ///
+    /// # Errors
+    /// How it differs, and where that can be seen.
+    pub(super) fn compare(&self, dir: &Path, got: &[u8]) -> Result<&'static str, String> {
+        let wanted = std::fs::read(folder(dir).join(&self.result)).map_err(|error| {
+            format!(
+                "cannot read {} ({error}); `imgserve plugin test --update` writes it",
+                self.result.display()
+            )
+        })?;
+        if wanted == got {
+            return Ok("ok");
+        }
+        let (Some(wanted), Some(got)) = (pixels(&wanted), pixels(got)) else {
+            return Err(format!("other bytes than {}", self.result.display()));
+        };
+        let sizes = [&wanted, &got].map(|image| (image.width(), image.height()));
+        if sizes[0] != sizes[1] {
+            return Err(format!("{}x{} instead of {}x{}", sizes[1].0, sizes[1].1, sizes[0].0, sizes[0].1));
+        }
+        let differences = wanted.data().iter().zip(got.data()).map(|(a, b)| u16::from(a.abs_diff(*b)));
+        let largest = differences.max().unwrap_or_default();
+        if largest <= self.tolerance {
+            return Ok("ok");
+        }
+        let picture = dir.join("target/golden").join(format!("{}.png", self.name));
+        let seen =
+            show(&picture, &wanted, &got).map_or_else(|error| error, |()| picture.display().to_string());
+        Err(format!("differs by up to {largest}, {} allowed; see {seen}", self.tolerance))
+    }
+}
+
+/// Where the cases of a crate are.
+fn folder(dir: &Path) -> PathBuf {
+    dir.join("golden")
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let golden = arguments.dir.join("golden");
-    let list = golden.join("cases.toml");
-    let text =
-        std::fs::read_to_string(&list).map_err(Failure::io(format!("cannot read {}", list.display())))?;
-    let cases: Cases =
-        toml::from_str(&text).map_err(|error| Failure::Other(format!("{}: {error}", list.display())))?;
+    let dir = &arguments.dir;
+    let cases = Cases::of(dir)?;
     let file = match &arguments.file {
         Some(file) => file.clone(),
-        None => build::component(&arguments.dir)?,
+        None => build::component(dir)?,
     };
     let lab = Lab::open(&file, &arguments.limits)?;
     let mut failed = 0;
     for case in &cases.case {
-        let outcome = attempt(&lab, &golden, case).and_then(|bytes| match arguments.update {
-            true => update(&golden.join(&case.result), &bytes),
-            false => compare(&arguments.dir, &golden, case, &bytes),
+        let outcome = case.attempt(&lab, dir).and_then(|measured| match arguments.update {
+            true => update(&folder(dir).join(&case.result), &measured.outcome.bytes),
+            false => case.compare(dir, &measured.outcome.bytes),
         });
         match outcome {
             Ok(text) => ui::say(&format!("{text:7} {}", case.name)),
@@ -96,48 +165,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn attempt(lab: &Lab, golden: &Path, case: &Case) -> Result<Vec<u8>, String> {
-    let source = std::fs::read(golden.join(&case.source))
-        .map_err(|error| format!("cannot read {}: {error}", case.source.display()))?;
-    let trial = Trial {
-        source: source.into(),
-        extension: case.source.extension().unwrap_or_default().to_string_lossy().to_lowercase(),
-        args: case.args.clone(),
-        format: lab.format_for(&case.result).map_err(|error| error.to_string())?,
-    };
-    let measured = lab.attempt(&trial).map_err(|fault| format!("{}: {fault}", fault.kind))?;
-    Ok(measured.outcome.bytes.to_vec())
-}
-
 fn update(result: &Path, bytes: &[u8]) -> Result<&'static str, String> {
     if std::fs::read(result).is_ok_and(|old| old == bytes) {
         return Ok("same");
     }
     std::fs::write(result, bytes).map_err(|error| format!("cannot write {}: {error}", result.display()))?;
     Ok("updated")
-}
-
-fn compare(dir: &Path, golden: &Path, case: &Case, got: &[u8]) -> Result<&'static str, String> {
-    let wanted = std::fs::read(golden.join(&case.result))
-        .map_err(|error| format!("cannot read {} ({error}); --update writes it", case.result.display()))?;
-    if wanted == got {
-        return Ok("ok");
-    }
-    let (Some(wanted), Some(got)) = (pixels(&wanted), pixels(got)) else {
-        return Err(format!("other bytes than {}", case.result.display()));
-    };
-    let sizes = [&wanted, &got].map(|image| (image.width(), image.height()));
-    if sizes[0] != sizes[1] {
-        return Err(format!("{}x{} instead of {}x{}", sizes[1].0, sizes[1].1, sizes[0].0, sizes[0].1));
-    }
-    let differences = wanted.data().iter().zip(got.data()).map(|(a, b)| u16::from(a.abs_diff(*b)));
-    let largest = differences.max().unwrap_or_default();
-    if largest <= case.tolerance {
-        return Ok("ok");
-    }
-    let picture = dir.join("target/golden").join(format!("{}.png", case.name));
-    let seen = show(&picture, &wanted, &got).map_or_else(|error| error, |()| picture.display().to_string());
-    Err(format!("differs by up to {largest}, {} allowed; see {seen}", case.tolerance))
 }
 
 /// The first picture of a file as rgba8; none when it is no image that the host reads.
@@ -204,11 +237,11 @@ mod tests {
             tolerance,
         };
         let got = one_pixel([10, 23, 30, 255]);
-        assert_eq!(compare(directory.path(), &golden, &case(3), &got), Ok("ok"));
-        let text = compare(directory.path(), &golden, &case(2), &got).unwrap_err();
+        assert_eq!(case(3).compare(directory.path(), &got), Ok("ok"));
+        let text = case(2).compare(directory.path(), &got).unwrap_err();
         assert!(text.contains("differs by up to 3, 2 allowed"), "{text}");
         let shown = pixels(&std::fs::read(directory.path().join("target/golden/case.png")).unwrap()).unwrap();
         assert_eq!((shown.width(), &shown.data()[8..]), (3, &[0, 24, 0, 255][..]));
-        assert!(compare(directory.path(), &golden, &case(2), b"text").unwrap_err().contains("other bytes"));
+        assert!(case(2).compare(directory.path(), b"text").unwrap_err().contains("other bytes"));
     }
 }

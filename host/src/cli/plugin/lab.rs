@@ -1,7 +1,6 @@
 //! One plugin with a worker process of its own, called as a server calls it and under the same limits. A codec is called through the
 //! operation `resize`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,20 +8,19 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use clap::Args;
 use imgserve_base::fair::{Flow, Turn};
-use imgserve_base::fault::{Fault, FaultKind, one_line};
+use imgserve_base::fault::{Fault, FaultKind};
 use imgserve_base::format::{Format, put_in_force};
-use imgserve_base::kept::Kept;
-use imgserve_config::{CodecSettings, Config, OperationSettings, PluginKind, Profile};
+use imgserve_config::{CodecSettings, Config, OperationSettings, PluginKind};
 use imgserve_sdk::{Description, OutputKind, codec};
 use imgserve_worker::plugin::{World, component};
-use imgserve_worker::{Budget, Pool, PoolConfig, Prepared, Stats, Step, Task, TaskOutput};
+use imgserve_worker::{Budget, Pool, PoolConfig, Prepared, Stats, Task, TaskOutput};
 use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 
 use crate::cli::failure::Failure;
 use crate::cli::options::Place;
 use crate::cli::start;
-use crate::registry;
+use crate::registry::{self, Reading, Registry};
 
 /// The limits to run under.
 #[derive(Args, Clone, Debug)]
@@ -54,8 +52,8 @@ pub(super) fn object(text: &str) -> Result<Map<String, Value>, String> {
 pub(super) struct Lab {
     runtime: Runtime,
     pool: Pool,
-    /// The operation that is called.
-    operation: String,
+    /// The operation that is called is its only one.
+    registry: Registry,
     /// What the plugin says of itself.
     pub(super) plugin: Described,
 }
@@ -77,6 +75,9 @@ impl Described {
     }
 }
 
+/// Of results where the arguments do not say otherwise.
+const QUALITY: u8 = 90;
+
 /// The operation by which a codec is tried.
 const BY: &str = "resize";
 
@@ -94,6 +95,8 @@ pub(super) struct Trial {
 /// What came of it.
 #[derive(Debug)]
 pub(super) struct Measured {
+    /// Arguments that nobody knows.
+    pub(super) unknown: Vec<String>,
     pub(super) prepared: Prepared,
     pub(super) outcome: TaskOutput,
     /// From the task's sending to its result.
@@ -124,10 +127,10 @@ impl Lab {
                 path: None,
                 ..OperationSettings::of_file(PluginKind::Builtin, PathBuf::new())
             };
-            let pool = start_pool(&runtime, &config, &[(BY.to_owned(), resize)])?;
+            let (pool, registry) = start_with(&runtime, config, (BY, resize))?;
             let loaded = pool.codecs().first().ok_or_else(not_loaded)?;
             let plugin = Described::Codec(loaded.description.clone());
-            return Ok(Self { runtime, pool, operation: BY.to_owned(), plugin });
+            return Ok(Self { runtime, pool, registry, plugin });
         }
         let kind = PluginKind::of_file(&path);
         let operation = OperationSettings {
@@ -136,31 +139,37 @@ impl Lab {
             config: limits.settings.clone().unwrap_or_default(),
             ..OperationSettings::of_file(kind, path)
         };
-        let pool = start_pool(&runtime, &config, &[(name.clone(), operation)])?;
+        let (pool, registry) = start_with(&runtime, config, (&name, operation))?;
         let loaded = pool.loaded().first().ok_or_else(not_loaded)?;
-        let description = loaded.description.clone();
-        registry::check_description(&description).map_err(|text| {
-            Failure::Other(format!("{name} {}: {text}", one_line(&description.version, 100)))
-        })?;
-        Ok(Self { runtime, pool, operation: name, plugin: Described::Operation(description) })
+        let plugin = Described::Operation(loaded.description.clone());
+        Ok(Self { runtime, pool, registry, plugin })
     }
 
-    /// Plans and runs, as a job would be.
+    /// Checks the arguments as a server does, plans and runs, as a job would be.
     pub(super) fn attempt(&self, trial: &Trial) -> Result<Measured, Fault> {
+        self.watched(trial, Arc::new(|_| {}))
+    }
+
+    /// The same; `progress` is told how much is done, from 0 to 1.
+    pub(super) fn watched(
+        &self,
+        trial: &Trial,
+        progress: Arc<dyn Fn(f32) + Send + Sync>,
+    ) -> Result<Measured, Fault> {
+        let reading = Reading::AsMeant;
+        let called = self.registry.iter().next();
+        let called = called.ok_or_else(|| Fault::new(FaultKind::UnknownOperation, "it is not registered"))?;
+        let chain = self.registry.chain(called, called.given(trial.args.clone(), reading), reading)?;
+        let quality = registry::integer(&chain.host_args, "quality")?.map(registry::quality).transpose()?;
         let task = Task {
-            steps: vec![Step {
-                operation: self.operation.clone(),
-                args: trial.args.clone(),
-                profile: Profile::Fast,
-                at: String::new(),
-                written: BTreeMap::new(),
-            }],
+            steps: chain.steps,
             extension: trial.extension.clone(),
             format: trial.format,
-            quality: 90,
-            kept: Kept::default(),
+            quality: quality.unwrap_or(QUALITY),
+            kept: registry::kept(&chain.host_args)?,
             seed: 0,
         };
+        let unknown = chain.unknown;
         self.runtime.block_on(async {
             let prepared =
                 self.pool.prepare(&Flow::default(), task.clone(), trial.source.clone(), true, true).await?;
@@ -168,12 +177,18 @@ impl Lab {
                 Fault::new(FaultKind::UnreadableSource, "the source ends before its dimensions")
             })?;
             let began = Instant::now();
-            let nobody_asks = Arc::new(|_| {});
             let (source, peak_bytes) = (trial.source.clone(), prepared.own_bytes);
             let turn = Turn::default();
-            let mut outcomes = self.pool.run(vec![task], source, peak_bytes, &turn, nobody_asks).await?;
-            Ok(Measured { prepared, outcome: outcomes.swap_remove(0)?, took: began.elapsed() })
+            let mut outcomes = self.pool.run(vec![task], source, peak_bytes, &turn, progress).await?;
+            Ok(Measured { unknown, prepared, outcome: outcomes.swap_remove(0)?, took: began.elapsed() })
         })
+    }
+
+    /// The names of the operation's arguments; none of a codec, which has none.
+    pub(super) fn arguments(&self) -> Vec<&str> {
+        let Described::Operation(description) = &self.plugin else { return Vec::new() };
+        let properties = description.arguments["properties"].as_object();
+        properties.into_iter().flat_map(Map::keys).map(String::as_str).collect()
     }
 
     /// The format of a result that is stored as `file`; none for a plugin that encodes its result itself.
@@ -201,6 +216,19 @@ fn is_codec(path: &Path) -> Result<bool, Failure> {
     }
     let bytes = std::fs::read(path).map_err(Failure::io(format!("cannot read {}", path.display())))?;
     Ok(component::inspect(&bytes).is_ok_and(|found| found.world == World::Codec))
+}
+
+/// A worker with this operation alone, and what requests are checked against.
+fn start_with(
+    runtime: &Runtime,
+    mut config: Config,
+    (name, operation): (&str, OperationSettings),
+) -> Result<(Pool, Registry), Failure> {
+    let pool = start_pool(runtime, &config, &[(name.to_owned(), operation.clone())])?;
+    config.operations = [(name.to_owned(), operation)].into();
+    let registry =
+        Registry::build(&config, pool.loaded(), pool.codecs()).map_err(|fault| Failure::Other(fault.text))?;
+    Ok((pool, registry))
 }
 
 /// One worker with these operations and the configuration's codecs, whose formats are known from then on.

@@ -1,10 +1,12 @@
-//! `imgserve plugin new`: a crate to start from, which compiles, passes its tests and does something.
+//! `imgserve plugin new`: a folder to start from, which compiles, passes its tests and does something. What is Rust's stands here, what
+//! is other languages' in `language`; all of it is in the program.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 
+use super::language::{Language, Template};
 use super::sample;
 use crate::cli::failure::Failure;
 use crate::cli::ui;
@@ -39,7 +41,10 @@ It makes a directory NAME with
 
 With --codec it is no operation but a codec, which reads and writes files of a format of its own, for every operation.
 
-The crate stands alone: it needs imgserve's sdk, and no other part of imgserve.";
+The crate stands alone: it needs imgserve's sdk, and no other part of imgserve.
+
+With --language c, javascript or python the operation is src/plugin.c, .js or .py, beside the same other files, and needs
+nothing of imgserve but this program; README.md says which tool it is built with. Codecs are written in Rust.";
 
 /// Options of `plugin new`.
 #[derive(Args, Clone, Debug)]
@@ -47,6 +52,9 @@ The crate stands alone: it needs imgserve's sdk, and no other part of imgserve."
 pub(in crate::cli) struct Arguments {
     /// The crate's and the operation's name: lowercase letters, digits, - and _; a directory of this name is made here
     name: String,
+    /// What it is written in
+    #[arg(long, value_enum, default_value = "rust")]
+    language: Language,
     /// Make a codec, which reads and writes files of a format, instead of an operation
     #[arg(long)]
     codec: bool,
@@ -59,6 +67,9 @@ pub(in crate::cli) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let name = &arguments.name;
     check_name(name)?;
+    if let Some(template) = arguments.language.template() {
+        return run_other(arguments, template);
+    }
     let sdk = dependency(arguments.sdk.as_deref(), Path::new(OWN_SDK))?;
     let directory = Path::new(name);
     make_directory(directory)?;
@@ -80,10 +91,46 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     ] {
         write(&directory.join(path), text.as_bytes())?;
     }
-    write(&directory.join("sample.png"), &sample::png(360, 240)?)?;
-    write(&directory.join("golden/sample.png"), &sample::png(48, 32)?)?;
+    pictures(directory)?;
     next_steps(name, arguments.codec);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same in another language than Rust.
+fn run_other(
+    Arguments { name, codec, sdk, language }: &Arguments,
+    template: &Template,
+) -> Result<ExitCode, Failure> {
+    if *codec || sdk.is_some() {
+        let text = "--codec and --sdk are for Rust: codecs in other languages are not offered, and the SDK is a crate";
+        return Err(Failure::Other(text.to_owned()));
+    }
+    let directory = Path::new(name);
+    make_directory(directory)?;
+    for (path, text) in template.filled(name) {
+        let path = directory.join(path);
+        if let Some(folder) = path.parent() {
+            let failed = Failure::io(format!("cannot make directory {}", folder.display()));
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        write(&path, text.as_bytes())?;
+    }
+    pictures(directory)?;
+    let (source, what) = (language.source().unwrap_or_default(), template.what);
+    let build = format!("{} plugin build", ui::program());
+    ui::say(&format!(
+        "made {name}/: an operation that {what}, to be changed into yours in {name}/{source}\n\n\
+         cd {name}\n{}\n{}\n{build}   # a WebAssembly component of it, and how to register that\n\n\
+         README.md there goes on from that.",
+        template.install, template.test
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A picture to try it on, and a small one for golden cases.
+fn pictures(directory: &Path) -> Result<(), Failure> {
+    write(&directory.join("sample.png"), &sample::png(360, 240)?)?;
+    write(&directory.join("golden/sample.png"), &sample::png(48, 32)?)
 }
 
 /// What a codec calls its format: the plugin's name, as far as that can be an extension.

@@ -2,21 +2,26 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use imgserve_base::fault::Fault;
+use imgserve_base::fault::{Fault, one_line};
+use imgserve_worker::{Prepared, TaskOutput};
 use serde_json::{Map, Value};
 
 use super::build::readable;
 use super::lab::{Lab, LabOptions, Measured, Trial, object};
 use crate::cli::failure::Failure;
-use crate::cli::ui;
+use crate::cli::{log, ui};
 
 const HELP: &str = "\
 Example: imgserve plugin run target/plugins/sepia.wasm photo.jpg sepia.png --args '{\"strength\": 0.5}'
 
 The plugin runs in a worker process under the limits that a server puts on it. The result is encoded as the ending of
-OUTPUT says. With --repeat the median of all runs is told, the first one not counted.
+OUTPUT says. Arguments are checked as a server checks them; what the plugin logs, and what a client would be warned of,
+goes to stderr. With --repeat the median of all runs is told, the first one not counted; `plugin bench` tells more.
 
 Exit codes: 0 done, 1 refused or failed; the message says why.";
 
@@ -50,8 +55,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         args: arguments.args.clone(),
         format: lab.format_for(&arguments.output)?,
     };
+    log::plugins_to_stderr();
     let failed = |fault: Fault| Failure::Other(format!("{}: {fault}", fault.kind));
-    let first = lab.attempt(&trial).map_err(failed)?;
+    let first = lab.watched(&trial, Arc::new(progress())).map_err(failed)?;
+    warn(&lab, &first);
     let mut all = Vec::with_capacity(arguments.repeat);
     for _ in 0..arguments.repeat {
         all.push(lab.attempt(&trial).map_err(failed)?);
@@ -59,14 +66,45 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let output = arguments.output.display();
     std::fs::write(&arguments.output, &first.outcome.bytes)
         .map_err(Failure::io(format!("cannot write {output}")))?;
-    let (width, height) = (first.prepared.width, first.prepared.height);
+    let Prepared { width, height, own_bytes, guest_bytes, .. } = first.prepared;
     let size = readable(first.outcome.bytes.len());
     ui::say(&format!("result       {output}: {width}x{height}, {size}"));
+    let guest = if guest_bytes > 0 {
+        format!(", {} in the sandbox", readable(guest_bytes as usize))
+    } else {
+        String::new()
+    };
+    ui::say(&format!("planned      {} in the worker{guest}", readable(own_bytes as usize)));
     if all.is_empty() {
         all.push(first);
     }
     report(&all);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says what a client would be warned of.
+pub(super) fn warn(lab: &Lab, measured: &Measured) {
+    let TaskOutput { damage, unconverted, left_out, .. } = &measured.outcome;
+    let known = lab.arguments().join(", ");
+    let unknown = measured.unknown.iter().map(|name| match known.as_str() {
+        "" => format!("argument `{name}` means nothing to it: it has none"),
+        _ => format!("argument `{name}` means nothing to it: it has {known}"),
+    });
+    let left_out = left_out.iter().map(|what| format!("not kept of the source: {what}"));
+    for text in unknown.chain(damage.clone()).chain(unconverted.clone()).chain(left_out) {
+        ui::complain(&format!("warning: {}", one_line(&text, 500)));
+    }
+}
+
+/// Tells how much is done, in tenths, of what takes a while.
+fn progress() -> impl Fn(f32) + Send + Sync {
+    let (began, told) = (Instant::now(), AtomicU32::new(0));
+    move |done| {
+        let tenths = (done * 10.0) as u32;
+        if began.elapsed() > Duration::from_secs(1) && told.fetch_max(tenths, Ordering::Relaxed) < tenths {
+            ui::note(&format!("progress     {} %", tenths * 10));
+        }
+    }
 }
 
 fn report(all: &[Measured]) {

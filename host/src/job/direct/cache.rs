@@ -229,7 +229,7 @@ impl Service {
         if let Some(product) = self.kept(cache, key, checked).await? {
             return Ok(product);
         }
-        checked.admit()?;
+        checked.admit(&task)?;
         let product = self.perform(checked, task, source, Timings::default()).await?;
         Ok(keep(cache, key, (checked, ""), product))
     }
@@ -266,7 +266,7 @@ impl Service {
         let Source { held: Some(held), may_be_kept, .. } = source else { return Err(broken_off()) };
         let timings = Timings { fetch: Some(began.elapsed()), ..Timings::default() };
         let task = checked.task(&held.bytes, Some(url), held.media_type.as_deref())?;
-        checked.admit()?;
+        checked.admit(&task)?;
         let product = self.perform(checked, task, held, timings).await?;
         Ok(match may_be_kept {
             true => keep(cache, key, (checked, url), product),

@@ -18,7 +18,7 @@ use super::super::formats::own_format;
 use super::super::generation::Generation;
 use super::super::json::{self, NotRead};
 use super::super::request::{self, Encoding};
-use crate::registry::{Entry, Reading};
+use crate::registry::{Entry, Needs, Reading};
 
 /// The value of `format` by which the client leaves the choice to us.
 const AUTO: &str = "auto";
@@ -132,7 +132,8 @@ impl Checked {
                 let image = !matches!(chain.output(), OutputKind::Encoded { .. });
                 let pixels = asked_pixels(&chain.steps);
                 let soon = |format: Format| format.is_written_soon(pixels, encoding.kept.lossless);
-                let fits = |format: &&Format| call.takes.contains(format) && soon(**format);
+                let well = |format| registry.check_suspended(&Needs::new(&[], Some(format))).is_ok();
+                let fits = |format: &&Format| call.takes.contains(format) && soon(**format) && well(**format);
                 generation.auto.iter().find(fits).copied().filter(|_| image)
             }
             name => name.map(|name| chain.format(name)).transpose()?,
@@ -171,19 +172,20 @@ impl Checked {
         &self.operation
     }
 
-    /// Refuses the call while an operation's plugin fails too often; it does not count as the one that tries it again.
+    /// Refuses the call while a plugin that it needs whatever its source is fails too often; it does not count as the one that tries
+    /// it again.
     pub(super) fn check_suspended(&self) -> Result<(), Fault> {
-        self.generation.registry.check_suspended(&self.steps)
+        self.generation.registry.check_suspended(&Needs::new(&self.steps, self.format))
     }
 
-    /// Refuses the call while an operation's plugin fails too often.
-    pub(super) fn admit(&self) -> Result<(), Fault> {
-        self.generation.registry.admit(&self.steps)
+    /// Refuses the call while a plugin that its task needs fails too often.
+    pub(super) fn admit(&self, task: &Task) -> Result<(), Fault> {
+        self.generation.registry.admit(&needs(task))
     }
 
-    /// Notes that a plugin has done its work, or failed it.
-    pub(super) fn note(&self, outcome: Result<(), &Fault>) {
-        self.generation.registry.note(&self.steps, outcome);
+    /// Notes that the plugins of a task have done their work, or which has failed it.
+    pub(super) fn note(&self, task: &Task, outcome: Result<(), &Fault>) {
+        self.generation.registry.note(&needs(task), outcome);
     }
 
     /// What a worker is to do with a source of which these are the first bytes; `name` is its URL or file name.
@@ -268,6 +270,11 @@ impl Checked {
         let all = json!([env!("CARGO_PKG_VERSION"), steps, plugins, asked, damaged]);
         Sha256::digest(all.to_string()).into()
     }
+}
+
+/// What a call's task needs, whose extension is that of what its source is.
+fn needs(task: &Task) -> Needs<'_> {
+    Needs::of(task).reading(Format::from_extension(&task.extension))
 }
 
 /// A name that tells a result from all others: the same for the same result.

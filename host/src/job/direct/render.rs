@@ -164,7 +164,7 @@ impl Service {
         if let (Some(CachedFile { file, size, head }), Some(turn)) = (&file, turn) {
             let timings = Timings { fetch: Some(began.elapsed()), ..Timings::default() };
             let task = checked.task(head, Some(&render.source), None)?;
-            checked.admit()?;
+            checked.admit(&task)?;
             let payload = Payload::File { file: Arc::clone(file), size: *size };
             let unread = self.perform_unread(&checked, &task, payload, (timings, turn)).await?;
             if let Some((product, digest)) = unread {
@@ -180,7 +180,7 @@ impl Service {
         wanted.notified().await;
         // Else it has been admitted before.
         if file.is_none() {
-            checked.admit()?;
+            checked.admit(&task)?;
         }
         self.perform(&checked, task, held, timings).await
     }

@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use wasm_encoder::reencode::{self, ReencodeComponent};
 use wasmparser::{CanonicalFunction, CanonicalOption, Encoding, Parser, Payload};
+use wit_component::{StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
 
 /// What a component is, and so which functions it exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +21,14 @@ impl World {
     /// All worlds.
     pub const ALL: [Self; 2] = [Self::Operation, Self::Codec];
 
+    /// Its name in its contract.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Operation => "operation",
+            Self::Codec => "codec",
+        }
+    }
+
     /// The package of its contract.
     pub const fn package(self) -> &'static str {
         match self {
@@ -32,6 +42,14 @@ impl World {
         match self {
             Self::Operation => &["0.1.0"],
             Self::Codec => &["0.2.0"],
+        }
+    }
+
+    /// Its newest version's WIT.
+    pub const fn contract(self) -> &'static str {
+        match self {
+            Self::Operation => include_str!("../../../../sdk/wit/0.1.0/operation.wit"),
+            Self::Codec => include_str!("../../../../sdk/wit/0.2.0/codec.wit"),
         }
     }
 
@@ -63,8 +81,8 @@ pub enum ComponentError {
     NoComponentType,
     /// It reaches for what no plugin has.
     #[error(
-        "imports `{0}`, which a plugin does not get: it reaches nothing but its arguments, its pixels and the host's log, \
-         progress, random and config; build it for wasm32-unknown-unknown, not for WASI"
+        "imports `{0}`, which a plugin does not get: it reaches nothing but its arguments, its pixels, the host's log, \
+         progress, random and config, and a stub of WASI 0.2, as a component; build it for wasm32-unknown-unknown or wasm32-wasip2"
     )]
     Import(String),
     /// Another version of the contract.
@@ -87,6 +105,16 @@ pub enum ComponentError {
     /// The sandbox does not take it.
     #[error("the sandbox does not take it: {0}")]
     Refused(String),
+}
+
+/// The parts of WASI that a component may import, in any version 0.2.
+const WASI: [&str; 7] = ["cli", "clocks", "filesystem", "http", "io", "random", "sockets"];
+
+/// The interface of WASI 0.2 that an import names, such as `io/poll`; none for one that no plugin gets.
+pub(super) fn wasi_interface(import: &str) -> Option<&str> {
+    let (interface, version) = import.strip_prefix("wasi:")?.split_once('@')?;
+    let (package, _) = interface.split_once('/')?;
+    (WASI.contains(&package) && version.starts_with("0.2.")).then_some(interface)
 }
 
 /// The component that a file holds or, for a core module, becomes.
@@ -130,6 +158,21 @@ pub fn encode(module: &[u8]) -> Result<Vec<u8>, ComponentError> {
     component.map_err(|error| ComponentError::Malformed(format!("{error:#}")))
 }
 
+/// A core module with the component type of a world, as a linker leaves it that knows nothing of components.
+///
+/// # Errors
+/// [`ComponentError::Malformed`] when it is no module.
+pub fn with_type(module: &[u8], world: World) -> Result<Vec<u8>, ComponentError> {
+    let mut contract = Resolve::default();
+    let package = contract.push_source("contract.wit", world.contract());
+    let named = package.and_then(|package| contract.select_world(&[package], Some(world.name())));
+    let named = named.map_err(|error| malformed(format!("{error:#}")))?;
+    let mut typed = module.to_vec();
+    let embedded = embed_component_metadata(&mut typed, &contract, named, StringEncoding::UTF8);
+    embedded.map_err(|error| malformed(format!("{error:#}")))?;
+    Ok(typed)
+}
+
 /// Whether the code of a module or component has SIMD instructions.
 pub fn has_simd(file: &[u8]) -> bool {
     let bodies = Parser::new(0).parse_all(file).filter_map(|payload| match payload {
@@ -155,7 +198,11 @@ fn malformed(error: impl std::fmt::Display) -> ComponentError {
     ComponentError::Malformed(error.to_string())
 }
 
-fn is_component(file: &[u8]) -> Result<bool, ComponentError> {
+/// Whether a file is a component, and no core module.
+///
+/// # Errors
+/// [`ComponentError::Malformed`] when it is none of both.
+pub fn is_component(file: &[u8]) -> Result<bool, ComponentError> {
     // The parser says the same in five lines.
     if !file.is_empty() && !file.starts_with(b"\0asm") {
         return Err(malformed("it does not begin with \\0asm"));
@@ -176,7 +223,7 @@ fn check_module(module: &[u8]) -> Result<(), ComponentError> {
                 for import in imports.into_imports() {
                     let import = import.map_err(malformed)?;
                     let ours = |world: World| import.module.starts_with(&format!("{}/", world.package()));
-                    if !World::ALL.into_iter().any(ours) {
+                    if !World::ALL.into_iter().any(ours) && wasi_interface(import.module).is_none() {
                         return Err(ComponentError::Import(format!("{}::{}", import.module, import.name)));
                     }
                 }
@@ -225,7 +272,7 @@ fn check(component: &[u8]) -> Result<Interface, ComponentError> {
         return Err(ComponentError::Version { world, found: version.to_owned() });
     }
     let known = ["host", "types"].map(|interface| world.interface(interface, version));
-    match imports.iter().find(|name| !known.contains(name)) {
+    match imports.iter().find(|name| !known.contains(name) && wasi_interface(name).is_none()) {
         Some(name) => Err(ComponentError::Import(name.clone())),
         None => Ok(Interface { world, version: version.to_owned(), imports }),
     }
@@ -319,13 +366,37 @@ mod tests {
         let other = "(component (instance $i) (export \"imgserve:operation/plugin@7.8.9\" (instance $i)))";
         let text = refused(other);
         assert!(text.contains("7.8.9") && text.contains("takes 0.1.0"), "{text}");
-        let wasi = "(component (import \"wasi:cli/environment@0.2.0\" (instance))
-            (instance $i) (export \"imgserve:operation/plugin@0.1.0\" (instance $i)))";
-        assert!(refused(wasi).contains("imports `wasi:cli/environment@0.2.0`"));
+        let importing = |name: &str| {
+            format!(
+                "(component (import \"{name}\" (instance))
+                (instance $i) (export \"imgserve:operation/plugin@0.1.0\" (instance $i)))"
+            )
+        };
+        for other in ["wasi:cli/environment@0.3.0", "wasi:nn/graph@0.2.0", "wasi:keyvalue/store@0.2.0-draft"]
+        {
+            assert!(refused(&importing(other)).contains(&format!("imports `{other}`")));
+        }
+        let wasi = wat::parse_str(importing("wasi:cli/environment@0.2.12")).unwrap();
+        assert_eq!(inspect(&wasi).unwrap().imports, ["wasi:cli/environment@0.2.12"]);
         // An operation does not get what is a codec's, nor the other way round.
         let crossed = "(component (import \"imgserve:codec/host@0.2.0\" (instance))
             (instance $i) (export \"imgserve:operation/plugin@0.1.0\" (instance $i)))";
         assert!(refused(crossed).contains("imports `imgserve:codec/host@0.2.0`"));
+        let crossed = "(component (import \"imgserve:operation/host@0.1.0\" (instance))
+            (instance $i) (export \"imgserve:codec/plugin@0.2.0\" (instance $i)))";
+        assert!(refused(crossed).contains("imports `imgserve:operation/host@0.1.0`"));
+        // Nor an interface of its own contract in another version, or that is none.
+        for (import, plugin) in [
+            ("imgserve:operation/host@0.2.0", "imgserve:operation/plugin@0.1.0"),
+            ("imgserve:operation/plugin@0.1.0", "imgserve:operation/plugin@0.1.0"),
+            ("imgserve:codec/host@0.1.0", "imgserve:codec/plugin@0.2.0"),
+            ("imgserve:codec/plugin@0.2.0", "imgserve:codec/plugin@0.2.0"),
+        ] {
+            let text = refused(&format!(
+                "(component (import \"{import}\" (instance)) (instance $i) (export \"{plugin}\" (instance $i)))"
+            ));
+            assert!(text.contains(&format!("imports `{import}`")), "{text}");
+        }
         let codec = "(component (instance $i) (export \"imgserve:codec/plugin@0.1.0\" (instance $i)))";
         assert!(
             refused(codec).contains("built against imgserve:codec/plugin@0.1.0; imgserve"),
@@ -349,13 +420,13 @@ mod tests {
             (
                 World::Operation,
                 "0.1.0",
-                include_str!("../../../../sdk/wit/0.1.0/operation.wit"),
+                World::Operation.contract(),
                 "b95c493b5a0c00571e5f44d8d7fdce0be04d00075e9b68a2b5e3a3736cda75b6",
             ),
             (
                 World::Codec,
                 "0.2.0",
-                include_str!("../../../../sdk/wit/0.2.0/codec.wit"),
+                World::Codec.contract(),
                 "0afc39bf8a19f919a4a61f3326e695a6199e8cb74b1fce27f8af3f6f021c279e",
             ),
         ];

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use imgserve_config::{CodecSettings, OperationSettings, PluginKind};
+use imgserve_config::{CodecSettings, GuestSize, OperationSettings, PluginKind};
 use imgserve_sdk::abi::{self, Product, RunInput, Table};
 use imgserve_sdk::codec::Codec;
 use imgserve_sdk::testing::{TestHost, header};
@@ -39,7 +39,7 @@ impl Builds {
     fn of(name: &str, builtin: Option<&'static Table>, kinds: &[PluginKind]) -> Self {
         let cache = tempfile::tempdir().unwrap();
         let deadline = Rc::new(Deadline::start(|| {}).unwrap());
-        let mut loader = Loader::new(&deadline, 100);
+        let mut loader = Loader::new(&deadline, 100, GuestSize::default());
         let mut all: Vec<(&'static str, Box<dyn Plugin>)> = Vec::new();
         if let Some(table) = builtin {
             let builtin = TablePlugin::new(abi::Plugin::new(table).unwrap(), None, &deadline);
@@ -242,7 +242,8 @@ fn codec_is_the_same<C: Codec>(name: &str, files: &[Vec<u8>]) {
     let deadline = Rc::new(Deadline::start(|| {}).unwrap());
     let settings = CodecSettings { time_limit_ms: Some(120_000), ..CodecSettings::of_file(built(name)) };
     let artifact = prepare(&settings.file(), cache.path(), || {}).unwrap();
-    let sandboxed = Loader::new(&deadline, 100).load_codec(&settings, &artifact).unwrap();
+    let sandboxed =
+        Loader::new(&deadline, 100, GuestSize::default()).load_codec(&settings, &artifact).unwrap();
     let host: Rc<dyn Host> = Rc::new(TestHost::default());
     let described = sandboxed.describe(&host).unwrap();
     assert_eq!(described, C::describe());

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use imgserve_config::{CodecSettings, OperationSettings, PluginKind};
+use imgserve_config::{CodecSettings, GuestSize, OperationSettings, PluginKind};
 
 use super::artifact::Artifact;
 use super::call::Plugin;
@@ -16,12 +16,14 @@ pub struct Loader {
     deadline: Rc<Deadline>,
     engine: Option<wasm::Engine>,
     max_frames: u32,
+    size: GuestSize,
 }
 
 impl Loader {
-    /// A loader of plugins that give at most `max_frames` frames; nothing is set up before it is needed.
-    pub fn new(deadline: &Rc<Deadline>, max_frames: u32) -> Self {
-        Self { deadline: Rc::clone(deadline), engine: None, max_frames }
+    /// A loader of plugins that give at most `max_frames` frames and, sandboxed, are at most so large; nothing is set up before it
+    /// is needed.
+    pub fn new(deadline: &Rc<Deadline>, max_frames: u32, size: GuestSize) -> Self {
+        Self { deadline: Rc::clone(deadline), engine: None, max_frames, size }
     }
 
     /// Loads the plugin behind an operation; `artifact` is what [`prepare`](super::prepare) made of its file.
@@ -68,7 +70,7 @@ impl Loader {
     fn engine(&mut self) -> Result<&wasm::Engine, LoadError> {
         let engine = match self.engine.take() {
             Some(engine) => engine,
-            None => wasm::Engine::for_calls(&self.deadline)?,
+            None => wasm::Engine::for_calls(&self.deadline, &self.size)?,
         };
         Ok(self.engine.insert(engine))
     }

@@ -6,6 +6,7 @@
 //! - `engine`: wasmtime's settings, compiling, loading
 //! - `sandbox`: calling, and what went wrong
 //! - `state`: what a guest may call, and how its memory is bounded
+//! - `wasi`: what it finds of WASI
 //! - `values`, `codec_values`: the WIT's types
 #![allow(clippy::disallowed_types, reason = "wasmtime is named here")]
 
@@ -15,6 +16,7 @@ mod engine;
 mod sandbox;
 mod state;
 mod values;
+mod wasi;
 
 use std::rc::Rc;
 

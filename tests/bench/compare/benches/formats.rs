@@ -1,9 +1,9 @@
-//! What each format that has a quality makes of photographs: how they look, bytes and time, beside what sharp (libvips) makes of
-//! them.
+//! What each format that has a quality makes of photographs: how they look, bytes and time, beside what sharp (libvips) and oximg make
+//! of them.
 //!
 //! `cargo bench -p imgserve-bench --bench formats -- --photos FOLDER` takes the middle of each photograph, at most 640 × 480, writes and
-//! reads it by the codecs of imgserve, and prints a line for each format and quality. The same pictures are written by sharp, at more
-//! qualities; files of either are read by imgserve. Last it says how sharp's files look that have as many bytes as ours.
+//! reads it by the codecs of imgserve, and prints a line for each format and quality. The same pictures are written by the rivals, at
+//! more qualities; files of all are read by imgserve. Last it says how a rival's files look that have as many bytes as ours.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -31,9 +31,10 @@ const SIZE: (u32, u32) = (640, 480);
 /// Longest side that a photograph is halved down to, so that the middle shows something.
 const LONGEST: u32 = 1400;
 const BOUNDS: Bounds = Bounds { max_pixels: 1 << 28, max_frames: 1, repair: false, keep_colors: false };
-/// What sharp writes of ours, and at which of its qualities: from few bytes to many.
+/// What rivals write of ours, and at which of their qualities: from few bytes to many. oximg as it is installed has no AVIF.
 const OF_SHARP: [Format; 3] = [Format::Jpeg, Format::WebP, Format::Avif];
-const SHARPS: [u8; 9] = [20, 35, 50, 60, 70, 80, 87, 93, 97];
+const OF_OXIMG: [Format; 2] = [Format::Jpeg, Format::WebP];
+const THEIR_QUALITIES: [u8; 9] = [20, 35, 50, 60, 70, 80, 87, 93, 97];
 
 #[derive(Debug, Parser)]
 #[command(about = "Looks, bytes and time of the formats that have a quality")]
@@ -50,7 +51,10 @@ struct Arguments {
     /// As much time as `[codec] profile = "best"` takes
     #[arg(long)]
     thorough: bool,
-    /// Where sharp is installed; target/bench-rivals where it is not given, as with `servers`
+    /// Rivals, of sharp, oximg; both when it is not given
+    #[arg(long, value_delimiter = ',')]
+    rivals: Vec<String>,
+    /// Where rivals are installed; target/bench-rivals where it is not given, as with `servers`
     #[arg(long)]
     folder: Option<PathBuf>,
     /// Install nothing; go on with what is there
@@ -124,15 +128,29 @@ fn main() {
         }
     }
     own.iter().for_each(|made| made.print("imgserve"));
-    let formats: Vec<Format> = OF_SHARP.into_iter().filter(named).collect();
-    match by_sharp(&arguments, &formats, &pictures) {
-        Ok(theirs) => {
-            theirs.iter().for_each(|made| made.print("sharp"));
-            beside(&own, &theirs);
+    let all: [(&str, &[Format], By); 2] = [("sharp", &OF_SHARP, by_sharp), ("oximg", &OF_OXIMG, by_oximg)];
+    let is_wanted =
+        |name: &str| arguments.rivals.is_empty() || arguments.rivals.iter().any(|one| one == name);
+    let [sources, written] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    lay_out(sources.path(), &pictures);
+    let mut rivals = Vec::new();
+    for (name, formats, by) in all.into_iter().filter(|(name, ..)| is_wanted(name)) {
+        let formats: Vec<Format> = formats.iter().copied().filter(named).collect();
+        let theirs = ground(&arguments)
+            .and_then(|ground| by(&ground, [sources.path(), written.path()], &formats, &pictures));
+        match theirs {
+            Ok(theirs) => {
+                theirs.iter().for_each(|made| made.print(name));
+                rivals.push((name, theirs));
+            }
+            Err(reason) => println!("without {name}: {reason}"),
         }
-        Err(reason) => println!("without sharp: {reason}"),
     }
+    rivals.iter().for_each(|(name, theirs)| beside(&own, name, theirs));
 }
+
+/// What a rival makes of the PNGs of the first folder, written into the second.
+type By = fn(&Ground, [&Path; 2], &[Format], &[Image]) -> Result<Vec<Made>, String>;
 
 /// Written by us.
 fn made(format: Format, options: &EncodeOptions, pictures: &[Image]) -> Made {
@@ -160,8 +178,7 @@ struct Said {
     ms: f64,
 }
 
-/// Written by sharp.
-fn by_sharp(arguments: &Arguments, formats: &[Format], pictures: &[Image]) -> Result<Vec<Made>, String> {
+fn ground(arguments: &Arguments) -> Result<Ground, String> {
     let folder = arguments.folder.as_deref().unwrap_or(Path::new(FOLDER));
     let ground = Ground {
         folder: std::path::absolute(folder).map_err(|error| error.to_string())?,
@@ -174,37 +191,77 @@ fn by_sharp(arguments: &Arguments, formats: &[Format], pictures: &[Image]) -> Re
         install: !arguments.no_install,
     };
     std::fs::create_dir_all(&ground.folder).map_err(|error| error.to_string())?;
-    let [read_from, written] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    Ok(ground)
+}
+
+/// The pictures as `0.png` and so on.
+fn lay_out(folder: &Path, pictures: &[Image]) {
     let exact = EncodeOptions::default();
     for (index, picture) in pictures.iter().enumerate() {
-        let png = file(Format::Png, &exact, picture);
-        std::fs::write(read_from.path().join(format!("{index}.png")), png).unwrap();
+        std::fs::write(folder.join(format!("{index}.png")), file(Format::Png, &exact, picture)).unwrap();
     }
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// Written by sharp.
+fn by_sharp(
+    ground: &Ground,
+    folders: [&Path; 2],
+    formats: &[Format],
+    pictures: &[Image],
+) -> Result<Vec<Made>, String> {
     let names = formats.iter().map(|format| format.name()).collect::<Vec<_>>().join(",");
-    let qualities = SHARPS.map(|quality| quality.to_string()).join(",");
-    let folders = [read_from.path(), written.path()];
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut command = runtime.block_on(rivals::sharp_writer(&ground, folders, &names, &qualities))?;
+    let qualities = THEIR_QUALITIES.map(|quality| quality.to_string()).join(",");
+    let mut command = wait(rivals::sharp_writer(ground, folders, &names, &qualities))?;
     let output = command.stderr(Stdio::inherit()).output().map_err(|error| format!("node: {error}"))?;
     if !output.status.success() {
         return Err(format!("node: {}", output.status));
     }
-    let mut all: Vec<Made> =
-        formats.iter().flat_map(|&format| SHARPS.map(|quality| Made::new(format, quality))).collect();
+    let mut all: Vec<Made> = formats
+        .iter()
+        .flat_map(|&format| THEIR_QUALITIES.map(|quality| Made::new(format, quality)))
+        .collect();
     for line in String::from_utf8_lossy(&output.stdout).lines() {
         let said: Said = serde_json::from_str(line).map_err(|error| error.to_string())?;
         let picture: usize = said.file.split('-').next().and_then(|index| index.parse().ok()).unwrap();
         let made =
             all.iter_mut().find(|made| made.format.name() == said.format && made.quality == said.quality);
-        let bytes = std::fs::read(written.path().join(&said.file)).unwrap();
+        let bytes = std::fs::read(folders[1].join(&said.file)).unwrap();
         made.unwrap().add(&pictures[picture], &bytes, said.ms / 1e3);
     }
     Ok(all)
 }
 
-/// How sharp's files look that have as many bytes as ours, between those of its qualities.
-fn beside(own: &[Made], theirs: &[Made]) {
-    println!("\n| format | quality | bytes a pixel | SSIMULACRA2 | sharp's at as many bytes |");
+/// Written by oximg.
+fn by_oximg(
+    ground: &Ground,
+    [sources, written]: [&Path; 2],
+    formats: &[Format],
+    pictures: &[Image],
+) -> Result<Vec<Made>, String> {
+    let program = wait(rivals::oximg(ground))?;
+    let mut all = Vec::new();
+    for &format in formats {
+        let to = written.join("oximg").with_extension(format.extensions()[0]);
+        for quality in THEIR_QUALITIES {
+            let mut made = Made::new(format, quality);
+            for (index, picture) in pictures.iter().enumerate() {
+                let from = sources.join(format!("{index}.png"));
+                let ms = rivals::write_by_oximg(&program, [&from, &to], quality)?;
+                made.add(picture, &std::fs::read(&to).map_err(|error| error.to_string())?, ms / 1e3);
+            }
+            all.push(made);
+        }
+    }
+    Ok(all)
+}
+
+/// How a rival's files look that have as many bytes as ours, between those of its qualities.
+fn beside(own: &[Made], name: &str, theirs: &[Made]) {
+    println!("\n| format | quality | bytes a pixel | SSIMULACRA2 | {name}'s at as many bytes |");
     for made in own {
         let of_format: Vec<&Made> = theirs.iter().filter(|other| other.format == made.format).collect();
         let bytes = made.bytes_a_pixel();

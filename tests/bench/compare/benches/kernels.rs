@@ -81,7 +81,7 @@ fn steps(arguments: &Arguments) -> Result<(), String> {
     let large = if arguments.tile {
         sources::tiled(&photograph, SIX_MEGAPIXELS)
     } else {
-        sources::enlarged(&photograph, SIX_MEGAPIXELS)?
+        sources::resized(&photograph, SIX_MEGAPIXELS)?
     };
     for (name, coding) in [("baseline", Coding::Baseline), ("progressive", Coding::Progressive)] {
         decoding(&mut criterion, name, &sources::encode(&large, coding)?)?;
@@ -127,7 +127,7 @@ fn resampling(criterion: &mut Criterion, large: &Rgb) {
 }
 
 fn small(large: &Rgb, size: (u32, u32)) -> Rgb {
-    sources::enlarged(large, size).unwrap()
+    sources::resized(large, size).unwrap()
 }
 
 fn encoding(criterion: &mut Criterion, large: &Rgb) -> Result<(), String> {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use clap::Parser;
 use imgserve_bench::contest::{self, Settings};
 use imgserve_bench::rivals::{self, Ground};
-use imgserve_bench::{drawings::drawings, sources, svg};
+use imgserve_bench::{drawings::drawings, growth, sources, svg};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -74,6 +74,9 @@ struct Arguments {
     /// Side of the boxes in which quality is told
     #[arg(long, default_value_t = 480)]
     quality_side: u32,
+    /// Also tell how cost grows: by 1 to 64 clients, by sources of 0.1 to 50 MP, by 1 to 16 results of one source; of JPEGs
+    #[arg(long)]
+    growth: bool,
     /// Side of what drawings become; 0 leaves them out
     #[arg(long, default_value_t = 1024)]
     drawing_side: u32,
@@ -83,6 +86,9 @@ struct Arguments {
 
 fn main() -> Result<(), String> {
     let arguments = Arguments::parse();
+    if arguments.growth && arguments.to != "jpeg" {
+        return Err("--growth is of JPEGs alone".to_owned());
+    }
     if arguments.greatest < arguments.least || arguments.least == 0 {
         return Err("--least must be at least 1, --greatest at least --least".to_owned());
     }
@@ -110,7 +116,9 @@ fn keep_to_cores(count: usize) -> Result<(), String> {
 }
 
 async fn run(arguments: &Arguments) -> Result<(), String> {
-    let folder = absolute(arguments.folder.as_deref().unwrap_or(Path::new(FOLDER)))?;
+    let folder = arguments.folder.as_deref().unwrap_or(Path::new(FOLDER));
+    std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let folder = absolute(folder)?;
     let ground = Ground {
         sources: folder.join("sources"),
         folder,
@@ -144,14 +152,22 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
     contest::rounds(&mut running, &pictures, &settings).await;
     contest::judge(&mut running, &ground.sources, &pictures, settings.quality_side).await?;
     println!("\n{}", contest::table(&running));
+    if arguments.growth {
+        println!("\n{}", growth::by_clients(&mut running, &pictures, &settings).await);
+        println!("{}", growth::by_size(&mut running, arguments.cores, &settings).await);
+        println!("{}", growth::by_results(&running, settings.time).await?);
+    }
     if arguments.drawing_side > 0 {
         println!("{}", svg::table(&running, &drawings, arguments.drawing_side, settings.time).await);
     }
     Ok(())
 }
 
+/// Without `..`, which URLs of files may not have.
 fn absolute(path: &Path) -> Result<PathBuf, String> {
-    std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))
+    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+    let path = std::path::absolute(path).map_err(failed)?;
+    path.canonicalize().map_err(failed)
 }
 
 /// Writes photographs and drawings into the folder of sources, under names that need no escaping in any URL; gives them.
@@ -165,7 +181,11 @@ fn lay_out(ground: &Ground, arguments: &Arguments) -> Result<(Vec<String>, Vec<S
     };
     let mut pictures = Vec::new();
     let extensions: &[&str] = if arguments.to == "jpeg" { &sources::JPEGS } else { &sources::OTHERS };
-    for (number, file) in sources::photographs(arguments.photos.as_deref(), extensions)?.iter().enumerate() {
+    let files = sources::photographs(arguments.photos.as_deref(), extensions)?;
+    if arguments.growth {
+        growth::lay_out(&ground.sources, &sources::decode(&files[0])?)?;
+    }
+    for (number, file) in files.iter().enumerate() {
         let name = format!("photo-{number:02}.jpg");
         write(&name, file)?;
         pictures.push(name);

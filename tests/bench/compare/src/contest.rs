@@ -98,7 +98,8 @@ impl Running {
         Client::new(self.server.address)
     }
 
-    async fn round(&mut self, sources: &[String], settings: &Settings) -> Round {
+    /// One round of requests for these.
+    pub(crate) async fn round(&mut self, sources: &[String], settings: &Settings) -> Round {
         let (picture, sides) = (&self.contender.picture, settings.sides);
         let path = |number: usize| picture(&sources[number % sources.len()], side(number, sides));
         let server = (self.server.address, self.server.process());

@@ -8,6 +8,7 @@
 //! - [`kernels`]: decoders behind one trait, the resampler, the cases with a target
 //! - [`rivals`]: each server: how it is installed, started and asked
 //! - [`contest`]: servers in turn, their table; [`svg`]: drawings in turn
+//! - [`growth`]: how cost grows with clients, sizes, results of one source
 //! - [`load`]: clients and rounds; [`memory`]: what the processes take
 //! - [`quality`]: SSIMULACRA2 against a full decode resampled in linear light
 //! - [`drawings`]: SVGs made from a seed
@@ -20,6 +21,7 @@
 
 pub mod contest;
 pub mod drawings;
+pub mod growth;
 pub mod kernels;
 pub mod load;
 pub mod memory;

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::{Request, StatusCode, header};
+use hyper::header::{self, HeaderValue};
+use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -21,7 +22,7 @@ const BETWEEN_SAMPLES: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Client {
     address: SocketAddr,
-    connection: Option<SendRequest<Empty<Bytes>>>,
+    connection: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl Client {
@@ -35,7 +36,26 @@ impl Client {
     /// # Errors
     /// Any other status and its text, no answer in time, a broken connection; the next request makes a new one.
     pub async fn get(&mut self, path: &str) -> Result<Bytes, String> {
-        let answer = tokio::time::timeout(PATIENCE, self.exchange(path)).await;
+        self.ask(path, Request::get(path).body(Full::default())).await
+    }
+
+    /// What a job that is posted to `path` has come to: the answer is waited for until it has ended.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get)'s.
+    pub async fn post(&mut self, path: &str, job: &str) -> Result<Bytes, String> {
+        let wait = format!("wait={}", PATIENCE.as_secs());
+        let body = Full::new(Bytes::copy_from_slice(job.as_bytes()));
+        self.ask(path, Request::post(path).header("prefer", wait).body(body)).await
+    }
+
+    async fn ask(
+        &mut self,
+        path: &str,
+        request: hyper::http::Result<Request<Full<Bytes>>>,
+    ) -> Result<Bytes, String> {
+        let request = request.map_err(|error| error.to_string())?;
+        let answer = tokio::time::timeout(PATIENCE, self.exchange(path, request)).await;
         let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}")));
         if answer.is_err() {
             self.connection = None;
@@ -43,14 +63,13 @@ impl Client {
         answer
     }
 
-    async fn exchange(&mut self, path: &str) -> Result<Bytes, String> {
-        let host = self.address.to_string();
+    async fn exchange(&mut self, path: &str, mut request: Request<Full<Bytes>>) -> Result<Bytes, String> {
+        let host = HeaderValue::from_str(&self.address.to_string()).map_err(|error| error.to_string())?;
         let connection = match &mut self.connection {
             Some(connection) if !connection.is_closed() => connection,
             connection => connection.insert(connect(self.address).await?),
         };
-        let request = Request::get(path).header(header::HOST, host).body(Empty::new());
-        let request = request.map_err(|error| error.to_string())?;
+        request.headers_mut().insert(header::HOST, host);
         connection.ready().await.map_err(|error| error.to_string())?;
         let response = connection.send_request(request).await.map_err(|error| error.to_string())?;
         let status = response.status();
@@ -62,7 +81,7 @@ impl Client {
     }
 }
 
-async fn connect(address: SocketAddr) -> Result<SendRequest<Empty<Bytes>>, String> {
+async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>, String> {
     let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
     let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
@@ -75,6 +94,8 @@ async fn connect(address: SocketAddr) -> Result<SendRequest<Empty<Bytes>>, Strin
 pub struct Round {
     /// Pictures for each second.
     pub rate: f64,
+    /// What a client has waited for a picture: each time, in milliseconds.
+    pub waits: Vec<f64>,
     /// Milliseconds of all its processes' time for each picture.
     pub cpu_ms: f64,
     /// The processors' time that was neither the server's nor the clients', for each second: from 0.1 on the round is worth
@@ -97,7 +118,7 @@ pub async fn round(
     (clients, time): (usize, Duration),
 ) -> (Round, usize) {
     let (began, before) = (Instant::now(), Processors::now(process));
-    let (mut next, mut answered, mut round) = (first, 0, Round::default());
+    let (mut next, mut round) = (first, Round::default());
     let mut running = JoinSet::new();
     for _ in 0..clients {
         running.spawn(ask(Client::new(address), path(next)));
@@ -110,7 +131,7 @@ pub async fn round(
             done = running.join_next() => match done {
                 Some(Ok((client, answer))) => {
                     match answer {
-                        Ok(()) => answered += 1,
+                        Ok(wait) => round.waits.push(wait.as_secs_f64() * 1e3),
                         Err(complaint) => {
                             round.errors += 1;
                             round.complaint.get_or_insert(complaint);
@@ -127,8 +148,9 @@ pub async fn round(
         }
     }
     let (took, spent) = (began.elapsed().as_secs_f64(), Processors::now(process).since(&before));
-    round.rate = f64::from(answered) / took;
-    round.cpu_ms = spent.server.as_secs_f64() * 1e3 / f64::from(answered);
+    let answered = round.waits.len() as f64;
+    round.rate = answered / took;
+    round.cpu_ms = spent.server.as_secs_f64() * 1e3 / answered;
     round.others = spent.others().as_secs_f64() / took;
     (round, next)
 }
@@ -159,7 +181,8 @@ impl Processors {
     }
 }
 
-async fn ask(mut client: Client, path: String) -> (Client, Result<(), String>) {
-    let answer = client.get(&path).await.map(drop);
+async fn ask(mut client: Client, path: String) -> (Client, Result<Duration, String>) {
+    let began = Instant::now();
+    let answer = client.get(&path).await.map(|_| began.elapsed());
     (client, answer)
 }

@@ -87,11 +87,11 @@ pub fn decode(bytes: &[u8]) -> Result<Rgb, String> {
     Ok(Rgb { width: picture.width(), height: picture.height(), data: picture.into_raw() })
 }
 
-/// The picture enlarged until it fills `size`, its middle where it is of another shape.
+/// The picture resized until it fills `size`, its middle where it is of another shape.
 ///
 /// # Errors
 /// What the resampler says.
-pub fn enlarged(picture: &Rgb, size: (u32, u32)) -> Result<Rgb, String> {
+pub fn resized(picture: &Rgb, size: (u32, u32)) -> Result<Rgb, String> {
     let view = fast_image_resize::images::ImageRef::new(
         picture.width,
         picture.height,

@@ -6,11 +6,11 @@ use imgserve_base::format::Format;
 use super::boxes::{Parts, boxed};
 use super::file::Colors;
 use super::meta::Meta;
-use crate::beside::{Beside, Holder};
+use crate::beside::{Beside, Holder, Profiles};
 use crate::error::CodecError;
 
 pub(super) const HOLDER: Holder =
-    Holder { read, write, metadata: true, iptc: false, profile: true, gray: false };
+    Holder { read, write, metadata: true, iptc: false, profiles: Profiles::Rgb };
 
 /// Of so many items of a kind the first is looked for.
 const MAX_ITEMS: usize = 8;

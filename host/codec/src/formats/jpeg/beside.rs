@@ -4,11 +4,11 @@
 use imgserve_base::format::Format;
 
 use super::markers::{Markers, Until};
-use crate::beside::{Beside, Holder};
+use crate::beside::{Beside, Holder, Profiles};
 use crate::error::CodecError;
 
 pub(super) const HOLDER: Holder =
-    Holder { read, write, metadata: true, iptc: true, profile: true, gray: true };
+    Holder { read, write, metadata: true, iptc: true, profiles: Profiles::RgbAndGray };
 
 /// What the segments begin with.
 const EXIF: &[u8] = b"Exif\0\0";

@@ -1,14 +1,15 @@
 //! What a JPEG XL says beside its pixels, in boxes of its container (ISO/IEC 18181-2): EXIF and XMP; what is compressed with Brotli is
-//! not read. A profile would be part of the picture's own data, and is not written.
+//! not read. Its colours are told in the picture's own data: by name, which the encoder does. A profile could stand there too, if nothing
+//! else were to be told from it: what is written with a loss is brought to XYB, for which the encoder would have to follow the profile.
 
 use imgserve_base::format::Format;
 
 use super::super::avif::{Parts, boxed};
-use crate::beside::{Beside, Holder};
+use crate::beside::{Beside, Holder, Profiles};
 use crate::error::CodecError;
 
 pub(super) const HOLDER: Holder =
-    Holder { read, write, metadata: true, iptc: false, profile: false, gray: false };
+    Holder { read, write, metadata: true, iptc: false, profiles: Profiles::DisplayP3 };
 
 /// The first box of a container.
 const SIGNATURE: &[u8] = b"\0\0\0\x0CJXL \r\n\x87\n";
@@ -33,6 +34,9 @@ fn read(bytes: &[u8]) -> Beside {
 }
 
 fn write(file: Vec<u8>, beside: &Beside) -> Result<Vec<u8>, CodecError> {
+    if beside.exif.is_none() && beside.xmp.is_none() {
+        return Ok(file);
+    }
     if !file.starts_with(b"\xFF\x0A") {
         return Err(failed("it is in a container already"));
     }

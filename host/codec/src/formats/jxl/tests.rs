@@ -3,11 +3,14 @@
 use imgserve_base::format::Format;
 use imgserve_fuzz::seeds;
 use imgserve_sdk::{DecodeHint, Image, PixelFormat};
+use jxl::api::{
+    JxlColorEncoding, JxlColorProfile, JxlDecoder, JxlPrimaries, JxlTransferFunction, JxlWhitePoint,
+};
 
 use crate::codec::Loops;
 use crate::orientation::Orientation;
 use crate::samples::{BOUNDS, decode, decode_one, decode_with_fault, distance, gradient, header};
-use crate::{Bounds, CodecError, Decoder, Probe, convert};
+use crate::{Bounds, CodecError, Decoder, EncodeOptions, Encoder, Probe, convert};
 
 fn seed(name: &str) -> Vec<u8> {
     let all = seeds(include_str!("../../../fuzz/seeds/jxl.txt"));
@@ -157,4 +160,41 @@ fn a_size_that_is_too_much_is_refused_by_the_header() {
         "{refused:?}"
     );
     assert_eq!(Format::from_content(&bytes), Some(Format::Jxl));
+}
+
+#[test]
+fn display_p3_is_told_by_its_name() {
+    let profile = moxcms::ColorProfile::new_display_p3().encode().unwrap();
+    for (pixels, lossless) in [PixelFormat::Rgb8, PixelFormat::Rgba8, PixelFormat::Rgba16]
+        .into_iter()
+        .flat_map(|p| [(p, false), (p, true)])
+    {
+        let given = gradient(48, 32, pixels);
+        let options = EncodeOptions { quality: 98, lossless, display_p3: true, ..EncodeOptions::default() };
+        let mut encoder = Encoder::new(Format::Jxl, &options, 48, 32).unwrap();
+        encoder.push(given.as_ref(), 0).unwrap();
+        let file = encoder.finish().unwrap();
+        let mut decoder = JxlDecoder::new(super::options(&BOUNDS, true));
+        decoder.process(&mut file.as_slice(), None, None).unwrap();
+        let Some(JxlColorProfile::Simple(JxlColorEncoding::RgbColorSpace {
+            white_point,
+            primaries,
+            transfer_function,
+            ..
+        })) = decoder.embedded_color_profile()
+        else {
+            panic!("{pixels:?}")
+        };
+        assert_eq!((white_point, primaries), (&JxlWhitePoint::D65, &JxlPrimaries::P3), "{pixels:?}");
+        assert_eq!(transfer_function, &JxlTransferFunction::SRGB, "{pixels:?}");
+        let (meant, unconverted) = crate::to_srgb(given, Some(&profile));
+        assert_eq!(unconverted, None);
+        let narrow = |image: &Image| convert(image.as_ref(), PixelFormat::Rgb8);
+        let (shown, meant) = (narrow(&decode_one(&file)), narrow(&meant));
+        // What a loss changes at the edge of sRGB's gamut is cut off there or not: some samples are far off, most hardly.
+        let off = shown.data().iter().zip(meant.data()).map(|(one, other)| u32::from(one.abs_diff(*other)));
+        let mean = f64::from(off.sum::<u32>()) / meant.data().len() as f64;
+        let right = if lossless { distance(&shown, &meant) <= 1 } else { mean < 2.0 };
+        assert!(right, "{pixels:?} {lossless}: {mean}");
+    }
 }

@@ -1,9 +1,9 @@
 //! Writing a JPEG XL, of one picture: by jixel, in Rust, with a loss (VarDCT, XYB) or without (modular); of 8 bits a sample, or of 16
-//! where the picture has them.
+//! where the picture has them; in sRGB or Display P3.
 
 use imgserve_base::format::Format;
 use imgserve_sdk::{ImageRef, PixelFormat};
-use jixel::{EncodeConfig, EncodeError, Speed};
+use jixel::{ColorEncoding, EncodeConfig, EncodeError, Speed};
 
 use crate::codec::EncodeOptions;
 use crate::convert::is_opaque;
@@ -23,6 +23,12 @@ pub(super) fn encode(options: &EncodeOptions, image: ImageRef<'_>) -> Result<Vec
         // Alpha's edges show.
         .with_alpha_distance(0.0)
         .with_speed(if options.thorough { Speed::Medium } else { Speed::Fast })
+        // What is given is brought to XYB from there; without loss it is told alone.
+        .with_color_encoding(if options.display_p3 {
+            ColorEncoding::display_p3()
+        } else {
+            ColorEncoding::srgb()
+        })
         // A worker is one thread.
         .with_num_threads(1);
     by_format(image, &config).map_err(|error| CodecError::encode(Format::Jxl, format!("{error:?}")))

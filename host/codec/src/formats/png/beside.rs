@@ -8,11 +8,11 @@ use flate2::{Compression, Crc};
 use imgserve_base::format::Format;
 
 use super::{chunk, stands_before};
-use crate::beside::{Beside, Holder, MAX_PROFILE, MAX_XMP};
+use crate::beside::{Beside, Holder, MAX_PROFILE, MAX_XMP, Profiles};
 use crate::error::CodecError;
 
 pub(super) const HOLDER: Holder =
-    Holder { read, write, metadata: true, iptc: false, profile: true, gray: true };
+    Holder { read, write, metadata: true, iptc: false, profiles: Profiles::RgbAndGray };
 
 /// The keyword of a text that is XMP.
 const XMP: &[u8] = b"XML:com.adobe.xmp";

@@ -4,11 +4,11 @@ use imgserve_base::format::Format;
 
 use super::chunk::{chunk, next};
 use super::{frames, lossless_size, lossy_size};
-use crate::beside::{Beside, Holder};
+use crate::beside::{Beside, Holder, Profiles};
 use crate::error::CodecError;
 
 pub(super) const HOLDER: Holder =
-    Holder { read, write, metadata: true, iptc: false, profile: true, gray: false };
+    Holder { read, write, metadata: true, iptc: false, profiles: Profiles::Rgb };
 
 /// What the extended form's flags say.
 const PROFILE: u8 = 0x20;

@@ -1,6 +1,7 @@
 //! Look-ups that a cursor's steps make: each says all that a step does, in a few bits.
 
 use crate::decode::huffman::{END_OF_BLOCK, ShortCodes, Spec, entries};
+use crate::decode::runs::{self, Next, Run};
 use crate::decode::strong::BEHIND;
 
 /// Different pairs of Huffman tables that a scan may have.
@@ -72,12 +73,12 @@ impl Codes {
         let mut all: Box<[u16; ENTRIES]> = entries(|_| 0);
         for ((dc, ac), all) in pairs.iter().zip(all.chunks_mut(PAIR)) {
             let single_codes = ac.short_codes(Kind::Single.seen());
-            let (dc, ac) = (dc.short_codes(Kind::Difference.seen()), ac.short_codes(Kind::Several.seen()));
+            let dc = dc.short_codes(Kind::Difference.seen());
             let (first, others) = all.split_at_mut(Kind::Single.base());
             let (second, third) = others.split_at_mut(Kind::Several.base() - Kind::Single.base());
             first.iter_mut().enumerate().for_each(|(index, to)| *to = difference(&dc, index));
             second.iter_mut().enumerate().for_each(|(index, to)| *to = single(&single_codes, index));
-            third.iter_mut().enumerate().for_each(|(index, to)| *to = several(&ac, index));
+            runs::fill(ac, Several::default(), &mut third[..1 << Kind::Several.seen()]);
         }
         Self { entries: all, pairs: pairs.to_vec() }
     }
@@ -118,22 +119,82 @@ fn single(codes: &ShortCodes, index: usize) -> u16 {
     }
 }
 
-fn several(codes: &ShortCodes, index: usize) -> u16 {
-    let (mut used, mut count, mut longest, mut behind) = (0, 0, 0, 0);
-    let seen = Kind::Several.seen();
-    while used < seen
-        && let Some((length, symbol)) = codes.get(index << used, seen - used)
-    {
+// The last code is seen, and its value is the longest that there is.
+const _: () = assert!(Kind::Several.seen() + 15 <= LENGTH);
+
+/// What a look-up of [several](Kind::Several) has seen.
+#[derive(Clone, Copy, Debug, Default)]
+struct Several {
+    /// Bits, values included.
+    used: u32,
+    count: u32,
+    /// The length of the longest value.
+    longest: u32,
+    /// Positions from the first value on.
+    behind: u32,
+}
+
+impl Run for Several {
+    fn and(mut self, length: u32, symbol: u8) -> Next<Self> {
         let (advance, size) = coefficient(symbol);
         if advance == END_OF_BLOCK as u32 {
-            return packed(used + length, longest, END + count);
+            return Next::End(packed(self.used + length, self.longest, END + self.count));
         }
+        self.used += length + size;
+        self.count += advance;
         // Where its longest value may stand must be known from where it ends.
-        behind = if longest > 0 { behind + advance } else { 0 };
-        if count + advance > 64 - TAIL as u32 || used + length + size > LENGTH || behind as usize > BEHIND {
-            break;
-        }
-        (used, count, longest) = (used + length + size, count + advance, longest.max(size));
+        self.behind = if self.longest > 0 { self.behind + advance } else { 0 };
+        self.longest = self.longest.max(size);
+        let is_full = self.count > 64 - TAIL as u32 || self.behind as usize > BEHIND;
+        if is_full { Next::Full } else { Next::More(self) }
     }
-    packed(used, longest, count)
+
+    fn entry(self) -> u16 {
+        packed(self.used, self.longest, self.count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Follows an entry's codes one by one through the bits that it was looked up by, values being zeros beyond them.
+    fn follow(spec: &Spec, index: u32, entry: u32) -> (u32, u32, u32) {
+        let (length, mut used, mut count, mut longest) = (entry & LENGTH, 0, 0, 0);
+        while used < length {
+            let (code, symbol) = spec.find(index << (16 - Kind::Several.seen()) << used & 0xFFFF);
+            let (advance, size) = coefficient(symbol);
+            if advance == END_OF_BLOCK as u32 {
+                return (used + code, END + count, longest);
+            }
+            (used, count, longest) = (used + code + size, count + advance, longest.max(size));
+        }
+        (used, count, longest)
+    }
+
+    #[test]
+    fn what_is_passed_over_at_once_ends_where_its_codes_do_and_before_the_tail() {
+        // The shortest codes for the longest runs and values, in all orders: sums beyond what an entry or a block has room for.
+        for symbols in [
+            [0x01, 0x71, 0x0F, 0x00],
+            [0x0A, 0x0F, 0x02, 0x00],
+            [0xF0, 0x01, 0xE1, 0x00],
+            [0x31, 0x00, 0x72, 0xF0],
+            [0x00, 0x51, 0x0B, 0x0C],
+        ] {
+            let counts = [1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            let spec = Spec::new(&counts, &symbols).unwrap();
+            let codes = Codes::new(&[(spec.clone(), spec.clone())]);
+            let several = &codes.entries[Kind::Several.base()..][..1 << Kind::Several.seen()];
+            for (index, entry) in several.iter().enumerate() {
+                let entry = u32::from(*entry);
+                let (length, size, advance) =
+                    (entry & LENGTH, (entry & SIZE) >> SIZE_SHIFT, entry >> ADVANCE);
+                let followed = follow(&spec, index as u32, entry);
+                assert_eq!(followed, (length, advance, size), "{symbols:x?} {index:b}");
+                let passed = if advance >= END { advance - END } else { advance };
+                assert!(TAIL as u32 - 1 + passed < 64, "{symbols:x?} {index:b}: {passed}");
+            }
+        }
+    }
 }

@@ -4,8 +4,8 @@ use std::hint::select_unpredictable;
 
 use super::codes::{ADVANCE, Codes, END, ENTRIES, LENGTH, RECORDED, SIZE, SIZE_SHIFT, coefficient};
 use super::scheme::{
-    ADDEND, AFTER, BASE_SHIFT, CARRY, LENGTH_SHIFT, NEXT_BEGINS, NEXT_STATE, RECORD_LENGTH, RECORDS,
-    SEEN_SHIFT, SLOT, STATE_SHIFT, Scheme,
+    ADDEND, AFTER, After, BASE_SHIFT, CARRY, LENGTH_SHIFT, NEXT_BEGINS, NEXT_STATE, RECORDS, SEEN_SHIFT,
+    SLOT, Scheme,
 };
 use super::window::CURSORS;
 use crate::decode::huffman::{END_OF_BLOCK, extend};
@@ -34,7 +34,7 @@ pub(super) struct Desk {
     /// Bits of it.
     pub(super) bits: u32,
     entries: [u16; ENTRIES],
-    after: [u64; AFTER],
+    after: [After; AFTER],
     /// By cursor.
     pub(super) found: [Found; CURSORS],
 }
@@ -72,7 +72,7 @@ impl Default for Desk {
             data: [0; DATA + 8],
             bits: 0,
             entries: [0; ENTRIES],
-            after: [0; AFTER],
+            after: [After::default(); AFTER],
             found: std::array::from_fn(|_| found()),
         }
     }
@@ -121,18 +121,18 @@ impl Cursor {
     #[inline(always)]
     fn arrive(&mut self, (advance, length, size): (u32, u32, u32), value: u32, desk: &mut Desk, own: usize) {
         let position = (self.state + advance) & (AFTER as u32 - 1);
-        let after = desk.after[position as usize];
+        let After { known, state } = desk.after[position as usize];
         let found = &mut desk.found[own];
         let begin = self.record & (RECORDS - 1);
-        let Some(record) = found.records[begin..].first_chunk_mut::<RECORD>() else { return };
-        record[(after & SLOT) as usize] = value;
+        found.records[begin + (known & SLOT) as usize] = value;
         self.at += length;
         // This stays if the block ends here.
-        record[NEXT_BEGINS] = self.at;
-        let (next, within) = (record[NEXT_STATE], position | (after >> STATE_SHIFT) as u32);
-        self.state = select_unpredictable(after & RECORD_LENGTH != 0, next, within);
-        self.record += ((after & RECORD_LENGTH) >> LENGTH_SHIFT) as usize;
-        if (u64::from(size) + (after & ADDEND)) & CARRY != 0 {
+        found.records[begin + NEXT_BEGINS] = self.at;
+        let record = known >> LENGTH_SHIFT;
+        let next = found.records[begin + NEXT_STATE];
+        self.state = select_unpredictable(record != 0, next, position | state);
+        self.record += record as usize;
+        if (size + (known & ADDEND)) & CARRY != 0 {
             note(found, begin, position as usize);
         }
     }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use imgserve_base::units::MIB;
-use imgserve_config::{CodecSettings, OperationSettings};
+use imgserve_config::{CodecSettings, GuestSize, OperationSettings};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
@@ -12,6 +12,7 @@ use super::WasmPlugin;
 use super::codec::WasmCodec;
 use super::sandbox::{Bounds, Exports, Sandbox};
 use super::state::{self, State};
+use super::wasi;
 use crate::plugin::artifact::Artifact;
 use crate::plugin::component::{ComponentError, World};
 use crate::plugin::deadline::{Deadline, Expiry};
@@ -19,10 +20,6 @@ use crate::plugin::load_error::LoadError;
 
 /// Guests alive at once: in a chain of operations one holds the pixels that the next one is given.
 pub const GUESTS: u32 = 2;
-/// Core instances of one guest: its module, and those that `wit-component` puts around it.
-const CORE_INSTANCES: u32 = 8;
-/// Functions that a module may refer to in its tables.
-const TABLE_ELEMENTS: usize = 100_000;
 /// Bytes of a guest's memory whose pages are kept for the next guest: a 12 MP rgba8 image and then some. Wiping a page is
 /// cheaper than getting a fresh one from the kernel.
 const KEEP_RESIDENT: usize = 64 * MIB as usize;
@@ -93,18 +90,21 @@ impl Engine {
     ///
     /// # Errors
     /// [`LoadError::Compiled`] when the system does not give it the address space.
-    pub(in crate::plugin) fn for_calls(deadline: &Rc<Deadline>) -> Result<Self, LoadError> {
+    pub(in crate::plugin) fn for_calls(deadline: &Rc<Deadline>, size: &GuestSize) -> Result<Self, LoadError> {
+        let GuestSize { max_core_instances, max_memories, max_tables, max_table_elements } = *size;
         let mut pool = PoolingAllocationConfig::new();
         pool.total_component_instances(GUESTS)
-            .total_core_instances(GUESTS * CORE_INSTANCES)
-            .max_core_instances_per_component(CORE_INSTANCES)
-            .total_memories(GUESTS)
-            .max_memories_per_component(1)
-            .total_tables(GUESTS * CORE_INSTANCES)
-            .max_tables_per_component(CORE_INSTANCES)
-            .table_elements(TABLE_ELEMENTS)
+            .total_core_instances(GUESTS * max_core_instances)
+            .max_core_instances_per_component(max_core_instances)
+            .total_memories(GUESTS * max_memories)
+            .max_memories_per_component(max_memories)
+            .max_memories_per_module(max_memories)
+            .total_tables(GUESTS * max_tables)
+            .max_tables_per_component(max_tables)
+            .max_tables_per_module(max_tables)
+            .table_elements(max_table_elements as usize)
             .linear_memory_keep_resident(KEEP_RESIDENT)
-            .table_keep_resident(TABLE_ELEMENTS * size_of::<usize>())
+            .table_keep_resident(max_table_elements as usize * size_of::<usize>())
             .pagemap_scan(Enabled::Auto);
         let mut config = settings();
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
@@ -162,13 +162,27 @@ impl Engine {
         // SAFETY: the file was written by `compile` or checked against the digest that was written with it, into a
         // directory that only this user can write to.
         let component = unsafe { Component::deserialize_file(&self.engine, &artifact.file) };
-        let component = component.map_err(|error| refused(artifact, format!("{error:#}")))?;
-        let instance = self.linker.instantiate_pre(&component);
+        let component = component.map_err(|error| refused(artifact, with_key(format!("{error:#}"))))?;
+        let mut linker = self.linker.clone();
+        wasi::link(&mut linker, &component).map_err(|error| refused(artifact, format!("{error:#}")))?;
+        let instance = linker.instantiate_pre(&component);
         let instance = instance.map_err(|error| refused(artifact, format!("{error:#}")))?;
         let exports = Exports::of(component, world).map_err(|text| refused(artifact, text))?;
         let sandbox = Sandbox::new(instance, self.interrupt.clone(), Rc::clone(&self.deadline), bounds);
         Ok((sandbox, exports))
     }
+}
+
+/// What wasmtime says of a component that is larger than the pool's places, and the key that makes them larger.
+fn with_key(text: String) -> String {
+    let keys = [
+        ("core module instances", "max_core_instances"),
+        ("Wasm linear memories", "max_memories"),
+        ("minimum element size", "max_table_elements"),
+        ("tables", "max_tables"),
+    ];
+    let found = keys.into_iter().find(|(what, _)| text.contains(what) && text.contains("exceed"));
+    found.map_or(text.clone(), |(_, key)| format!("{text} ([plugins] {key})"))
 }
 
 fn refused(artifact: &Artifact, text: String) -> LoadError {

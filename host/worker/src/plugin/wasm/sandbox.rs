@@ -11,7 +11,8 @@ use wasmtime::component::{
 use wasmtime::{Store, Trap};
 
 use super::MAX_DESCRIPTION;
-use super::state::{Denied, State};
+use super::state::{self, State};
+use super::wasi::Denied;
 use crate::plugin::call::CallError;
 use crate::plugin::component::World;
 use crate::plugin::deadline::{Deadline, Expiry, TimeLimit};
@@ -123,6 +124,7 @@ impl Sandbox {
             let function = instance.get_typed_func::<P, R>(&mut store, function)?;
             Ok((function.call(&mut store, parameters)?, instantiated))
         });
+        store.data_mut().end();
         match outcome {
             Ok((result, instantiated)) => Ok((result, Guest { store, instantiated })),
             Err(error) => Err(self.fault(&error, store.data(), limit)),
@@ -146,6 +148,7 @@ impl Sandbox {
             check(&instance, &mut store)?;
             instance.get_typed_func::<(), R>(&mut store, describe)?.call(&mut store, ())
         });
+        store.data_mut().end();
         outcome.map_err(|error| self.fault(&error, store.data(), limit))
     }
 
@@ -159,10 +162,14 @@ impl Sandbox {
         // Nearly always the reason why it gave up: few guests can go on without.
         if let Some(denied) = state.memory.denied() {
             let limit = match denied {
-                Denied::Limit => format!("memory_limit_mb = {}", self.bounds.memory_limit_mb),
-                Denied::Worker => "[workers] memory_limit_mb".to_owned(),
+                state::Denied::Limit => format!("memory_limit_mb = {}", self.bounds.memory_limit_mb),
+                state::Denied::Worker => "[workers] memory_limit_mb".to_owned(),
             };
             return CallError::OutOfMemory { limit, text };
+        }
+        // What it said before it was ended for that, and that.
+        if let Some(denied) = error.downcast_ref::<Denied>() {
+            return CallError::Trapped(text.unwrap_or_else(|| denied.to_string()));
         }
         match trap {
             // How a guest aborts, which it does when it panics; what it said last tells why.

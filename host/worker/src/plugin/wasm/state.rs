@@ -1,14 +1,15 @@
-//! What a guest reaches: the functions of the WIT's interface `host`, four for an operation, and memory up to its limit.
+//! What a guest reaches: the functions of the WIT's interface `host`, four for an operation, and memory up to its limit. What it
+//! may import of WASI is `wasi`'s.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use imgserve_base::fault::one_line;
-use imgserve_sdk::{Flow, Host};
+use imgserve_sdk::{Flow, Host, Level};
 use wasmtime::component::{Linker, WasmStr};
 use wasmtime::{Error, ResourceLimiter, StoreContextMut};
 
-use super::values;
+use super::{values, wasi};
 use crate::plugin::component::World;
 
 /// Longest line taken from a guest, in bytes.
@@ -21,6 +22,7 @@ pub(super) struct State {
     /// When it is told to come to an end, shortly before it is made to.
     hurries: Instant,
     pub(super) memory: Memory,
+    pub(super) wasi: wasi::Kept,
 }
 
 impl State {
@@ -30,7 +32,8 @@ impl State {
             host,
             last_error: None,
             hurries,
-            memory: Memory { limit: memory_limit, peak: 0, denied: None },
+            memory: Memory { limit: memory_limit, size: 0, grown: 0, peak: 0, denied: None },
+            wasi: wasi::Kept::default(),
         }
     }
 
@@ -39,9 +42,25 @@ impl State {
         values::Flow::of(if Instant::now() < self.hurries { flow } else { Flow::Cancelled })
     }
 
-    /// The last line of level error, which is a panic's message if the guest has panicked.
+    pub(super) fn log(&self, level: Level, line: &str) {
+        self.host.log(level, line);
+    }
+
+    /// The next one of the job's.
+    pub(super) fn random(&self) -> u64 {
+        self.host.random()
+    }
+
+    /// A call is over: what it has written without an end of the line is one, too.
+    pub(super) fn end(&mut self) {
+        let Self { wasi, host, .. } = self;
+        wasi.end(|level, line| host.log(level, line));
+    }
+
+    /// What the guest said last: a line of level error, which is a panic's message if it has panicked, or what it wrote to
+    /// stderr.
     pub(super) fn last_error(&self) -> Option<String> {
-        self.last_error.clone()
+        self.last_error.clone().or_else(|| self.wasi.reason())
     }
 }
 
@@ -49,6 +68,10 @@ impl State {
 #[derive(Debug)]
 pub(super) struct Memory {
     limit: u64,
+    /// What it has, all of its memories together.
+    size: u64,
+    /// By how much it grew last.
+    grown: u64,
     peak: u64,
     denied: Option<Denied>,
 }
@@ -75,22 +98,26 @@ impl Memory {
 }
 
 impl ResourceLimiter for Memory {
-    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        if desired as u64 > self.limit {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let grown = desired.saturating_sub(current) as u64;
+        let size = self.size.saturating_add(grown);
+        if size > self.limit {
             self.denied = Some(Denied::Limit);
             return Ok(false);
         }
-        self.peak = self.peak.max(desired as u64);
+        (self.size, self.grown) = (size, grown);
+        self.peak = self.peak.max(size);
         Ok(true)
     }
 
     fn memory_grow_failed(&mut self, _: Error) -> wasmtime::Result<()> {
+        self.size -= std::mem::take(&mut self.grown);
         self.denied.get_or_insert(Denied::Worker);
         Ok(())
     }
 
     fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        // The pool bounds tables.
+        // The pool bounds tables ([plugins] max_table_elements).
         Ok(true)
     }
 }
@@ -107,7 +134,7 @@ pub(super) fn link(linker: &mut Linker<State>, world: World, version: &str) -> w
     host.func_wrap("progress", |store: StoreContextMut<'_, State>, (done,): (f32,)| {
         Ok((store.data().progress(done),))
     })?;
-    host.func_wrap("random", |store: StoreContextMut<'_, State>, (): ()| Ok((store.data().host.random(),)))?;
+    host.func_wrap("random", |store: StoreContextMut<'_, State>, (): ()| Ok((store.data().random(),)))?;
     host.func_wrap("config", |store: StoreContextMut<'_, State>, (): ()| {
         Ok((store.data().host.config().to_owned(),))
     })?;
@@ -120,9 +147,29 @@ fn log(
     (level, message): (values::Level, WasmStr),
 ) -> wasmtime::Result<()> {
     let line = one_line(&message.to_str(&store)?, MAX_LINE);
-    store.data().host.log(level.into_sdk(), &line);
+    store.data().log(level.into_sdk(), &line);
     if level == values::Level::Error {
         store.data_mut().last_error = Some(line);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_memories_of_a_guest_count_together() {
+        let mut memory = Memory { limit: 100, size: 0, grown: 0, peak: 0, denied: None };
+        let grow =
+            |memory: &mut Memory, current, desired| memory.memory_growing(current, desired, None).unwrap();
+        assert!(grow(&mut memory, 0, 60) && grow(&mut memory, 0, 20));
+        // The system gives no more: what it did not give does not count.
+        assert!(grow(&mut memory, 20, 40));
+        memory.memory_grow_failed(Error::msg("no memory")).unwrap();
+        assert_eq!(memory.denied(), Some(Denied::Worker));
+        assert!(grow(&mut memory, 60, 80), "80 of 100 were taken");
+        assert!(!grow(&mut memory, 20, 21), "both together have 100 already");
+        assert_eq!((memory.denied(), memory.peak()), (Some(Denied::Limit), 100));
+    }
 }

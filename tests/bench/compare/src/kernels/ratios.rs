@@ -101,7 +101,7 @@ pub fn compare(settings: &Settings<'_>) -> Result<(), String> {
 
 fn source(picture: &Rgb, case: &Case, tile: bool) -> Result<Vec<u8>, String> {
     let large =
-        if tile { sources::tiled(picture, case.source) } else { sources::enlarged(picture, case.source)? };
+        if tile { sources::tiled(picture, case.source) } else { sources::resized(picture, case.source)? };
     sources::encode(&large, case.coding)
 }
 

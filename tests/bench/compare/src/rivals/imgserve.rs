@@ -74,7 +74,8 @@ fn contender(
     command.arg("-pid").arg(folder.join("pid")).arg("-logdir").arg(folder.join("log"));
     let sources = ground.sources.display().to_string();
     let (format, quality) = (ground.format.clone(), ground.quality);
-    let drawings = sources.clone();
+    let (drawings, several) = (sources.clone(), sources.clone());
+    let output = format!(r#""output": {{"format": "{format}", "quality": {quality}}}"#);
     Ok(Contender {
         name,
         command,
@@ -88,6 +89,19 @@ fn contender(
             format!(
                 "/v1/operations/rasterize/render?src=file://{drawings}/{source}&width={side}&height={side}"
             )
+        })),
+        job: Some(Box::new(move |source, sides| {
+            let one = |side: &u32| {
+                format!(
+                    r#"{{"operationType": "resize", "args": {{"width": {side}, "height": {side}, "fit": "inside"}}, "dstURL": "file://{several}/result-{side}", {output}}}"#
+                )
+            };
+            let outputs: Vec<String> = sides.iter().map(one).collect();
+            let job = format!(
+                r#"{{"srcURL": "file://{several}/{source}", "placeholder": false, "outputs": [{}]}}"#,
+                outputs.join(", ")
+            );
+            ("/v1/jobs".to_owned(), job)
         })),
         variant_of: None,
     })

@@ -39,6 +39,9 @@ pub struct Ground {
 /// What a server is asked for: a source's name, and the width and height of a box.
 type Path = Box<dyn Fn(&str, u32) -> String>;
 
+/// What a server is posted: a source's name, and the sides of square boxes.
+type Job = Box<dyn Fn(&str, &[u32]) -> (String, String)>;
+
 /// A server that can be started.
 pub struct Contender {
     /// As it is called in tables.
@@ -51,6 +54,9 @@ pub struct Contender {
     pub picture: Path,
     /// A PNG of an SVG, of just that width and height; of those that draw.
     pub drawing: Option<Path>,
+    /// A job that makes pictures of a picture, fitted into boxes of these sides: where it is posted to, and what; of those that have
+    /// such jobs.
+    pub job: Option<Job>,
     /// Whether this is one of several ways to run the same server, of which only the fastest goes on.
     pub variant_of: Option<&'static str>,
 }
@@ -100,6 +106,23 @@ pub async fn sharp_writer(
     qualities: &str,
 ) -> Result<Command, String> {
     sharp::writer(ground, folders, formats, qualities).await
+}
+
+/// oximg's program.
+///
+/// # Errors
+/// When it cannot be had.
+pub async fn oximg(ground: &Ground) -> Result<PathBuf, String> {
+    oximg::installed(ground).await
+}
+
+/// Has oximg write the picture of a PNG, the first path, at this quality, in the format that the extension of the second path says;
+/// gives how many milliseconds writing took.
+///
+/// # Errors
+/// What the program says.
+pub fn write_by_oximg(program: &FilePath, paths: [&FilePath; 2], quality: u8) -> Result<f64, String> {
+    oximg::write(program, paths, quality)
 }
 
 /// What to say when something would have to be installed and may not be.

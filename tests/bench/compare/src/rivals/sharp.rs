@@ -62,6 +62,7 @@ pub(super) async fn contenders(ground: &Ground) -> Result<Vec<Contender>, String
             listens: Listens::WhereItSays,
             picture: Box::new(|source, side| format!("/resize/{side}/{side}/{source}")),
             drawing: Some(Box::new(|source, side| format!("/svg/{side}/{side}/{source}"))),
+            job: None,
             variant_of: Some("sharp"),
         }
     };

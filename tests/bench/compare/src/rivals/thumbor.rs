@@ -45,6 +45,7 @@ pub(super) async fn contenders(ground: &Ground) -> Result<Vec<Contender>, String
         listens: Listens::On(port),
         picture: Box::new(|source, side| format!("/unsafe/fit-in/{side}x{side}/{source}")),
         drawing: None,
+        job: None,
         variant_of: None,
     }])
 }

@@ -41,6 +41,10 @@ void free(void *memory) {
     (void)memory;
 }
 
+// operation.c has it linked, which would be an object with the component's type; `imgserve plugin build` adds that.
+void __component_type_object_force_link_operation(void) {
+}
+
 _Noreturn void abort(void) {
     __builtin_trap();
 }
